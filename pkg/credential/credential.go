@@ -1,0 +1,17 @@
+// Package credential finds what a caller presents to prove who it is: the bearer
+// or DPoP token of the Authorization header (RFC 6750 §2.1, RFC 9449 §7.1).
+//
+// It looks at syntax only. What is in a credential is the verifier's business.
+package credential
+
+import "github.com/stepward/stepward/pkg/token"
+
+// Credential is what was presented, as it was presented. The zero Credential is
+// none at all.
+type Credential struct {
+	Scheme token.Scheme
+	Raw    string // the token itself: never logged
+}
+
+// Present reports whether anything was presented.
+func (c Credential) Present() bool { return c.Scheme != "" }

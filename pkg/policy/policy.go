@@ -1,0 +1,47 @@
+// Package policy is the contract between Stepward and a policy, whatever engine
+// evaluates it: the [Input] that a policy sees, the [Result] that it returns,
+// and the strict decoding between the two. It knows nothing of Rego.
+//
+// A policy never says "allow" and never sees the time: it says what strength of
+// authentication a request requires, and package stepup compares that with what
+// the caller has at this very second. A result may therefore be cached.
+package policy
+
+import (
+	"errors"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// ErrTimeout is returned by an evaluation that did not end within its budget.
+// It says nothing about the request.
+var ErrTimeout = errors.New("policy: evaluation exceeded its time budget")
+
+// ErrRoute is wrapped by errors about what a route asked for: an unknown policy
+// name, level or key of ours, or an ill-typed value.
+var ErrRoute = errors.New("policy: route configuration")
+
+// Input is what a policy is asked about: a request, and who makes it.
+type Input struct {
+	Request request.Request
+	// Token is nil when nobody is signed in, or not validly.
+	Token *token.Token
+	// Levels names the levels that Token proves, weakest first.
+	Levels []string
+	// Routes names the packages stepward.route.NAME that take part, by the
+	// route's own configuration.
+	Routes []string
+}
+
+// Result is what a policy returned, decoded and checked. The zero Result
+// requires nothing and denies nothing: such a request is refused, because no
+// rule covers it.
+type Result struct {
+	Require  []stepup.Requirement
+	Deny     []stepup.Denial
+	Headers  map[string][]string // request headers to the upstream, on allow
+	Response map[string][]string // response headers, on allow
+	Metadata map[string]any      // for the dynamic metadata
+}

@@ -1,0 +1,14 @@
+package request
+
+// Options are the operator's choices for normalization. The zero Options are the
+// strictest; each Allow field takes back one refusal for an application that
+// needs it.
+type Options struct {
+	AllowPathParameters bool // ";" in a path segment
+	AllowEmptySegments  bool // "//" inside a path
+	AllowMethodOverride bool // X-HTTP-Method-Override and its like
+	AllowURLOverride    bool // X-Original-URL and its like
+	FoldPathCase        bool // path_case: fold, for case-insensitive upstreams
+	TrustedHops         int  // proxies in front of ours whose X-Forwarded-For entries are believed
+	MaxPath             int  // bytes of the request target's path; 0 means 4096
+}

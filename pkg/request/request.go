@@ -1,0 +1,83 @@
+// Package request is the first noun of the pipeline: what is asked.
+//
+// [New] turns what a proxy reports of an HTTP request, a [Raw], into the one
+// normal form that policies, logs and return targets share, a [Request]. What
+// two readers could read differently is not repaired but refused: see
+// [ErrAmbiguous] and [ErrRepeated].
+//
+// Start at normalize.go for paths and hosts, kind.go for telling a browser
+// navigation from an API call, header.go for headers. The package knows nothing
+// of Envoy, tokens or policies and imports only the standard library.
+package request
+
+// Raw is a request as a proxy reports it: untrusted, in the proxy's spelling.
+type Raw struct {
+	ID       string // the proxy's request id
+	Method   string
+	Host     string // Host or :authority
+	Target   string // the request target: path and query as sent
+	Scheme   string
+	Protocol string
+	Headers  []Field // in the order sent, with repetitions where the proxy keeps them
+	Size     int64   // content length; -1 when unknown
+	Body     RawBody
+	Source   Source
+	SNI      string
+	Route    Route
+}
+
+// Field is one header line. Pseudo headers (":path") are header lines too.
+type Field struct{ Name, Value string }
+
+// RawBody is as much of the body as the proxy sends along.
+type RawBody struct {
+	Present   bool // the proxy sends bodies for this route
+	Truncated bool // there was more than it sent
+	Bytes     []byte
+}
+
+// Source is the proxy's peer, as the proxy saw it.
+type Source struct {
+	Address     string // IP address of the TCP peer
+	Principal   string // authenticated name: URI SAN, DNS SAN or subject
+	Certificate string // URL-encoded PEM of the peer certificate
+}
+
+// Route is what the operator attached to the route that was matched. Clients
+// cannot set it.
+type Route struct {
+	Extensions map[string]string         // context extensions
+	Metadata   map[string]map[string]any // filter metadata by namespace
+}
+
+// Request is a request in normal form. It is not changed after [New] returns,
+// and may be shared between goroutines.
+type Request struct {
+	ID       string
+	Method   string
+	Host     string // lower case, no trailing dot, no default port
+	Path     string // "/" plus the decoded segments, a final slash kept
+	Segments []string
+	RawPath  string // up to "?", as sent
+	RawQuery string // after "?", as sent; never logged
+	Query    map[string][]string
+	Headers  Headers
+	Scheme   string // http, https or empty
+	Protocol string
+	Kind     Kind
+	Size     int64
+	Body     Body
+
+	Source        Source
+	ClientAddress string // empty unless trusted hops are configured
+	SNI           string
+	Route         Route
+}
+
+// Body is the body as policies see it.
+type Body struct {
+	Present   bool
+	Truncated bool
+	JSON      any                 // nil unless the whole body is one JSON value of type application/json
+	Form      map[string][]string // nil unless application/x-www-form-urlencoded and whole
+}

@@ -1,0 +1,165 @@
+package stepup
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// The two levels that every ladder has below its own.
+const (
+	Anonymous     = "anonymous"     // nobody need be known
+	Authenticated = "authenticated" // a valid token, of whatever strength
+)
+
+// Level is one rung of a [Ladder]: a name that policies use, and the words in
+// which an issuer proves it.
+type Level struct {
+	Name string
+	ACR  []string   // any one of these acr values proves the level
+	AMR  [][]string // all methods of any one of these sets (assurance: amr)
+}
+
+// Ladder orders levels of authentication from weak to strong. It is immutable.
+// The zero Ladder knows only anonymous and authenticated.
+//
+// RFC 9470 §2 knows no order between acr values; the order is the operator's,
+// and it is defined in this one place. Names and values are compared exactly,
+// case and all; an acr value that no level names proves nothing above
+// authenticated.
+type Ladder struct {
+	levels []Level
+}
+
+// NewLadder returns the ladder of levels, weakest first.
+//
+// A level needs a name that is not built in and not used twice. An acr value
+// may stand at one level only: at two it would be ambiguous which of them it
+// proves.
+func NewLadder(levels []Level) (Ladder, error) {
+	names := map[string]bool{Anonymous: true, Authenticated: true}
+	owner := map[string]string{}
+	for i, l := range levels {
+		if l.Name == "" {
+			return Ladder{}, fmt.Errorf("stepup: level %d has no name", i+1)
+		}
+		if names[l.Name] {
+			return Ladder{}, fmt.Errorf("stepup: level %q is built in or named twice", l.Name)
+		}
+		names[l.Name] = true
+		for _, acr := range l.ACR {
+			if err := checkACR(acr); err != nil {
+				return Ladder{}, fmt.Errorf("stepup: level %q: %w", l.Name, err)
+			}
+			if other, taken := owner[acr]; taken {
+				return Ladder{}, fmt.Errorf("stepup: acr %q proves both %q and %q; name it at one level", acr, other, l.Name)
+			}
+			owner[acr] = l.Name
+		}
+		for _, set := range l.AMR {
+			if len(set) == 0 {
+				return Ladder{}, fmt.Errorf("stepup: level %q has an empty amr set, which everything would prove", l.Name)
+			}
+		}
+	}
+	return Ladder{levels: slices.Clone(levels)}, nil
+}
+
+// checkACR refuses what could not be sent in the space-separated list of
+// acr_values (RFC 9470 §3) or in a quoted string (RFC 6750 §3).
+func checkACR(acr string) error {
+	if acr == "" {
+		return errors.New("an acr value is empty")
+	}
+	if len(acr) > 1024 {
+		return errors.New("an acr value is longer than 1024 bytes")
+	}
+	for i := range len(acr) {
+		if c := acr[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return fmt.Errorf("acr %q holds a byte that acr_values cannot carry", acr)
+		}
+	}
+	return nil
+}
+
+// With returns the same ladder in an issuer's own words: the words of a level
+// in words stand in place of the ladder's. A name that is not on the ladder is
+// an error.
+func (l Ladder) With(words map[string]Level) (Ladder, error) {
+	levels := slices.Clone(l.levels)
+	for name, w := range words {
+		i := slices.IndexFunc(levels, func(x Level) bool { return x.Name == name })
+		if i < 0 {
+			return Ladder{}, fmt.Errorf("stepup: no level %q on the ladder", name)
+		}
+		levels[i] = Level{Name: name, ACR: w.ACR, AMR: w.AMR}
+	}
+	return NewLadder(levels)
+}
+
+// Has reports whether name is a level, built in or configured.
+func (l Ladder) Has(name string) bool {
+	_, ok := l.rank(name)
+	return ok
+}
+
+// Names lists every level, weakest first, the built-in ones included.
+func (l Ladder) Names() []string {
+	names := []string{Anonymous, Authenticated}
+	for _, x := range l.levels {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
+// rank is 0 for anonymous, 1 for authenticated, 2 and up for the ladder's own.
+func (l Ladder) rank(name string) (int, bool) {
+	switch name {
+	case Anonymous:
+		return 0, true
+	case Authenticated:
+		return 1, true
+	}
+	for i, x := range l.levels {
+		if x.Name == name {
+			return i + 2, true
+		}
+	}
+	return 0, false
+}
+
+// Proven names the levels that t proves, weakest first, and never anonymous:
+// authenticated for every verified token, and the level of its acr with all
+// weaker ones.
+func (l Ladder) Proven(t token.Token) []string {
+	return l.Names()[1 : l.provenRank(t)+1]
+}
+
+// Highest is the strongest level that t proves.
+func (l Ladder) Highest(t token.Token) string {
+	return l.Names()[l.provenRank(t)]
+}
+
+func (l Ladder) provenRank(t token.Token) int {
+	rank := 1
+	for i, x := range l.levels {
+		if t.ACR != "" && slices.Contains(x.ACR, t.ACR) {
+			rank = i + 2
+		}
+	}
+	return rank
+}
+
+// accepted lists, for each level from name upward, the acr values that prove
+// it. Levels that the issuer has no words for are left out.
+func (l Ladder) accepted(rank int) []string {
+	var all []string
+	for i, x := range l.levels {
+		if i+2 >= rank {
+			all = append(all, x.ACR...)
+		}
+	}
+	return all
+}

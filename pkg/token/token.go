@@ -1,0 +1,67 @@
+// Package token is the second noun of the pipeline: who asks.
+//
+// A [Token] is what remains of a credential once it has been verified: who
+// issued it, to whom, for whom, and how and when its subject authenticated.
+// It is made by package jwt, read by package stepup and by policies, and never
+// changed on the way. An [Error] says why a credential did not become a Token.
+//
+// The package knows nothing of JOSE, HTTP or policies and imports only the
+// standard library.
+package token
+
+import "time"
+
+// Principal tells a person from a program.
+type Principal string
+
+const (
+	// User is a subject that can be asked to authenticate again.
+	User Principal = "user"
+	// Client is an OAuth client that acts for itself: its token has no subject,
+	// or the client is the subject (RFC 9068 §2.2). It has no user to step up.
+	Client Principal = "client"
+)
+
+// Scheme is the way in which a credential was presented.
+type Scheme string
+
+const (
+	// Bearer is RFC 6750.
+	Bearer Scheme = "bearer"
+	// DPoP is RFC 9449.
+	DPoP Scheme = "dpop"
+	// Session is Stepward's own browser session.
+	Session Scheme = "session"
+)
+
+// Token is a verified credential.
+//
+// The zero Token proves nothing: it has no issuer, no subject and no levels.
+// A Token is not written to after the verifier has returned it, so it may be
+// shared between goroutines; neither may the slices and maps in it be changed.
+type Token struct {
+	Issuer     string // iss, compared byte for byte with the configuration
+	IssuerName string // the short name from the configuration
+	Subject    string // sub; empty for some clients
+	ClientID   string // client_id or azp, by profile
+	Principal  Principal
+	Scheme     Scheme
+
+	Audience []string // aud
+	Scopes   []string // scope, split at spaces (RFC 9068 §2.2.3)
+
+	ACR      string    // acr as sent, or empty
+	AMR      []string  // amr as sent (RFC 8176)
+	AuthTime time.Time // auth_time; zero when the token does not say
+
+	IssuedAt  time.Time // iat; zero when the token does not say
+	ExpiresAt time.Time // exp; never zero in a verified token
+
+	// SenderConstrained is true when the token is bound to a key and the
+	// caller has shown that it holds that key (RFC 9449, RFC 8705).
+	SenderConstrained bool
+
+	// Claims is the whole claim set, decoded from JSON with json.Number for
+	// numbers. Policies see it without exp, iat, nbf, auth_time and jti.
+	Claims map[string]any
+}
