@@ -1,6 +1,10 @@
 package request
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // Headers maps lower-case names to values in the order sent. Where the proxy
 // merged repeated lines into one value it cannot be told apart from one line
@@ -21,3 +25,109 @@ func (h Headers) Get(name string) string {
 
 // Has reports whether name was sent at all, if only empty.
 func (h Headers) Has(name string) bool { return len(h[name]) > 0 }
+
+func headers(fields []Field) Headers {
+	h := make(Headers, len(fields))
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		h[name] = append(h[name], text(f.Value))
+	}
+	return h
+}
+
+// text replaces each byte that is not UTF-8 by "!", as Envoy does where it
+// sends headers as a map: both encodings then read the same.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		c, size := utf8.DecodeRuneInString(s)
+		if c == utf8.RuneError && size == 1 {
+			b.WriteByte('!')
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// printable is s cut to limit bytes with everything but visible ASCII replaced:
+// for values that are only ever shown.
+func printable(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return strings.Map(func(c rune) rune {
+				if c <= ' ' || c > '~' {
+					return '?'
+				}
+				return c
+			}, s)
+		}
+	}
+	return s
+}
+
+// Spelling is name as a careless reader takes it: lower case, with "_" and "."
+// read as "-". CGI and its heirs make one variable of all three.
+func Spelling(name string) string {
+	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
+}
+
+// checkOverrides refuses headers by which a client asks the upstream for another
+// method or path than the one that is judged here.
+func checkOverrides(h Headers, opt Options) error {
+	for name := range h {
+		if len(name) < len("x-http-method") || name[0] != 'x' {
+			continue
+		}
+		switch Spelling(name) {
+		case "x-http-method", "x-http-method-override", "x-method-override":
+			if !opt.AllowMethodOverride {
+				return ambiguous("a header overrides the method (request.allow: method_override)")
+			}
+		case "x-original-url", "x-original-uri", "x-rewrite-url":
+			if !opt.AllowURLOverride {
+				return ambiguous("a header overrides the path (request.allow: url_override)")
+			}
+		}
+	}
+	return nil
+}
+
+// checkRepeated refuses a credential that was sent twice. Envoy joins two
+// Authorization lines by a comma before anyone sees them, so a comma is a
+// repetition: no scheme of ours has one, and of two readers one would take the
+// first and one the last.
+func checkRepeated(h Headers) error {
+	for _, name := range [...]string{"authorization", "dpop"} {
+		if v := h[name]; len(v) > 1 || len(v) == 1 && strings.Contains(v[0], ",") {
+			return fmt.Errorf("%w: %s", ErrRepeated, name)
+		}
+	}
+	return nil
+}
+
+// tokenByte reports whether c may stand in a token (RFC 9110 §5.6.2).
+func tokenByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+// IsToken reports whether s is a token of RFC 9110 §5.6.2, as header names are.
+func IsToken(s string) bool {
+	for i := range len(s) {
+		if !tokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}

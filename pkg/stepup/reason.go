@@ -1,0 +1,120 @@
+package stepup
+
+import "slices"
+
+// Reason says why a request was answered as it was. The list is closed: it is
+// what logs, metrics, metadata and problem documents carry, and each value means
+// one thing that an operator can do something about.
+type Reason string
+
+// Every reason there is, in the order of the statuses they are answered with.
+const (
+	OK Reason = "ok"
+
+	RequestAmbiguous    Reason = "request_ambiguous"
+	CredentialMalformed Reason = "credential_malformed"
+	CredentialRepeated  Reason = "credential_repeated"
+
+	NoCredentials Reason = "no_credentials"
+
+	TokenMalformed       Reason = "token_malformed"
+	TokenWrongType       Reason = "token_wrong_type"
+	TokenUntrustedIssuer Reason = "token_untrusted_issuer"
+	TokenAlgorithm       Reason = "token_algorithm"
+	TokenUnknownKey      Reason = "token_unknown_key"
+	TokenBadSignature    Reason = "token_bad_signature"
+	TokenExpired         Reason = "token_expired"
+	TokenNotYetValid     Reason = "token_not_yet_valid"
+	TokenWrongAudience   Reason = "token_wrong_audience"
+	TokenClaims          Reason = "token_claims"
+	TokenBinding         Reason = "token_binding"
+	TokenTooOld          Reason = "token_too_old"
+	NotSenderConstrained Reason = "not_sender_constrained"
+
+	InsufficientLevel   Reason = "insufficient_level"
+	StaleAuthentication Reason = "stale_authentication"
+
+	InsufficientScope   Reason = "insufficient_scope"
+	InsufficientMethods Reason = "insufficient_methods"
+	PolicyDenied        Reason = "policy_denied"
+	PolicyNoMatch       Reason = "policy_no_match"
+	PolicyUnsatisfiable Reason = "policy_unsatisfiable"
+
+	PolicyError     Reason = "policy_error"
+	PolicyTimeout   Reason = "policy_timeout"
+	RouteConfig     Reason = "route_config"
+	KeysUnavailable Reason = "keys_unavailable"
+	Deadline        Reason = "deadline"
+	Overloaded      Reason = "overloaded"
+	NotReady        Reason = "not_ready"
+	Internal        Reason = "internal"
+)
+
+// status is what each reason is answered with over HTTP. [PolicyDenied] may name
+// another, and a redirect is made of a 401 where a person can follow it.
+var status = map[Reason]int{
+	OK: 200,
+
+	RequestAmbiguous: 400, CredentialMalformed: 400, CredentialRepeated: 400,
+
+	NoCredentials:  401,
+	TokenMalformed: 401, TokenWrongType: 401, TokenUntrustedIssuer: 401, TokenAlgorithm: 401,
+	TokenUnknownKey: 401, TokenBadSignature: 401, TokenExpired: 401, TokenNotYetValid: 401,
+	TokenWrongAudience: 401, TokenClaims: 401, TokenBinding: 401,
+	TokenTooOld: 401, NotSenderConstrained: 401,
+	InsufficientLevel: 401, StaleAuthentication: 401,
+
+	InsufficientScope: 403, InsufficientMethods: 403,
+	PolicyDenied: 403, PolicyNoMatch: 403, PolicyUnsatisfiable: 403,
+
+	PolicyError: 503, PolicyTimeout: 503, RouteConfig: 503, KeysUnavailable: 503,
+	Deadline: 503, Overloaded: 503, NotReady: 503, Internal: 503,
+}
+
+// Status is the HTTP status that r is answered with. What is not on the list is
+// our own fault: 503.
+func (r Reason) Status() int {
+	if s, ok := status[r]; ok {
+		return s
+	}
+	return 503
+}
+
+// Reasons lists every reason, sorted by name.
+func Reasons() []Reason {
+	all := make([]Reason, 0, len(status))
+	for r := range status {
+		all = append(all, r)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// The error codes of RFC 6750 §3.1 and RFC 9470 §3.
+const (
+	ErrorInvalidRequest             = "invalid_request"
+	ErrorInvalidToken               = "invalid_token"
+	ErrorInsufficientScope          = "insufficient_scope"
+	ErrorInsufficientAuthentication = "insufficient_user_authentication"
+)
+
+// ErrorCode is the OAuth error code of r, or empty where there is none: a caller
+// without credentials is told no error (RFC 6750 §3.1), nor is one that no
+// credential would help.
+func (r Reason) ErrorCode() string {
+	switch r {
+	case InsufficientLevel, StaleAuthentication:
+		return ErrorInsufficientAuthentication
+	case InsufficientScope:
+		return ErrorInsufficientScope
+	case NoCredentials:
+		return ""
+	}
+	switch r.Status() {
+	case 400:
+		return ErrorInvalidRequest
+	case 401:
+		return ErrorInvalidToken
+	}
+	return ""
+}
