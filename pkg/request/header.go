@@ -76,6 +76,9 @@ func printable(s string, limit int) string {
 // Spelling is name as a careless reader takes it: lower case, with "_" and "."
 // read as "-". CGI and its heirs make one variable of all three.
 func Spelling(name string) string {
+	if !strings.ContainsAny(name, "_.ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		return name
+	}
 	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
 }
 

@@ -1,0 +1,69 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stepward/stepward/pkg/strictjson"
+)
+
+func TestDecode(t *testing.T) {
+	for _, v := range []struct {
+		in   string
+		want any
+	}{
+		{`{"a":[1,2.5,"x",null,true],"b":{}}`, map[string]any{"a": []any{json.Number("1"), json.Number("2.5"), "x", nil, true}, "b": map[string]any{}}},
+		{` "x" `, "x"},
+		{`[]`, []any{}},
+		{strings.Repeat("[", 32) + strings.Repeat("]", 32), nil},
+	} {
+		got, err := strictjson.Decode([]byte(v.in))
+		if err != nil || v.want != nil && !reflect.DeepEqual(got, v.want) {
+			t.Errorf("%s: %v, %v", v.in, got, err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, in := range []string{
+		``, ` `, `{`, `[1,]`, `{"a":1,}`, `nul`, `01`, `+1`, `NaN`, `'x'`,
+		`{"a":1,"a":2}`, `{"acr":"1","\u0061cr":"2"}`, `[{"x":{"y":1,"y":1}}]`,
+		`{} {}`, `{}x`, `{}]`, "\ufeff{}", "\"\xff\"", "{\"\xc0\xaf\":1}",
+		strings.Repeat("[", 33) + strings.Repeat("]", 33), strings.Repeat("[", 100_000),
+	} {
+		if got, err := strictjson.Decode([]byte(in)); err == nil {
+			t.Errorf("%.40q gives %v", in, got)
+		}
+	}
+	if _, err := strictjson.Object([]byte(`[]`)); err == nil {
+		t.Error("an array is an object")
+	}
+}
+
+// What is accepted means the same to the standard library's decoder.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{"a":1}`, `{"a":1,"a":2}`, `[[]]`, `"\ud800"`, `1e400`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := strictjson.Decode(b)
+		if err != nil {
+			return
+		}
+		d := json.NewDecoder(strings.NewReader(string(b)))
+		d.UseNumber()
+		var want any
+		if err := d.Decode(&want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v; the standard library reads %v, %v", b, got, want, err)
+		}
+	})
+}
+
+func ExampleObject() {
+	_, err := strictjson.Object([]byte(`{"acr":"low","\u0061cr":"high"}`))
+	fmt.Println(err)
+	// Output: strictjson: a member stands twice in one object
+}
