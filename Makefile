@@ -1,0 +1,71 @@
+# Stepward. `make help` lists the targets.
+
+SHELL         := bash
+.SHELLFLAGS   := -eu -o pipefail -c
+MAKEFLAGS     += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+TOOLS       := $(CURDIR)/.tools
+STATICCHECK := $(TOOLS)/bin/staticcheck-0.8.2
+STEPWARD    := bin/stepward
+FUZZTIME    ?= 5s
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
+
+.PHONY: build
+build: $(STEPWARD) ## Build bin/stepward, static and reproducible
+
+.PHONY: $(STEPWARD)
+$(STEPWARD):
+	CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/stepward
+
+.PHONY: demo
+demo: build ## Watch a step-up happen behind a real Envoy
+	$(STEPWARD) demo
+
+.PHONY: test
+test: build ## Run every test, with a real Envoy, and the demo once
+	go test -race ./...
+	$(STEPWARD) test
+	$(MAKE) fuzz
+	$(STEPWARD) conformance --envoy
+	$(STEPWARD) demo --once
+
+.PHONY: check
+check: $(STATICCHECK) ## Formatting, vet, staticcheck, tidy modules
+	@unformatted="$$(gofmt -l cmd pkg policies envoy examples)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+	go mod verify
+
+$(STATICCHECK):
+	GOBIN=$(TOOLS)/bin go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+	mv $(TOOLS)/bin/staticcheck $@
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (5s)
+	@found=0; for dir in $$(go list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do \
+	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | sed 's/func //'); do \
+	    found=1; echo "fuzz $$target ($$(basename $$dir))"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir | grep -v '^fuzz:' ; \
+	  done; done; test $$found = 1
+
+.PHONY: bench
+bench: ## Measure Check beside a no-op server in the same run
+	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server
+
+.PHONY: cover
+cover: ## Test coverage by package
+	go test -cover ./...
+
+.PHONY: mutants
+mutants: ## Plant each known bug in turn and see that a test turns red
+	go run ./pkg/internal/mutants
+
+.PHONY: clean
+clean: ## Remove what was built; .tools stays
+	rm -rf bin dist .coverage

@@ -1,0 +1,132 @@
+package authz
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// allow edits the request for the upstream: identity headers are set, and
+// whatever could be taken for one is removed, or a client could forge what we
+// happen not to set.
+func (w Answers) allow(r *Record, settable []string) Response {
+	e := edit{set: map[string]bool{}}
+	w.identify(&e, r)
+	for _, name := range slices.Sorted(maps.Keys(r.Policy.Headers)) {
+		e.put(name, strings.Join(r.Policy.Headers[name], ", "))
+	}
+	for _, name := range identityHeaders {
+		e.remove(w.HeaderPrefix + name)
+		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "_"))
+		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "."))
+	}
+	for _, name := range settable {
+		e.remove(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Request.Headers)) {
+		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || name != spelling && slices.Contains(settable, spelling) {
+			e.remove(name)
+		}
+	}
+	w.keepCredentials(&e, r)
+	return Response{Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response)}
+}
+
+// keepCredentials removes what was presented and not verified, so that an
+// upstream that trusts us does not trust it. A header of another scheme passes;
+// one that the proxy did not show us was not verified either.
+func (w Answers) keepCredentials(e *edit, r *Record) {
+	verified := r.Token != nil && !w.RemoveAuthorization
+	if !verified && (r.Scheme != "" || !r.Request.Headers.Has("authorization")) {
+		e.remove("authorization")
+	}
+	if !verified || r.Scheme != token.DPoP {
+		e.remove("dpop")
+	}
+}
+
+// identityHeaders are the names after the prefix that Stepward itself sets.
+var identityHeaders = [...]string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id"}
+
+func (w Answers) identify(e *edit, r *Record) {
+	put := func(name, value string) {
+		if value != "" {
+			e.put(w.HeaderPrefix+name, value)
+		}
+	}
+	put("level", r.Held)
+	put("decision-id", r.ID)
+	t := r.Token
+	if t == nil {
+		return
+	}
+	put("subject", visible(t.Subject))
+	put("issuer", visible(t.Issuer))
+	put("acr", visible(t.ACR))
+	put("client-id", visible(t.ClientID))
+	methods := make([]string, len(t.AMR))
+	for i, m := range t.AMR {
+		methods[i] = visible(m)
+	}
+	put("amr", strings.Join(methods, " "))
+	if !t.AuthTime.IsZero() {
+		put("auth-time", strconv.FormatInt(t.AuthTime.Unix(), 10))
+	}
+}
+
+// edit collects what happens to request headers. A name is set or removed, never
+// both: Envoy removes after it sets.
+type edit struct {
+	fields  []request.Field
+	set     map[string]bool
+	removed []string
+}
+
+func (e *edit) put(name, value string) {
+	if !e.set[name] {
+		e.set[name] = true
+		e.fields = append(e.fields, request.Field{Name: name, Value: value})
+	}
+}
+
+func (e *edit) remove(name string) {
+	if !e.set[name] && !slices.Contains(e.removed, name) {
+		e.removed = append(e.removed, name)
+	}
+}
+
+func responseHeaders(headers map[string][]string) []request.Field {
+	var fields []request.Field
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		for _, v := range headers[name] {
+			fields = append(fields, request.Field{Name: name, Value: v})
+		}
+	}
+	return fields
+}
+
+// visible percent-encodes "%" and every byte outside visible ASCII, so that a
+// claim cannot carry more than one word into a header.
+func visible(s string) string {
+	clean := true
+	for i := range len(s) {
+		clean = clean && s[i] > ' ' && s[i] <= '~' && s[i] != '%'
+	}
+	if clean {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,136 @@
+package authz
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Answers is how decisions are worded. The zero Answers discloses nothing it
+// should not, redirects nobody and answers no CORS preflight.
+type Answers struct {
+	HeaderPrefix        string // of identity headers: "x-stepward-"
+	RemoveAuthorization bool   // keep a verified credential from the upstream too
+
+	Realm            string // RFC 9110 §11.5
+	ResourceMetadata string // URL for RFC 9728 §5.1, or empty
+	// HideRequirements drops levels, acr and age from answers to API clients
+	// (challenge.disclose: none; RFC 9470 §9).
+	HideRequirements bool
+	// FaultStatus is the status for our own faults; 0 means 503.
+	FaultStatus int
+
+	CORS  CORS
+	Login Login
+}
+
+// answer words r's decision and attaches the metadata. A panic on the way, or a
+// decision that is not known, refuses.
+func (a *Authorizer) answer(r *Record) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
+			r.Response = Response{Status: stepup.Internal.Status()}
+		}
+	}()
+	r.Response = a.Answers.word(r, a.Policy.RequestHeaders())
+	r.Response.Metadata = metadata(r)
+}
+
+func (w Answers) word(r *Record, settable []string) Response {
+	switch d := r.Decision.(type) {
+	case stepup.Allow:
+		return w.allow(r, settable)
+	case stepup.Preflight:
+		return w.CORS.preflight(r.Request)
+	case stepup.Redirect:
+		return w.redirect(r, d)
+	case stepup.Challenge:
+		return w.challenge(r, d)
+	case stepup.Deny:
+		return w.deny(r, d)
+	}
+	return w.deny(r, stepup.Deny{Why: stepup.Internal})
+}
+
+// challenge is 401, or 403 where only the scope is too small (RFC 6750 §3.1).
+func (w Answers) challenge(r *Record, d stepup.Challenge) Response {
+	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(d.Why, d.Ask))
+}
+
+func (w Answers) deny(r *Record, d stepup.Deny) Response {
+	status := d.Why.Status()
+	var fields []request.Field
+	switch {
+	case status >= 500 && w.FaultStatus != 0:
+		status = w.FaultStatus
+	case d.Denial.Status != 0:
+		status = d.Denial.Status
+	case d.Why == stepup.CredentialMalformed || d.Why == stepup.CredentialRepeated:
+		fields = w.authenticate(d.Why, stepup.Ask{})
+	}
+	p := w.problem(r, d.Why, stepup.Ask{})
+	p.Detail, p.Code = d.Denial.Detail, d.Denial.Code
+	if d.Denial.Status != 0 {
+		p.Title = http.StatusText(status)
+	}
+	return w.refusal(r, status, p, fields)
+}
+
+// authenticate is the WWW-Authenticate header. A caller whose token is not valid
+// is told no requirement (RFC 9470 §9), nor is anyone when they are hidden.
+func (w Answers) authenticate(why stepup.Reason, ask stepup.Ask) []request.Field {
+	params := []stepup.Param{
+		{Name: "realm", Value: w.Realm},
+		{Name: "error", Value: why.ErrorCode()},
+		{Name: "error_description", Value: description(why)},
+	}
+	if tells(why) {
+		params = append(params, w.disclosed(ask).Params()...)
+	}
+	params = append(params, stepup.Param{Name: "resource_metadata", Value: w.ResourceMetadata})
+	return []request.Field{{Name: "www-authenticate", Value: stepup.FormatChallenge("Bearer", params)}}
+}
+
+// tells reports whether an answer for this reason goes to a caller who has shown
+// a valid token and lacks only more of it.
+func tells(why stepup.Reason) bool {
+	switch why {
+	case stepup.InsufficientLevel, stepup.StaleAuthentication, stepup.InsufficientScope:
+		return true
+	}
+	return false
+}
+
+// disclosed is ask less what is hidden. A scope is no statement about
+// authentication and stays.
+func (w Answers) disclosed(ask stepup.Ask) stepup.Ask {
+	if w.HideRequirements {
+		return stepup.Ask{Scope: ask.Scope}
+	}
+	return ask
+}
+
+// metadata is what the proxy's access log can show. Empty values are left out.
+func metadata(r *Record) map[string]any {
+	m := map[string]any{
+		"decision_id":     r.ID,
+		"result":          string(r.Result()),
+		"reason":          string(r.Reason()),
+		"level":           r.Held,
+		"required_level":  r.Shortfall.Level,
+		"policy_revision": r.Revision,
+	}
+	if age, ok := r.Shortfall.Age.Get(); ok {
+		m["auth_age"] = age.Seconds()
+	}
+	if r.Token != nil {
+		m["issuer"] = r.Token.IssuerName
+	}
+	if len(r.Policy.Metadata) > 0 {
+		m["policy"] = r.Policy.Metadata
+	}
+	return m
+}

@@ -1,0 +1,176 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// Authorizer decides requests. All fields but Observe are required, and none is
+// changed after the first call.
+type Authorizer struct {
+	Normalize request.Options
+	Verifier  Verifier
+	Policy    Policy
+	// Ladder orders the levels in the words used for callers of no known issuer;
+	// Ladders, by issuer name, has the words of issuers that have their own.
+	Ladder  stepup.Ladder
+	Ladders map[string]stepup.Ladder
+	Answers Answers
+
+	// Deadline bounds a decision, whatever time the caller gives. A caller's own
+	// earlier deadline is kept with a margin, so that the answer still arrives.
+	Deadline time.Duration
+
+	Now  func() time.Time
+	Rand io.Reader
+	// Observe, if set, is called once with each record, before the answer is
+	// returned. It must not block.
+	Observe func(context.Context, Record)
+}
+
+// errPanic stands for the value of a panic, which may hold anything.
+var errPanic = errors.New("authz: a stage panicked")
+
+// Authorize takes raw through every stage. It always returns an answer: see the
+// package comment for the order, and [stepup.Decide] for the order of judgement.
+// A context that has ended, or ends on the way, is a refusal.
+func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
+	r := Record{ID: newID(a.Rand), Time: a.Now(), Revision: a.Policy.Revision(), Held: stepup.Anonymous}
+	ctx, cancel := a.budget(ctx)
+	defer cancel()
+
+	a.decide(ctx, raw, &r)
+	if ctx.Err() != nil {
+		r.Decision, r.Fault = stepup.Deny{Why: stepup.Deadline}, fmt.Errorf("authz: %w", ctx.Err())
+	}
+	a.answer(&r)
+	r.Duration = a.Now().Sub(r.Time)
+	if a.Observe != nil {
+		a.Observe(ctx, r)
+	}
+	return r
+}
+
+// decide fills r stage by stage and stops at the first that cannot go on.
+func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
+		}
+	}()
+	if r.Request, r.Fault = request.New(raw, a.Normalize); r.Fault != nil {
+		r.Decision = stepup.Deny{Why: normalizationReason(r.Fault)}
+		return
+	}
+	if a.Answers.CORS.isPreflight(r.Request) {
+		r.Decision = stepup.Preflight{}
+		return
+	}
+	presented, err := credential.Extract(r.Request)
+	if r.Scheme, r.Fault = presented.Scheme, err; err != nil {
+		r.Decision = stepup.Deny{Why: stepup.CredentialMalformed}
+		return
+	}
+	r.Token, r.Failure = a.verify(ctx, presented)
+	ladder, levels := a.ladder(r.Token)
+	if len(levels) > 0 {
+		r.Held = levels[len(levels)-1]
+	}
+	floors, routes, err := policy.Floors(r.Request.Route, ladder)
+	if err == nil {
+		r.Policy, err = a.Policy.Evaluate(ctx, policy.Input{Request: r.Request, Token: r.Token, Levels: levels, Routes: routes})
+	}
+	r.Fault = err
+	r.Required = append(floors, r.Policy.Require...)
+	r.Shortfall = stepup.Assess(r.Required, ladder, r.Token, r.Time)
+	r.Decision = stepup.Decide(stepup.Case{
+		Fault:       policyReason(err),
+		Shortfall:   r.Shortfall,
+		Denials:     r.Policy.Deny,
+		Presented:   presented.Present(),
+		Token:       r.Token,
+		Failure:     r.Failure,
+		Interactive: a.Answers.Login.reaches(r.Request),
+	})
+}
+
+// verify turns a credential into a token or into the reason why not, and never
+// into both or neither.
+func (a *Authorizer) verify(ctx context.Context, c credential.Credential) (*token.Token, *token.Error) {
+	if !c.Present() {
+		return nil, nil
+	}
+	t, err := a.Verifier.Verify(ctx, c)
+	if err == nil {
+		return &t, nil
+	}
+	var failure *token.Error
+	if !errors.As(err, &failure) {
+		failure = &token.Error{Code: token.KeysUnavailable, Detail: err.Error()}
+	}
+	return nil, failure
+}
+
+// ladder is the ladder in the words of t's issuer, and the levels t proves.
+func (a *Authorizer) ladder(t *token.Token) (stepup.Ladder, []string) {
+	if t == nil {
+		return a.Ladder, nil
+	}
+	l, own := a.Ladders[t.IssuerName]
+	if !own {
+		l = a.Ladder
+	}
+	return l, l.Proven(*t)
+}
+
+func normalizationReason(err error) stepup.Reason {
+	if errors.Is(err, request.ErrRepeated) {
+		return stepup.CredentialRepeated
+	}
+	return stepup.RequestAmbiguous
+}
+
+func policyReason(err error) stepup.Reason {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, policy.ErrRoute):
+		return stepup.RouteConfig
+	case errors.Is(err, policy.ErrTimeout):
+		return stepup.PolicyTimeout
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return stepup.Deadline
+	}
+	return stepup.PolicyError
+}
+
+// budget is ctx with our own deadline: the configured one, or nine tenths of
+// what the caller has left, but at most 20 ms less, so that the answer is back
+// before the caller stops waiting and makes up one of its own.
+func (a *Authorizer) budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	d := a.Deadline
+	if at, ok := ctx.Deadline(); ok {
+		left := time.Until(at)
+		d = min(d, left-min(left/10, 20*time.Millisecond))
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// newID is a random decision id, 128 bits in hexadecimal. Without randomness it
+// is empty rather than guessable.
+func newID(rand io.Reader) string {
+	var b [16]byte
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", b)
+}

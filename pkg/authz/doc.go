@@ -1,0 +1,22 @@
+// Package authz is the spine: read it first.
+//
+// [Authorizer.Authorize] takes a request from end to end, one way, through
+// values that each package makes once and nobody changes:
+//
+//	request.New        what is asked            pkg/request
+//	credential.Extract what is presented        pkg/credential
+//	Verifier.Verify    who asks                 pkg/jwt
+//	Policy.Evaluate    what is required         pkg/policy, pkg/rego
+//	stepup.Assess      what is missing          pkg/stepup
+//	stepup.Decide      what to answer           pkg/stepup
+//	Answers.Word       how to say it            answer.go and its neighbours
+//
+// What each stage made is kept in a [Record]: that is what is logged, counted
+// and explained. Any stage that fails, or that runs out of time, or that panics,
+// ends in a refusal, since only stepup.Decide can make an Allow and only an Allow
+// is worded as one.
+//
+// An Authorizer is a snapshot: configuration, policy, ladder and keys of one
+// revision. It is immutable and serves any number of goroutines; a reload makes
+// another.
+package authz

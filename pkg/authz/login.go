@@ -1,0 +1,88 @@
+package authz
+
+import (
+	"html/template"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Login is a login application of the operator's own to which browsers are sent
+// (login_redirect). The zero Login redirects nobody.
+type Login struct {
+	URL   *url.URL
+	Hosts []string // the hosts it serves, in the normal form of request.Host
+}
+
+// reaches reports whether a redirect for r would reach a person who can log in
+// and come back. A host that is not listed could be one that the client made up.
+func (l Login) reaches(r request.Request) bool {
+	return l.serves(r) && r.Kind.Interactive()
+}
+
+func (l Login) serves(r request.Request) bool {
+	return l.URL != nil && slices.Contains(l.Hosts, r.Host)
+}
+
+// uri is where an API client may send a person to prove what ask says. It has no
+// return target: the page that the person looks at is the client's to know.
+func (l Login) uri(r request.Request, ask stepup.Ask) string {
+	if !l.serves(r) {
+		return ""
+	}
+	return l.target(ask, "")
+}
+
+// target is the login URL with acr_values and max_age as an authorization
+// request names them (OpenID Connect Core §3.1.2.1).
+func (l Login) target(ask stepup.Ask, returnTo string) string {
+	q := l.URL.Query()
+	for name, value := range map[string]string{
+		"acr_values": strings.Join(ask.ACRValues, " "),
+		"max_age":    ask.MaxAge.Seconds(),
+		"return_to":  returnTo,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	u := *l.URL
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// returnTo is the page that was asked for, on the https origin of a listed host:
+// never the scheme or the host that the client named.
+func returnTo(r request.Request) string {
+	target := "https://" + r.Host + r.RawPath
+	if r.RawQuery != "" {
+		target += "?" + r.RawQuery
+	}
+	return target
+}
+
+// redirect is 302 for a request that can simply be repeated after the login. For
+// any other a page of ours moves on by GET: a page's form-action policy would
+// stop a redirected form on its way to the identity provider.
+func (w Answers) redirect(r *Record, d stepup.Redirect) Response {
+	target := w.Login.target(d.Ask, returnTo(r.Request))
+	if r.Request.Method == "GET" || r.Request.Method == "HEAD" {
+		return Response{Status: 302, Headers: []request.Field{
+			{Name: "location", Value: target},
+			{Name: "cache-control", Value: "no-store"},
+			{Name: "referrer-policy", Value: "no-referrer"},
+		}}
+	}
+	fields := append(w.authenticate(d.Why, d.Ask), request.Field{Name: "cache-control", Value: "no-store"})
+	return Response{Status: 401, Headers: append(fields, pageHeaders()...), Body: render(movePage, struct {
+		Target, DecisionID string
+	}{target, r.ID})}
+}
+
+var movePage = template.Must(template.New("move").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="0;url={{.Target}}"><title>Stronger authentication required</title>` + pageStyle + `</head>
+<body><main><h1>Stronger authentication required</h1><p>What you sent has not been carried out. Sign in, then send it again.</p><p><a href="{{.Target}}">Continue to sign in</a></p><p><small>{{.DecisionID}}</small></p></main></body></html>
+`))

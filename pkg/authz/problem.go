@@ -1,0 +1,197 @@
+package authz
+
+import (
+	"encoding/json"
+	"html/template"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// problemBase is the prefix of problem types (RFC 9457 §3.1.1). They are names;
+// clients compare them and need not fetch them.
+const problemBase = "https://stepward.dev/problems/"
+
+// problem is the body of a refusal: RFC 9457 with the members of RFC 9470.
+type problem struct {
+	Type       string        `json:"type"`
+	Title      string        `json:"title"`
+	Status     int           `json:"status"`
+	Detail     string        `json:"detail,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Code       string        `json:"code,omitempty"`
+	Missing    []stepup.Part `json:"missing,omitempty"`
+	ACRValues  []string      `json:"acr_values,omitempty"`
+	MaxAge     *int64        `json:"max_age,omitempty"`
+	Level      string        `json:"level,omitempty"`
+	Scope      string        `json:"scope,omitempty"`
+	StepUpURI  string        `json:"step_up_uri,omitempty"`
+	DecisionID string        `json:"decision_id"`
+}
+
+// problem words a refusal. What is required stands in it only for a caller who
+// has shown a valid token, and then only if it is not hidden.
+func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
+	p := problem{
+		Type:       problemBase + kebab(problemName(why)),
+		Title:      title(why),
+		Error:      why.ErrorCode(),
+		Reason:     publicReason(why),
+		DecisionID: r.ID,
+	}
+	if !tells(why) {
+		return p
+	}
+	shown := w.disclosed(ask)
+	p.Scope = strings.Join(shown.Scope, " ")
+	if w.HideRequirements && why != stepup.InsufficientScope {
+		p.Reason = "" // the level or the age: which of them is hidden too
+		return p
+	}
+	p.Missing = r.Shortfall.Missing()
+	p.ACRValues, p.Level = shown.ACRValues, shown.Level
+	if d, ok := shown.MaxAge.Get(); ok {
+		seconds := int64(d.Seconds())
+		p.MaxAge = &seconds
+	}
+	if len(r.Shortfall.Unmet) > 0 {
+		p.Detail = r.Shortfall.Unmet[0].Requirement.Detail
+	}
+	if why != stepup.InsufficientScope {
+		p.StepUpURI = w.Login.uri(r.Request, ask)
+	}
+	return p
+}
+
+// publicReason is what a client is told. What exactly is wrong with a token is
+// told only to its holder, who is known once the signature is; to others it
+// would be a help in forging one.
+func publicReason(why stepup.Reason) string {
+	switch why {
+	case stepup.TokenExpired, stepup.TokenTooOld, stepup.NotSenderConstrained:
+		return string(why)
+	}
+	if why.ErrorCode() == stepup.ErrorInvalidToken {
+		return stepup.ErrorInvalidToken
+	}
+	return string(why)
+}
+
+// problemName names the kind of problem: the OAuth error where there is one.
+func problemName(why stepup.Reason) string {
+	if code := why.ErrorCode(); code != "" {
+		return code
+	}
+	if why.Status() >= 500 {
+		return "unavailable"
+	}
+	return string(why)
+}
+
+func kebab(s string) string { return strings.ReplaceAll(s, "_", "-") }
+
+func title(why stepup.Reason) string {
+	switch {
+	case why == stepup.NoCredentials:
+		return "Authentication required"
+	case why == stepup.InsufficientScope:
+		return "Insufficient scope"
+	case tells(why):
+		return "Stronger authentication required"
+	case why.Status() == 400:
+		return "Bad request"
+	case why.Status() == 401:
+		return "Invalid token"
+	case why.Status() == 403:
+		return "Forbidden"
+	}
+	return "Temporarily unavailable"
+}
+
+// description is the error_description of a challenge (RFC 6750 §3): constant
+// for each error, and empty where there is no error.
+func description(why stepup.Reason) string {
+	switch why {
+	case stepup.InsufficientLevel:
+		return "A stronger authentication is required"
+	case stepup.StaleAuthentication:
+		return "A more recent authentication is required"
+	case stepup.TokenExpired:
+		return "The access token has expired"
+	case stepup.TokenTooOld:
+		return "The access token was issued too long ago"
+	case stepup.NotSenderConstrained:
+		return "A sender-constrained access token is required"
+	}
+	switch why.ErrorCode() {
+	case stepup.ErrorInvalidRequest:
+		return "The credential is malformed or was sent more than once"
+	case stepup.ErrorInvalidToken:
+		return "The access token is invalid"
+	case stepup.ErrorInsufficientScope:
+		return "The access token does not have the scope that is required"
+	}
+	return ""
+}
+
+// refusal is the answer with p in the form that suits the client: a page where a
+// person looks, one plain line for gRPC, whose clients show the body as the
+// message of the status, and a problem document otherwise.
+func (w Answers) refusal(r *Record, status int, p problem, fields []request.Field) Response {
+	p.Status = status
+	res := Response{Status: status}
+	res.Headers = append(append(res.Headers, fields...), request.Field{Name: "cache-control", Value: "no-store"})
+	if status == 503 {
+		res.Headers = append(res.Headers, request.Field{Name: "retry-after", Value: "1"})
+	}
+	switch {
+	case r.Request.Kind == request.GRPC:
+		res.Headers = append(res.Headers, request.Field{Name: "content-type", Value: "text/plain; charset=utf-8"})
+		res.Body = p.line()
+	case r.Request.Kind.HTML():
+		res.Headers = append(res.Headers, pageHeaders()...)
+		res.Body = render(refusalPage, p)
+	default:
+		res.Headers = append(res.Headers, request.Field{Name: "content-type", Value: "application/problem+json"})
+		body, _ := json.Marshal(p) // strings and integers only: cannot fail
+		res.Body = string(body)
+	}
+	res.Headers = append(res.Headers, w.CORS.readable(r.Request)...)
+	return res
+}
+
+func (p problem) line() string {
+	line := strings.ToLower(p.Title)
+	if p.Reason != "" {
+		line += ": " + p.Reason
+	}
+	return line + " (decision " + p.DecisionID + ")"
+}
+
+// pageHeaders keep a page of ours from being cached, framed or made to run
+// anything.
+func pageHeaders() []request.Field {
+	return []request.Field{
+		{Name: "content-type", Value: "text/html; charset=utf-8"},
+		{Name: "content-security-policy", Value: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		{Name: "referrer-policy", Value: "no-referrer"},
+		{Name: "x-content-type-options", Value: "nosniff"},
+	}
+}
+
+const pageStyle = `<style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1a1a1a;background:#fff}h1{font-size:1.4rem}small{color:#595959}@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}small{color:#aaa}a{color:#8ab4f8}}</style>`
+
+var refusalPage = template.Must(template.New("refusal").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>` + pageStyle + `</head>
+<body><main><h1>{{.Title}}</h1>{{with .Detail}}<p>{{.}}</p>{{end}}{{with .StepUpURI}}<p><a href="{{.}}">Continue to sign in</a></p>{{end}}<p><small>{{with .Reason}}{{.}} · {{end}}{{.DecisionID}}</small></p></main></body></html>
+`))
+
+func render(t *template.Template, data any) string {
+	var b strings.Builder
+	if err := t.Execute(&b, data); err != nil {
+		return "" // the status says it all
+	}
+	return b.String()
+}

@@ -1,0 +1,43 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// CheckRequestHeader is an error when a policy may not set name on the request
+// to the upstream, where prefix is that of our own identity headers.
+func CheckRequestHeader(name, prefix string) error {
+	if err := checkHeader(name, "authorization", "cookie", "dpop"); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, prefix) {
+		return fmt.Errorf("header %q is one of Stepward's own", name)
+	}
+	return nil
+}
+
+// CheckResponseHeader is an error when a policy may not set name on the response.
+func CheckResponseHeader(name string) error {
+	return checkHeader(name)
+}
+
+// checkHeader refuses names that move or frame a message, that proxies trust, and
+// those in also. Names are compared as a careless reader takes them.
+func checkHeader(name string, also ...string) error {
+	if name != strings.ToLower(name) || !request.IsToken(name) {
+		return fmt.Errorf("%q is not a header name in lower case", name)
+	}
+	spelling := request.Spelling(name)
+	framing := []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade", "keep-alive", "proxy-connection"}
+	switch {
+	case slices.Contains(framing, spelling), slices.Contains(also, spelling):
+		return fmt.Errorf("header %q is not a policy's to set", name)
+	case strings.HasPrefix(spelling, "x-envoy-"), strings.HasPrefix(spelling, "x-forwarded-"):
+		return fmt.Errorf("header %q belongs to the proxy", name)
+	}
+	return nil
+}
