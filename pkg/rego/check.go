@@ -1,0 +1,237 @@
+package rego
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// The entry rules: what a policy says is in these and nowhere else.
+const (
+	ruleRequire  = "require"
+	ruleDeny     = "deny"
+	ruleHeaders  = "headers"
+	ruleResponse = "response_headers"
+	ruleMetadata = "metadata"
+)
+
+var entryRules = []string{ruleRequire, ruleDeny, ruleHeaders, ruleResponse, ruleMetadata}
+
+// slips are names that are likely meant to be an entry rule's but are too far
+// from it for the eye of [slipOf].
+var slips = map[string]string{
+	"requirement": ruleRequire, "requirements": ruleRequire, "denied": ruleDeny, "denies": ruleDeny, "denial": ruleDeny, "denials": ruleDeny,
+	"header": ruleHeaders, "request_headers": ruleHeaders, "response_header": ruleResponse, "allow": ruleRequire,
+}
+
+var (
+	basePackage  = ast.MustParseRef("data.stepward.policy")
+	routePackage = ast.MustParseRef("data.stepward.route")
+)
+
+// isEntry reports whether entry rules are looked for in a package: the policy
+// itself, or one that a route adds.
+func isEntry(path ast.Ref) bool {
+	return path.Equal(basePackage) || path.HasPrefix(routePackage) && len(path) == len(routePackage)+1
+}
+
+// isOurs reports whether a package is under stepward.
+func isOurs(path ast.Ref) bool { return path.HasPrefix(ast.MustParseRef("data.stepward")) }
+
+// checkModule finds what is wrong with a module that its syntax shows.
+func (l *loader) checkModule(m *ast.Module) {
+	if isOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool { return ast.RegoV2CompatibleRef.Equal(i.Path.Value) }) {
+		l.add(at(m.Package.Location, "rego_version", "a package of stepward must import rego.v2", "add `import rego.v2`: without it, `not` does not hold for what is undefined, and a deny goes silent"))
+	}
+	if !isEntry(m.Package.Path) {
+		return
+	}
+	for _, r := range m.Rules {
+		l.checkRule(r)
+	}
+}
+
+func (l *loader) checkRule(r *ast.Rule) {
+	name := string(r.Head.Ref()[0].Value.(ast.Var))
+	switch name {
+	case ruleRequire, ruleDeny:
+		l.checkMembers(name, r)
+	case ruleHeaders, ruleResponse, ruleMetadata:
+		l.checkKeyed(name, r)
+	default:
+		if meant := slipOf(name); meant != "" && !strings.HasPrefix(name, "test_") {
+			l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name, meant), "rename it if it is a helper: as it stands, nothing reads it"))
+		}
+	}
+}
+
+// slipOf is the entry rule that name was likely meant to be: one letter more,
+// less or other, two letters swapped, or a name on the list.
+func slipOf(name string) string {
+	if meant, ok := slips[name]; ok {
+		return meant
+	}
+	for _, entry := range entryRules {
+		d := levenshtein.ComputeDistance(strings.ToLower(name), entry)
+		if d == 1 || d == 0 && name != entry || d == 2 && len(name) == len(entry) && sameLetters(name, entry) {
+			return entry
+		}
+	}
+	return ""
+}
+
+func sameLetters(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return string(x) == string(y)
+}
+
+// checkMembers checks a rule of require or deny, whose members are objects.
+func (l *loader) checkMembers(name string, r *ast.Rule) {
+	if r.Head.RuleKind() != ast.MultiValue || len(r.Head.Ref()) != 1 || r.Default {
+		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name), fmt.Sprintf("write `%s contains {…} if { … }`", name)))
+		return
+	}
+	literal, ok := r.Head.Key.Value.(ast.Object)
+	if !ok {
+		switch r.Head.Key.Value.(type) {
+		case ast.String, ast.Number, ast.Boolean, ast.Null, *ast.Array, ast.Set:
+			l.add(at(r.Head.Key.Location, "member", fmt.Sprintf("a member of %s must be an object", name), ""))
+		}
+		return
+	}
+	keys := policy.DenialKeys
+	if name == ruleRequire {
+		keys = policy.RequirementKeys
+		if literal.Len() == 0 {
+			l.add(at(r.Head.Key.Location, "member", "{} requires nothing by name", "say {\"level\": \"authenticated\"}"))
+		}
+	}
+	literal.Foreach(func(k, v *ast.Term) {
+		key, ok := k.Value.(ast.String)
+		if !ok {
+			return // computed: checked when it is evaluated
+		}
+		if !slices.Contains(keys, string(key)) {
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), name, didYouMean(string(key), keys)), "known keys: "+strings.Join(keys, ", ")))
+		}
+		if level, ok := v.Value.(ast.String); ok && name == ruleRequire && key == "level" && !l.opt.Ladder.Has(string(level)) {
+			l.add(at(v.Location, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", string(level), didYouMean(string(level), l.opt.Ladder.Names())), "levels: "+strings.Join(l.opt.Ladder.Names(), ", ")))
+		}
+	})
+}
+
+// checkKeyed checks a rule of headers, response_headers or metadata, whose names
+// must be known before anything is evaluated: a header that may be set must be
+// removed when it is not.
+func (l *loader) checkKeyed(name string, r *ast.Rule) {
+	ref := r.Head.Ref()
+	hint := fmt.Sprintf("write `%s[\"name\"] := value if { … }`, one rule for each name", name)
+	if r.Head.RuleKind() != ast.SingleValue || len(ref) < 2 || r.Default {
+		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be set name by name", name), hint))
+		return
+	}
+	key, ok := ref[1].Value.(ast.String)
+	if !ok || len(ref) != 2 {
+		l.add(at(r.Location, "computed_name", fmt.Sprintf("a name in %s is computed", name), hint))
+		return
+	}
+	var err error
+	switch name {
+	case ruleHeaders:
+		if err = policy.CheckRequestHeader(string(key), l.opt.HeaderPrefix); err == nil {
+			l.headers[string(key)] = true
+		}
+	case ruleResponse:
+		err = policy.CheckResponseHeader(string(key))
+	}
+	if err != nil {
+		l.add(at(r.Location, "header_name", err.Error(), "choose another name, such as x-tenant"))
+	}
+}
+
+func didYouMean(word string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if d := levenshtein.ComputeDistance(word, k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// checkAnonymous refuses a rule that lifts the need for a credential by what is
+// in one: it would open a route to whoever brings the wrong token. Where the
+// level is not written out, the rule is marked and its members are checked when
+// it is evaluated.
+func (l *loader) checkAnonymous(c *ast.Compiler) {
+	for _, m := range c.Modules {
+		for _, r := range m.Rules {
+			if r.Head.Name != hiddenPrefix+ruleRequire || !readsToken(c, r, map[*ast.Rule]bool{}) {
+				continue
+			}
+			i := slices.IndexFunc(l.members, func(x member) bool { return x.rule.Location.Equal(r.Location) })
+			l.members[i].readsToken = true
+			if literalLevel(l.members[i].rule) == stepup.Anonymous {
+				l.add(at(r.Location, "anonymous_token", "a rule that makes a route public reads input.token", "a public route is public for everyone: decide it on input.request alone"))
+			}
+		}
+	}
+}
+
+// literalLevel is the level in the head of an entry rule, where it is written out.
+func literalLevel(r *ast.Rule) string {
+	if o, ok := r.Head.Key.Value.(ast.Object); ok {
+		if t := o.Get(ast.StringTerm("level")); t != nil {
+			if s, ok := t.Value.(ast.String); ok {
+				return string(s)
+			}
+		}
+	}
+	return ""
+}
+
+// readsToken reports whether r or a rule that it depends on looks at
+// input.token, or at the input in a way that may.
+func readsToken(c *ast.Compiler, r *ast.Rule, seen map[*ast.Rule]bool) bool {
+	if seen[r] {
+		return false
+	}
+	seen[r] = true
+	if mentionsToken(r) {
+		return true
+	}
+	for dep := range c.Graph.Dependencies(r) {
+		if rule, ok := dep.(*ast.Rule); ok && readsToken(c, rule, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+func mentionsToken(r *ast.Rule) bool {
+	found := false
+	ast.WalkRefs(r, func(ref ast.Ref) bool {
+		if !ref[0].Equal(ast.InputRootDocument) {
+			return false
+		}
+		if len(ref) < 2 {
+			found = true
+			return true
+		}
+		name, literal := ref[1].Value.(ast.String)
+		found = found || !literal || name == "token"
+		return found
+	})
+	return found
+}

@@ -1,0 +1,236 @@
+package rego
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// ErrSaturated is wrapped by the error of an evaluation that was not begun,
+// since too many are still running after their time was up.
+var ErrSaturated = errors.New("rego: too many evaluations run past their time budget")
+
+// Policy is a loaded policy. It is immutable, and its methods may be called from
+// many goroutines.
+type Policy struct {
+	opt      Options
+	revision string
+	headers  []string
+	members  []member
+	base     rego.PreparedEvalQuery
+	routes   map[string]rego.PreparedEvalQuery
+	// abandoned counts evaluations that were given up and still run.
+	abandoned atomic.Int64
+}
+
+// Revision is the first 12 hexadecimal digits of a SHA-256 over the sources.
+func (p *Policy) Revision() string { return p.revision }
+
+// RequestHeaders lists every request header that a rule can set, sorted.
+func (p *Policy) RequestHeaders() []string { return p.headers }
+
+// Routes lists the names NAME of packages stepward.route.NAME, sorted.
+func (p *Policy) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
+
+// Evaluate asks the policy, and every package in in.Routes, what in requires.
+//
+// The error wraps [policy.ErrRoute] when a route names a package that is not
+// there, [policy.ErrTimeout] when the time budget was exceeded, and ctx's own
+// error when ctx ended first. Any other error means that the policy failed or
+// returned what it may not. It never comes with a result.
+func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
+	queries := []rego.PreparedEvalQuery{p.base}
+	for _, name := range in.Routes {
+		query, ok := p.routes[name]
+		if !ok {
+			return policy.Result{}, fmt.Errorf("%w: no package stepward.route.%s", policy.ErrRoute, name)
+		}
+		queries = append(queries, query)
+	}
+	input, err := ast.InterfaceToValue(in.Document(p.opt.HeaderPrefix))
+	if err != nil {
+		return policy.Result{}, fmt.Errorf("rego: input: %w", err)
+	}
+	documents, err := p.guard(ctx, queries, input)
+	if err != nil {
+		return policy.Result{}, err
+	}
+	return p.decode(documents)
+}
+
+// The states of an evaluation: whoever leaves first, it or who waits for it,
+// tells the other.
+const (
+	running int32 = iota
+	finished
+	abandoned
+)
+
+// evaluation is one run in a goroutine of its own.
+type evaluation struct {
+	state     atomic.Int32
+	done      chan struct{}
+	documents []map[string]any
+	err       error
+}
+
+// guard stops waiting when the budget is spent, whether or not OPA has noticed.
+// An evaluation that is given up is counted until it ends, and above a limit
+// nothing more is begun: a hostile expression may waste some goroutines, not all.
+func (p *Policy) guard(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
+	if p.abandoned.Load() >= maxAbandoned {
+		return nil, fmt.Errorf("%w: %w", ErrSaturated, policy.ErrTimeout)
+	}
+	bounded, cancel := context.WithTimeout(ctx, p.opt.Timeout)
+	defer cancel()
+	e := &evaluation{done: make(chan struct{})}
+	go func() {
+		e.documents, e.err = evaluate(bounded, queries, input)
+		if !e.state.CompareAndSwap(running, finished) {
+			p.abandoned.Add(-1)
+		}
+		close(e.done)
+	}()
+	select {
+	case <-e.done:
+		if e.err == nil {
+			return e.documents, nil
+		}
+	case <-bounded.Done():
+		if e.state.CompareAndSwap(running, abandoned) {
+			p.abandoned.Add(1)
+		} else {
+			<-e.done
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("rego: %w", ctx.Err())
+	case bounded.Err() != nil:
+		return nil, policy.ErrTimeout
+	}
+	return nil, e.err
+}
+
+// evaluate runs the queries in turn. Its result holds nothing but JSON.
+func evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) (documents []map[string]any, err error) {
+	defer func() {
+		if recover() != nil {
+			documents, err = nil, errors.New("rego: the evaluation panicked")
+		}
+	}()
+	for _, q := range queries {
+		results, err := q.Eval(ctx, rego.EvalParsedInput(input))
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		if len(results) != 1 {
+			return nil, fmt.Errorf("rego: %d results in place of one", len(results))
+		}
+		document, ok := results[0].Bindings["result"].(map[string]any)
+		if !ok {
+			return nil, errors.New("rego: the result is not an object")
+		}
+		documents = append(documents, document)
+	}
+	return documents, nil
+}
+
+// decode makes one result of what the packages returned. Two packages that set
+// one name to different values are in conflict, as two rules are.
+func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
+	r := policy.Result{Headers: map[string][]string{}, Response: map[string][]string{}, Metadata: map[string]any{}}
+	for _, d := range documents {
+		if err := p.decodeMembers(d, &r); err != nil {
+			return policy.Result{}, err
+		}
+		if err := errors.Join(decodeHeaders(d[ruleHeaders], r.Headers), decodeHeaders(d[ruleResponse], r.Response)); err != nil {
+			return policy.Result{}, err
+		}
+		metadata, _ := d[ruleMetadata].(map[string]any)
+		for name, value := range metadata {
+			if _, taken := r.Metadata[name]; taken {
+				return policy.Result{}, fmt.Errorf("rego: two packages set metadata %q", name)
+			}
+			r.Metadata[name] = value
+		}
+	}
+	if len(r.Require) > policy.MaxMembers || len(r.Deny) > policy.MaxMembers {
+		return policy.Result{}, fmt.Errorf("rego: more than %d members of require or deny", policy.MaxMembers)
+	}
+	if err := policy.CheckMetadata(r.Metadata); err != nil {
+		return policy.Result{}, err
+	}
+	return r, nil
+}
+
+func (p *Policy) decodeMembers(d map[string]any, r *policy.Result) error {
+	for _, x := range list(d[ruleRequire]) {
+		m, value, err := p.member(x)
+		if err != nil {
+			return err
+		}
+		requirement, err := policy.DecodeRequirement(value, m.id, p.opt.Ladder)
+		if err != nil {
+			return err
+		}
+		if requirement.Level == stepup.Anonymous && m.readsToken {
+			return fmt.Errorf("rego: %s makes a route public and reads input.token", m.id)
+		}
+		r.Require = append(r.Require, requirement)
+	}
+	for _, x := range list(d[ruleDeny]) {
+		m, value, err := p.member(x)
+		if err != nil {
+			return err
+		}
+		denial, err := policy.DecodeDenial(value, m.id)
+		if err != nil {
+			return err
+		}
+		r.Deny = append(r.Deny, denial)
+	}
+	return nil
+}
+
+// member unwraps an element: the rule that it came from, and its value.
+func (p *Policy) member(x any) (member, any, error) {
+	o, _ := x.(map[string]any)
+	number, _ := o["rule"].(json.Number)
+	i, err := strconv.Atoi(number.String())
+	if err != nil || i < 0 || i >= len(p.members) {
+		return member{}, nil, errors.New("rego: a member that comes from no rule")
+	}
+	return p.members[i], o["value"], nil
+}
+
+func list(v any) []any {
+	l, _ := v.([]any)
+	return l
+}
+
+func decodeHeaders(v any, into map[string][]string) error {
+	o, _ := v.(map[string]any)
+	for name, value := range o {
+		values, err := policy.DecodeHeader(name, value)
+		if err != nil {
+			return err
+		}
+		if was, taken := into[name]; taken && !slices.Equal(was, values) {
+			return fmt.Errorf("rego: two packages set header %q", name)
+		}
+		into[name] = values
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package rego
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// DefaultTimeout is how long an evaluation may take.
+const DefaultTimeout = 50 * time.Millisecond
+
+// maxAbandoned is how many evaluations may still run after their time is up.
+// OPA looks for cancellation between expressions, and one expression can be a
+// regular expression that takes seconds.
+const maxAbandoned = 16
+
+// hiddenPrefix begins the names of the copies of entry rules that are evaluated.
+const hiddenPrefix = "__stepward_"
+
+// Options are what a policy is loaded with.
+type Options struct {
+	Ladder       stepup.Ladder
+	HeaderPrefix string        // of our identity headers; empty means x-stepward-
+	Timeout      time.Duration // 0 means DefaultTimeout
+}
+
+func (o Options) withDefaults() Options {
+	if o.HeaderPrefix == "" {
+		o.HeaderPrefix = "x-stepward-"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	return o
+}
+
+// Load makes a policy of sources. When something is wrong with them the error is
+// a [Findings] that holds all of it.
+func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
+	l := &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}}
+	modules, document := l.parse(sources, false)
+	for _, name := range slices.Sorted(maps.Keys(modules)) {
+		l.checkModule(modules[name])
+	}
+	if len(l.found) == 0 {
+		l.copyEntryRules(modules)
+	}
+	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
+		l.add(Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
+			Message: "no rule `require` in package stepward.policy", Hint: "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
+	}
+	if len(l.found) > 0 {
+		return nil, l.found.tidy()
+	}
+	compiler := newCompiler()
+	if compiler.Compile(modules); compiler.Failed() {
+		return nil, fromOPA(compiler.Errors, "").tidy()
+	}
+	if l.checkAnonymous(compiler); len(l.found) > 0 {
+		return nil, l.found.tidy()
+	}
+	return l.prepare(ctx, compiler, document, revision(sources))
+}
+
+func firstName(sources []Source) string {
+	if len(sources) == 0 {
+		return "policy"
+	}
+	return sources[0].Name
+}
+
+// loader gathers what is found on the way.
+type loader struct {
+	opt      Options
+	found    Findings
+	headers  map[string]bool     // request headers that rules set
+	packages map[string][]string // entry rules of each package, by its path
+	members  []member
+}
+
+// member is an entry rule whose elements say which rule they come from.
+type member struct {
+	rule       *ast.Rule
+	id         string
+	readsToken bool
+}
+
+func (l *loader) add(f Finding) { l.found = append(l.found, f) }
+
+// parse reads the Rego files of sources, tests only when they are wanted, and
+// merges the data files.
+func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, map[string]any) {
+	document, found := data(sources)
+	l.found = append(l.found, found...)
+	modules := map[string]*ast.Module{}
+	for _, s := range sources {
+		if filepath.Ext(s.Name) != ".rego" || !tests && isTest(s.Name) {
+			continue
+		}
+		m, err := parseModule(s)
+		if err != nil {
+			l.found = append(l.found, fromOPA(err, s.Name)...)
+			continue
+		}
+		modules[s.Name] = m
+	}
+	return modules, document
+}
+
+// parseModule turns a panic of the parser into an error of the file.
+func parseModule(s Source) (m *ast.Module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the parser failed on this file")
+		}
+	}()
+	m, err = ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
+		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities(),
+	})
+	if err == nil && m == nil {
+		err = fmt.Errorf("the file is empty")
+	}
+	return m, err
+}
+
+func isTest(name string) bool {
+	matched, _ := filepath.Match("*_test.rego", filepath.Base(name)) // the pattern is well-formed
+	return matched
+}
+
+func newCompiler() *ast.Compiler {
+	schemas := ast.NewSchemaSet()
+	var schema any
+	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
+		schemas.Put(ast.SchemaRootRef, schema)
+	}
+	return ast.NewCompiler().WithCapabilities(capabilities()).WithSchemas(schemas).WithStrict(true).WithUseTypeCheckAnnotations(true)
+}
+
+// copyEntryRules gives each require and deny rule a copy under a hidden name
+// whose elements are wrapped with the number of the rule. The query reads the
+// copies; whoever reads `require` itself still sees what its author wrote.
+func (l *loader) copyEntryRules(modules map[string]*ast.Module) {
+	for _, file := range slices.Sorted(maps.Keys(modules)) {
+		m := modules[file]
+		if !isEntry(m.Package.Path) {
+			continue
+		}
+		path := m.Package.Path.String()
+		for _, r := range slices.Clone(m.Rules) {
+			name := string(r.Head.Ref()[0].Value.(ast.Var))
+			if !slices.Contains(entryRules, name) {
+				continue
+			}
+			if !slices.Contains(l.packages[path], name) {
+				l.packages[path] = append(l.packages[path], name)
+			}
+			if name == ruleRequire || name == ruleDeny {
+				m.Rules = append(m.Rules, l.wrap(r, m))
+			}
+		}
+	}
+}
+
+func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
+	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File), r.Location.Row)
+	c := r.Copy()
+	c.Module = m
+	hidden := ast.Var(hiddenPrefix + string(r.Head.Name))
+	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
+	number := ast.IntNumberTerm(len(l.members))
+	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), number}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(r.Head.Key.Location)
+	l.members = append(l.members, member{rule: r, id: id})
+	return c
+}
+
+// prepare makes one query for the policy and one for each package that a route
+// may add.
+func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
+	p := &Policy{
+		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
+		routes: map[string]rego.PreparedEvalQuery{},
+	}
+	store := inmem.NewFromObject(document)
+	for path, rules := range l.packages {
+		query, err := prepareQuery(ctx, c, store, path, rules)
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		if path == basePackage.String() {
+			p.base = query
+		} else {
+			p.routes[path[len(routePackage.String())+1:]] = query
+		}
+	}
+	return p, nil
+}
+
+// prepareQuery binds the entry rules that the package has. The comprehensions
+// are there since a rule that holds for nothing must be empty, not undefined.
+func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, path string, rules []string) (rego.PreparedEvalQuery, error) {
+	query := "result := {"
+	for i, name := range rules {
+		if i > 0 {
+			query += ", "
+		}
+		if name == ruleRequire || name == ruleDeny {
+			query += fmt.Sprintf("%q: [m | some m in %s.%s%s]", name, path, hiddenPrefix, name)
+		} else {
+			query += fmt.Sprintf("%q: {k: v | some k, v in %s.%s}", name, path, name)
+		}
+	}
+	return rego.New(
+		rego.Query(query+"}"), rego.Compiler(c), rego.Store(store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+	).PrepareForEval(ctx)
+}

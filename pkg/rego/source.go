@@ -1,0 +1,138 @@
+package rego
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/strictjson"
+)
+
+// Source is one file of a policy: Rego, or data as JSON or YAML, by the ending of
+// its name. The members of data files together are the document "data"; one
+// member may come from one file only.
+type Source struct {
+	Name string
+	Text []byte
+}
+
+// isSource reports whether a file takes part in a policy.
+func isSource(name string) bool {
+	switch filepath.Ext(name) {
+	case ".rego", ".json", ".yaml", ".yml":
+		return !strings.HasPrefix(filepath.Base(name), ".")
+	}
+	return false
+}
+
+// FromFS lists the sources in fsys, in order of name.
+func FromFS(fsys fs.FS) ([]Source, error) {
+	var sources []Source
+	err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !isSource(path) {
+			return err
+		}
+		text, err := fs.ReadFile(fsys, path)
+		sources = append(sources, Source{Name: path, Text: text})
+		return err
+	})
+	return sources, err
+}
+
+// FromPaths lists the sources at paths, which are files or folders. A folder
+// without a source is an error, since it is likely the wrong one. The names keep
+// the path as given, so that messages can be clicked.
+func FromPaths(paths []string) ([]Source, error) {
+	var sources []Source
+	for _, root := range paths {
+		before := len(sources)
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() {
+				if path != root && strings.HasPrefix(d.Name(), ".") {
+					return filepath.SkipDir
+				}
+				return nil
+			}
+			if path != root && !isSource(path) {
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			sources = append(sources, Source{Name: path, Text: text})
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		if len(sources) == before {
+			return nil, fmt.Errorf("rego: no .rego, .json or .yaml file in %s", root)
+		}
+	}
+	return sources, nil
+}
+
+// revision names sources: the beginning of a SHA-256 over names and texts, with
+// lengths, in order of name.
+func revision(sources []Source) string {
+	sorted := slices.SortedFunc(slices.Values(sources), func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	h := sha256.New()
+	for _, s := range sorted {
+		for _, part := range [][]byte{[]byte(s.Name), s.Text} {
+			_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash never fails
+			h.Write(part)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// data merges the data files among sources.
+func data(sources []Source) (map[string]any, Findings) {
+	merged, owner := map[string]any{}, map[string]string{}
+	var found Findings
+	for _, s := range sources {
+		if filepath.Ext(s.Name) == ".rego" {
+			continue
+		}
+		document, err := decodeData(s)
+		if err != nil {
+			found = append(found, Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
+				Hint: "a data file holds one object; its members become data.NAME"})
+			continue
+		}
+		for name, value := range document {
+			if other, taken := owner[name]; taken {
+				found = append(found, Finding{File: s.Name, Line: 1, Column: 1, Code: "data",
+					Message: fmt.Sprintf("data.%s is in %s already", name, other), Hint: "keep each member in one file"})
+				continue
+			}
+			merged[name], owner[name] = value, s.Name
+		}
+	}
+	return merged, found
+}
+
+func decodeData(s Source) (map[string]any, error) {
+	text := s.Text
+	if filepath.Ext(s.Name) != ".json" {
+		var v map[string]any
+		if err := yaml.Unmarshal(text, &v); err != nil {
+			return nil, fmt.Errorf("not YAML: %w", err)
+		}
+		var err error
+		if text, err = json.Marshal(v); err != nil {
+			return nil, fmt.Errorf("not a JSON document in YAML: %w", err)
+		}
+	}
+	return strictjson.Object(text)
+}

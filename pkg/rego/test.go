@@ -1,0 +1,96 @@
+package rego
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/tester"
+)
+
+// TestOptions choose what [Test] runs.
+type TestOptions struct {
+	Filter  string        // regular expression on package.name; empty runs all
+	Timeout time.Duration // of one test; 0 means 5 s
+}
+
+// TestResult is the outcome of one test rule.
+type TestResult struct {
+	Name     string        `json:"name"` // package.rule
+	File     string        `json:"file"`
+	Line     int           `json:"line"`
+	Passed   bool          `json:"passed"`
+	Skipped  bool          `json:"skipped,omitempty"` // named todo_test_…
+	Error    string        `json:"error,omitempty"`
+	Output   string        `json:"output,omitempty"` // of print
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// TestReport is what a run of tests found.
+type TestReport struct {
+	Results  []TestResult       `json:"results"`
+	Coverage float64            `json:"coverage"` // percent of the lines of rules, tests included
+	Files    map[string]float64 `json:"files"`    // coverage of each file, in percent
+}
+
+// Failed counts the tests that did not pass.
+func (r TestReport) Failed() int {
+	n := 0
+	for _, t := range r.Results {
+		if !t.Passed && !t.Skipped {
+			n++
+		}
+	}
+	return n
+}
+
+// Test runs the test rules among sources by OPA's own tester, under the same
+// compiler as [Load]: what a test calls is what is enforced. A [Findings] error
+// means that the sources do not compile.
+func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
+	l := &loader{}
+	modules, document := l.parse(sources, true)
+	if len(l.found) > 0 {
+		return TestReport{}, l.found.tidy()
+	}
+	if opt.Timeout == 0 {
+		opt.Timeout = 5 * time.Second
+	}
+	compiler := newCompiler().WithEnablePrintStatements(true)
+	if compiler.Compile(modules); compiler.Failed() {
+		return TestReport{}, fromOPA(compiler.Errors, "").tidy()
+	}
+	store := inmem.NewFromObject(document)
+	txn, err := store.NewTransaction(ctx, storage.WriteParams)
+	if err != nil {
+		return TestReport{}, fmt.Errorf("rego: %w", err)
+	}
+	defer store.Abort(ctx, txn)
+	coverage := cover.New()
+	results, err := tester.NewRunner().SetCompiler(newCompiler().WithEnablePrintStatements(true)).SetStore(store).
+		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(opt.Timeout).
+		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
+	if err != nil {
+		return TestReport{}, fmt.Errorf("rego: %w", err)
+	}
+	report := TestReport{Files: map[string]float64{}}
+	for r := range results {
+		t := TestResult{
+			Name: r.Package[len("data."):] + "." + r.Name, File: r.Location.File, Line: r.Location.Row,
+			Passed: !r.Fail && r.Error == nil && !r.Skip, Skipped: r.Skip, Output: string(r.Output), Duration: r.Duration,
+		}
+		if r.Error != nil {
+			t.Error = r.Error.Error()
+		}
+		report.Results = append(report.Results, t)
+	}
+	covered := coverage.Report(modules)
+	report.Coverage = covered.Coverage
+	for name, f := range covered.Files {
+		report.Files[name] = f.Coverage
+	}
+	return report, ctx.Err()
+}

@@ -1,0 +1,34 @@
+# METADATA
+# title: The policy that is shipped
+# description: |
+#   A valid token everywhere, more where data.routes says so, and nothing on the
+#   paths of data.public_paths. Copy this folder and make it yours: most rules
+#   need no Rego, only a line of data.
+package stepward.policy
+
+import rego.v2
+
+import data.stepward.lib.routes
+
+# A public page can be read without signing in. It says so; a request that no
+# rule covers is refused.
+public if {
+	input.request.method in {"GET", "HEAD"}
+	input.request.path in data.public_paths
+}
+
+# METADATA
+# title: Public pages
+require contains {"level": "anonymous"} if public
+
+# METADATA
+# title: A valid token everywhere else
+require contains {"level": "authenticated"} if not public
+
+# METADATA
+# title: Stop signs, from data.routes
+require contains requirement if some requirement in routes.requirements(data.routes, input.request)
+
+# The upstream learns the tenant from us or not at all: what a client sends
+# under this name is removed.
+headers["x-tenant"] := input.token.claims.tenant

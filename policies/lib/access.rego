@@ -1,0 +1,33 @@
+# METADATA
+# title: Roles, scopes and groups of a token
+# description: |
+#   Reads the places where identity providers put roles. What is missing is
+#   empty, so `not access.role(input.token, "payroll")` holds when nobody is
+#   signed in and when the claim is not there.
+package stepward.lib.access
+
+import rego.v2
+
+# METADATA
+# title: All roles of a token
+# description: From the claims roles, groups and realm_access.roles (Keycloak).
+roles(token) := {r | some r in array_claim(token, ["roles"])} |
+	({r | some r in array_claim(token, ["groups"])} |
+	{r | some r in array_claim(token, ["realm_access", "roles"])})
+
+array_claim(token, path) := value if {
+	value := object.get(token, array.concat(["claims"], path), [])
+	is_array(value)
+} else := []
+
+# METADATA
+# title: Whether a token has a role
+role(token, name) if name in roles(token)
+
+# METADATA
+# title: Whether a token has every one of some scopes
+scopes(token, wanted) if {
+	every scope in wanted {
+		scope in token.scopes
+	}
+}

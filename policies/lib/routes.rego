@@ -1,0 +1,60 @@
+# METADATA
+# title: Route tables as data
+# description: |
+#   Most step-up rules are a method, a path and a level. This package reads them
+#   from a list of objects:
+#
+#       {"path": "/payments/**", "methods": ["POST"], "require": {"level": "mfa"}}
+#
+#   A path pattern is compared segment by segment, so a final slash makes no
+#   difference: `*` stands for one segment, `**` at the end for any number, none
+#   included. Without `methods` an entry is for every method, without `hosts` for
+#   every host.
+package stepward.lib.routes
+
+import rego.v2
+
+# METADATA
+# title: The requirements of every entry that matches
+requirements(table, request) := {entry.require |
+	some entry in table
+	matches(entry, request)
+}
+
+# METADATA
+# title: Whether an entry is about a request
+matches(entry, request) if {
+	request.method in object.get(entry, "methods", [request.method])
+	request.host in object.get(entry, "hosts", [object.get(request, "host", "")])
+	path_matches(pattern_segments(entry.path), request.segments)
+}
+
+matches(entry, request) if {
+	not request.host
+	not entry.hosts
+	request.method in object.get(entry, "methods", [request.method])
+	path_matches(pattern_segments(entry.path), request.segments)
+}
+
+pattern_segments(path) := [s | some s in split(path, "/"); s != ""]
+
+# METADATA
+# title: Whether segments match a pattern
+path_matches(pattern, segments) if {
+	count(pattern) == count(segments)
+	not "**" in pattern
+	prefix_matches(pattern, segments)
+}
+
+path_matches(pattern, segments) if {
+	pattern[count(pattern) - 1] == "**"
+	prefix := array.slice(pattern, 0, count(pattern) - 1)
+	count(segments) >= count(prefix)
+	prefix_matches(prefix, segments)
+}
+
+prefix_matches(prefix, segments) if {
+	every i, want in prefix {
+		want in {"*", segments[i]}
+	}
+}
