@@ -1,0 +1,141 @@
+package jwt
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// accept judges the claims of a token whose signature has been verified: types,
+// time, audience, kind, binding.
+func (i Issuer) accept(h header, claims map[string]any, now time.Time) (token.Token, error) {
+	r := reader{claims: claims}
+	t := token.Token{
+		Issuer: i.URL, IssuerName: i.Name, Scheme: token.Bearer, Claims: claims,
+		Subject: r.text("sub"), Audience: r.texts("aud", true), ACR: r.text("acr"), AMR: r.texts("amr", false),
+		AuthTime: r.time("auth_time"), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
+		Scopes: strings.Fields(r.text(profiles[i.Profile].scope)), ClientID: r.text(profiles[i.Profile].client),
+	}
+	notBefore := r.time("nbf")
+	if _, there := claims["exp"]; !there && r.wrong == "" {
+		return token.Token{}, fail(token.BadClaims, i.Name, "no exp")
+	}
+	if r.wrong != "" {
+		return token.Token{}, fail(token.BadClaims, i.Name, "%s is of the wrong type", r.wrong)
+	}
+	if err := i.checkTime(t, notBefore, now); err != nil {
+		return token.Token{}, err
+	}
+	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
+		return token.Token{}, fail(token.WrongAudience, i.Name, "aud names none of the issuer's configured audiences")
+	}
+	if err := i.checkKind(h, claims); err != nil {
+		return token.Token{}, err
+	}
+	if _, bound := claims["cnf"]; bound {
+		return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a key (cnf), which cannot be checked")
+	}
+	t.Principal = token.User
+	if t.Subject == "" || t.Subject == t.ClientID {
+		t.Principal = token.Client
+	}
+	return t, nil
+}
+
+// checkTime holds the token against the clock, with the issuer's leeway. A token
+// is expired in the second that exp names (RFC 7519 §4.1.4).
+func (i Issuer) checkTime(t token.Token, notBefore, now time.Time) error {
+	latest := now.Add(i.Leeway)
+	switch {
+	case !now.Add(-i.Leeway).Before(t.ExpiresAt):
+		return fail(token.Expired, i.Name, "exp has passed")
+	case notBefore.After(latest):
+		return fail(token.NotYetValid, i.Name, "nbf lies in the future")
+	case t.IssuedAt.After(latest):
+		return fail(token.NotYetValid, i.Name, "iat lies in the future")
+	case t.AuthTime.After(latest):
+		return fail(token.BadClaims, i.Name, "auth_time lies in the future")
+	}
+	return nil
+}
+
+// reader takes claims by type and keeps the name of the first that has another.
+type reader struct {
+	claims map[string]any
+	wrong  string
+}
+
+func (r *reader) fail(name string) {
+	if r.wrong == "" {
+		r.wrong = name
+	}
+}
+
+// text is a string claim. One that is there and empty proves nothing and is
+// nothing that an issuer means.
+func (r *reader) text(name string) string {
+	v, there := r.claims[name]
+	if !there {
+		return ""
+	}
+	s, ok := v.(string)
+	if !ok || s == "" && name != "scope" && name != "scp" {
+		r.fail(name)
+	}
+	return s
+}
+
+// texts is an array of strings, or one string where single allows it.
+func (r *reader) texts(name string, single bool) []string {
+	v, there := r.claims[name]
+	if !there {
+		return nil
+	}
+	if s, ok := v.(string); ok && single && s != "" {
+		return []string{s}
+	}
+	list, ok := v.([]any)
+	if !ok {
+		r.fail(name)
+		return nil
+	}
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		s, ok := x.(string)
+		if !ok || s == "" {
+			r.fail(name)
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// lastSecond is the end of the year 9999.
+const lastSecond = 253402300799
+
+// time is a NumericDate (RFC 7519 §2): a number of seconds, fractions allowed,
+// from 1970 to 9999.
+func (r *reader) time(name string) time.Time {
+	v, there := r.claims[name]
+	if !there {
+		return time.Time{}
+	}
+	n, ok := v.(json.Number)
+	if !ok {
+		r.fail(name)
+		return time.Time{}
+	}
+	f, err := strconv.ParseFloat(n.String(), 64)
+	if err != nil || !(f >= 0 && f <= lastSecond) || math.Signbit(f) {
+		r.fail(name)
+		return time.Time{}
+	}
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9))
+}

@@ -1,0 +1,165 @@
+package jwt
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/strictjson"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// DefaultMaxSize is the limit on a token, in bytes.
+const DefaultMaxSize = 16 << 10
+
+// Algorithms are those that an issuer may be configured with, all asymmetric; it
+// is also the default (RFC 7518 §3.1, RFC 8037 §3.1).
+var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+
+// KeySource finds the keys of one issuer.
+//
+// Key returns a key that [keyset.Key.Verifies] may still refuse, or an error that
+// wraps [keyset.ErrUnknownKey] or [keyset.ErrUnavailable]. It must return soon
+// after ctx ends.
+type KeySource interface {
+	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
+}
+
+// Issuer is whose tokens are accepted, and on what terms.
+type Issuer struct {
+	Name       string   // short, for logs
+	URL        string   // iss, compared byte for byte
+	Audiences  []string // one of these must be in aud
+	Algorithms []string // empty means Algorithms
+	Profile    Profile  // empty means RFC9068
+	Leeway     time.Duration
+	Keys       KeySource
+}
+
+// Verifier verifies tokens of some issuers. It is immutable and serves many
+// goroutines.
+type Verifier struct {
+	issuers map[string]Issuer
+	maxSize int
+	now     func() time.Time
+}
+
+// NewVerifier is a verifier of tokens of the issuers, of which no two may have
+// one URL. maxSize 0 means [DefaultMaxSize].
+func NewVerifier(issuers []Issuer, maxSize int, now func() time.Time) (*Verifier, error) {
+	v := &Verifier{issuers: map[string]Issuer{}, maxSize: maxSize, now: now}
+	if v.maxSize == 0 {
+		v.maxSize = DefaultMaxSize
+	}
+	for _, i := range issuers {
+		if len(i.Algorithms) == 0 {
+			i.Algorithms = Algorithms
+		}
+		if i.Profile == "" {
+			i.Profile = RFC9068
+		}
+		switch {
+		case i.URL == "" || len(i.Audiences) == 0 || i.Keys == nil:
+			return nil, fmt.Errorf("jwt: issuer %q has no URL, audience or keys", i.Name)
+		case v.issuers[i.URL].URL != "":
+			return nil, fmt.Errorf("jwt: two issuers are %q", i.URL)
+		case profiles[i.Profile] == nil:
+			return nil, fmt.Errorf("jwt: no profile %q", i.Profile)
+		}
+		for _, a := range i.Algorithms {
+			if !slices.Contains(Algorithms, a) {
+				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
+			}
+		}
+		v.issuers[i.URL] = i
+	}
+	return v, nil
+}
+
+// Verify is the token in c, if every check of its issuer's configuration passes.
+// Any error is a *[token.Error].
+func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
+	if c.Scheme != token.Bearer {
+		return token.Token{}, fail(token.BadBinding, "", "only bearer tokens can be checked")
+	}
+	if len(c.Raw) > v.maxSize {
+		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
+	}
+	parts, err := split(c.Raw)
+	if err != nil {
+		return token.Token{}, fail(token.Malformed, "", "%v", err)
+	}
+	head, err := strictjson.Object(parts.header)
+	if err != nil {
+		return token.Token{}, fail(token.Malformed, "", "header: %v", err)
+	}
+	h, err := parseHeader(head)
+	if err != nil {
+		return token.Token{}, fail(token.Malformed, "", "%v", err)
+	}
+	claims, err := strictjson.Object(parts.payload)
+	if err != nil {
+		return token.Token{}, fail(token.Malformed, "", "claims: %v", err)
+	}
+	// Believed only as far as choosing whose rules and keys to hold it to.
+	iss, _ := claims["iss"].(string)
+	issuer, known := v.issuers[iss]
+	if !known {
+		return token.Token{}, fail(token.UntrustedIssuer, "", "iss is not a configured issuer")
+	}
+	if err := issuer.checkSignature(ctx, h, c.Raw, parts); err != nil {
+		return token.Token{}, err
+	}
+	return issuer.accept(h, claims, v.now())
+}
+
+func fail(code token.Code, issuer, format string, args ...any) *token.Error {
+	return &token.Error{Code: code, Issuer: issuer, Detail: fmt.Sprintf(format, args...)}
+}
+
+// checkSignature chooses the algorithm and the key by the issuer's rules, not by
+// the token's (RFC 8725 §3.1), and verifies.
+func (i Issuer) checkSignature(ctx context.Context, h header, raw string, parts compact) error {
+	if !slices.Contains(i.Algorithms, h.alg) {
+		return fail(token.BadAlgorithm, i.Name, "the algorithm is not one of the issuer's")
+	}
+	key, err := i.Keys.Key(ctx, h.kid, h.alg)
+	switch {
+	case ctx.Err() != nil:
+		return fail(token.DeadlinePassed, i.Name, "while looking for the key")
+	case errors.Is(err, keyset.ErrUnknownKey):
+		return fail(token.UnknownKey, i.Name, "the issuer has no such key")
+	case err != nil:
+		return fail(token.KeysUnavailable, i.Name, "%v", err)
+	case !key.Verifies(h.alg):
+		return fail(token.BadAlgorithm, i.Name, "the key is not for this algorithm")
+	}
+	if !verifies(h.alg, key.Public, raw, parts) {
+		return fail(token.BadSignature, i.Name, "")
+	}
+	return nil
+}
+
+// verifies checks one signature with one key and one algorithm. jwx accepts any
+// salt length of RSASSA-PSS, where RFC 7518 §3.5 asks for that of the hash.
+func verifies(alg string, public crypto.PublicKey, raw string, parts compact) bool {
+	if alg == "PS256" {
+		key, ok := public.(*rsa.PublicKey)
+		digest := sha256.Sum256([]byte(parts.signed))
+		if !ok || rsa.VerifyPSS(key, crypto.SHA256, digest[:], parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
+			return false
+		}
+	}
+	payload, err := jws.Verify([]byte(raw), jws.WithKey(jwa.SignatureAlgorithm(alg), public))
+	return err == nil && slices.Equal(payload, parts.payload)
+}
