@@ -1,0 +1,193 @@
+package extauthz
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// maxMetadata bounds the dynamic metadata, in bytes of its strings.
+const maxMetadata = 16 << 10
+
+// encode is r as Envoy understands it, and the only place where a CheckResponse
+// is made. An answer that could be misread, with a control byte in a header, with
+// a status that no refusal has, becomes the fixed refusal of an internal fault.
+func encode(r authz.Response) *authv3.CheckResponse {
+	res := denied(r)
+	if r.Allowed {
+		res = allowed(r)
+	}
+	if res == nil {
+		res = denied(authz.Response{Status: 503, Headers: []request.Field{
+			{Name: "cache-control", Value: "no-store"}, {Name: "content-type", Value: "text/plain; charset=utf-8"},
+		}, Body: "temporarily unavailable: internal"})
+	}
+	res.DynamicMetadata = dynamic(r.Metadata)
+	return res
+}
+
+// allowed is nil when r holds what must not reach an upstream.
+func allowed(r authz.Response) *authv3.CheckResponse {
+	if !clean(r.Set, requestHeader) || !clean(r.Add, responseHeader) {
+		return nil
+	}
+	set := map[string]bool{}
+	ok := &authv3.OkHttpResponse{}
+	for _, f := range r.Set {
+		set[f.Name] = true
+		ok.Headers = append(ok.Headers, overwrite(f))
+	}
+	for _, name := range r.Remove {
+		if set[name] || !requestHeader(name) { // Envoy removes after it sets
+			return nil
+		}
+		ok.HeadersToRemove = append(ok.HeadersToRemove, name)
+	}
+	for _, f := range r.Add {
+		if f.Name == "set-cookie" {
+			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, unset(f))
+		} else {
+			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, overwrite(f))
+		}
+	}
+	return &authv3.CheckResponse{
+		Status:       &status.Status{Code: int32(codes.OK)},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
+	}
+}
+
+// denied is nil when r is no refusal. 204 is the answer to a preflight; any other
+// status below 300 would pass for the upstream's.
+func denied(r authz.Response) *authv3.CheckResponse {
+	if r.Allowed || !clean(r.Headers, responseHeader) || (r.Status < 300 || r.Status > 599) && (r.Status != 204 || r.Body != "") {
+		return nil
+	}
+	d := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(r.Status)}, Body: strings.ToValidUTF8(r.Body, "?")}
+	for _, f := range r.Headers {
+		d.Headers = append(d.Headers, unset(f))
+	}
+	code := codes.PermissionDenied
+	switch {
+	case r.Status == 401:
+		code = codes.Unauthenticated
+	case r.Status >= 500:
+		code = codes.Unavailable
+	}
+	return &authv3.CheckResponse{
+		Status:       &status.Status{Code: int32(code)},
+		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: d},
+	}
+}
+
+// overwrite replaces what the client or the upstream sent. Of a request header
+// Envoy reads append and ignores the action; of a response header it reads the
+// action. So both are set, to the same effect.
+func overwrite(f request.Field) *corev3.HeaderValueOption {
+	h := unset(f)
+	h.Append = wrapperspb.Bool(false)
+	h.AppendAction = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
+	return h
+}
+
+// unset leaves it to Envoy's default, which is the one way in which a refusal
+// keeps several headers of one name, and an allow the upstream's cookies.
+func unset(f request.Field) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value}}
+}
+
+// clean reports whether every name is permitted and no value holds a control
+// byte: Envoy passes CR and LF of a refusal on, and the client sees two headers.
+// A value that is not UTF-8 could not be sent, and would be a gRPC error.
+func clean(fields []request.Field, permitted func(string) bool) bool {
+	for _, f := range fields {
+		if !permitted(f.Name) || !utf8.ValidString(f.Value) {
+			return false
+		}
+		for i := range len(f.Value) {
+			if f.Value[i] < ' ' || f.Value[i] == 0x7f {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// requestHeader refuses names by which an answer would move or break the request.
+func requestHeader(name string) bool {
+	switch name {
+	case "host", "te":
+		return false
+	}
+	return responseHeader(name) && !strings.HasPrefix(name, "x-envoy-")
+}
+
+func responseHeader(name string) bool {
+	switch name {
+	case "connection", "content-length", "transfer-encoding", "upgrade", "trailer", "keep-alive":
+		return false
+	}
+	return request.IsToken(name) && name == strings.ToLower(name)
+}
+
+// dynamic is m for Envoy's access log. What does not fit is left out: a log line
+// is never worth an answer.
+func dynamic(m map[string]any) *structpb.Struct {
+	if len(m) == 0 {
+		return nil
+	}
+	budget := maxMetadata
+	return &structpb.Struct{Fields: members(m, &budget)}
+}
+
+func members(m map[string]any, budget *int) map[string]*structpb.Value {
+	out := make(map[string]*structpb.Value, len(m))
+	for name, v := range m {
+		if x := shown(v, budget); x != nil {
+			*budget -= len(name)
+			out[strings.ToValidUTF8(name, "?")] = x
+		}
+	}
+	return out
+}
+
+func shown(v any, budget *int) *structpb.Value {
+	if *budget <= 0 {
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		*budget -= len(v)
+		return structpb.NewStringValue(strings.ToValidUTF8(v, "?"))
+	case bool:
+		return structpb.NewBoolValue(v)
+	case float64:
+		return structpb.NewNumberValue(v)
+	case interface{ Float64() (float64, error) }: // json.Number
+		f, err := v.Float64()
+		if err != nil {
+			return nil
+		}
+		return structpb.NewNumberValue(f)
+	case map[string]any:
+		return structpb.NewStructValue(&structpb.Struct{Fields: members(v, budget)})
+	case []any:
+		list := &structpb.ListValue{}
+		for _, x := range v {
+			if y := shown(x, budget); y != nil {
+				list.Values = append(list.Values, y)
+			}
+		}
+		return structpb.NewListValue(list)
+	}
+	return nil
+}

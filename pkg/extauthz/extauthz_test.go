@@ -1,0 +1,346 @@
+package extauthz
+
+import (
+	"context"
+	"crypto/rand"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+	jwtoken "github.com/stepward/stepward/pkg/token"
+)
+
+type nobody struct{}
+
+func (nobody) Verify(context.Context, credential.Credential) (jwtoken.Token, error) {
+	return jwtoken.Token{}, &jwtoken.Error{Code: jwtoken.BadSignature}
+}
+
+// open lets /public in and needs a token elsewhere; /panic panics.
+type open struct{}
+
+func (open) Revision() string         { return "r1" }
+func (open) RequestHeaders() []string { return []string{"x-tenant"} }
+func (open) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
+	switch in.Request.Path {
+	case "/public":
+		return policy.Result{Require: []stepup.Requirement{{Level: "anonymous"}}, Response: map[string][]string{"set-cookie": {"a=1", "b=2"}, "x-a": {"1"}}}, nil
+	case "/panic":
+		panic("in the policy")
+	}
+	return policy.Result{Require: []stepup.Requirement{{Level: "authenticated"}}}, nil
+}
+
+func authorizer() *authz.Authorizer {
+	return &authz.Authorizer{
+		Verifier: nobody{}, Policy: open{}, Answers: authz.Answers{HeaderPrefix: "x-stepward-"},
+		Deadline: time.Second, Now: func() time.Time { return time.Unix(1, 0) }, Rand: rand.Reader,
+	}
+}
+
+// dial serves s over a real connection.
+func dial(t testing.TB, s *Server) authv3.AuthorizationClient {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	Register(server, s)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return authv3.NewAuthorizationClient(conn)
+}
+
+func checkRequest(path string, raw bool, headers ...string) *authv3.CheckRequest {
+	http := &authv3.AttributeContext_HttpRequest{Method: "GET", Path: path, Host: "app.example.com", Scheme: "https", Headers: map[string]string{}}
+	if raw {
+		http.HeaderMap = &corev3.HeaderMap{}
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if raw {
+			http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: headers[i], RawValue: []byte(headers[i+1])})
+		} else {
+			http.Headers[headers[i]] = headers[i+1]
+		}
+	}
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}
+}
+
+// Whatever is missing at whatever depth, the answer is a denied response.
+func TestMissingAttributes(t *testing.T) {
+	client := dial(t, &Server{Current: authorizer})
+	for name, req := range map[string]*authv3.CheckRequest{
+		"everything": {},
+		"request":    {Attributes: &authv3.AttributeContext{}},
+		"http":       {Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{}}},
+		"path":       {Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Host: "a.test"}}}},
+		"host":       {Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/public"}}}},
+		"method":     {Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Host: "a.test", Path: "/public"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := client.Check(t.Context(), req)
+			if err != nil || res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 400 {
+				t.Errorf("%v, %v", res, err)
+			}
+		})
+	}
+	if res, err := client.Check(t.Context(), checkRequest("/public", false)); err != nil || res.GetStatus().GetCode() != 0 || res.GetOkResponse() == nil {
+		t.Errorf("the next good request: %v, %v", res, err)
+	}
+}
+
+// Both header encodings get the same answer but for its id.
+func TestEncodingsAgree(t *testing.T) {
+	client := dial(t, &Server{Current: authorizer})
+	for _, headers := range [][]string{
+		{}, {"authorization", "Bearer x"}, {"authorization", "Bearer x,Bearer y"}, {"x-stepward-subject", "root", "x_stepward_acr", "root", "x-tenant", "t"},
+		{"sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "accept", "text/html"}, {"content-type", "application/grpc"},
+	} {
+		for _, path := range []string{"/public", "/private", "//x", "/panic"} {
+			var answers []*authv3.CheckResponse
+			for _, raw := range []bool{false, true} {
+				s := &Server{Current: func() *authz.Authorizer {
+					a := authorizer()
+					a.Rand = strings.NewReader("0123456789abcdef")
+					return a
+				}}
+				res, err := s.Check(t.Context(), checkRequest(path, raw, headers...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				answers = append(answers, res)
+			}
+			if !proto.Equal(answers[0], answers[1]) {
+				t.Errorf("%s %q:\n%v\n%v", path, headers, answers[0], answers[1])
+			}
+		}
+	}
+	if _, err := client.Check(t.Context(), checkRequest("/public", true)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotReadyPanicAndEndedContext(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	panicked := false
+	for name, v := range map[string]struct {
+		ctx     context.Context
+		current func() *authz.Authorizer
+	}{
+		"not ready":     {t.Context(), func() *authz.Authorizer { return nil }},
+		"a panic":       {t.Context(), func() *authz.Authorizer { panic("no snapshot") }},
+		"ended context": {ended, authorizer},
+	} {
+		s := &Server{Current: v.current, OnPanic: func(any) { panicked = true }}
+		res, err := s.Check(v.ctx, checkRequest("/public", false))
+		if err != nil || res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 503 {
+			t.Errorf("%s: %v, %v", name, res, err)
+		}
+	}
+	if !panicked {
+		t.Error("nobody is told of a panic")
+	}
+	if res, err := (&Server{Current: authorizer}).Check(t.Context(), nil); err != nil || res.GetStatus().GetCode() == 0 {
+		t.Errorf("nil request: %v, %v", res, err)
+	}
+}
+
+func TestDecode(t *testing.T) {
+	route, err := structpb.NewStruct(map[string]any{"level": "mfa", "max_age": 300, "deep": map[string]any{"list": []any{true, nil, "x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := checkRequest("/a?b", false, partialBody, "true", "x-a", "1")
+	a := req.Attributes
+	a.Request.Http.Id, a.Request.Http.Size, a.Request.Http.Body = "id-1", 11, "half"
+	a.Source = &authv3.AttributeContext_Peer{Principal: "spiffe://x", Certificate: "cert", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: "10.0.0.1"}}}}
+	a.TlsSession = &authv3.AttributeContext_TLSSession{Sni: "app.example.com"}
+	a.ContextExtensions = map[string]string{"stepward.level": "mfa"}
+	a.RouteMetadataContext = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"stepward": route}}
+	raw := decode(req)
+	if raw.ID != "id-1" || raw.Size != 11 || raw.Source.Address != "10.0.0.1" || raw.Source.Principal != "spiffe://x" || raw.SNI != "app.example.com" ||
+		raw.Route.Extensions["stepward.level"] != "mfa" || raw.Route.Metadata["stepward"]["max_age"] != 300.0 || !raw.Body.Present || !raw.Body.Truncated || string(raw.Body.Bytes) != "half" {
+		t.Errorf("%+v", raw)
+	}
+	a.Request.Http.Headers[partialBody] = "false"
+	a.Request.Http.RawBody = []byte("raw")
+	if raw := decode(req); raw.Body.Truncated || string(raw.Body.Bytes) != "raw" {
+		t.Errorf("%+v", raw.Body)
+	}
+	delete(a.Request.Http.Headers, partialBody)
+	if raw := decode(req); raw.Body.Present {
+		t.Error("a body that Envoy did not announce is believed")
+	}
+	if _, err := ParseCheckRequest([]byte(`{"attributes":{"request":{"http":{"path":"/x"}}}}`)); err != nil {
+		t.Error(err)
+	}
+	if _, err := ParseCheckRequest([]byte(`{"atributes":{}}`)); err == nil {
+		t.Error("an unknown field is accepted")
+	}
+}
+
+// Which append form where decides what arrives behind Envoy.
+func TestAppendForms(t *testing.T) {
+	ok := encode(authz.Response{Allowed: true, Set: []request.Field{{Name: "x-a", Value: "1"}}, Remove: []string{"x-b"},
+		Add: []request.Field{{Name: "set-cookie", Value: "a"}, {Name: "cache-control", Value: "no-store"}}}).GetOkResponse()
+	if h := ok.GetHeaders()[0]; h.GetAppend() == nil || h.GetAppend().GetValue() || h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+		t.Errorf("request header: %v", h)
+	}
+	if h := ok.GetResponseHeadersToAdd()[0]; h.GetAppend() != nil || h.GetAppendAction() != 0 {
+		t.Errorf("cookie: %v", h)
+	}
+	if h := ok.GetResponseHeadersToAdd()[1]; h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+		t.Errorf("response header: %v", h)
+	}
+	denied := encode(authz.Response{Status: 401, Headers: []request.Field{{Name: "www-authenticate", Value: "a"}, {Name: "www-authenticate", Value: "b"}}})
+	for _, h := range denied.GetDeniedResponse().GetHeaders() {
+		if h.GetAppend() != nil || h.GetAppendAction() != 0 {
+			t.Errorf("header of a refusal: %v", h)
+		}
+	}
+	if len(denied.GetDeniedResponse().GetHeaders()) != 2 {
+		t.Error("two challenges do not both arrive")
+	}
+}
+
+// What could be misread is answered by the fixed refusal.
+func TestOutputGuard(t *testing.T) {
+	f := func(name, value string) []request.Field { return []request.Field{{Name: name, Value: value}} }
+	for name, r := range map[string]authz.Response{
+		"zero":                       {},
+		"deny 200":                   {Status: 200},
+		"deny 204 with a body":       {Status: 204, Body: "x"},
+		"deny 600":                   {Status: 600},
+		"deny 101":                   {Status: 101},
+		"CR LF in a refusal":         {Status: 401, Headers: f("x-a", "a\r\nset-cookie: x")},
+		"NUL in a request header":    {Allowed: true, Set: f("x-a", "a\x00")},
+		"DEL in a response header":   {Allowed: true, Add: f("x-a", "a\x7f")},
+		"pseudo header":              {Allowed: true, Set: f(":path", "/admin")},
+		"host":                       {Allowed: true, Set: f("host", "x")},
+		"upper case":                 {Allowed: true, Set: f("X-A", "x")},
+		"content-length":             {Allowed: true, Set: f("content-length", "1")},
+		"proxy's header":             {Allowed: true, Set: f("x-envoy-retry-on", "x")},
+		"space in a name":            {Status: 401, Headers: f("x a", "1")},
+		"not UTF-8":                  {Status: 401, Headers: f("x-a", "\xff")},
+		"empty name":                 {Status: 401, Headers: f("", "1")},
+		"set and removed":            {Allowed: true, Set: f("x-a", "1"), Remove: []string{"x-a"}},
+		"removes host":               {Allowed: true, Remove: []string{"host"}},
+		"removes what is not a name": {Allowed: true, Remove: []string{"a\r\nb"}},
+	} {
+		res := encode(r)
+		if res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 503 {
+			t.Errorf("%s: %v", name, res)
+		}
+	}
+	if res := encode(authz.Response{Status: 204}); res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 204 {
+		t.Errorf("preflight: %v", res)
+	}
+}
+
+// No answer, however odd, is read by Envoy as an allow that was not one.
+func FuzzEncode(f *testing.F) {
+	f.Add(true, 0, "x-a", "v", "x-b", "body")
+	f.Add(false, 401, "www-authenticate", "Bearer\r\n", "", "")
+	f.Add(false, 401, "x-a", "\xff", "", "\xff")
+	f.Add(false, 204, "vary", "Origin", "", "")
+	f.Fuzz(func(t *testing.T, allow bool, status int, name, value, remove, body string) {
+		field := []request.Field{{Name: name, Value: value}}
+		res := encode(authz.Response{Allowed: allow, Status: status, Set: field, Add: field, Headers: field, Remove: []string{remove}, Body: body,
+			Metadata: map[string]any{name: value, "list": []any{value, 1, nil}}})
+		ok, denied := res.GetOkResponse(), res.GetDeniedResponse()
+		if (ok == nil) == (denied == nil) || (res.GetStatus().GetCode() == int32(codes.OK)) != (ok != nil) || ok != nil && !allow {
+			t.Fatalf("%v", res)
+		}
+		if denied != nil && denied.GetStatus().GetCode() < 300 && (denied.GetStatus().GetCode() != 204 || denied.GetBody() != "") {
+			t.Fatalf("a refusal with status %d", denied.GetStatus().GetCode())
+		}
+		for _, h := range append(append(ok.GetHeaders(), ok.GetResponseHeadersToAdd()...), denied.GetHeaders()...) {
+			if text := h.GetHeader().GetKey() + h.GetHeader().GetValue(); strings.ContainsAny(text, "\x00\r\n\x7f") || h.GetHeader().GetRawValue() != nil {
+				t.Fatalf("%v", h)
+			}
+		}
+		if _, err := proto.Marshal(res); err != nil { // would be a gRPC error
+			t.Fatal(err)
+		}
+	})
+}
+
+// Whatever bytes arrive as a CheckRequest, the answer is explicit.
+func FuzzCheck(f *testing.F) {
+	for _, path := range []string{"/public", "/private", "//", ""} {
+		b, err := proto.Marshal(checkRequest(path, true, "authorization", "Bearer x"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	s := &Server{Current: authorizer}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var req authv3.CheckRequest
+		if proto.Unmarshal(b, &req) != nil {
+			return
+		}
+		res, err := s.Check(t.Context(), &req)
+		if err != nil || res.GetStatus() == nil || res.GetHttpResponse() == nil {
+			t.Fatalf("%v, %v", res, err)
+		}
+		if res.GetStatus().GetCode() == 0 && req.GetAttributes().GetRequest().GetHttp().GetPath() == "/private" {
+			t.Fatal("a wrong allow")
+		}
+	})
+}
+
+// Nobody else makes a CheckResponse.
+func TestOneConstructor(t *testing.T) {
+	made := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, ".tools") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.CompositeLit); ok {
+				if sel, ok := literal.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "CheckResponse" {
+					made++
+					if filepath.Base(path) != "encode.go" && !strings.Contains(path, "internal") {
+						t.Errorf("%s makes a CheckResponse", path)
+					}
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || made != 2 {
+		t.Errorf("%d places, %v", made, err)
+	}
+}
