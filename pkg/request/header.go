@@ -82,6 +82,24 @@ func Spelling(name string) string {
 	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
 }
 
+// DefaultMaxHeaders is the limit on all header names and values, in bytes.
+const DefaultMaxHeaders = 96 << 10
+
+// checkSize refuses more headers than a policy should have to look through.
+func checkSize(fields []Field, limit int) error {
+	if limit == 0 {
+		limit = DefaultMaxHeaders
+	}
+	size := 0
+	for _, f := range fields {
+		size += len(f.Name) + len(f.Value)
+	}
+	if size > limit {
+		return ambiguous("the headers are larger than %d bytes", limit)
+	}
+	return nil
+}
+
 // checkOverrides refuses headers by which a client asks the upstream for another
 // method or path than the one that is judged here.
 func checkOverrides(h Headers, opt Options) error {

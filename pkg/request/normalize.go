@@ -45,6 +45,9 @@ func New(raw Raw, opt Options) (Request, error) {
 }
 
 func (r *Request) normalize(raw Raw, opt Options) (err error) {
+	if err := checkSize(raw.Headers, opt.MaxHeaders); err != nil {
+		return err
+	}
 	if err := checkMethod(raw.Method); err != nil {
 		return err
 	}

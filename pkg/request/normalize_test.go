@@ -196,6 +196,8 @@ func TestHeaders(t *testing.T) {
 		{name: "one Authorization", fields: []Field{{"Authorization", "Bearer x"}}},
 		{"two Authorization lines", []Field{{"authorization", "Bearer x"}, {"Authorization", "Bearer x"}}, Options{}, ErrRepeated},
 		{"two that the proxy joined", []Field{{"authorization", "Bearer x,Bearer y"}}, Options{}, ErrRepeated},
+		{"large headers", []Field{{"x-a", strings.Repeat("a", 90<<10)}}, Options{}, nil},
+		{"too large headers", []Field{{"x-a", strings.Repeat("a", 1<<20)}}, Options{}, ErrAmbiguous},
 		{"two DPoP proofs", []Field{{"dpop", "x"}, {"dpop", "y"}}, Options{}, ErrRepeated},
 		{"joined DPoP proofs", []Field{{"dpop", "x,y"}}, Options{}, ErrRepeated},
 		{"method override", []Field{{"X-HTTP-Method-Override", "DELETE"}}, Options{}, ErrAmbiguous},

@@ -11,4 +11,5 @@ type Options struct {
 	FoldPathCase        bool // path_case: fold, for case-insensitive upstreams
 	TrustedHops         int  // proxies in front of ours whose X-Forwarded-For entries are believed
 	MaxPath             int  // bytes of the request target's path; 0 means 4096
+	MaxHeaders          int  // bytes of all header names and values; 0 means 96 KiB
 }

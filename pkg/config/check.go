@@ -1,0 +1,214 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Words that a key may have.
+var (
+	profiles   = []string{"rfc9068", "keycloak", "entra", "generic"}
+	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+	allowances = []string{"path_parameters", "empty_segments", "method_override", "url_override"}
+)
+
+var (
+	shortName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`)
+	headerPrefix = regexp.MustCompile(`^x-([a-z0-9]+-)+$`)
+	realmText    = regexp.MustCompile(`^[ !#-\[\]-~]{1,128}$`)
+)
+
+// check looks at what the values mean.
+func (d *decoder) check(c Config, o Options) {
+	d.listener("listen", c.Listen, o.InsecurePlaintextListener)
+	if _, _, err := net.SplitHostPort(c.Admin); err != nil {
+		d.failAt("admin", "must be host:port", "")
+	}
+	d.levels(c)
+	d.issuers(c)
+	d.oneOf("request.path_case", c.Request.PathCase, []string{"sensitive", "fold"})
+	for i, a := range c.Request.Allow {
+		d.oneOf(fmt.Sprintf("request.allow[%d]", i), a, allowances)
+	}
+	if c.Request.TrustedHops < 0 || c.Request.TrustedHops > 16 {
+		d.failAt("request.trusted_hops", "must be 0 to 16", "")
+	}
+	if !headerPrefix.MatchString(c.Upstream.HeaderPrefix) || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-envoy-") || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-forwarded-") {
+		d.failAt("upstream.header_prefix", "must begin with x- and end with -, in lower case, and not be the proxy's", "such as x-stepward-")
+	}
+	d.oneOf("upstream.authorization", c.Upstream.Authorization, []string{"pass", "remove"})
+	d.oneOf("challenge.disclose", c.Challenge.Disclose, []string{"full", "none"})
+	if !realmText.MatchString(c.Challenge.Realm) {
+		d.failAt("challenge.realm", "must be visible ASCII without quotes and backslashes", "")
+	}
+	if c.Challenge.ResourceMetadata != "" {
+		d.url("challenge.resource_metadata", c.Challenge.ResourceMetadata)
+	}
+	if c.Errors.Status < 500 || c.Errors.Status > 599 {
+		d.failAt("errors.status", "must be 500 to 599", "another status would tell a client that it is at fault")
+	}
+	d.cors(c.CORS)
+	d.limits(c)
+	d.login(c.LoginRedirect)
+}
+
+func (d *decoder) listener(path, address string, insecure bool) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		d.failAt(path, "must be host:port", "such as 127.0.0.1:9191")
+		return
+	}
+	if ip := net.ParseIP(host); !insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		d.failAt(path, "is not on loopback, and the listener has no TLS", "listen on 127.0.0.1, or pass --insecure-plaintext-listener where the network is trusted")
+	}
+}
+
+func (d *decoder) levels(c Config) {
+	if _, err := c.Ladder(); err != nil {
+		d.failAt("levels", strings.TrimPrefix(err.Error(), "stepup: "), "")
+		return
+	}
+	if _, err := c.Ladders(); err != nil {
+		d.failAt("issuers", err.Error(), "an issuer's levels are named as the ladder names them")
+	}
+}
+
+// Ladder is the ladder of c.
+func (c Config) Ladder() (stepup.Ladder, error) {
+	levels := make([]stepup.Level, len(c.Levels))
+	for i, l := range c.Levels {
+		levels[i] = stepup.Level(l)
+	}
+	return stepup.NewLadder(levels)
+}
+
+// Ladders are the ladders of issuers that have words of their own, by name.
+func (c Config) Ladders() (map[string]stepup.Ladder, error) {
+	base, err := c.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	ladders := map[string]stepup.Ladder{}
+	for _, i := range c.Issuers {
+		if len(i.Levels) == 0 {
+			continue
+		}
+		words := map[string]stepup.Level{}
+		for name, w := range i.Levels {
+			words[name] = stepup.Level{ACR: w.ACR, AMR: w.AMR}
+		}
+		if ladders[i.Name], err = base.With(words); err != nil {
+			return nil, fmt.Errorf("issuer %s: %w", i.Name, err)
+		}
+	}
+	return ladders, nil
+}
+
+func (d *decoder) issuers(c Config) {
+	names, urls := map[string]bool{}, map[string]bool{}
+	for i, x := range c.Issuers {
+		at := fmt.Sprintf("issuers[%d]", i)
+		if !shortName.MatchString(x.Name) {
+			d.failAt(at+".name", "must be a short name in lower case", "such as corp")
+		}
+		if names[x.Name] {
+			d.failAt(at+".name", fmt.Sprintf("%q is taken", x.Name), "")
+		}
+		if urls[x.Issuer] {
+			d.failAt(at+".issuer", "stands twice; list its audiences in one entry", "")
+		}
+		names[x.Name], urls[x.Issuer] = true, true
+		d.url(at+".issuer", x.Issuer)
+		if x.JWKSURI != "" {
+			d.url(at+".jwks_uri", x.JWKSURI)
+		}
+		if x.JWKSURI != "" && x.JWKSFile != "" {
+			d.failAt(at+".jwks_file", "excludes jwks_uri", "keep one")
+		}
+		if len(x.Audiences) == 0 || slices.Contains(x.Audiences, "") {
+			d.failAt(at+".audiences", "must name what tokens are for", "the value of aud that stands for your API; without it a token for any service would do")
+		}
+		for j, a := range x.Algorithms {
+			d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, j), a, algorithms)
+		}
+		d.oneOf(at+".profile", x.Profile, profiles)
+		d.oneOf(at+".assurance", x.Assurance, []string{"acr"})
+		if time.Duration(x.Leeway) > 5*time.Minute {
+			d.failAt(at+".leeway", "is more than 5m", "set the clocks")
+		}
+	}
+}
+
+func (d *decoder) url(path, value string) {
+	if err := keyset.CheckURL(value); err != nil {
+		d.failAt(path, err.Error(), "such as https://idp.example.com")
+	}
+}
+
+func (d *decoder) oneOf(path, value string, known []string) {
+	if slices.Contains(known, value) {
+		return
+	}
+	message := fmt.Sprintf("%q is not known", value)
+	if meant := closest(value, known); meant != "" {
+		message += fmt.Sprintf(" (did you mean %q?)", meant)
+	}
+	d.failAt(path, message, "one of "+strings.Join(known, ", "))
+}
+
+func (d *decoder) cors(c CORS) {
+	for i, o := range c.Origins {
+		u, err := url.Parse(o)
+		if err != nil || keyset.CheckURL(o) != nil || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
+			d.failAt(fmt.Sprintf("cors.origins[%d]", i), "must be an https origin in lower case, without path", "such as https://app.example.com")
+		}
+	}
+	for i, h := range c.AllowHeaders {
+		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(h) {
+			d.failAt(fmt.Sprintf("cors.allow_headers[%d]", i), "must be a header name in lower case", "")
+		}
+	}
+}
+
+func (d *decoder) limits(c Config) {
+	if deadline := time.Duration(c.Limits.Deadline); deadline > 10*time.Second {
+		d.failAt("limits.deadline", "is more than 10s", "Envoy gives up first, and its own answer tells nobody why")
+	}
+	if c.Policy.Timeout > c.Limits.Deadline {
+		d.failAt("policy.timeout", "is more than limits.deadline", "a policy cannot use more time than there is")
+	}
+	for path, v := range map[string]Size{"limits.token": c.Limits.Token, "limits.path": c.Limits.Path, "limits.headers": c.Limits.Headers} {
+		if v > 1<<20 {
+			d.failAt(path, "is more than 1MiB", "")
+		}
+	}
+	if c.Limits.Message > 64<<20 {
+		d.failAt("limits.message", "is more than 64MiB", "")
+	}
+}
+
+func (d *decoder) login(l LoginRedirect) {
+	switch {
+	case l.URL == "" && len(l.Hosts) > 0:
+		d.failAt("login_redirect.url", "is missing", "where browsers of these hosts are sent")
+		return
+	case l.URL == "":
+		return
+	case len(l.Hosts) == 0:
+		d.failAt("login_redirect.hosts", "is missing", "the hosts whose browsers are sent to login, as in Host")
+	}
+	d.url("login_redirect.url", l.URL)
+	for i, h := range l.Hosts {
+		if u, err := url.Parse("https://" + h); err != nil || u.Host != h || h != strings.ToLower(h) || h == "" || strings.HasSuffix(h, ".") || strings.HasSuffix(h, ":443") {
+			d.failAt(fmt.Sprintf("login_redirect.hosts[%d]", i), "must be a host in lower case, without scheme, path and default port", "such as app.example.com")
+		}
+	}
+}

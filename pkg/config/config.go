@@ -1,0 +1,153 @@
+// Package config reads stepward.yaml: what is served, whose tokens are trusted,
+// the ladder of levels, and where the policy is.
+//
+// It is strict. A key that is not known, a value of another type, a member that
+// stands twice and a file that is not there are findings with file, line and
+// column, all at once and not one by one; a configuration with a finding is not
+// used. Whatever is left out has the safe meaning that the fields here document.
+//
+// The package holds plain data: package server makes the running parts of it.
+package config
+
+import "time"
+
+// Config is the whole configuration.
+type Config struct {
+	Listen string `yaml:"listen"` // of Check and grpc.health.v1; default 127.0.0.1:9191
+	Admin  string `yaml:"admin"`  // of health, metrics and version; default 127.0.0.1:9192
+
+	Issuers []Issuer `yaml:"issuers"` // trusted; none means that nobody can sign in
+	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
+
+	Policy        Policy        `yaml:"policy"`
+	Request       Request       `yaml:"request"`
+	Upstream      Upstream      `yaml:"upstream"`
+	Challenge     Challenge     `yaml:"challenge"`
+	CORS          CORS          `yaml:"cors"`
+	Errors        Errors        `yaml:"errors"`
+	Limits        Limits        `yaml:"limits"`
+	LoginRedirect LoginRedirect `yaml:"login_redirect"`
+}
+
+// Issuer is an identity provider whose tokens are trusted.
+type Issuer struct {
+	Name       string           `yaml:"name"`       // short, for logs, metrics and policies
+	Issuer     string           `yaml:"issuer"`     // compared byte for byte with iss
+	Audiences  []string         `yaml:"audiences"`  // one of these must be in aud
+	Algorithms []string         `yaml:"algorithms"` // default ES256, RS256, PS256, EdDSA
+	Profile    string           `yaml:"profile"`    // rfc9068 (default), keycloak, entra or generic
+	Assurance  string           `yaml:"assurance"`  // the claim that proves a level: acr
+	Leeway     Duration         `yaml:"leeway"`     // for exp, nbf, iat and a future auth_time; default 30s, at most 5m
+	JWKSURI    string           `yaml:"jwks_uri"`   // where its keys are; neither this nor a file means discovery
+	JWKSFile   string           `yaml:"jwks_file"`
+	Optional   bool             `yaml:"optional"` // start-up does not wait for its keys
+	Levels     map[string]Words `yaml:"levels"`   // its own words for a level, in place of the ladder's
+}
+
+// Level is one level of the ladder.
+type Level struct {
+	Name string     `yaml:"name"`
+	ACR  []string   `yaml:"acr"` // any of these proves it
+	AMR  [][]string `yaml:"amr"` // all of one of these sets
+}
+
+// Words are how one issuer proves a level.
+type Words struct {
+	ACR []string   `yaml:"acr"`
+	AMR [][]string `yaml:"amr"`
+}
+
+// Policy says where the policy is and how long it may take.
+type Policy struct {
+	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
+	Timeout Duration `yaml:"timeout"` // default 50ms
+}
+
+// Request takes single refusals of normalization back.
+type Request struct {
+	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, method_override, url_override
+	PathCase    string   `yaml:"path_case"`    // sensitive (default) or fold
+	TrustedHops int      `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
+}
+
+// Upstream says what the application receives.
+type Upstream struct {
+	HeaderPrefix  string `yaml:"header_prefix"` // of identity headers; default x-stepward-
+	Authorization string `yaml:"authorization"` // pass (default) or remove a verified token
+}
+
+// Challenge words the answer to API clients.
+type Challenge struct {
+	Realm            string `yaml:"realm"`
+	ResourceMetadata string `yaml:"resource_metadata"` // URL of RFC 9728
+	Disclose         string `yaml:"disclose"`          // full (default) or none
+}
+
+// CORS lets pages of other origins read our answers.
+type CORS struct {
+	Origins      []string `yaml:"origins"`
+	AllowHeaders []string `yaml:"allow_headers"` // default authorization, content-type
+}
+
+// Errors says how our own faults are answered.
+type Errors struct {
+	Status int `yaml:"status"` // 500 to 599; default 503
+}
+
+// Limits bound what one request may cost.
+type Limits struct {
+	Deadline Duration `yaml:"deadline"` // of a decision; default 150ms
+	Token    Size     `yaml:"token"`    // default 16KiB
+	Path     Size     `yaml:"path"`     // default 4KiB
+	Headers  Size     `yaml:"headers"`  // of all request headers together; default 96KiB
+	Message  Size     `yaml:"message"`  // of a Check call; default 4MiB
+}
+
+// LoginRedirect is the operator's own login application.
+type LoginRedirect struct {
+	URL   string   `yaml:"url"`
+	Hosts []string `yaml:"hosts"` // the hosts whose browsers are sent there
+}
+
+// Duration is a length of time, written as "150ms" or "5m".
+type Duration time.Duration
+
+// Size is a number of bytes, written as 4096 or "16KiB".
+type Size int64
+
+// WithDefaults is c with every default in place.
+func (c Config) WithDefaults() Config {
+	fill(&c.Listen, "127.0.0.1:9191")
+	fill(&c.Admin, "127.0.0.1:9192")
+	issuers := make([]Issuer, len(c.Issuers))
+	for i, x := range c.Issuers {
+		fill(&x.Profile, "rfc9068")
+		fill(&x.Assurance, "acr")
+		fill(&x.Leeway, Duration(30*time.Second))
+		issuers[i] = x
+	}
+	c.Issuers = issuers
+	fill(&c.Policy.Timeout, Duration(50*time.Millisecond))
+	fill(&c.Request.PathCase, "sensitive")
+	fill(&c.Upstream.HeaderPrefix, "x-stepward-")
+	fill(&c.Upstream.Authorization, "pass")
+	fill(&c.Challenge.Realm, "api")
+	fill(&c.Challenge.Disclose, "full")
+	if len(c.CORS.AllowHeaders) == 0 {
+		c.CORS.AllowHeaders = []string{"authorization", "content-type"}
+	}
+	fill(&c.Errors.Status, 503)
+	fill(&c.Limits.Deadline, Duration(150*time.Millisecond))
+	fill(&c.Limits.Token, 16<<10)
+	fill(&c.Limits.Path, 4<<10)
+	fill(&c.Limits.Headers, 96<<10)
+	fill(&c.Limits.Message, 4<<20)
+	return c
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

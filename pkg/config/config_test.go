@@ -1,0 +1,159 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/stepward/stepward/pkg/config"
+)
+
+func good(t testing.TB) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "good.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func parse(text []byte) (config.Config, error) {
+	return config.Parse(filepath.Join("testdata", "stepward.yaml"), text, config.Options{Getenv: func(string) string { return "" }})
+}
+
+func TestGood(t *testing.T) {
+	c, err := parse(good(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No field keeps its zero value: the file really has every key.
+	var walk func(v reflect.Value, path string)
+	walk = func(v reflect.Value, path string) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i), path+"."+v.Type().Field(i).Name)
+			}
+		case reflect.Slice:
+			if v.Len() == 0 {
+				t.Errorf("%s is empty", path)
+			} else {
+				walk(v.Index(0), path+"[0]")
+			}
+		default:
+			if v.IsZero() && !strings.HasSuffix(path, "[0].JWKSFile") {
+				t.Errorf("%s is not in testdata/good.yaml", path)
+			}
+		}
+	}
+	walk(reflect.ValueOf(c), "")
+	if got := c.Policy.Paths[0]; got != filepath.Join("testdata", "policy.rego") {
+		t.Errorf("a file name is not relative to the configuration: %s", got)
+	}
+	if ladders, err := c.Ladders(); err != nil || len(ladders) != 1 {
+		t.Errorf("%v, %v", ladders, err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := parse([]byte("# nothing\n"))
+	if err != nil || c.Listen != "127.0.0.1:9191" || c.Errors.Status != 503 || c.Challenge.Disclose != "full" || time.Duration(c.Limits.Deadline) != 150*time.Millisecond {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Each key misspelt, one by one, is found where it stands.
+func TestMisspeltKeys(t *testing.T) {
+	lines := strings.Split(string(good(t)), "\n")
+	key := regexp.MustCompile(`([a-z_]+):( |$)`)
+	tried := map[string]bool{}
+	for i, line := range lines {
+		for _, m := range key.FindAllStringSubmatchIndex(line, -1) {
+			name := line[m[2]:m[3]]
+			if strings.HasPrefix(line, "#") || name == "mfa" { // a name of the ladder, not a key
+				continue
+			}
+			tried[name] = true
+			bad := append([]string{}, lines...)
+			bad[i] = line[:m[3]-1] + "q" + line[m[3]-1:]
+			_, err := parse([]byte(strings.Join(bad, "\n")))
+			var found config.Findings
+			if !errors.As(err, &found) {
+				t.Fatalf("%s: %v", bad[i], err)
+			}
+			hit := false
+			for _, f := range found {
+				hit = hit || f.Line == i+1 && f.Column == m[2]+1 && strings.Contains(f.Message, fmt.Sprintf("did you mean %q", name))
+			}
+			if !hit {
+				t.Errorf("line %d %q:\n%v", i+1, bad[i], err)
+			}
+		}
+	}
+	if len(tried) < 35 {
+		t.Errorf("only %d keys tried", len(tried))
+	}
+}
+
+func TestBad(t *testing.T) {
+	archive, err := txtar.ParseFile(filepath.Join("testdata", "bad.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range archive.Files {
+		t.Run(f.Name, func(t *testing.T) {
+			first, _, _ := strings.Cut(strings.TrimPrefix(string(f.Data), "# "), "\n")
+			place, message, _ := strings.Cut(first, " ")
+			_, err := parse(f.Data)
+			var found config.Findings
+			if !errors.As(err, &found) {
+				t.Fatalf("%v; want findings", err)
+			}
+			for _, x := range found {
+				if fmt.Sprintf("%d:%d", x.Line, x.Column) == place && strings.Contains(x.Message, message) {
+					return
+				}
+			}
+			t.Errorf("found\n%v\nwant %s", err, first)
+		})
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	env := func(name string) string {
+		return map[string]string{"STEPWARD_ADMIN": "127.0.0.1:3", "REALM": "from env"}[name]
+	}
+	text := []byte("listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\nchallenge: {realm: \"${REALM}\"}\n")
+	c, err := config.Parse("x.yaml", text, config.Options{Getenv: env, Listen: "127.0.0.1:4"})
+	if err != nil || c.Listen != "127.0.0.1:4" || c.Admin != "127.0.0.1:3" || c.Challenge.Realm != "from env" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := config.Parse("x.yaml", []byte("listen: 0.0.0.0:1"), config.Options{InsecurePlaintextListener: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := config.Load(filepath.Join(t.TempDir(), "missing.yaml"), config.Options{}); err == nil {
+		t.Error("a file that is not there is a configuration")
+	}
+}
+
+// Whatever the text, there is a configuration or findings with a place.
+func FuzzParse(f *testing.F) {
+	f.Add(good(f))
+	f.Add([]byte("a: &x [*x]"))
+	f.Add([]byte("listen: !!binary eA=="))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, err := parse(text)
+		var found config.Findings
+		if err != nil && (!errors.As(err, &found) || len(found) == 0 || found[0].Line < 1) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,340 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Options are what the command line says about a configuration.
+type Options struct {
+	// InsecurePlaintextListener permits a Check listener off loopback. Whoever
+	// reaches it MUST be trusted: it asks for no certificate.
+	InsecurePlaintextListener bool
+	// Getenv is the environment, as [os.Getenv].
+	Getenv func(string) string
+	// Listen and Admin, where set, win over environment and file.
+	Listen, Admin string
+}
+
+// Load reads and checks the configuration in a file. File names in it are made
+// relative to its folder. The error is [Findings] when something is wrong in the
+// file, another when it cannot be read.
+func Load(file string, o Options) (Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	return Parse(file, text, o)
+}
+
+// Parse is [Load] for a text that is read already.
+func Parse(file string, text []byte, o Options) (Config, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return Config{}, Findings{syntax(file, err)}
+	}
+	d := &decoder{file: file, getenv: o.Getenv}
+	var c Config
+	if len(root.Content) > 0 {
+		d.decode(root.Content[0], reflect.ValueOf(&c).Elem(), "")
+	}
+	c = overrides(c, o).WithDefaults()
+	d.check(c, o)
+	d.resolve(&c)
+	if len(d.found) > 0 {
+		return Config{}, d.found.sorted()
+	}
+	return c, nil
+}
+
+// overrides applies flag over environment over file.
+func overrides(c Config, o Options) Config {
+	for _, x := range []struct {
+		field     *string
+		flag, env string
+	}{{&c.Listen, o.Listen, "STEPWARD_LISTEN"}, {&c.Admin, o.Admin, "STEPWARD_ADMIN"}} {
+		if o.Getenv != nil && o.Getenv(x.env) != "" {
+			*x.field = o.Getenv(x.env)
+		}
+		if x.flag != "" {
+			*x.field = x.flag
+		}
+	}
+	return c
+}
+
+var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
+
+// syntax is the finding of a text that is no YAML.
+func syntax(file string, err error) Finding {
+	f := Finding{File: file, Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
+	if m := yamlPlace.FindStringSubmatch(err.Error()); m != nil {
+		f.Line, _ = strconv.Atoi(m[1])
+		if m[2] != "" {
+			f.Column, _ = strconv.Atoi(m[2])
+		}
+	}
+	return f
+}
+
+// decoder walks the document beside the Go value that it fills, and remembers
+// where each member stands.
+type decoder struct {
+	file   string
+	getenv func(string) string
+	found  Findings
+	places map[string]*yaml.Node
+}
+
+func (d *decoder) fail(n *yaml.Node, path, message, hint string) {
+	f := Finding{File: d.file, Line: 1, Column: 1, Path: path, Message: message, Hint: hint}
+	if n != nil {
+		f.Line, f.Column = n.Line, n.Column
+	}
+	d.found = append(d.found, f)
+}
+
+// failAt reports something about the member at path, at the nearest place that is
+// written out.
+func (d *decoder) failAt(path, message, hint string) {
+	for p := path; ; {
+		if n := d.places[p]; n != nil {
+			d.fail(n, path, path+": "+message, hint)
+			return
+		}
+		i := strings.LastIndexAny(p, ".[")
+		if i < 0 {
+			d.fail(nil, path, path+": "+message, hint)
+			return
+		}
+		p = p[:i]
+	}
+}
+
+func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.AliasNode {
+		d.fail(n, path, "aliases are not used here", "write the value out")
+		return
+	}
+	if d.places == nil {
+		d.places = map[string]*yaml.Node{}
+	}
+	d.places[path] = n
+	if n.Tag == "!!null" {
+		return // as if it were not there
+	}
+	switch v.Interface().(type) {
+	case Duration:
+		d.duration(n, v, path)
+		return
+	case Size:
+		d.size(n, v, path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.object(n, v, path)
+	case reflect.Map:
+		d.mapping(n, v, path)
+	case reflect.Slice:
+		d.list(n, v, path)
+	default:
+		d.scalar(n, v, path)
+	}
+}
+
+func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
+	fields := map[string]int{}
+	var known []string
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		fields[name] = i
+		known = append(known, name)
+	}
+	d.members(n, path, func(key, value *yaml.Node) {
+		i, ok := fields[key.Value]
+		if !ok {
+			message := fmt.Sprintf("unknown key %q", key.Value)
+			if meant := closest(key.Value, known); meant != "" {
+				message += fmt.Sprintf(" (did you mean %q?)", meant)
+			}
+			d.fail(key, join(path, key.Value), message, "known here: "+strings.Join(known, ", "))
+			return
+		}
+		d.decode(value, v.Field(i), join(path, key.Value))
+	})
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	v.Set(reflect.MakeMap(v.Type()))
+	d.members(n, path, func(key, value *yaml.Node) {
+		x := reflect.New(v.Type().Elem()).Elem()
+		d.decode(value, x, join(path, key.Value))
+		v.SetMapIndex(reflect.ValueOf(key.Value), x)
+	})
+}
+
+func (d *decoder) members(n *yaml.Node, path string, visit func(key, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		d.fail(n, path, what(path)+" must be an object of keys and values", "")
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if key.Kind != yaml.ScalarNode {
+			d.fail(key, path, "a key must be a word", "")
+			continue
+		}
+		if seen[key.Value] {
+			d.fail(key, join(path, key.Value), fmt.Sprintf("key %q stands here twice", key.Value), "")
+			continue
+		}
+		seen[key.Value] = true
+		visit(key, n.Content[i+1])
+	}
+}
+
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.fail(n, path, what(path)+" must be a list", "write [a, b], or one \"- a\" a line")
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, x := range n.Content {
+		d.decode(x, out.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+	v.Set(out)
+}
+
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.fail(n, path, what(path)+" must be a single value", "")
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if n.Tag != "!!str" {
+			d.fail(n, path, what(path)+" must be text", "put it in quotes")
+			return
+		}
+		v.SetString(d.expand(n, path))
+	case reflect.Bool:
+		b, err := strconv.ParseBool(n.Value)
+		if n.Tag != "!!bool" || err != nil {
+			d.fail(n, path, what(path)+" must be true or false", "")
+			return
+		}
+		v.SetBool(b)
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if n.Tag != "!!int" || err != nil {
+			d.fail(n, path, what(path)+" must be a whole number", "")
+			return
+		}
+		v.SetInt(int64(i))
+	}
+}
+
+var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// expand replaces ${NAME} by the environment's value, which must be there.
+func (d *decoder) expand(n *yaml.Node, path string) string {
+	return variable.ReplaceAllStringFunc(n.Value, func(m string) string {
+		name := m[2 : len(m)-1]
+		value := ""
+		if d.getenv != nil {
+			value = d.getenv(name)
+		}
+		if value == "" {
+			d.fail(n, path, fmt.Sprintf("the environment variable %s is not set", name), "")
+		}
+		return value
+	})
+}
+
+func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string) {
+	length, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || length <= 0 {
+		d.fail(n, path, what(path)+" must be a length of time", "such as 150ms, 30s or 5m")
+		return
+	}
+	v.SetInt(int64(length))
+}
+
+func (d *decoder) size(n *yaml.Node, v reflect.Value, path string) {
+	bytes, err := parseSize(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		d.fail(n, path, what(path)+" must be a size in bytes", "such as 4096, 16KiB or 1MiB")
+		return
+	}
+	v.SetInt(bytes)
+}
+
+func parseSize(s string) (int64, error) {
+	factor := int64(1)
+	for unit, f := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20} {
+		if number, ok := strings.CutSuffix(s, unit); ok {
+			s, factor = strings.TrimSpace(number), f
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n <= 0 {
+		return 0, errors.New("not a size")
+	}
+	return n * factor, nil
+}
+
+// resolve makes file names relative to the configuration's own folder.
+func (d *decoder) resolve(c *Config) {
+	dir := filepath.Dir(d.file)
+	at := func(name string) string {
+		if name == "" || filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(dir, name)
+	}
+	for i := range c.Issuers {
+		c.Issuers[i].JWKSFile = at(c.Issuers[i].JWKSFile)
+		d.exists(fmt.Sprintf("issuers[%d].jwks_file", i), c.Issuers[i].JWKSFile)
+	}
+	paths := make([]string, len(c.Policy.Paths))
+	for i, p := range c.Policy.Paths {
+		paths[i] = at(p)
+		d.exists(fmt.Sprintf("policy.paths[%d]", i), paths[i])
+	}
+	c.Policy.Paths = paths
+}
+
+func (d *decoder) exists(path, name string) {
+	if name == "" {
+		return
+	}
+	if _, err := os.Stat(name); err != nil {
+		d.failAt(path, err.Error(), "file names are relative to the folder of "+filepath.Base(d.file))
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func what(path string) string {
+	if path == "" {
+		return "the configuration"
+	}
+	return path
+}

@@ -1,0 +1,5 @@
+package stepward.policy
+
+import rego.v2
+
+require contains {"level": "authenticated"}
