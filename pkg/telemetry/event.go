@@ -1,0 +1,109 @@
+// Package telemetry turns the record of a decision into what operators look at:
+// one wide log event, and metrics.
+//
+// An [Observer] is given to an authorizer as its Observe field. Nothing that it
+// writes holds a credential, a cookie or a query string, and no metric has a label
+// that a client chooses.
+package telemetry
+
+import (
+	"context"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Observer writes one event for each decision and counts it. Its methods may be
+// called from many goroutines.
+type Observer struct {
+	Log     *zap.Logger
+	Metrics *Metrics
+}
+
+// Observe writes and counts r.
+func (o *Observer) Observe(_ context.Context, r authz.Record) {
+	o.Metrics.count(r)
+	level := zap.InfoLevel
+	if r.Result() == stepup.ResultError {
+		level = zap.WarnLevel
+	}
+	if entry := o.Log.Check(level, "decision"); entry != nil {
+		entry.Write(fields(r)...)
+	}
+}
+
+// fields is the event of r. Members that say nothing are left out.
+func fields(r authz.Record) []zap.Field {
+	f := []zap.Field{
+		zap.String("decision_id", r.ID),
+		zap.String("result", string(r.Result())),
+		zap.String("reason", string(r.Reason())),
+		zap.Int("status", r.Response.Status),
+		zap.String("method", short(r.Request.Method)),
+		zap.String("host", short(r.Request.Host)),
+		zap.String("path", short(r.Request.Path)),
+		zap.String("kind", string(r.Request.Kind)),
+		zap.String("held_level", r.Held),
+		zap.String("required_level", r.Shortfall.Level),
+		zap.String("policy_revision", r.Revision),
+		zap.Float64("duration_ms", float64(r.Duration.Microseconds())/1000),
+	}
+	text := func(name, value string) {
+		if value != "" {
+			f = append(f, zap.String(name, short(value)))
+		}
+	}
+	text("request_id", r.Request.ID)
+	text("trace_id", traceID(r.Request.Headers.Get("traceparent")))
+	text("rule", r.Rule())
+	if r.Token != nil {
+		text("issuer", r.Token.IssuerName)
+		text("subject", r.Token.Subject)
+		text("client_id", r.Token.ClientID)
+		text("acr", r.Token.ACR)
+	}
+	if age, ok := r.Shortfall.Age.Get(); ok {
+		f = append(f, zap.Int64("auth_age", int64(age.Seconds())))
+	}
+	if r.Failure != nil {
+		text("issuer", r.Failure.Issuer)
+		text("detail", r.Failure.Detail)
+	}
+	if r.Fault != nil {
+		text("detail", r.Fault.Error())
+	}
+	if d, ok := r.Decision.(stepup.Deny); ok {
+		text("policy_code", d.Denial.Code)
+		text("policy_reason", d.Denial.Reason)
+	} else if len(r.Shortfall.Unmet) > 0 {
+		text("policy_reason", r.Shortfall.Unmet[0].Requirement.Reason)
+	}
+	for _, g := range r.Shortfall.Shadowed {
+		f = append(f, zap.String("shadow_rule", g.Requirement.Rule), zap.String("shadow_missing", string(g.Part)))
+		break // one is enough to find it by; the metrics count them all
+	}
+	return f
+}
+
+// short bounds a value that a client may have chosen. The JSON encoder escapes
+// what could forge a line.
+func short(s string) string {
+	const limit = 1024
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+// traceID is the trace id of a W3C traceparent header, or empty when it is not
+// well-formed (Trace Context §3.2).
+func traceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" || strings.Trim(parts[1], "0") == "" {
+		return ""
+	}
+	return parts[1]
+}
