@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/jwt"
+	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/policies"
+)
+
+// Snapshot is everything of one configuration: the authorizer that it makes, and
+// the key sets that it needs.
+type Snapshot struct {
+	Authorizer *authz.Authorizer
+	Keys       []Keys
+}
+
+// Keys are the keys of one issuer.
+type Keys struct {
+	Name     string
+	Optional bool // readiness does not wait for them
+	Source   interface{ Loaded() bool }
+	remote   *keyset.Remote // nil when they come from a file
+}
+
+// SnapshotOptions are what is not configuration.
+type SnapshotOptions struct {
+	Client    *http.Client     // for keys; nil means one of its own
+	Now       func() time.Time // nil means time.Now
+	OnRefresh func(issuerName string, err error)
+}
+
+// NewSnapshot makes a snapshot of c, which [config.Load] has checked. It reads
+// the policy and key files, and reaches out to nobody: see [Snapshot.Run].
+//
+// An error of the policy is a [rego.Findings].
+func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snapshot, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	ladder, err := c.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	ladders, err := c.Ladders()
+	if err != nil {
+		return nil, err
+	}
+	keys, verifier, err := issuers(c, o)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := Sources(c.Policy.Paths)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)})
+	if err != nil {
+		return nil, err
+	}
+	answers, err := answers(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Issuers) == 1 { // who is not signed in yet will be asked in the words of the only issuer
+		if own, ok := ladders[c.Issuers[0].Name]; ok {
+			ladder = own
+		}
+	}
+	return &Snapshot{Keys: keys, Authorizer: &authz.Authorizer{
+		Normalize: normalization(c), Verifier: verifier, Policy: policy, Ladder: ladder, Ladders: ladders,
+		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Now: o.Now, Rand: rand.Reader,
+	}}, nil
+}
+
+// Sources are the files of the policy at paths, or the shipped one where there
+// are none, with the library beside it.
+func Sources(paths []string) ([]rego.Source, error) {
+	library, err := rego.FromFS(policies.Library())
+	if err != nil {
+		return nil, err
+	}
+	var own []rego.Source
+	if len(paths) == 0 {
+		own, err = rego.FromFS(policies.Default())
+	} else {
+		own, err = rego.FromPaths(paths)
+	}
+	return append(own, library...), err
+}
+
+func issuers(c config.Config, o SnapshotOptions) ([]Keys, *jwt.Verifier, error) {
+	var keys []Keys
+	var trusted []jwt.Issuer
+	for _, i := range c.Issuers {
+		k, source, err := newKeys(i, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, k)
+		trusted = append(trusted, jwt.Issuer{
+			Name: i.Name, URL: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
+			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), Keys: source,
+		})
+	}
+	verifier, err := jwt.NewVerifier(trusted, int(c.Limits.Token), o.Now)
+	return keys, verifier, err
+}
+
+func newKeys(i config.Issuer, o SnapshotOptions) (Keys, jwt.KeySource, error) {
+	if i.JWKSFile != "" {
+		text, err := os.ReadFile(i.JWKSFile)
+		if err != nil {
+			return Keys{}, nil, fmt.Errorf("keys of issuer %s: %w", i.Name, err)
+		}
+		static, err := keyset.NewStatic(i.JWKSFile, text)
+		if err != nil {
+			return Keys{}, nil, fmt.Errorf("keys of issuer %s: %w", i.Name, err)
+		}
+		return Keys{Name: i.Name, Optional: i.Optional, Source: static}, static, nil
+	}
+	remote := keyset.NewRemote(keyset.RemoteConfig{
+		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Client: o.Client, Now: o.Now,
+		OnRefresh: func(err error) {
+			if o.OnRefresh != nil {
+				o.OnRefresh(i.Name, err)
+			}
+		},
+	})
+	return Keys{Name: i.Name, Optional: i.Optional, Source: remote, remote: remote}, remote, nil
+}
+
+func normalization(c config.Config) request.Options {
+	allows := func(name string) bool { return slices.Contains(c.Request.Allow, name) }
+	return request.Options{
+		AllowPathParameters: allows("path_parameters"), AllowEmptySegments: allows("empty_segments"),
+		AllowMethodOverride: allows("method_override"), AllowURLOverride: allows("url_override"),
+		FoldPathCase: c.Request.PathCase == "fold", TrustedHops: c.Request.TrustedHops,
+		MaxPath: int(c.Limits.Path), MaxHeaders: int(c.Limits.Headers),
+	}
+}
+
+func answers(c config.Config) (authz.Answers, error) {
+	login := authz.Login{Hosts: c.LoginRedirect.Hosts}
+	if c.LoginRedirect.URL != "" {
+		u, err := url.Parse(c.LoginRedirect.URL)
+		if err != nil {
+			return authz.Answers{}, fmt.Errorf("login_redirect.url: %w", err)
+		}
+		login.URL = u
+	}
+	return authz.Answers{
+		HeaderPrefix: c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
+		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: c.Challenge.Disclose == "none",
+		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders}, Login: login,
+	}, nil
+}
+
+// Waiting lists the issuers whose keys readiness still waits for.
+func (s *Snapshot) Waiting() []string {
+	var names []string
+	for _, k := range s.Keys {
+		if !k.Optional && !k.Source.Loaded() {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// Run keeps the keys of every issuer fresh until ctx ends.
+func (s *Snapshot) Run(ctx context.Context) {
+	done := make(chan struct{})
+	running := 0
+	for _, k := range s.Keys {
+		if k.remote != nil {
+			running++
+			go func() { k.remote.Run(ctx); done <- struct{}{} }()
+		}
+	}
+	for range running {
+		<-done
+	}
+}
