@@ -1,0 +1,11 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists what there is, in the order in which people meet it.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		newServeCommand(), newValidateCommand(), newExplainCommand(), newTestCommand(),
+		newVersionCommand(),
+	}
+}

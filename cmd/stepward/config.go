@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/config"
+)
+
+// configFlags are the flags of commands that read a configuration.
+type configFlags struct {
+	file     string
+	insecure bool
+}
+
+func (f *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
+	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
+}
+
+// load reads the configuration that the flags name. Without a file there is the
+// default one, in which nobody can sign in.
+func (f *configFlags) load(listen, admin string) (config.Config, error) {
+	o := config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, Listen: listen, Admin: admin}
+	file := f.file
+	if file == "" {
+		file = os.Getenv("STEPWARD_CONFIG")
+	}
+	if file == "" {
+		return config.Config{}, usage(errors.New("no configuration; name one with -c FILE"))
+	}
+	c, err := config.Load(file, o)
+	var findings config.Findings
+	if errors.As(err, &findings) {
+		return c, usage(fmt.Errorf("the configuration is refused:\n%w", err))
+	}
+	if err != nil {
+		return c, usage(err)
+	}
+	return c, nil
+}

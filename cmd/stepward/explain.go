@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// explainFlags are what a request is made of.
+type explainFlags struct {
+	config     configFlags
+	headers    []string
+	extensions map[string]string
+	token      string
+	as         string
+	captured   string
+	asJSON     bool
+	wait       time.Duration
+}
+
+func newExplainCommand() *cobra.Command {
+	var f explainFlags
+	cmd := &cobra.Command{
+		Use:   "explain -c FILE [METHOD URL]",
+		Short: "Take one request through every stage and say why",
+		Long: `Decides one request as serve would, and prints what each stage made of it: what
+was presented, who it is, what is required and by which rule, what is missing, and
+what each kind of client would be answered.
+
+The request is METHOD and URL with headers, or a CheckRequest that was captured as
+JSON. --token verifies a real token, for which the issuer's keys are fetched.
+--as takes claims as if they had been verified: {"acr": "…", "auth_age": "301s"}
+is enough; iss is the first issuer and sub is alice unless they say otherwise.`,
+		Example: `  stepward explain -c stepward.yaml POST https://app.example.com/payments
+  stepward explain -c stepward.yaml --as '{"acr":"urn:example:loa:2","auth_age":"301s"}' POST https://app.example.com/payments
+  stepward explain -c stepward.yaml --token "$TOKEN" -H 'accept: application/json' GET https://app.example.com/admin
+  stepward explain -c stepward.yaml --check-request captured.json --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if f.captured == "" && len(args) != 2 || f.captured != "" && len(args) != 0 {
+				return errors.New("give METHOD and URL, or --check-request FILE")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.config.add(cmd)
+	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "request header, as 'name: value'")
+	cmd.Flags().StringToStringVar(&f.extensions, "extension", nil, "context extension of the route, as stepward.level=mfa")
+	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify")
+	cmd.Flags().StringVar(&f.as, "as", "", "claims to take as verified, as JSON")
+	cmd.Flags().StringVar(&f.captured, "check-request", "", "file with a CheckRequest in JSON, - for standard input")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
+	cmd.Flags().DurationVar(&f.wait, "wait", 5*time.Second, "how long to wait for an issuer's keys")
+	cmd.MarkFlagsMutuallyExclusive("token", "as")
+	return cmd
+}
+
+func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
+	c, err := f.config.load("", "")
+	if err != nil {
+		return err
+	}
+	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
+	if err != nil {
+		return refused(err)
+	}
+	raw, err := f.raw(cmd, args)
+	if err != nil {
+		return usage(err)
+	}
+	a := *snapshot.Authorizer
+	a.Deadline = 10 * time.Second // nobody waits for the answer of an explanation
+	switch {
+	case f.as != "":
+		if a.Verifier, err = asVerified(f.as, c, time.Now()); err != nil {
+			return usage(fmt.Errorf("--as: %w", err))
+		}
+		raw.Headers = append(raw.Headers, request.Field{Name: "authorization", Value: "Bearer as-if-verified"})
+	case hasAuthorization(raw):
+		stop := f.fetchKeys(cmd.Context(), snapshot)
+		defer stop()
+	}
+	x := explanation{record: a.Authorize(cmd.Context(), raw)}
+	for _, client := range clients {
+		x.answers = append(x.answers, a.Authorize(cmd.Context(), client.of(raw)))
+	}
+	if f.asJSON {
+		e := json.NewEncoder(cmd.OutOrStdout())
+		e.SetIndent("", "  ")
+		return e.Encode(x.document())
+	}
+	x.print(cmd.OutOrStdout())
+	return nil
+}
+
+// fetchKeys waits until the keys of every issuer are there, or for as long as the
+// flags say; the explanation then shows what is missing.
+func (f *explainFlags) fetchKeys(ctx context.Context, s *server.Snapshot) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	limit := time.NewTimer(f.wait)
+	defer limit.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for len(s.Waiting()) > 0 {
+		select {
+		case <-limit.C:
+			return func() { cancel(); <-done }
+		case <-tick.C:
+		}
+	}
+	return func() { cancel(); <-done }
+}
+
+func hasAuthorization(raw request.Raw) bool {
+	for _, h := range raw.Headers {
+		if strings.EqualFold(h.Name, "authorization") {
+			return true
+		}
+	}
+	return false
+}
+
+// raw is the request of the command line, or the captured one.
+func (f *explainFlags) raw(cmd *cobra.Command, args []string) (request.Raw, error) {
+	if f.captured != "" {
+		text, err := readFile(cmd, f.captured)
+		if err != nil {
+			return request.Raw{}, err
+		}
+		return extauthz.ParseCheckRequest(text)
+	}
+	scheme, rest, ok := strings.Cut(args[1], "://")
+	if !ok {
+		return request.Raw{}, fmt.Errorf("%q is not an absolute URL", args[1])
+	}
+	// By hand, so that the path arrives as written and not as a parser repairs it.
+	host, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		host, target = rest[:i], rest[i:]
+	}
+	if strings.HasPrefix(target, "?") {
+		target = "/" + target
+	}
+	raw := request.Raw{Method: args[0], Scheme: scheme, Host: host, Target: target, Size: -1, Route: request.Route{Extensions: f.extensions}}
+	for _, h := range f.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return request.Raw{}, fmt.Errorf("header %q has no colon", h)
+		}
+		raw.Headers = append(raw.Headers, request.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
+	if f.token != "" {
+		raw.Headers = append(raw.Headers, request.Field{Name: "authorization", Value: "Bearer " + f.token})
+	}
+	return raw, nil
+}
+
+func readFile(cmd *cobra.Command, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(cmd.InOrStdin())
+	}
+	return os.ReadFile(name)
+}
+
+// client is one kind of caller that the same request could come from.
+type client struct {
+	name    string
+	headers []request.Field
+	bearer  bool // brings an Authorization header along
+}
+
+var clients = []client{
+	{"browser", []request.Field{{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"}, {Name: "accept", Value: "text/html"}}, false},
+	{"page script", []request.Field{{Name: "sec-fetch-mode", Value: "cors"}, {Name: "sec-fetch-dest", Value: "empty"}, {Name: "accept", Value: "*/*"}}, true},
+	{"API client", []request.Field{{Name: "accept", Value: "application/json"}}, true},
+	{"gRPC client", []request.Field{{Name: "content-type", Value: "application/grpc"}}, true},
+}
+
+// of is raw as if it came from c.
+func (c client) of(raw request.Raw) request.Raw {
+	var kept []request.Field
+	for _, h := range raw.Headers {
+		switch name := strings.ToLower(h.Name); {
+		case strings.HasPrefix(name, "sec-"), name == "accept", name == "content-type", name == "upgrade", name == "x-requested-with":
+		case name == "authorization" && !c.bearer:
+		default:
+			kept = append(kept, h)
+		}
+	}
+	raw.Headers = append(kept, c.headers...)
+	return raw
+}
+
+// explanation is a record, and the answers that other clients would get.
+type explanation struct {
+	record  authz.Record
+	answers []authz.Record
+}
+
+// summary is the line of an answer that says most.
+func summary(r authz.Record) string {
+	if r.Response.Allowed {
+		return "allowed"
+	}
+	s := fmt.Sprintf("%d %s", r.Response.Status, r.Reason())
+	if r.Result() == stepup.ResultRedirect && r.Response.Status == 401 {
+		s += " → a page that moves on to the login by GET"
+	}
+	for _, h := range r.Response.Headers {
+		switch h.Name {
+		case "location":
+			if u, err := url.Parse(h.Value); err == nil {
+				s += " → " + u.Scheme + "://" + u.Host + u.Path
+			}
+		case "www-authenticate":
+			s += "  " + h.Value
+		}
+	}
+	return s
+}

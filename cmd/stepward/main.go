@@ -1,0 +1,109 @@
+// Command stepward is step-up authentication at the load balancer: the service
+// that Envoy asks, and the tools to write, check and try its policies.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of every command.
+const (
+	exitFine     = 0
+	exitFound    = 1 // a check that ran found something: a finding, a failed test, an unexpected answer
+	exitUsage    = 2 // usage or configuration
+	exitInternal = 3
+)
+
+// exitError is an error with the code to exit with. Its text has been shown
+// already when it is empty.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// found ends a command that has shown what it found.
+func found() error { return exitError{code: exitFound} }
+
+// usage is an error of what the user wrote.
+func usage(err error) error { return exitError{code: exitUsage, err: err} }
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	// The first signal ends ctx and with it the command, in good order; a second
+	// one ends the process.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() { <-ctx.Done(); stop() }()
+	err := newRootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return exitFine
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, "stepward: "+text)
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return exitInternal
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stepward",
+		Short: "Step-up authentication at the load balancer",
+		Long: `Stepward answers Envoy's ext_authz calls: it validates the token, asks a Rego
+policy what strength of authentication the request requires, and lets it through,
+sends the browser to log in again, or challenges the API client (RFC 9470).
+
+Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
+3 internal.`,
+		Example: `  stepward demo                     watch a step-up happen behind a real Envoy
+  stepward validate -c stepward.yaml
+  stepward explain -c stepward.yaml POST https://app.example.com/payments
+  stepward serve -c stepward.yaml`,
+		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath()))
+	})
+	root.AddCommand(commands()...)
+	for _, c := range root.Commands() {
+		checked := c.Args
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if checked == nil {
+				return nil
+			}
+			if err := checked(cmd, args); err != nil {
+				return usage(fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath()))
+			}
+			return nil
+		}
+	}
+	rootArgs := root.Args
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if err := rootArgs(cmd, args); err != nil {
+			return usage(err)
+		}
+		return nil
+	}
+	return root
+}

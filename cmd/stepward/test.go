@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/policies"
+)
+
+func newTestCommand() *cobra.Command {
+	var filter string
+	var asJSON, verbose bool
+	var minimum float64
+	cmd := &cobra.Command{
+		Use:   "test [PATH...]",
+		Short: "Run the tests of a policy",
+		Long: `Runs every rule named test_… in the Rego files at the paths, with the library of
+stepward.lib packages beside them, under the rules by which serve loads a policy.
+Without a path it tests the shipped policy and library.
+
+Exits with 1 when a test fails or the coverage is too low.`,
+		Example: `  stepward test policies/
+  stepward test policies/ --run payments -v
+  stepward test policies/ --coverage-min 90`,
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			sources, err := testSources(paths)
+			if err != nil {
+				return usage(err)
+			}
+			report, err := rego.Test(cmd.Context(), sources, rego.TestOptions{Filter: filter})
+			var findings rego.Findings
+			if errors.As(err, &findings) {
+				return usage(fmt.Errorf("the policy does not compile:\n%w", err))
+			}
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				if err := e.Encode(report); err != nil {
+					return err
+				}
+			} else {
+				printTests(cmd.OutOrStdout(), report, verbose)
+			}
+			switch {
+			case len(report.Results) == 0:
+				return usage(errors.New("no tests found; a test is a rule named test_…"))
+			case report.Failed() > 0:
+				return found()
+			case report.Coverage < minimum:
+				fmt.Fprintf(cmd.ErrOrStderr(), "coverage %.1f %% is below %.1f %%\n", report.Coverage, minimum)
+				return found()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&filter, "run", "", "run only tests whose package.name matches this regular expression")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print tests that pass, too")
+	cmd.Flags().Float64Var(&minimum, "coverage-min", 0, "fail below this coverage, in percent")
+	return cmd
+}
+
+// testSources adds the library, whose own tests are run only when it is what is
+// tested.
+func testSources(paths []string) ([]rego.Source, error) {
+	if len(paths) == 0 {
+		return server.Sources(nil)
+	}
+	own, err := rego.FromPaths(paths)
+	if err != nil {
+		return nil, err
+	}
+	library, err := rego.FromFS(policies.Library())
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range library {
+		if !strings.HasSuffix(s.Name, "_test.rego") {
+			own = append(own, s)
+		}
+	}
+	return own, nil
+}
+
+func printTests(out io.Writer, report rego.TestReport, verbose bool) {
+	for _, r := range report.Results {
+		switch {
+		case r.Skipped:
+			fmt.Fprintf(out, "skip  %s  %s:%d\n", r.Name, r.File, r.Line)
+		case !r.Passed:
+			fmt.Fprintf(out, "FAIL  %s  %s:%d\n", r.Name, r.File, r.Line)
+			for _, line := range []string{r.Error, strings.TrimSpace(r.Output)} {
+				if line != "" {
+					fmt.Fprintf(out, "      %s\n", strings.ReplaceAll(line, "\n", "\n      "))
+				}
+			}
+		case verbose:
+			fmt.Fprintf(out, "pass  %s\n", r.Name)
+		}
+	}
+	fmt.Fprintf(out, "%d tests, %d failed, coverage %.1f %%\n", len(report.Results), report.Failed(), report.Coverage)
+}
