@@ -9,7 +9,9 @@ import (
 	_ "embed"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -24,7 +26,10 @@ type Params struct {
 	Ingress   string   // host:port; port 0 takes a free one
 	Apps      []string // host:port of each replica
 	Stepwards []string // host:port of each replica
-	AccessLog string   // file name
+	AccessLog string   // file name; empty means none
+	// CheckTimeout is for machines that are too busy for the shipped 250 ms;
+	// 0 keeps it.
+	CheckTimeout time.Duration
 	// Routes stand before the last route, in Envoy's own form.
 	Routes []map[string]any
 }
@@ -43,7 +48,13 @@ func Render(p Params) ([]byte, error) {
 	e.address(listener, p.Ingress)
 	filter := e.item(e.item(listener, "filter_chains", 0), "filters", 0)
 	manager := e.object(filter, "typed_config")
+	if p.AccessLog == "" {
+		p.AccessLog = os.DevNull
+	}
 	e.object(e.item(manager, "access_log", 0), "typed_config")["path"] = p.AccessLog
+	if p.CheckTimeout > 0 {
+		e.timeout(e.object(e.item(manager, "http_filters", 0), "typed_config"), p.CheckTimeout)
+	}
 	host := e.item(e.object(manager, "route_config"), "virtual_hosts", 0)
 	routes := []any{}
 	for _, r := range p.Routes {
@@ -110,6 +121,13 @@ func (e *editor) socket(hostPort string) map[string]any {
 		e.err = fmt.Errorf("%q is not host:port", hostPort)
 	}
 	return map[string]any{"socket_address": map[string]any{"address": host, "port_value": number}}
+}
+
+// timeout sets the time for a Check, and half of it for each of two tries.
+func (e *editor) timeout(filter map[string]any, d time.Duration) {
+	service := e.object(filter, "grpc_service")
+	service["timeout"] = fmt.Sprintf("%.3fs", d.Seconds())
+	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = fmt.Sprintf("%.3fs", d.Seconds()/2)
 }
 
 func (e *editor) endpoints(cluster map[string]any, addresses []string) {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
@@ -160,7 +161,7 @@ func TestMutationRuleMatchesOurNames(t *testing.T) {
 }
 
 func TestRender(t *testing.T) {
-	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, Stepwards: []string{"127.0.0.1:4"}, AccessLog: os.DevNull,
+	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, Stepwards: []string{"127.0.0.1:4"}, CheckTimeout: time.Second,
 		Routes: []map[string]any{{"match": map[string]any{"prefix": "/x"}, "route": map[string]any{"cluster": "app"}}}})
 	if err != nil {
 		t.Fatal(err)

@@ -242,3 +242,17 @@ func (s *Server) refreshed(issuer string, err error) {
 	}
 	s.log.Debug("keys fetched", zap.String("issuer", issuer))
 }
+
+// WaitReady returns when the server decides, or with ctx's error.
+func (s *Server) WaitReady(ctx context.Context) error {
+	tick := time.NewTicker(readyInterval / 5)
+	defer tick.Stop()
+	for !s.Ready() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("server: not ready: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}

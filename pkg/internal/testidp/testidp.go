@@ -18,12 +18,15 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +40,8 @@ const Audience = "https://api.example.com"
 type Options struct {
 	TLS bool
 	Now func() time.Time
+	// Issuer, where set, is what tokens name in place of the server's address.
+	Issuer string
 }
 
 // IDP is a running identity provider. Its methods may be called from many
@@ -56,9 +61,9 @@ type IDP struct {
 	hidden map[string]bool
 }
 
-// Start runs a provider until Close.
-func Start(o Options) (*IDP, error) {
-	p := &IDP{now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, hidden: map[string]bool{"rogue": true}}
+// New is a provider that signs, with keys of its own, and serves nobody.
+func New(o Options) (*IDP, error) {
+	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, hidden: map[string]bool{"rogue": true}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -67,24 +72,79 @@ func Start(o Options) (*IDP, error) {
 			return nil, err
 		}
 	}
+	return p, nil
+}
+
+// Start runs a provider until Close.
+func Start(o Options) (*IDP, error) {
+	p, err := New(o)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p.URL = "http://" + listener.Addr().String()
+	address := "http://" + listener.Addr().String()
 	p.mux.HandleFunc("/.well-known/openid-configuration", p.metadata)
 	p.mux.HandleFunc("/jwks", p.jwks)
 	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second}
 	if o.TLS {
-		p.URL = "https://" + listener.Addr().String()
+		address = "https://" + listener.Addr().String()
 		certificate, err := p.certificate()
 		if err != nil {
 			return nil, err
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	}
+	if p.URL == "" {
+		p.URL = address
+	}
 	go p.server.Serve(listener) // ends with Close
 	return p, nil
+}
+
+// Save writes the private keys into a folder, from which Load reads them.
+func (p *IDP) Save(dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kid, key := range p.keys {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return err
+		}
+		text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+		if err := os.WriteFile(filepath.Join(dir, kid+".pem"), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Load replaces the keys by those that Save has written.
+func (p *IDP) Load(dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kid := range p.keys {
+		text, err := os.ReadFile(filepath.Join(dir, kid+".pem"))
+		if err != nil {
+			return err
+		}
+		block, _ := pem.Decode(text)
+		if block == nil {
+			return fmt.Errorf("testidp: %s.pem is not PEM", kid)
+		}
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return err
+		}
+		signer, ok := key.(crypto.Signer)
+		if !ok {
+			return fmt.Errorf("testidp: %s.pem cannot sign", kid)
+		}
+		p.keys[kid] = signer
+	}
+	return nil
 }
 
 // Close stops the server.
