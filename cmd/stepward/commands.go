@@ -6,6 +6,6 @@ import "github.com/spf13/cobra"
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServeCommand(), newValidateCommand(), newExplainCommand(), newTestCommand(),
-		newVersionCommand(),
+		newConformanceCommand(), newDemoCommand(), newVersionCommand(),
 	}
 }

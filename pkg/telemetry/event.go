@@ -41,7 +41,6 @@ func fields(r authz.Record) []zap.Field {
 		zap.String("decision_id", r.ID),
 		zap.String("result", string(r.Result())),
 		zap.String("reason", string(r.Reason())),
-		zap.Int("status", r.Response.Status),
 		zap.String("method", short(r.Request.Method)),
 		zap.String("host", short(r.Request.Host)),
 		zap.String("path", short(r.Request.Path)),
@@ -50,6 +49,9 @@ func fields(r authz.Record) []zap.Field {
 		zap.String("required_level", r.Shortfall.Level),
 		zap.String("policy_revision", r.Revision),
 		zap.Float64("duration_ms", float64(r.Duration.Microseconds())/1000),
+	}
+	if !r.Response.Allowed { // else it is the upstream's to choose
+		f = append(f, zap.Int("status", r.Response.Status))
 	}
 	text := func(name, value string) {
 		if value != "" {
