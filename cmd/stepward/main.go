@@ -62,7 +62,20 @@ func run() int {
 	if errors.As(err, &exit) {
 		return exit.code
 	}
-	return exitInternal
+	return exitUsage // cobra's own: an unknown command, flags or arguments that do not fit
+}
+
+// internalUnless makes an error of a command that ran an internal one, unless it
+// says what it is.
+func internalUnless(command func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := command(cmd, args)
+		var exit exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return exitError{code: exitInternal, err: err}
+	}
 }
 
 func newRootCommand() *cobra.Command {
@@ -83,27 +96,11 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath()))
+		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(commands()...)
 	for _, c := range root.Commands() {
-		checked := c.Args
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if checked == nil {
-				return nil
-			}
-			if err := checked(cmd, args); err != nil {
-				return usage(fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath()))
-			}
-			return nil
-		}
-	}
-	rootArgs := root.Args
-	root.Args = func(cmd *cobra.Command, args []string) error {
-		if err := rootArgs(cmd, args); err != nil {
-			return usage(err)
-		}
-		return nil
+		c.RunE = internalUnless(c.RunE)
 	}
 	return root
 }

@@ -94,6 +94,7 @@ func denied(r authz.Response) *authv3.CheckResponse {
 // action. So both are set, to the same effect.
 func overwrite(f request.Field) *corev3.HeaderValueOption {
 	h := unset(f)
+	//lint:ignore SA1019 the field that Envoy reads for request headers is the deprecated one
 	h.Append = wrapperspb.Bool(false)
 	h.AppendAction = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 	return h

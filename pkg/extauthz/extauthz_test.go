@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the field that Envoy reads for request headers is the deprecated one
+
 package extauthz
 
 import (

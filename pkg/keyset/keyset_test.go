@@ -154,7 +154,7 @@ func TestRotationAndFaults(t *testing.T) {
 		"null":      func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":null}`)) },
 		"500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(idp.JWKS()) },
 		"huge":      func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) },
-		"elsewhere": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://127.0.0.1:1/jwks", 302) },
+		"elsewhere": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://127.0.0.1:1/jwks", http.StatusFound) },
 		"cut":       func(w http.ResponseWriter, _ *http.Request) { w.Write(idp.JWKS()[:100]) },
 	} {
 		t.Run(name, func(t *testing.T) {

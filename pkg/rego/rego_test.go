@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/tools/txtar"
 	"go.uber.org/goleak"
+	"golang.org/x/tools/txtar"
 
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
