@@ -23,7 +23,7 @@ var level = map[string]int{
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
 	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5,
-	"pkg/config": 5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5,
+	"pkg/config": 5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/mutants": 0,
 	"pkg/server":      6,
 	"pkg/conformance": 7,
 	"pkg/demo":        8,

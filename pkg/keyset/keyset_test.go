@@ -149,13 +149,15 @@ func TestRotationAndFaults(t *testing.T) {
 	}
 	<-refreshed
 	for name, fault := range map[string]http.HandlerFunc{
-		"HTML":      func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>maintenance</html>")) },
-		"no keys":   func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
-		"null":      func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":null}`)) },
-		"500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(idp.JWKS()) },
-		"huge":      func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) },
-		"elsewhere": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://127.0.0.1:1/jwks", http.StatusFound) },
-		"cut":       func(w http.ResponseWriter, _ *http.Request) { w.Write(idp.JWKS()[:100]) },
+		"HTML":    func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>maintenance</html>")) },
+		"no keys": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
+		"null":    func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":null}`)) },
+		"500":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(idp.JWKS()) },
+		"huge":    func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) },
+		"elsewhere": func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, "https://127.0.0.1:1/jwks", http.StatusFound)
+		},
+		"cut": func(w http.ResponseWriter, _ *http.Request) { w.Write(idp.JWKS()[:100]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			idp.Fail(fault)
