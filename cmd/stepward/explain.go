@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -225,9 +224,7 @@ func summary(r authz.Record) string {
 	for _, h := range r.Response.Headers {
 		switch h.Name {
 		case "location":
-			if u, err := url.Parse(h.Value); err == nil {
-				s += " → " + u.Scheme + "://" + u.Host + u.Path
-			}
+			s += " → " + h.Value
 		case "www-authenticate":
 			s += "  " + h.Value
 		}

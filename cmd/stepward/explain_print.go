@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
@@ -88,13 +89,13 @@ func requirement(q stepup.Requirement) string {
 	}
 	age, hasAge := q.MaxAge.Get()
 	tokenAge, hasTokenAge := q.TokenAge.Get()
-	add(hasAge, "in the last %s", age)
+	add(hasAge, "in the last %s", short(age))
 	add(len(q.AMR) > 0, "by %s", strings.Join(q.AMR, " and "))
 	add(len(q.Scope) > 0, "scope %s", strings.Join(q.Scope, " "))
 	add(len(q.Audience) > 0, "audience %s", strings.Join(q.Audience, " or "))
 	add(len(q.Issuer) > 0, "issuer %s", strings.Join(q.Issuer, " or "))
 	add(q.SenderConstrained, "sender-constrained")
-	add(hasTokenAge, "token issued in the last %s", tokenAge)
+	add(hasTokenAge, "token issued in the last %s", short(tokenAge))
 	add(q.Shadow, "observed only")
 	text := strings.Join(parts, ", ") + "  ← " + q.Rule
 	if q.Reason != "" {
@@ -139,4 +140,16 @@ func (x explanation) document() map[string]any {
 	}
 	d["answers"] = answers
 	return d
+}
+
+// short is d without the units of which there are none: "5m", not "5m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

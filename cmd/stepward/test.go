@@ -30,11 +30,11 @@ Exits with 1 when a test fails or the coverage is too low.`,
   stepward test policies/ --run payments -v
   stepward test policies/ --coverage-min 90`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			sources, err := testSources(paths)
+			sources, library, err := testSources(paths)
 			if err != nil {
 				return usage(err)
 			}
-			report, err := rego.Test(cmd.Context(), sources, rego.TestOptions{Filter: filter})
+			report, err := rego.Test(cmd.Context(), sources, rego.TestOptions{Filter: filter, Library: library})
 			var findings rego.Findings
 			if errors.As(err, &findings) {
 				return usage(fmt.Errorf("the policy does not compile:\n%w", err))
@@ -70,26 +70,18 @@ Exits with 1 when a test fails or the coverage is too low.`,
 	return cmd
 }
 
-// testSources adds the library, whose own tests are run only when it is what is
-// tested.
-func testSources(paths []string) ([]rego.Source, error) {
+// testSources is what to test, and the library beside it: that is tested itself
+// only where nothing else is named.
+func testSources(paths []string) (own, library []rego.Source, err error) {
 	if len(paths) == 0 {
-		return server.Sources(nil)
+		own, err = server.Sources(nil)
+		return own, nil, err
 	}
-	own, err := rego.FromPaths(paths)
-	if err != nil {
-		return nil, err
+	if own, err = rego.FromPaths(paths); err != nil {
+		return nil, nil, err
 	}
-	library, err := rego.FromFS(policies.Library())
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range library {
-		if !strings.HasSuffix(s.Name, "_test.rego") {
-			own = append(own, s)
-		}
-	}
-	return own, nil
+	library, err = rego.FromFS(policies.Library())
+	return own, library, err
 }
 
 func printTests(out io.Writer, report rego.TestReport, verbose bool) {

@@ -150,6 +150,8 @@ func TestEncodingsAgree(t *testing.T) {
 func TestNotReadyPanicAndEndedContext(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+	late, end := context.WithCancel(t.Context())
+	defer end()
 	panicked := false
 	for name, v := range map[string]struct {
 		ctx     context.Context
@@ -158,6 +160,11 @@ func TestNotReadyPanicAndEndedContext(t *testing.T) {
 		"not ready":     {t.Context(), func() *authz.Authorizer { return nil }},
 		"a panic":       {t.Context(), func() *authz.Authorizer { panic("no snapshot") }},
 		"ended context": {ended, authorizer},
+		"ended once it was decided": {late, func() *authz.Authorizer {
+			a := authorizer()
+			a.Observe = func(context.Context, authz.Record) { end() }
+			return a
+		}},
 	} {
 		s := &Server{Current: v.current, OnPanic: func(any) { panicked = true }}
 		res, err := s.Check(v.ctx, checkRequest("/public", false))

@@ -28,7 +28,11 @@ func start(t *testing.T, tls bool) *testidp.IDP {
 // One bad key in a set is skipped, and the good ones beside it are used.
 func TestParseSkips(t *testing.T) {
 	var set struct{ Keys []map[string]any }
-	if err := json.Unmarshal(start(t, false).JWKS(), &set); err != nil {
+	idp := start(t, false)
+	if err := idp.AddKey("es2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(idp.JWKS(), &set); err != nil {
 		t.Fatal(err)
 	}
 	pick := func(kid string, changes ...any) map[string]any {
@@ -53,7 +57,7 @@ func TestParseSkips(t *testing.T) {
 		"encryption":      pick("rs", "kid", "x", "use", "enc"),
 		"operations":      pick("rs", "kid", "x", "key_ops", []string{"encrypt"}),
 		"post-quantum":    map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "x"},
-		"short RSA":       map[string]any{"kty": "RSA", "n": strings.Repeat("q", 86) + "8", "e": "AQAB", "kid": "x"},
+		"short RSA":       map[string]any{"kty": "RSA", "n": strings.Repeat("q", 339) + "9", "e": "AQAB", "kid": "x"},
 		"exponent 1":      pick("rs", "kid", "x", "e", "AQ"),
 		"exponent 3":      pick("rs", "kid", "x", "e", "Aw"),
 		"off the curve":   pick("es", "kid", "x", "x", strings.Repeat("A", 42)+"E"),
@@ -84,6 +88,26 @@ func TestParseSkips(t *testing.T) {
 	text, _ := json.Marshal(map[string]any{"keys": []any{pick("es"), pick("rs", "kid", "es"), pick("ed"), pick("ed")}})
 	if parsed, skipped, err := keyset.Parse(text); err != nil || parsed.Len() != 1 || len(skipped) != 2 {
 		t.Errorf("one name for two keys: %d keys, %v, %v", parsed.Len(), skipped, err)
+	}
+	// Without names a key is found only where it is the only one that fits.
+	es := pick("es")
+	delete(es, "kid")
+	for n, fits := range map[int]bool{1: true, 2: false} {
+		keys := []any{es, pick("rs")}
+		if n == 2 {
+			keys = append(keys, pick("es2"))
+		}
+		text, _ := json.Marshal(map[string]any{"keys": keys})
+		parsed, _, err := keyset.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parsed.Find("", "ES256"); (err == nil) != fits {
+			t.Errorf("%d keys for ES256: %v", n, err)
+		}
+		if _, err := parsed.Find("es", "ES256"); !errors.Is(err, keyset.ErrUnknownKey) {
+			t.Errorf("a key without a name answers to one: %v", err)
+		}
 	}
 	for _, bad := range []string{"", "{}", `{"keys":[]}`, `{"keys":null}`, "<html>", `{"keys":{}}`, "[]"} {
 		if _, _, err := keyset.Parse([]byte(bad)); err == nil {

@@ -271,7 +271,7 @@ func TestWatchdog(t *testing.T) {
 		"a loop": head + `require contains {"level": "mfa"} if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) > 0`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := load(t, rego.Options{Timeout: 20 * time.Millisecond}, text)
+			p, err := load(t, rego.Options{Timeout: 5 * time.Millisecond}, text)
 			if err != nil {
 				t.Fatal(err)
 			}

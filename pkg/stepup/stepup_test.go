@@ -2,6 +2,8 @@ package stepup_test
 
 import (
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -267,4 +269,25 @@ func FuzzFormatChallenge(f *testing.F) {
 			names[name], rest = true, tail
 		}
 	})
+}
+
+// Whoever sees a reason in a log must find what to do about it.
+func TestEveryReasonIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| [^|]+ \\|").FindAllStringSubmatch(string(text), -1) {
+		explained[row[1]] = true
+	}
+	for _, r := range stepup.Reasons() {
+		if !explained[string(r)] {
+			t.Errorf("docs/reasons.md has no line for %s", r)
+		}
+		delete(explained, string(r))
+	}
+	for r := range explained {
+		t.Errorf("docs/reasons.md explains %s, which is no reason", r)
+	}
 }

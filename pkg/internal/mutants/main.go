@@ -145,7 +145,7 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	if out, err := goCommand(ctx, "build", "-overlay", file, "./..."); err != nil {
 		return "", fmt.Errorf("does not compile: %s", out)
 	}
-	out, err := goCommand(ctx, append([]string{"test", "-overlay", file, "-failfast", "-count=1", "-timeout", "5m"}, m.tests...)...)
+	out, err := goCommand(ctx, append([]string{"test", "-overlay", file, "-failfast", "-count=1", "-timeout", "2m"}, m.tests...)...)
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) || ctx.Err() != nil {
 		return "", errors.Join(err, ctx.Err())
