@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 // configFlags are the flags of commands that read a configuration.
@@ -33,8 +34,7 @@ func (f *configFlags) load(listen, admin string) (config.Config, error) {
 		return config.Config{}, usage(errors.New("no configuration; name one with -c FILE"))
 	}
 	c, err := config.Load(file, o)
-	var findings config.Findings
-	if errors.As(err, &findings) {
+	if list := (finding.List)(nil); errors.As(err, &list) {
 		return c, usage(fmt.Errorf("the configuration is refused:\n%w", err))
 	}
 	if err != nil {

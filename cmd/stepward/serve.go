@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/server"
 )
 
@@ -55,8 +55,7 @@ in good order, a second one at once.`,
 
 // refused is the error of a configuration that cannot be served.
 func refused(err error) error {
-	var findings rego.Findings
-	if errors.As(err, &findings) {
+	if list := (finding.List)(nil); errors.As(err, &list) {
 		return usage(fmt.Errorf("the policy is refused:\n%w", err))
 	}
 	return usage(err)

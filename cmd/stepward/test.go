@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/server"
 	"github.com/stepward/stepward/policies"
@@ -35,8 +36,7 @@ Exits with 1 when a test fails or the coverage is too low.`,
 				return usage(err)
 			}
 			report, err := rego.Test(cmd.Context(), sources, rego.TestOptions{Filter: filter, Library: library})
-			var findings rego.Findings
-			if errors.As(err, &findings) {
+			if list := (finding.List)(nil); errors.As(err, &list) {
 				return usage(fmt.Errorf("the policy does not compile:\n%w", err))
 			}
 			if err != nil {

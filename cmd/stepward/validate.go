@@ -9,19 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/server"
 )
-
-// finding is one of the configuration's or of the policy's.
-type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
 
 func newValidateCommand() *cobra.Command {
 	var flags configFlags
@@ -57,7 +47,7 @@ Exits with 0 when serve would start, and with 1 when it would not.`,
 				}
 			} else {
 				for _, f := range findings {
-					fmt.Fprintln(out, config.Finding{File: f.File, Line: f.Line, Column: f.Column, Message: f.Message, Hint: f.Hint})
+					fmt.Fprintln(out, f)
 				}
 				if len(findings) == 0 {
 					fmt.Fprintf(out, "%s is valid; policy revision %s\n", flags.file, revision)
@@ -76,29 +66,21 @@ Exits with 0 when serve would start, and with 1 when it would not.`,
 
 // validate lists what keeps serve from starting. An error is for a file that
 // cannot be read at all.
-func validate(cmd *cobra.Command, flags configFlags) ([]finding, string, error) {
-	findings := []finding{}
+func validate(cmd *cobra.Command, flags configFlags) (finding.List, string, error) {
+	var list finding.List
 	c, err := config.Load(flags.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: flags.insecure})
-	var ofConfig config.Findings
-	if errors.As(err, &ofConfig) {
-		for _, f := range ofConfig {
-			findings = append(findings, finding{f.File, f.Line, f.Column, "config", f.Message, f.Hint})
-		}
-		return findings, "", nil
-	}
-	if err != nil {
+	switch {
+	case errors.As(err, &list):
+		return list, "", nil
+	case err != nil:
 		return nil, "", usage(err)
 	}
 	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
-	var ofPolicy rego.Findings
 	switch {
-	case errors.As(err, &ofPolicy):
-		for _, f := range ofPolicy {
-			findings = append(findings, finding(f))
-		}
-		return findings, "", nil
+	case errors.As(err, &list):
+		return list, "", nil
 	case err != nil:
-		return append(findings, finding{File: flags.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}), "", nil
+		return finding.List{{File: flags.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}, "", nil
 	}
-	return findings, snapshot.Authorizer.Policy.Revision(), nil
+	return finding.List{}, snapshot.Authorizer.Policy.Revision(), nil
 }

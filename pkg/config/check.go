@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -157,11 +158,7 @@ func (d *decoder) oneOf(path, value string, known []string) {
 	if slices.Contains(known, value) {
 		return
 	}
-	message := fmt.Sprintf("%q is not known", value)
-	if meant := closest(value, known); meant != "" {
-		message += fmt.Sprintf(" (did you mean %q?)", meant)
-	}
-	d.failAt(path, message, "one of "+strings.Join(known, ", "))
+	d.failAt(path, fmt.Sprintf("%q is not known%s", value, finding.DidYouMean(value, known)), "one of "+strings.Join(known, ", "))
 }
 
 func (d *decoder) cors(c CORS) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 func good(t testing.TB) []byte {
@@ -85,7 +86,7 @@ func TestMisspeltKeys(t *testing.T) {
 			bad := append([]string{}, lines...)
 			bad[i] = line[:m[3]-1] + "q" + line[m[3]-1:]
 			_, err := parse([]byte(strings.Join(bad, "\n")))
-			var found config.Findings
+			var found finding.List
 			if !errors.As(err, &found) {
 				t.Fatalf("%s: %v", bad[i], err)
 			}
@@ -113,7 +114,7 @@ func TestBad(t *testing.T) {
 			first, _, _ := strings.Cut(strings.TrimPrefix(string(f.Data), "# "), "\n")
 			place, message, _ := strings.Cut(first, " ")
 			_, err := parse(f.Data)
-			var found config.Findings
+			var found finding.List
 			if !errors.As(err, &found) {
 				t.Fatalf("%v; want findings", err)
 			}
@@ -151,7 +152,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("listen: !!binary eA=="))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		_, err := parse(text)
-		var found config.Findings
+		var found finding.List
 		if err != nil && (!errors.As(err, &found) || len(found) == 0 || found[0].Line < 1) {
 			t.Errorf("%v", err)
 		}

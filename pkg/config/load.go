@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 // Options are what the command line says about a configuration.
@@ -26,7 +28,7 @@ type Options struct {
 }
 
 // Load reads and checks the configuration in a file. File names in it are made
-// relative to its folder. The error is [Findings] when something is wrong in the
+// relative to its folder. The error is [finding.List] when something is wrong in the
 // file, another when it cannot be read.
 func Load(file string, o Options) (Config, error) {
 	text, err := os.ReadFile(file)
@@ -40,7 +42,7 @@ func Load(file string, o Options) (Config, error) {
 func Parse(file string, text []byte, o Options) (Config, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return Config{}, Findings{syntax(file, err)}
+		return Config{}, finding.List{syntax(file, err)}
 	}
 	d := &decoder{file: file, getenv: o.Getenv}
 	var c Config
@@ -51,7 +53,7 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 	d.check(c, o)
 	d.resolve(&c)
 	if len(d.found) > 0 {
-		return Config{}, d.found.sorted()
+		return Config{}, d.found.Tidy()
 	}
 	return c, nil
 }
@@ -75,8 +77,8 @@ func overrides(c Config, o Options) Config {
 var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
 
 // syntax is the finding of a text that is no YAML.
-func syntax(file string, err error) Finding {
-	f := Finding{File: file, Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
+func syntax(file string, err error) finding.Finding {
+	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: "not YAML: " + err.Error()}
 	if m := yamlPlace.FindStringSubmatch(err.Error()); m != nil {
 		f.Line, _ = strconv.Atoi(m[1])
 		if m[2] != "" {
@@ -91,12 +93,12 @@ func syntax(file string, err error) Finding {
 type decoder struct {
 	file   string
 	getenv func(string) string
-	found  Findings
+	found  finding.List
 	places map[string]*yaml.Node
 }
 
 func (d *decoder) fail(n *yaml.Node, path, message, hint string) {
-	f := Finding{File: d.file, Line: 1, Column: 1, Path: path, Message: message, Hint: hint}
+	f := finding.Finding{File: d.file, Line: 1, Column: 1, Code: "config", Path: path, Message: message, Hint: hint}
 	if n != nil {
 		f.Line, f.Column = n.Line, n.Column
 	}
@@ -163,11 +165,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	d.members(n, path, func(key, value *yaml.Node) {
 		i, ok := fields[key.Value]
 		if !ok {
-			message := fmt.Sprintf("unknown key %q", key.Value)
-			if meant := closest(key.Value, known); meant != "" {
-				message += fmt.Sprintf(" (did you mean %q?)", meant)
-			}
-			d.fail(key, join(path, key.Value), message, "known here: "+strings.Join(known, ", "))
+			d.fail(key, join(path, key.Value), fmt.Sprintf("unknown key %q%s", key.Value, finding.DidYouMean(key.Value, known)), "known here: "+strings.Join(known, ", "))
 			return
 		}
 		d.decode(value, v.Field(i), join(path, key.Value))

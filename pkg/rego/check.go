@@ -8,6 +8,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -120,10 +121,10 @@ func (l *loader) checkMembers(name string, r *ast.Rule) {
 			return // computed: checked when it is evaluated
 		}
 		if !slices.Contains(keys, string(key)) {
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), name, didYouMean(string(key), keys)), "known keys: "+strings.Join(keys, ", ")))
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), name, finding.DidYouMean(string(key), keys)), "known keys: "+strings.Join(keys, ", ")))
 		}
 		if level, ok := v.Value.(ast.String); ok && name == ruleRequire && key == "level" && !l.opt.Ladder.Has(string(level)) {
-			l.add(at(v.Location, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", string(level), didYouMean(string(level), l.opt.Ladder.Names())), "levels: "+strings.Join(l.opt.Ladder.Names(), ", ")))
+			l.add(at(v.Location, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", string(level), finding.DidYouMean(string(level), l.opt.Ladder.Names())), "levels: "+strings.Join(l.opt.Ladder.Names(), ", ")))
 		}
 	})
 }
@@ -155,19 +156,6 @@ func (l *loader) checkKeyed(name string, r *ast.Rule) {
 	if err != nil {
 		l.add(at(r.Location, "header_name", err.Error(), "choose another name, such as x-tenant"))
 	}
-}
-
-func didYouMean(word string, known []string) string {
-	best, distance := "", 3
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(word, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
 }
 
 // checkAnonymous refuses a rule that lifts the need for a credential by what is

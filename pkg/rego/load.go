@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -47,7 +48,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Load makes a policy of sources. When something is wrong with them the error is
-// a [Findings] that holds all of it.
+// a [finding.List] that holds all of it.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	l := &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}}
 	modules, document := l.parse(sources, false)
@@ -58,18 +59,18 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 		l.copyEntryRules(modules)
 	}
 	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
-		l.add(Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
+		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
 			Message: "no rule `require` in package stepward.policy", Hint: "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
 	}
 	if len(l.found) > 0 {
-		return nil, l.found.tidy()
+		return nil, l.found.Tidy()
 	}
 	compiler := newCompiler()
 	if compiler.Compile(modules); compiler.Failed() {
-		return nil, fromOPA(compiler.Errors, "").tidy()
+		return nil, fromOPA(compiler.Errors, "").Tidy()
 	}
 	if l.checkAnonymous(compiler); len(l.found) > 0 {
-		return nil, l.found.tidy()
+		return nil, l.found.Tidy()
 	}
 	return l.prepare(ctx, compiler, document, revision(sources))
 }
@@ -84,7 +85,7 @@ func firstName(sources []Source) string {
 // loader gathers what is found on the way.
 type loader struct {
 	opt      Options
-	found    Findings
+	found    finding.List
 	headers  map[string]bool     // request headers that rules set
 	packages map[string][]string // entry rules of each package, by its path
 	members  []member
@@ -97,7 +98,7 @@ type member struct {
 	readsToken bool
 }
 
-func (l *loader) add(f Finding) { l.found = append(l.found, f) }
+func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 
 // parse reads the Rego files of sources, tests only when they are wanted, and
 // merges the data files.

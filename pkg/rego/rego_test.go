@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/tools/txtar"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
@@ -86,7 +87,7 @@ func TestRefused(t *testing.T) {
 			}
 			message := strings.TrimSpace(strings.SplitN(want, code, 2)[1])
 			_, err := load(t, rego.Options{}, string(f.Data))
-			var found rego.Findings
+			var found finding.List
 			if !errors.As(err, &found) {
 				t.Fatalf("%v; want findings", err)
 			}
@@ -103,7 +104,7 @@ func TestRefused(t *testing.T) {
 // A policy is refused as a whole, with everything that is wrong with it.
 func TestAllFindingsAtOnce(t *testing.T) {
 	_, err := load(t, rego.Options{}, head+"require contains {\"levl\": \"x\"}\ndeny if true\nheaders[\"host\"] := \"x\"\n")
-	var found rego.Findings
+	var found finding.List
 	if !errors.As(err, &found) || len(found) != 3 {
 		t.Errorf("%v", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/strictjson"
 )
 
@@ -97,22 +98,22 @@ func revision(sources []Source) string {
 }
 
 // data merges the data files among sources.
-func data(sources []Source) (map[string]any, Findings) {
+func data(sources []Source) (map[string]any, finding.List) {
 	merged, owner := map[string]any{}, map[string]string{}
-	var found Findings
+	var found finding.List
 	for _, s := range sources {
 		if filepath.Ext(s.Name) == ".rego" {
 			continue
 		}
 		document, err := decodeData(s)
 		if err != nil {
-			found = append(found, Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
+			found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
 				Hint: "a data file holds one object; its members become data.NAME"})
 			continue
 		}
 		for name, value := range document {
 			if other, taken := owner[name]; taken {
-				found = append(found, Finding{File: s.Name, Line: 1, Column: 1, Code: "data",
+				found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data",
 					Message: fmt.Sprintf("data.%s is in %s already", name, other), Hint: "keep each member in one file"})
 				continue
 			}

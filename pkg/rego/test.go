@@ -11,6 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
+
 )
 
 // TestOptions choose what [Test] runs.
@@ -51,7 +52,7 @@ func (r TestReport) Failed() int {
 }
 
 // Test runs the test rules among sources by OPA's own tester, under the same
-// compiler as [Load]: what a test calls is what is enforced. A [Findings] error
+// compiler as [Load]: what a test calls is what is enforced. A [finding.List] as the error
 // means that the sources do not compile.
 func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
 	l := &loader{}
@@ -59,14 +60,14 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	library, _ := l.parse(opt.Library, false)
 	maps.Copy(modules, library)
 	if len(l.found) > 0 {
-		return TestReport{}, l.found.tidy()
+		return TestReport{}, l.found.Tidy()
 	}
 	if opt.Timeout == 0 {
 		opt.Timeout = 5 * time.Second
 	}
 	compiler := newCompiler().WithEnablePrintStatements(true)
 	if compiler.Compile(modules); compiler.Failed() {
-		return TestReport{}, fromOPA(compiler.Errors, "").tidy()
+		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
 	store := inmem.NewFromObject(document)
 	txn, err := store.NewTransaction(ctx, storage.WriteParams)

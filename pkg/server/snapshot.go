@@ -44,7 +44,7 @@ type SnapshotOptions struct {
 // NewSnapshot makes a snapshot of c, which [config.Load] has checked. It reads
 // the policy and key files, and reaches out to nobody: see [Snapshot.Run].
 //
-// An error of the policy is a [rego.Findings].
+// An error of the policy is a [finding.List].
 func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snapshot, error) {
 	if o.Now == nil {
 		o.Now = time.Now

@@ -1,0 +1,74 @@
+// Package finding is how Stepward says what is wrong with what an operator wrote:
+// everything at once, each with its place and a hint. Configurations, policies and
+// the files that are checked beside them are refused with a [List].
+package finding
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Finding is one thing that is wrong, and where. Line and Column count from 1.
+type Finding struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Code    string `json:"code,omitempty"` // a word for the kind of trouble
+	Path    string `json:"path,omitempty"` // of the member, as issuers[0].issuer
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // what to do
+}
+
+// String is file:line:column, the message, and the hint.
+func (f Finding) String() string {
+	s := fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	if f.Hint != "" {
+		s += "\n\thint: " + f.Hint
+	}
+	return s
+}
+
+// List is the error of what is refused: all that is wrong with it.
+type List []Finding
+
+// Error is one line for each finding, with hints.
+func (l List) Error() string {
+	lines := make([]string, len(l))
+	for i, f := range l {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Tidy is l in order of place, without what was found twice there.
+func (l List) Tidy() List {
+	slices.SortStableFunc(l, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
+	})
+	return slices.CompactFunc(l, func(a, b Finding) bool {
+		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Code == b.Code && a.Path == b.Path
+	})
+}
+
+// Closest is the word of known that s was likely meant to be, or empty.
+func Closest(s string, known []string) string {
+	best, distance := "", max(2, len(s)/3)+1
+	for _, k := range known {
+		if d := levenshtein.ComputeDistance(strings.ToLower(s), k); d < distance {
+			best, distance = k, d
+		}
+	}
+	return best
+}
+
+// DidYouMean is the end of a message that names the [Closest] word, or empty.
+func DidYouMean(s string, known []string) string {
+	if best := Closest(s, known); best != "" {
+		return fmt.Sprintf(" (did you mean %q?)", best)
+	}
+	return ""
+}
