@@ -22,18 +22,9 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
 }
 
-// load reads the configuration that the flags name. Without a file there is the
-// default one, in which nobody can sign in.
+// load reads the configuration that the flags name.
 func (f *configFlags) load(listen, admin string) (config.Config, error) {
-	o := config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, Listen: listen, Admin: admin}
-	file := f.file
-	if file == "" {
-		file = os.Getenv("STEPWARD_CONFIG")
-	}
-	if file == "" {
-		return config.Config{}, usage(errors.New("no configuration; name one with -c FILE"))
-	}
-	c, err := config.Load(file, o)
+	c, err := f.read(listen, admin)
 	if list := (finding.List)(nil); errors.As(err, &list) {
 		return c, usage(fmt.Errorf("the configuration is refused:\n%w", err))
 	}
@@ -41,4 +32,16 @@ func (f *configFlags) load(listen, admin string) (config.Config, error) {
 		return c, usage(err)
 	}
 	return c, nil
+}
+
+// read is load with the errors of package config.
+func (f *configFlags) read(listen, admin string) (config.Config, error) {
+	file := f.file
+	if file == "" {
+		file = os.Getenv("STEPWARD_CONFIG")
+	}
+	if file == "" {
+		return config.Config{}, errors.New("no configuration; name one with -c FILE")
+	}
+	return config.Load(file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, Listen: listen, Admin: admin})
 }

@@ -1,22 +1,25 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"time"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/telemetry"
 )
 
 func newServeCommand() *cobra.Command {
 	var flags configFlags
-	var listen, admin, level string
+	var s serving
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Answer Envoy's Check calls",
@@ -24,33 +27,81 @@ func newServeCommand() *cobra.Command {
 /healthz, /readyz, /metrics and /version on another. Until the keys of every
 issuer that is not optional are there it is not ready, and refuses.
 
-One line of JSON a decision goes to standard output. SIGTERM or Ctrl-C stops it
-in good order, a second one at once.`,
+Decisions go to standard output, a line of JSON each, or to where log.decisions
+says; events go to standard error. Configuration, policies, keys and certificates
+are read again when their files change, and on SIGHUP: the whole of it comes into
+force or, when something is wrong with it, nothing of it. SIGTERM or Ctrl-C stops
+the service in good order, a second one at once.
+
+Traces are exported when OpenTelemetry's environment variables say where to, such
+as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		Example: `  stepward serve -c stepward.yaml
   STEPWARD_LISTEN=127.0.0.1:9291 stepward serve -c stepward.yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := flags.load(listen, admin)
-			if err != nil {
-				return err
-			}
-			log, err := newLogger(level)
-			if err != nil {
-				return usage(err)
-			}
-			s, err := server.New(cmd.Context(), c, server.Options{Log: log, Version: version(), DrainDelay: time.Second})
-			if err != nil {
-				return refused(err)
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "stepward %s: Check on %s, admin on http://%s, policy %s\n", version(), s.Addr(), s.AdminAddr(), s.Revision())
-			return s.Run(cmd.Context())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, flags) },
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&listen, "listen", "", "address of Check, in place of the configured one (STEPWARD_LISTEN)")
-	cmd.Flags().StringVar(&admin, "admin", "", "address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&s.listen, "listen", "", "address of Check, in place of the configured one (STEPWARD_LISTEN)")
+	cmd.Flags().StringVar(&s.admin, "admin", "", "address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
+	cmd.Flags().StringVar(&s.level, "log-level", "", "debug, info, warn or error, in place of the configured one")
+	cmd.Flags().BoolVar(&s.reflection, "grpc-reflection", false, "serve gRPC reflection beside Check")
 	return cmd
+}
+
+// serving is the flags of serve.
+type serving struct {
+	listen, admin, level string
+	reflection           bool
+}
+
+func (f serving) run(cmd *cobra.Command, flags configFlags) error {
+	ctx := cmd.Context()
+	c, err := flags.load(f.listen, f.admin)
+	if err != nil {
+		return err
+	}
+	metrics := telemetry.NewMetrics(version())
+	log, err := newLogging(ctx, c.Log, f.level, metrics.Dropped)
+	if err != nil {
+		return usage(err)
+	}
+	defer log.close()
+	tracing, err := telemetry.NewTracing(ctx, os.Getenv, version())
+	if err != nil {
+		return usage(err)
+	}
+	defer shutdown(tracing)
+	s, err := server.New(ctx, c, server.Options{
+		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(), Reflection: f.reflection,
+		Reload:  func() (config.Config, error) { return flags.read(f.listen, f.admin) },
+		Enforce: log.follow,
+	})
+	if err != nil {
+		return refused(err)
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				s.Reload()
+			}
+		}
+	}()
+	log.events.Info("listening", zap.String("version", version()), zap.Stringer("check", s.Addr()), zap.Stringer("admin", s.AdminAddr()), zap.String("policy_revision", s.Revision()))
+	return s.Run(ctx)
+}
+
+func shutdown(t *telemetry.Tracing) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+	defer cancel()
+	if err := t.Shutdown(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "stepward: the last spans were not exported:", err)
+	}
 }
 
 // refused is the error of a configuration that cannot be served.
@@ -59,16 +110,4 @@ func refused(err error) error {
 		return usage(fmt.Errorf("the policy is refused:\n%w", err))
 	}
 	return usage(err)
-}
-
-// newLogger writes JSON to standard output: decisions are what the command
-// produces.
-func newLogger(level string) (*zap.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(os.Stdout), l)), nil
 }

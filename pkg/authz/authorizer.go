@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Authorizer decides requests. All fields but Observe are required, and none is
+// Authorizer decides requests. All fields but Gate and Observe are required, and none is
 // changed after the first call.
 type Authorizer struct {
 	Normalize request.Options
@@ -29,6 +29,9 @@ type Authorizer struct {
 	// Deadline bounds a decision, whatever time the caller gives. A caller's own
 	// earlier deadline is kept with a margin, so that the answer still arrives.
 	Deadline time.Duration
+
+	// Gate limits how many decisions are made at once; nil does not.
+	Gate *Gate
 
 	Now  func() time.Time
 	Rand io.Reader
@@ -48,7 +51,12 @@ func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
 	ctx, cancel := a.budget(ctx)
 	defer cancel()
 
-	a.decide(ctx, raw, &r)
+	if !a.Gate.enter() {
+		r.Decision = stepup.Deny{Why: stepup.Overloaded}
+	} else {
+		defer a.Gate.leave()
+		a.decide(ctx, raw, &r)
+	}
 	if ctx.Err() != nil {
 		r.Decision, r.Fault = stepup.Deny{Why: stepup.Deadline}, fmt.Errorf("authz: %w", ctx.Err())
 	}
@@ -71,6 +79,7 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		r.Decision = stepup.Deny{Why: normalizationReason(r.Fault)}
 		return
 	}
+	r.Stages.Normalized = a.Now()
 	if a.Answers.CORS.isPreflight(r.Request) {
 		r.Decision = stepup.Preflight{}
 		return
@@ -80,7 +89,10 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		r.Decision = stepup.Deny{Why: stepup.CredentialMalformed}
 		return
 	}
-	r.Token, r.Failure = a.verify(ctx, presented)
+	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() != nil {
+		return // no policy is asked for an answer that comes too late
+	}
+	r.Stages.Verified = a.Now()
 	ladder, levels := a.ladder(r.Token)
 	if len(levels) > 0 {
 		r.Held = levels[len(levels)-1]
@@ -89,7 +101,7 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 	if err == nil {
 		r.Policy, err = a.Policy.Evaluate(ctx, policy.Input{Request: r.Request, Token: r.Token, Levels: levels, Routes: routes})
 	}
-	r.Fault = err
+	r.Fault, r.Stages.Evaluated = err, a.Now()
 	r.Required = append(floors, r.Policy.Require...)
 	r.Shortfall = stepup.Assess(r.Required, ladder, r.Token, r.Time)
 	r.Decision = stepup.Decide(stepup.Case{

@@ -19,6 +19,7 @@ type Record struct {
 	ID       string // decision id, random
 	Time     time.Time
 	Duration time.Duration
+	Stages   Stages
 	Revision string // of the policy
 
 	Request request.Request
@@ -36,6 +37,11 @@ type Record struct {
 	// malformed or we were at fault.
 	Fault    error
 	Response Response
+}
+
+// Stages are the times at which stages ended; zero for one that was not reached.
+type Stages struct {
+	Normalized, Verified, Evaluated time.Time
 }
 
 // Reason is why the request was answered as it was; [stepup.Internal] before

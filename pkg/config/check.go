@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,9 +30,12 @@ var (
 
 // check looks at what the values mean.
 func (d *decoder) check(c Config, o Options) {
-	d.listener("listen", c.Listen, o.InsecurePlaintextListener)
+	d.listener(c, o.InsecurePlaintextListener)
 	if _, _, err := net.SplitHostPort(c.Admin); err != nil {
 		d.failAt("admin", "must be host:port", "")
+	}
+	if path, ok := strings.CutPrefix(c.Control, "unix://"); c.Control != "" && (!ok || !filepath.IsAbs(path) || len(path) > 100) {
+		d.failAt("control", "must be unix:// and an absolute path of at most 100 bytes", "such as unix:///run/stepward-control.sock; it is never served over TCP")
 	}
 	d.levels(c)
 	d.issuers(c)
@@ -59,16 +63,50 @@ func (d *decoder) check(c Config, o Options) {
 	d.cors(c.CORS)
 	d.limits(c)
 	d.login(c.LoginRedirect)
+	d.log(c.Log)
 }
 
-func (d *decoder) listener(path, address string, insecure bool) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		d.failAt(path, "must be host:port", "such as 127.0.0.1:9191")
+func (d *decoder) log(l Log) {
+	d.oneOf("log.level", l.Level, []string{"debug", "info", "warn", "error"})
+	d.oneOf("log.decisions", l.Decisions, []string{"stdout", "file", "otlp", "off"})
+	if (l.Decisions == "file") != (l.File != "") {
+		d.failAt("log.file", "goes with decisions: file, and only with it", "")
+	}
+	if l.MaxFiles < 1 || l.MaxFiles > 1000 {
+		d.failAt("log.max_files", "must be 1 to 1000", "")
+	}
+}
+
+// listener permits plain text where nobody else can listen: on a socket, on
+// loopback, or where the operator says so.
+func (d *decoder) listener(c Config, insecure bool) {
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		d.failAt("tls", "needs cert_file and key_file", "")
+	}
+	if c.TLS.CertFile == "" && c.TLS.ClientCAFile != "" {
+		d.failAt("tls.client_ca_file", "needs cert_file and key_file", "")
+	}
+	if c.TLS.ClientCAFile == "" && len(c.TLS.ClientIDs) > 0 {
+		d.failAt("tls.client_ids", "needs client_ca_file", "without it a certificate proves nothing")
+	}
+	for i, id := range c.TLS.ClientIDs {
+		if u, err := url.Parse(id); err != nil || u.Scheme != "spiffe" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.String() != id {
+			d.failAt(fmt.Sprintf("tls.client_ids[%d]", i), "must be a SPIFFE ID", "such as spiffe://example.com/envoy")
+		}
+	}
+	if path, ok := strings.CutPrefix(c.Listen, "unix://"); ok {
+		if !filepath.IsAbs(path) || len(path) > 100 {
+			d.failAt("listen", "must name an absolute path of at most 100 bytes", "such as unix:///run/stepward.sock")
+		}
 		return
 	}
-	if ip := net.ParseIP(host); !insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		d.failAt(path, "is not on loopback, and the listener has no TLS", "listen on 127.0.0.1, or pass --insecure-plaintext-listener where the network is trusted")
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		d.failAt("listen", "must be host:port or unix:///path", "such as 127.0.0.1:9191")
+		return
+	}
+	if ip := net.ParseIP(host); !insecure && c.TLS.CertFile == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		d.failAt("listen", "is not on loopback, and the listener has no TLS", "listen on 127.0.0.1, set tls, or pass --insecure-plaintext-listener where the network is trusted")
 	}
 }
 
@@ -189,6 +227,9 @@ func (d *decoder) limits(c Config) {
 	}
 	if c.Limits.Message > 64<<20 {
 		d.failAt("limits.message", "is more than 64MiB", "")
+	}
+	if c.Limits.InFlight < 1 || c.Limits.InFlight > 1<<20 {
+		d.failAt("limits.in_flight", "must be 1 to 1048576", "")
 	}
 }
 

@@ -9,12 +9,19 @@
 // The package holds plain data: package server makes the running parts of it.
 package config
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Config is the whole configuration.
 type Config struct {
-	Listen string `yaml:"listen"` // of Check and grpc.health.v1; default 127.0.0.1:9191
+	Listen string `yaml:"listen"` // of Check and grpc.health.v1; host:port or unix:///path; default 127.0.0.1:9191
+	TLS    TLS    `yaml:"tls"`    // of the Check listener
 	Admin  string `yaml:"admin"`  // of health, metrics and version; default 127.0.0.1:9192
+	// Control is the socket of console and explain --decision: unix:///path; off
+	// unless set. Whoever may open it reads recent decisions.
+	Control string `yaml:"control"`
 
 	Issuers []Issuer `yaml:"issuers"` // trusted; none means that nobody can sign in
 	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
@@ -27,6 +34,37 @@ type Config struct {
 	Errors        Errors        `yaml:"errors"`
 	Limits        Limits        `yaml:"limits"`
 	LoginRedirect LoginRedirect `yaml:"login_redirect"`
+
+	Log   Log   `yaml:"log"`
+	Drain Drain `yaml:"drain"`
+
+	// Sources are the files that the configuration was made of and names: itself,
+	// policies, keys and certificates.
+	Sources []string `yaml:"-"`
+}
+
+// TLS is how the Check listener proves itself and whom it lets in. Its files are
+// read again when they change.
+type TLS struct {
+	CertFile     string   `yaml:"cert_file"`      // PEM, the listener's own first
+	KeyFile      string   `yaml:"key_file"`       // PEM
+	ClientCAFile string   `yaml:"client_ca_file"` // PEM; callers must then bring a certificate of these
+	ClientIDs    []string `yaml:"client_ids"`     // SPIFFE IDs of callers; none means any certificate of the CA
+}
+
+// Log says where decisions and events are written.
+type Log struct {
+	Level     string `yaml:"level"`     // debug, info (default), warn or error
+	Decisions string `yaml:"decisions"` // stdout (default), file, otlp or off
+	File      string `yaml:"file"`      // where decisions go when they go to a file
+	MaxSize   Size   `yaml:"max_size"`  // of the file, before it is rotated; default 100MiB
+	MaxFiles  int    `yaml:"max_files"` // rotated files to keep; default 5
+}
+
+// Drain is how the service stops.
+type Drain struct {
+	Delay Duration `yaml:"delay"` // answering after health says NOT_SERVING; default 5s
+	Cap   Duration `yaml:"cap"`   // for calls under way after that; default 30s
 }
 
 // Issuer is an identity provider whose tokens are trusted.
@@ -96,11 +134,12 @@ type Errors struct {
 
 // Limits bound what one request may cost.
 type Limits struct {
-	Deadline Duration `yaml:"deadline"` // of a decision; default 150ms
-	Token    Size     `yaml:"token"`    // default 16KiB
-	Path     Size     `yaml:"path"`     // default 4KiB
-	Headers  Size     `yaml:"headers"`  // of all request headers together; default 96KiB
-	Message  Size     `yaml:"message"`  // of a Check call; default 4MiB
+	Deadline Duration `yaml:"deadline"`  // of a decision; default 150ms
+	Token    Size     `yaml:"token"`     // default 16KiB
+	Path     Size     `yaml:"path"`      // default 4KiB
+	Headers  Size     `yaml:"headers"`   // of all request headers together; default 96KiB
+	Message  Size     `yaml:"message"`   // of a Check call; default 4MiB
+	InFlight int      `yaml:"in_flight"` // calls that are decided at once; more are refused; default 256 a core
 }
 
 // LoginRedirect is the operator's own login application.
@@ -142,6 +181,13 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Limits.Path, 4<<10)
 	fill(&c.Limits.Headers, 96<<10)
 	fill(&c.Limits.Message, 4<<20)
+	fill(&c.Limits.InFlight, 256*runtime.GOMAXPROCS(0))
+	fill(&c.Log.Level, "info")
+	fill(&c.Log.Decisions, "stdout")
+	fill(&c.Log.MaxSize, 100<<20)
+	fill(&c.Log.MaxFiles, 5)
+	fill(&c.Drain.Delay, Duration(5*time.Second))
+	fill(&c.Drain.Cap, Duration(30*time.Second))
 	return c
 }
 

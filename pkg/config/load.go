@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,11 +30,12 @@ type Options struct {
 
 // Load reads and checks the configuration in a file. File names in it are made
 // relative to its folder. The error is [finding.List] when something is wrong in the
-// file, another when it cannot be read.
+// file, another when it cannot be read; Sources of the Config are set all the same,
+// so that they can be watched for a mend.
 func Load(file string, o Options) (Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
+		return Config{Sources: []string{file}}, fmt.Errorf("config: %w", err)
 	}
 	return Parse(file, text, o)
 }
@@ -42,7 +44,7 @@ func Load(file string, o Options) (Config, error) {
 func Parse(file string, text []byte, o Options) (Config, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return Config{}, finding.List{syntax(file, err)}
+		return Config{Sources: []string{file}}, finding.List{syntax(file, err)}
 	}
 	d := &decoder{file: file, getenv: o.Getenv}
 	var c Config
@@ -53,7 +55,7 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 	d.check(c, o)
 	d.resolve(&c)
 	if len(d.found) > 0 {
-		return Config{}, d.found.Tidy()
+		return Config{Sources: c.Sources}, d.found.Tidy()
 	}
 	return c, nil
 }
@@ -159,6 +161,9 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	var known []string
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("yaml")
+		if name == "-" {
+			continue
+		}
 		fields[name] = i
 		known = append(known, name)
 	}
@@ -304,23 +309,32 @@ func (d *decoder) resolve(c *Config) {
 	}
 	for i := range c.Issuers {
 		c.Issuers[i].JWKSFile = at(c.Issuers[i].JWKSFile)
-		d.exists(fmt.Sprintf("issuers[%d].jwks_file", i), c.Issuers[i].JWKSFile)
+		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("issuers[%d].jwks_file", i), c.Issuers[i].JWKSFile))
 	}
+	for path, field := range map[string]*string{"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile} {
+		*field = at(*field)
+		c.Sources = append(c.Sources, d.exists(path, *field))
+	}
+	c.Log.File = at(c.Log.File)
 	paths := make([]string, len(c.Policy.Paths))
 	for i, p := range c.Policy.Paths {
 		paths[i] = at(p)
-		d.exists(fmt.Sprintf("policy.paths[%d]", i), paths[i])
+		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("policy.paths[%d]", i), paths[i]))
 	}
 	c.Policy.Paths = paths
+	c.Sources = slices.DeleteFunc(append(c.Sources, d.file), func(name string) bool { return name == "" })
+	slices.Sort(c.Sources)
 }
 
-func (d *decoder) exists(path, name string) {
+// exists is name, which it reports when there is no such file.
+func (d *decoder) exists(path, name string) string {
 	if name == "" {
-		return
+		return ""
 	}
 	if _, err := os.Stat(name); err != nil {
 		d.failAt(path, err.Error(), "file names are relative to the folder of "+filepath.Base(d.file))
 	}
+	return name
 }
 
 func join(path, key string) string {

@@ -29,7 +29,8 @@ func startReplica(t *testing.T, file, address string) replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(t.Context(), c, server.Options{DrainDelay: 2 * time.Second})
+	c.Drain.Delay = config.Duration(2 * time.Second)
+	s, err := server.New(t.Context(), c, server.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

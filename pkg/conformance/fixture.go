@@ -33,6 +33,7 @@ levels:
 - { name: password, acr: ["urn:example:loa:1"] }
 - { name: mfa, acr: ["urn:example:loa:2"] }
 - { name: phishing-resistant, acr: [phr, phrh] }
+drain: { delay: 10ms }
 `
 
 const baseLimits = "limits: { deadline: 5s }\n"

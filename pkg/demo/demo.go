@@ -109,6 +109,7 @@ levels:
 login_redirect: { url: "%s/step-up", hosts: ["127.0.0.1", localhost] }
 limits: { deadline: 1s }
 policy: { timeout: 500ms }
+drain: { delay: 10ms }
 `
 
 // service runs one Stepward until Close.

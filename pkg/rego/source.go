@@ -51,26 +51,31 @@ func FromFS(fsys fs.FS) ([]Source, error) {
 
 // FromPaths lists the sources at paths, which are files or folders. A folder
 // without a source is an error, since it is likely the wrong one. The names keep
-// the path as given, so that messages can be clicked.
+// the path as given, so that messages can be clicked, also where it is a link.
 func FromPaths(paths []string) ([]Source, error) {
 	var sources []Source
 	for _, root := range paths {
 		before := len(sources)
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		real, err := filepath.EvalSymlinks(root)
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
 			if d.IsDir() {
-				if path != root && strings.HasPrefix(d.Name(), ".") {
+				if path != real && strings.HasPrefix(d.Name(), ".") {
 					return filepath.SkipDir
 				}
 				return nil
 			}
-			if path != root && !isSource(path) {
+			if path != real && !isSource(path) {
 				return nil
 			}
+			name := filepath.Join(root, strings.TrimPrefix(path, real))
 			text, err := os.ReadFile(path)
-			sources = append(sources, Source{Name: path, Text: text})
+			sources = append(sources, Source{Name: name, Text: text})
 			return err
 		})
 		if err != nil {

@@ -1,23 +1,31 @@
 // Package server puts the parts together: it makes a snapshot of a configuration,
-// serves Envoy's Check calls with it, and tells whether it is ready. It is the one
-// place that knows every other package, and what an embedder calls to run the
-// whole service inside of a test.
+// serves Envoy's Check calls with it, follows changes of its files, and tells
+// whether it is ready. It is the one place that knows every other package, and what
+// an embedder calls to run the whole service inside of a test.
+//
+// server.go is the life of the service, snapshot.go what one configuration makes,
+// reload.go how one snapshot follows another.
 package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/stepward/stepward/pkg/admin"
 	"github.com/stepward/stepward/pkg/authz"
@@ -26,34 +34,49 @@ import (
 	"github.com/stepward/stepward/pkg/telemetry"
 )
 
-// Times of the life cycle.
-const (
-	readyInterval = 50 * time.Millisecond // between looks at whether the keys are there
-	drainCap      = 10 * time.Second      // for calls that are under way when the server stops
-)
-
 // Options are what is not configuration. All fields may be left out.
 type Options struct {
 	Snapshot SnapshotOptions
-	Log      *zap.Logger // nil logs nothing
-	Version  any         // shown at /version
+	Log      *zap.Logger // of events; nil logs nothing
+	// Decisions is where decisions are logged; nil logs none.
+	Decisions *zap.Logger
+	Metrics   *telemetry.Metrics // nil means ones of its own
+	Tracing   *telemetry.Tracing // nil traces nothing
+	Version   any                // shown at /version
+	// Reload reads the configuration again. Without it the service keeps the one
+	// that it was started with.
+	Reload func() (config.Config, error)
 	// Listener and AdminListener are used in place of the configured addresses.
 	Listener, AdminListener net.Listener
+	// Enforce is called with each configuration that has come into force.
+	Enforce func(config.Config)
 	// Observe is called with every record, after it was logged and counted.
 	Observe func(context.Context, authz.Record)
-	// DrainDelay is how long the server goes on answering after it has told Envoy
-	// that it stops.
-	DrainDelay time.Duration
+	// Reflection serves the gRPC reflection service on the Check listener.
+	Reflection bool
 }
 
 // Server is a service that is about to run. Make it with [New] and run it once.
 type Server struct {
 	log      *zap.Logger
-	delay    time.Duration
-	snapshot *Snapshot
+	options  SnapshotOptions
+	load     func() (config.Config, error)
+	observe  func(*Snapshot)
+	enforced func(config.Config)
 	metrics  *telemetry.Metrics
+	gate     *authz.Gate
+	drain    config.Drain
 
-	current  atomic.Pointer[authz.Authorizer] // nil until ready
+	first   *Snapshot                // made by New
+	started uint64                   // stamp of its files
+	current atomic.Pointer[Snapshot] // enforced; nil until ready
+	pending atomic.Pointer[Snapshot] // waits for keys; nil when none does
+	tls     atomic.Pointer[tls.Config]
+	last    atomic.Pointer[attempt]
+	reload  chan struct{}
+
+	draining, stalled atomic.Bool
+
 	listener net.Listener
 	admin    net.Listener
 	grpc     *grpc.Server
@@ -64,29 +87,32 @@ type Server struct {
 // New makes a server of c, reads its policy and keys, and opens its listeners.
 // The errors are those of [NewSnapshot], and of listeners that cannot be opened.
 func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
-	s := &Server{log: o.Log, delay: o.DrainDelay, metrics: telemetry.NewMetrics(fmt.Sprint(o.Version))}
+	s := &Server{
+		log: o.Log, options: o.Snapshot, load: o.Reload, drain: c.Drain, reload: make(chan struct{}, 1),
+		metrics: o.Metrics, gate: authz.NewGate(c.Limits.InFlight), enforced: o.Enforce,
+	}
+	if s.metrics == nil {
+		s.metrics = telemetry.NewMetrics(fmt.Sprint(o.Version))
+	}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
-	refreshed := o.Snapshot.OnRefresh
-	o.Snapshot.OnRefresh = func(issuer string, err error) {
+	s.metrics.Watch(s.gate)
+	s.options.Gate = s.gate
+	s.options.OnRefresh = func(issuer string, err error) {
 		s.refreshed(issuer, err)
-		if refreshed != nil {
-			refreshed(issuer, err)
+		if o.Snapshot.OnRefresh != nil {
+			o.Snapshot.OnRefresh(issuer, err)
 		}
 	}
+	s.started = stamp(c.Sources)
 	var err error
-	if s.snapshot, err = NewSnapshot(ctx, c, o.Snapshot); err != nil {
+	if s.first, err = NewSnapshot(ctx, c, s.options); err != nil {
 		return nil, err
 	}
-	observer := &telemetry.Observer{Log: s.log, Metrics: s.metrics}
-	s.snapshot.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
-		observer.Observe(ctx, r)
-		if o.Observe != nil {
-			o.Observe(ctx, r)
-		}
-	}
-	s.serveCheck(c)
+	s.tls.Store(s.first.TLS)
+	s.observer(o)
+	s.serveCheck(c, o)
 	s.http = &http.Server{
 		Handler:           admin.Handler(admin.Config{Ready: s.checks, Metrics: s.metrics.Handler(), Version: o.Version}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -94,29 +120,67 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	return s, s.listen(c, o)
 }
 
+// observer makes what every snapshot's authorizer reports to.
+func (s *Server) observer(o Options) {
+	observer := &telemetry.Observer{Log: o.Decisions, Metrics: s.metrics, Tracing: o.Tracing}
+	s.observe = func(x *Snapshot) {
+		x.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
+			observer.Observe(ctx, r)
+			if o.Observe != nil {
+				o.Observe(ctx, r)
+			}
+		}
+	}
+	s.observe(s.first)
+}
+
 // serveCheck makes the gRPC server. Its limits are for a peer that is hostile or
 // broken; the enforcement policy is so that an Envoy that pings is not thrown out.
-func (s *Server) serveCheck(c config.Config) {
-	s.grpc = grpc.NewServer(
+func (s *Server) serveCheck(c config.Config, o Options) {
+	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(int(c.Limits.Message)),
 		grpc.MaxConcurrentStreams(10_000),
-		grpc.MaxHeaderListSize(64<<10),
-		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxHeaderListSize(64 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
-	)
+		grpc.UnaryInterceptor(s.metrics.Interceptor()),
+	}
+	if o.Tracing != nil {
+		options = append(options, o.Tracing.ServerOption())
+	}
+	if s.first.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(&tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.tls.Load(), nil },
+		})))
+	}
+	s.grpc = grpc.NewServer(options...)
 	extauthz.Register(s.grpc, &extauthz.Server{
-		Current: s.current.Load,
+		Current: s.authorizer,
 		OnPanic: func(any) { s.log.Error("a Check call panicked outside of the stages", zap.Stack("stack")) },
 	})
 	s.health = health.NewServer()
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
-	s.serving(false)
+	if o.Reflection {
+		reflection.Register(s.grpc)
+	}
+	s.metrics.Serves(s.grpc)
+	s.updateHealth()
 }
 
-func (s *Server) serving(yes bool) {
+// authorizer is that of the enforced snapshot, or nil.
+func (s *Server) authorizer() *authz.Authorizer {
+	if now := s.current.Load(); now != nil {
+		return now.Authorizer
+	}
+	return nil
+}
+
+// updateHealth tells Envoy's health checks how it stands.
+func (s *Server) updateHealth() {
 	status := grpc_health_v1.HealthCheckResponse_NOT_SERVING
-	if yes {
+	if s.Ready() && !s.draining.Load() && !s.stalled.Load() {
 		status = grpc_health_v1.HealthCheckResponse_SERVING
 	}
 	s.health.SetServingStatus("", status)
@@ -125,12 +189,12 @@ func (s *Server) serving(yes bool) {
 
 func (s *Server) listen(c config.Config, o Options) (err error) {
 	if s.listener = o.Listener; s.listener == nil {
-		if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		if s.listener, err = Listen(c.Listen, 0o660); err != nil {
 			return fmt.Errorf("server: listen: %w", err)
 		}
 	}
 	if s.admin = o.AdminListener; s.admin == nil {
-		if s.admin, err = net.Listen("tcp", c.Admin); err != nil {
+		if s.admin, err = Listen(c.Admin, 0o660); err != nil {
 			s.listener.Close()
 			return fmt.Errorf("server: admin: %w", err)
 		}
@@ -144,11 +208,28 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // AdminAddr is where health and metrics are served.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
-// Revision is that of the policy.
-func (s *Server) Revision() string { return s.snapshot.Authorizer.Policy.Revision() }
+// Revision is that of the policy that is enforced, or will be once it is ready.
+func (s *Server) Revision() string { return s.snapshot().Authorizer.Policy.Revision() }
+
+// snapshot is the one that is enforced, or the first while none is.
+func (s *Server) snapshot() *Snapshot {
+	if now := s.current.Load(); now != nil {
+		return now
+	}
+	return s.first
+}
 
 // Ready reports whether the server decides; before that it refuses everything.
 func (s *Server) Ready() bool { return s.current.Load() != nil }
+
+// Reload reads the configuration again, soon. It does not wait, and what comes of
+// it is logged, counted and shown at /readyz?verbose.
+func (s *Server) Reload() {
+	select {
+	case s.reload <- struct{}{}:
+	default: // one is due already, and will see what this one would
+	}
+}
 
 // Run serves until ctx ends, then tells Envoy's health checks, waits for them to
 // notice, lets calls under way finish, and returns. An error is that of a listener
@@ -156,44 +237,41 @@ func (s *Server) Ready() bool { return s.current.Load() != nil }
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
 	failed := make(chan error, 2)
-	keys, ready, checks, pages := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() { defer close(keys); s.snapshot.Run(background) }()
-	go func() { defer close(ready); s.becomeReady(background) }()
-	go func() { defer close(checks); failed <- s.grpc.Serve(s.listener) }()
-	go func() {
-		defer close(pages)
+	var running sync.WaitGroup
+	running.Go(func() { s.conduct(background) })
+	running.Go(func() { s.watchdog(background, stallInterval) })
+	running.Go(func() { failed <- s.grpc.Serve(s.listener) })
+	running.Go(func() {
 		if err := s.http.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
-	}()
+	})
 	var err error
 	select {
 	case <-ctx.Done():
-		s.drain()
+		s.stop()
 	case err = <-failed:
-		s.serving(false)
+		s.draining.Store(true)
+		s.updateHealth()
 		s.grpc.Stop()
 	}
 	s.http.Close()
 	stop()
-	for _, done := range []chan struct{}{keys, ready, checks, pages} {
-		<-done
-	}
+	running.Wait()
 	s.log.Info("stopped")
 	return err
 }
 
-// drain says that the server stops before it does: Envoy takes a few health
-// checks to notice, and sends calls until then.
-func (s *Server) drain() {
-	s.log.Info("stopping", zap.Duration("drain_delay", s.delay))
-	s.serving(false)
-	timer := time.NewTimer(s.delay)
-	defer timer.Stop()
-	<-timer.C
+// stop says that the server stops before it does: Envoy takes a few health checks
+// to notice, and sends calls until then.
+func (s *Server) stop() {
+	s.log.Info("stopping", zap.Duration("drain_delay", time.Duration(s.drain.Delay)))
+	s.draining.Store(true)
+	s.updateHealth()
+	time.Sleep(time.Duration(s.drain.Delay))
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.grpc.GracefulStop() }()
-	limit := time.NewTimer(drainCap)
+	limit := time.NewTimer(time.Duration(s.drain.Cap))
 	defer limit.Stop()
 	select {
 	case <-stopped:
@@ -203,33 +281,31 @@ func (s *Server) drain() {
 	}
 }
 
-// becomeReady waits until the keys of every issuer that is not optional have been
-// there once. From then on an issuer's trouble is that of its own tokens.
-func (s *Server) becomeReady(ctx context.Context) {
-	tick := time.NewTicker(readyInterval)
-	defer tick.Stop()
-	for len(s.snapshot.Waiting()) > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-	s.current.Store(s.snapshot.Authorizer)
-	s.metrics.Enforced(s.Revision())
-	s.serving(true)
-	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
-}
-
-// checks are the reasons for readiness.
+// checks are the reasons for readiness. A reload that failed is among them, and
+// does not change it.
 func (s *Server) checks() []admin.Check {
 	list := []admin.Check{{Name: "policy", Ready: true, Detail: "revision " + s.Revision()}}
-	for _, k := range s.snapshot.Keys {
-		c := admin.Check{Name: "keys of " + k.Name, Ready: k.Optional || k.Source.Loaded(), Detail: "loaded"}
+	for _, k := range s.snapshot().Keys {
+		c := admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(), Detail: "loaded"}
 		if !k.Source.Loaded() {
 			c.Detail = "not fetched yet"
 		}
 		list = append(list, c)
+	}
+	if last := s.last.Load(); last != nil {
+		detail := "done at " + last.at.UTC().Format(time.RFC3339)
+		if last.err != nil {
+			detail = "failed at " + last.at.UTC().Format(time.RFC3339) + "; the last good configuration stays in force: " + last.err.Error()
+		} else if pending := s.pending.Load(); pending != nil {
+			detail = "waits for keys of " + strings.Join(pending.Waiting(), ", ") + "; the last good configuration stays in force"
+		}
+		list = append(list, admin.Check{Name: "reload", Ready: true, Detail: detail})
+	}
+	if s.draining.Load() {
+		list = append(list, admin.Check{Name: "draining", Detail: "the service stops"})
+	}
+	if s.stalled.Load() {
+		list = append(list, admin.Check{Name: "answers", Detail: "no call has been answered for a while"})
 	}
 	return append(list, admin.Check{Name: "serving", Ready: s.Ready()})
 }

@@ -33,6 +33,7 @@ levels:
 - {name: phishing-resistant, acr: [phr, phrh]}
 limits: {deadline: 5s}
 policy: {timeout: 2s}
+drain: {delay: 10ms}
 `+more), config.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,11 +20,13 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// Snapshot is everything of one configuration: the authorizer that it makes, and
-// the key sets that it needs.
+// Snapshot is everything of one configuration: the authorizer that it makes, the
+// key sets that it needs, and the TLS side of the listener.
 type Snapshot struct {
+	Config     config.Config
 	Authorizer *authz.Authorizer
 	Keys       []Keys
+	TLS        *tls.Config // nil without TLS
 }
 
 // Keys are the keys of one issuer.
@@ -32,13 +35,21 @@ type Keys struct {
 	Optional bool // readiness does not wait for them
 	Source   interface{ Loaded() bool }
 	remote   *keyset.Remote // nil when they come from a file
+	origin   origin
 }
+
+// origin is where keys are fetched. Two issuers of one origin have the same keys.
+type origin struct{ name, issuer, uri string }
 
 // SnapshotOptions are what is not configuration.
 type SnapshotOptions struct {
 	Client    *http.Client     // for keys; nil means one of its own
 	Now       func() time.Time // nil means time.Now
 	OnRefresh func(issuerName string, err error)
+	Gate      *authz.Gate // nil admits everything
+	// Previous is the snapshot that this one is to replace. Keys that both fetch
+	// are fetched once, and are there at once.
+	Previous *Snapshot
 }
 
 // NewSnapshot makes a snapshot of c, which [config.Load] has checked. It reads
@@ -73,14 +84,18 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
+	listener, err := newTLS(c.TLS)
+	if err != nil {
+		return nil, err
+	}
 	if len(c.Issuers) == 1 { // who is not signed in yet will be asked in the words of the only issuer
 		if own, ok := ladders[c.Issuers[0].Name]; ok {
 			ladder = own
 		}
 	}
-	return &Snapshot{Keys: keys, Authorizer: &authz.Authorizer{
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, Authorizer: &authz.Authorizer{
 		Normalize: normalization(c), Verifier: verifier, Policy: policy, Ladder: ladder, Ladders: ladders,
-		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Now: o.Now, Rand: rand.Reader,
+		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Gate: o.Gate, Now: o.Now, Rand: rand.Reader,
 	}}, nil
 }
 
@@ -130,6 +145,14 @@ func newKeys(i config.Issuer, o SnapshotOptions) (Keys, jwt.KeySource, error) {
 		}
 		return Keys{Name: i.Name, Optional: i.Optional, Source: static}, static, nil
 	}
+	from := origin{i.Name, i.Issuer, i.JWKSURI}
+	if o.Previous != nil {
+		for _, k := range o.Previous.Keys {
+			if k.remote != nil && k.origin == from {
+				return Keys{Name: i.Name, Optional: i.Optional, Source: k.remote, remote: k.remote, origin: from}, k.remote, nil
+			}
+		}
+	}
 	remote := keyset.NewRemote(keyset.RemoteConfig{
 		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Client: o.Client, Now: o.Now,
 		OnRefresh: func(err error) {
@@ -138,7 +161,7 @@ func newKeys(i config.Issuer, o SnapshotOptions) (Keys, jwt.KeySource, error) {
 			}
 		},
 	})
-	return Keys{Name: i.Name, Optional: i.Optional, Source: remote, remote: remote}, remote, nil
+	return Keys{Name: i.Name, Optional: i.Optional, Source: remote, remote: remote, origin: from}, remote, nil
 }
 
 func normalization(c config.Config) request.Options {
@@ -178,17 +201,11 @@ func (s *Snapshot) Waiting() []string {
 	return names
 }
 
-// Run keeps the keys of every issuer fresh until ctx ends.
+// Run keeps the keys of every issuer fresh until ctx ends. A [Server] does so by
+// itself.
 func (s *Snapshot) Run(ctx context.Context) {
-	done := make(chan struct{})
-	running := 0
-	for _, k := range s.Keys {
-		if k.remote != nil {
-			running++
-			go func() { k.remote.Run(ctx); done <- struct{}{} }()
-		}
-	}
-	for range running {
-		<-done
-	}
+	ring := newKeyring(ctx)
+	ring.start(s.Keys)
+	<-ctx.Done()
+	ring.retain()
 }

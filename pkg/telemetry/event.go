@@ -10,33 +10,39 @@ import (
 	"context"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Observer writes one event for each decision and counts it. Its methods may be
-// called from many goroutines.
+// Observer writes one event for each decision, counts it, and draws its stages into
+// the trace of the call. Its methods may be called from many goroutines.
 type Observer struct {
-	Log     *zap.Logger
+	Log     *zap.Logger // nil writes nothing
 	Metrics *Metrics
+	Tracing *Tracing // nil traces nothing
 }
 
-// Observe writes and counts r.
-func (o *Observer) Observe(_ context.Context, r authz.Record) {
+// Observe writes and counts r, which was decided in ctx.
+func (o *Observer) Observe(ctx context.Context, r authz.Record) {
 	o.Metrics.count(r)
+	o.Tracing.draw(ctx, r)
+	if o.Log == nil {
+		return
+	}
 	level := zap.InfoLevel
 	if r.Result() == stepup.ResultError {
 		level = zap.WarnLevel
 	}
 	if entry := o.Log.Check(level, "decision"); entry != nil {
-		entry.Write(fields(r)...)
+		entry.Write(fields(ctx, r)...)
 	}
 }
 
 // fields is the event of r. Members that say nothing are left out.
-func fields(r authz.Record) []zap.Field {
+func fields(ctx context.Context, r authz.Record) []zap.Field {
 	f := []zap.Field{
 		zap.String("decision_id", r.ID),
 		zap.String("result", string(r.Result())),
@@ -59,7 +65,7 @@ func fields(r authz.Record) []zap.Field {
 		}
 	}
 	text("request_id", r.Request.ID)
-	text("trace_id", traceID(r.Request.Headers.Get("traceparent")))
+	text("trace_id", traceOf(ctx, r))
 	text("rule", r.Rule())
 	if r.Token != nil {
 		text("issuer", r.Token.IssuerName)
@@ -98,6 +104,15 @@ func short(s string) string {
 		return strings.ToValidUTF8(s[:limit], "") + "…"
 	}
 	return s
+}
+
+// traceOf is the trace that the call belongs to, else the one that the client's
+// request names.
+func traceOf(ctx context.Context, r authz.Record) string {
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		return span.TraceID().String()
+	}
+	return traceID(r.Request.Headers.Get("traceparent"))
 }
 
 // traceID is the trace id of a W3C traceparent header, or empty when it is not

@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
@@ -23,7 +25,17 @@ type Metrics struct {
 	refresh   *prometheus.CounterVec
 	revision  *prometheus.GaugeVec
 	shadow    *prometheus.CounterVec
+	completed *prometheus.CounterVec
+	policy    prometheus.Histogram
+	reloads   *prometheus.CounterVec
+	reloaded  prometheus.Gauge
+	reloadAt  prometheus.Gauge
+	dropped   *prometheus.CounterVec
+	grpc      *grpcprom.ServerMetrics
 }
+
+// seconds are the buckets of durations, from 50 µs.
+var seconds = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 
 // NewMetrics makes every series that there can be at start, as far as its labels
 // are known, so that a rate can be taken before the first event.
@@ -35,7 +47,7 @@ func NewMetrics(version string) *Metrics {
 		}, []string{"result", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "stepward_check_duration_seconds", Help: "Time from request to answer, by result.",
-			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
+			Buckets: seconds,
 		}, []string{"result"}),
 		required: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_stepup_required_total", Help: "Answers that asked for more, by level and by who was asked.",
@@ -52,6 +64,25 @@ func NewMetrics(version string) *Metrics {
 		shadow: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_shadow_unmet_total", Help: "Requirements that are only observed and were not met, by rule.",
 		}, []string{"rule"}),
+		completed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_stepup_completed_total", Help: "Requests let in that needed more than a valid token, by level.",
+		}, []string{"level"}),
+		policy: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "stepward_policy_eval_duration_seconds", Help: "Time of floors and policy together.", Buckets: seconds,
+		}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_config_reloads_total", Help: "Reloads of configuration and policy, by result.",
+		}, []string{"result"}),
+		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "stepward_config_last_reload_success", Help: "1 when the last reload was good or there was none; 0 while an older configuration stays in force.",
+		}),
+		reloadAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "stepward_config_last_reload_success_timestamp_seconds", Help: "When configuration and policy were last read well, in Unix time.",
+		}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_log_dropped_total", Help: "Log lines that a sink was too slow for.",
+		}, []string{"sink"}),
+		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds))),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stepward_build_info", Help: "1 for the version that runs."}, []string{"version", "go_version"})
 	info, _ := debug.ReadBuildInfo()
@@ -60,8 +91,14 @@ func NewMetrics(version string) *Metrics {
 		goVersion = info.GoVersion
 	}
 	build.WithLabelValues(version, goVersion).Set(1)
-	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.revision, m.shadow, build,
+	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.revision, m.shadow, m.completed,
+		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.grpc, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.reloaded.Set(1)
+	m.reloadAt.SetToCurrentTime()
+	for _, result := range []string{"ok", "error"} {
+		m.reloads.WithLabelValues(result)
+	}
 	m.decisions.WithLabelValues(string(stepup.ResultAllow), string(stepup.OK))
 	for _, r := range stepup.Reasons() {
 		if r.Status() >= 500 {
@@ -82,6 +119,35 @@ func (m *Metrics) Enforced(revision string) {
 	m.revision.WithLabelValues(revision).Set(1)
 }
 
+// Reloaded counts a reload of configuration and policy.
+func (m *Metrics) Reloaded(err error) {
+	if err != nil {
+		m.reloads.WithLabelValues("error").Inc()
+		m.reloaded.Set(0)
+		return
+	}
+	m.reloads.WithLabelValues("ok").Inc()
+	m.reloaded.Set(1)
+	m.reloadAt.SetToCurrentTime()
+}
+
+// Dropped counts a line that was not written to a sink.
+func (m *Metrics) Dropped(sink string) { m.dropped.WithLabelValues(sink).Inc() }
+
+// Watch shows how many calls a gate has let in that are not answered yet. It is
+// called once.
+func (m *Metrics) Watch(g *authz.Gate) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "stepward_checks_in_flight", Help: "Check calls that are being decided.",
+	}, func() float64 { inFlight, _ := g.Load(); return float64(inFlight) }))
+}
+
+// Interceptor counts calls of a gRPC server as grpc_server_*.
+func (m *Metrics) Interceptor() grpc.UnaryServerInterceptor { return m.grpc.UnaryServerInterceptor() }
+
+// Serves makes the series of the methods that s has.
+func (m *Metrics) Serves(s *grpc.Server) { m.grpc.InitializeMetrics(s) }
+
 // Refreshed counts a fetch of an issuer's keys.
 func (m *Metrics) Refreshed(issuerName string, err error) {
 	result := "ok"
@@ -97,6 +163,12 @@ func (m *Metrics) count(r authz.Record) {
 	m.duration.WithLabelValues(string(result)).Observe(r.Duration.Seconds())
 	if r.Failure != nil {
 		m.failures.WithLabelValues(r.Failure.Issuer, string(r.Failure.Code)).Inc()
+	}
+	if !r.Stages.Evaluated.IsZero() {
+		m.policy.Observe(r.Stages.Evaluated.Sub(r.Stages.Verified).Seconds())
+	}
+	if result == stepup.ResultAllow && (len(r.Shortfall.Ask.ACRValues) > 0 || r.Shortfall.Ask.MaxAge != stepup.Age{}) {
+		m.completed.WithLabelValues(r.Shortfall.Level).Inc()
 	}
 	switch r.Reason() {
 	case stepup.InsufficientLevel, stepup.StaleAuthentication:

@@ -1,0 +1,42 @@
+package authz
+
+import "sync/atomic"
+
+// Gate admits calls up to a limit. A call that is not admitted is refused at once:
+// one that waited would be answered after the proxy has stopped listening, and
+// would have cost as much as one that counts.
+//
+// A Gate outlives the authorizers that share it, and serves many goroutines. A nil
+// Gate admits everything.
+type Gate struct {
+	limit    int64
+	inFlight atomic.Int64
+	answered atomic.Uint64
+}
+
+// NewGate admits up to limit calls at once.
+func NewGate(limit int) *Gate { return &Gate{limit: int64(limit)} }
+
+// enter reports whether a call is admitted; one that is must leave.
+func (g *Gate) enter() bool {
+	if g == nil {
+		return true
+	}
+	if g.inFlight.Add(1) > g.limit {
+		g.inFlight.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (g *Gate) leave() {
+	if g != nil {
+		g.inFlight.Add(-1)
+		g.answered.Add(1)
+	}
+}
+
+// Load is how many calls are under way, and how many have been answered so far.
+func (g *Gate) Load() (inFlight int64, answered uint64) {
+	return g.inFlight.Load(), g.answered.Load()
+}

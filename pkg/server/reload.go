@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stepward/stepward/pkg/config"
+)
+
+// How often the conductor looks.
+const (
+	readyInterval = 50 * time.Millisecond  // whether keys are there
+	watchInterval = 250 * time.Millisecond // whether files have changed
+)
+
+// attempt is what the last reload came to.
+type attempt struct {
+	at  time.Time
+	err error // nil when it is enforced, or waits for keys
+}
+
+// conductor decides which snapshot is enforced. It is one goroutine: it waits until
+// the keys of a new snapshot are there, puts it in place as a whole, and leaves the
+// old one as long as there is no good new one.
+type conductor struct {
+	server  *Server
+	keys    *keyring
+	pending *Snapshot // its keys are not all there yet
+
+	watched     []string
+	tried, seen uint64 // stamps of what is watched: as it was tried, and at the last look
+}
+
+// conduct runs until ctx ends.
+func (s *Server) conduct(ctx context.Context) {
+	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources}
+	c.tried = s.started // else what changed since it was read would go unnoticed
+	c.keys.start(c.pending.Keys)
+	ready, watch := time.NewTicker(readyInterval), time.NewTicker(watchInterval)
+	defer ready.Stop()
+	defer watch.Stop()
+	for {
+		c.enforce()
+		select {
+		case <-ctx.Done():
+			c.keys.retain()
+			return
+		case <-s.reload:
+			c.reload(ctx)
+		case <-watch.C:
+			if s.load != nil && c.changed() {
+				c.reload(ctx)
+			}
+		case <-ready.C:
+		}
+	}
+}
+
+// changed reports a change that is over: the files are not what was tried, and
+// are what they were at the last look.
+func (c *conductor) changed() bool {
+	now := stamp(c.watched)
+	settled := now == c.seen
+	c.seen = now
+	return settled && now != c.tried
+}
+
+// enforce puts the pending snapshot in place once its keys are there.
+func (c *conductor) enforce() {
+	if c.pending == nil || len(c.pending.Waiting()) > 0 {
+		return
+	}
+	s, next := c.server, c.pending
+	c.pending = nil
+	s.pending.Store(nil)
+	s.current.Store(next)
+	s.tls.Store(next.TLS)
+	c.keys.retain(next)
+	s.metrics.Enforced(s.Revision())
+	s.updateHealth()
+	if s.enforced != nil {
+		s.enforced(next.Config)
+	}
+	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
+}
+
+// reload makes a snapshot of what the files hold now. When it cannot, nothing
+// changes but what is said about it.
+func (c *conductor) reload(ctx context.Context) {
+	s := c.server
+	next, err := c.build(ctx)
+	s.last.Store(&attempt{at: time.Now(), err: err})
+	s.metrics.Reloaded(err)
+	if err != nil {
+		s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		return
+	}
+	c.pending = next
+	s.pending.Store(next)
+	c.keys.start(next.Keys)
+	c.keys.retain(s.current.Load(), next)
+	if waiting := next.Waiting(); len(waiting) > 0 {
+		s.log.Warn("reload waits for keys; the last good configuration stays in force until then", zap.Strings("issuers", waiting))
+	}
+}
+
+func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
+	s := c.server
+	if s.load == nil {
+		return nil, errors.New("server: there is nothing to reload from")
+	}
+	before := stamp(c.watched)
+	loaded, err := s.load()
+	during := stamp(c.watched) != before
+	base := s.first
+	if now := s.current.Load(); now != nil {
+		base = now
+	}
+	// What is enforced and what was tried are both watched: a policy that is broken
+	// may be one that is enforced by nobody yet.
+	c.watched = slices.Concat(loaded.Sources, base.Config.Sources)
+	slices.Sort(c.watched)
+	c.watched = slices.Compact(c.watched)
+	if c.tried = stamp(c.watched); during {
+		c.tried = 0 // once more
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := fixed(base.Config, loaded); err != nil {
+		return nil, err
+	}
+	o := s.options
+	o.Previous = base
+	next, err := NewSnapshot(ctx, loaded, o)
+	if err != nil {
+		return nil, err
+	}
+	s.observe(next)
+	return next, nil
+}
+
+// fixed is an error when something has changed that a running service cannot
+// follow.
+func fixed(was, is config.Config) error {
+	for name, same := range map[string]bool{
+		"listen":         was.Listen == is.Listen,
+		"admin":          was.Admin == is.Admin,
+		"control":        was.Control == is.Control,
+		"tls":            (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
+		"limits.message": was.Limits.Message == is.Limits.Message,
+		"log":            was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File && was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
+	} {
+		if !same {
+			return fmt.Errorf("server: %s cannot change while the service runs; restart it", name)
+		}
+	}
+	return nil
+}

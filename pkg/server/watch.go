@@ -1,0 +1,35 @@
+package server
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// stamp changes when one of the files does, or what is in one of the folders: by
+// name, size, time and identity of what the names lead to, so that a file that is
+// replaced through symbolic links, as Kubernetes does, is another file. A file that
+// is not there has a stamp, too.
+func stamp(paths []string) uint64 {
+	h := fnv.New64a()
+	for _, root := range paths {
+		resolved, err := filepath.EvalSymlinks(root)
+		fmt.Fprintln(h, root, resolved, err != nil)
+		filepath.WalkDir(resolved, func(path string, _ fs.DirEntry, err error) error {
+			info, statErr := os.Stat(path)
+			if err != nil || statErr != nil {
+				fmt.Fprintln(h, path, "missing")
+				return nil // seen, as missing
+			}
+			target := path
+			if real, err := filepath.EvalSymlinks(path); err == nil {
+				target = real
+			}
+			fmt.Fprintln(h, path, target, info.Size(), info.ModTime().UnixNano(), info.Mode(), inode(info))
+			return nil
+		})
+	}
+	return h.Sum64()
+}

@@ -1,0 +1,76 @@
+package telemetry
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// sinkQueue is how many lines may wait for a sink: some seconds of a busy service.
+const sinkQueue = 8192
+
+// Sink writes lines to where they go in a goroutine of its own, so that a full disk
+// or a pipe that nobody reads costs log lines and not decisions. It is a
+// zapcore.WriteSyncer for many goroutines.
+type Sink struct {
+	out   io.Writer
+	lines chan []byte
+	drop  func()
+	done  chan struct{}
+	once  sync.Once
+}
+
+// NewSink writes to out until it is closed. drop, if not nil, is called for each
+// line that there was no room for, or that out did not take.
+func NewSink(out io.Writer, drop func()) *Sink {
+	if drop == nil {
+		drop = func() {}
+	}
+	s := &Sink{out: out, lines: make(chan []byte, sinkQueue), drop: drop, done: make(chan struct{})}
+	go s.run()
+	return s
+}
+
+func (s *Sink) run() {
+	defer close(s.done)
+	for line := range s.lines {
+		if line == nil {
+			return
+		}
+		if _, err := s.out.Write(line); err != nil {
+			s.drop()
+		}
+	}
+}
+
+// Write takes a copy of line, or drops it. It never waits, and never fails: there
+// is nobody who could do better with the error.
+func (s *Sink) Write(line []byte) (int, error) {
+	select {
+	case s.lines <- append([]byte(nil), line...):
+	default:
+		s.drop()
+	}
+	return len(line), nil
+}
+
+// Sync does nothing: a line is written as soon as can be.
+func (s *Sink) Sync() error { return nil }
+
+// Close waits for lines that are on their way, at most for limit. Lines that are
+// written later are lost.
+func (s *Sink) Close(limit time.Duration) {
+	s.once.Do(func() {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		select {
+		case s.lines <- nil:
+		case <-timer.C:
+			return // out hangs: its goroutine ends with the process
+		}
+		select {
+		case <-s.done:
+		case <-timer.C:
+		}
+	})
+}
