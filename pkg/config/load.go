@@ -33,11 +33,28 @@ type Options struct {
 // file, another when it cannot be read; Sources of the Config are set all the same,
 // so that they can be watched for a mend.
 func Load(file string, o Options) (Config, error) {
-	text, err := os.ReadFile(file)
+	text, err := read(file)
 	if err != nil {
 		return Config{Sources: []string{file}}, fmt.Errorf("config: %w", err)
 	}
 	return Parse(file, text, o)
+}
+
+// maxFile is how large a configuration may be, in bytes. What is larger is another
+// file.
+const maxFile = 1 << 20
+
+func read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", file)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxFile)
+	}
+	return os.ReadFile(file)
 }
 
 // Parse is [Load] for a text that is read already.

@@ -42,7 +42,7 @@ type Request struct {
 	Extensions map[string]string `yaml:"extensions"` // context extensions of the route
 	Metadata   map[string]any    `yaml:"metadata"`   // route metadata in namespace stepward
 	Without    string            `yaml:"without"`    // attributes, request, http, path, host or method: what Envoy does not send
-	Inside     string            `yaml:"inside"`     // ended or panic: what goes wrong inside; only in process
+	Inside     string            `yaml:"inside"`     // ended, panic or full: what goes wrong inside; only in process
 }
 
 // Token is how a token differs from a good one; see fixture.go.

@@ -81,6 +81,8 @@ func (d *inProcess) Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, e
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		ctx = ended
+	case "full":
+		a.Gate = authz.NewGate(0)
 	case "panic":
 		a.Policy = panicking{a.Policy}
 	}

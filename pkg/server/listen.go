@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/pkg/config"
 )
@@ -51,6 +52,10 @@ func newTLS(c config.TLS) (*tls.Config, error) {
 	certificate, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %s: %w", c.CertFile, err)
+	}
+	// A certificate that is over would be refused by every caller, one by one.
+	if leaf := certificate.Leaf; time.Now().After(leaf.NotAfter) {
+		return nil, fmt.Errorf("tls: %s has expired at %s", c.CertFile, leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{certificate}}
 	if c.ClientCAFile == "" {
