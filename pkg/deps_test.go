@@ -22,12 +22,13 @@ var level = map[string]int{
 	"pkg/stepup":  2, "pkg/credential": 2, "pkg/keyset": 2,
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
-	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5,
-	"pkg/config": 5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/mutants": 0,
-	"pkg/server":      6,
-	"pkg/conformance": 7,
-	"pkg/demo":        8,
-	"cmd/stepward":    9,
+	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5, "pkg/explain": 5,
+	"pkg/control": 6,
+	"pkg/config":  5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/mutants": 0,
+	"pkg/server":      7,
+	"pkg/conformance": 8,
+	"pkg/demo":        9,
+	"cmd/stepward":    10,
 }
 
 // forbidden says who must not import what, and why.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/demo"
+	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -34,7 +35,7 @@ folder.`,
 			p := &painter{out: cmd.OutOrStdout(), colour: !plain && coloured(os.Stdout)}
 			o := demo.Options{EnvoyPath: path, Progress: cmd.ErrOrStderr()}
 			if !once {
-				o.Observe = p.decision
+				o.Observe = func(_ context.Context, r authz.Record) { p.decision(explain.Of(r)) }
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), "starting an identity provider, two applications, two Stepwards and Envoy …")
 			d, err := demo.Start(cmd.Context(), o)
@@ -120,23 +121,23 @@ func (p *painter) once(ctx context.Context, d *demo.Demo) error {
 	return nil
 }
 
-// decision prints a record on one line.
-func (p *painter) decision(_ context.Context, r authz.Record) {
+// decision prints e on one line.
+func (p *painter) decision(e explain.Explanation) {
 	who := "nobody"
-	if r.Token != nil {
-		who = fmt.Sprintf("%.40q", r.Token.Subject)
+	if e.Token != nil {
+		who = fmt.Sprintf("%.40q", e.Token.Subject)
 	}
-	status := r.Response.Status
-	if r.Response.Allowed {
+	status := e.Answer.Status
+	if e.Answer.Allowed {
 		status = 200
 	}
-	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s has %s", r.Time.Format("15:04:05"), r.Request.Method, r.Request.Path,
-		p.paint(statusColour(status), fmt.Sprintf("%-8s", r.Result())), r.Reason(), who, r.Held)
-	if r.Shortfall.Level != stepup.Anonymous && !r.Response.Allowed {
-		line += ", needs " + r.Shortfall.Level
+	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s has %s", e.Time.Local().Format("15:04:05"), e.Request.Method, e.Request.Path,
+		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, who, e.Level)
+	if e.Needs != stepup.Anonymous && !e.Answer.Allowed {
+		line += ", needs " + e.Needs
 	}
-	if rule := r.Rule(); rule != "" {
-		line += p.paint(dim, "  ← "+rule)
+	if e.Rule != "" {
+		line += p.paint(dim, "  ← "+e.Rule)
 	}
 	p.printf("%s\n", line)
 }

@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/server"
-	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // explainFlags are what a request is made of.
@@ -27,6 +27,8 @@ type explainFlags struct {
 	token      string
 	as         string
 	captured   string
+	decision   string
+	control    controlFlags
 	asJSON     bool
 	wait       time.Duration
 }
@@ -43,18 +45,29 @@ what each kind of client would be answered.
 The request is METHOD and URL with headers, or a CheckRequest that was captured as
 JSON. --token verifies a real token, for which the issuer's keys are fetched.
 --as takes claims as if they had been verified: {"acr": "…", "auth_age": "301s"}
-is enough; iss is the first issuer and sub is alice unless they say otherwise.`,
+is enough; iss is the first issuer and sub is alice unless they say otherwise.
+
+--decision explains one of the last decisions of a running service in place of a
+request, by the id in its log line or answer. It asks at the control socket, which
+the configuration must name.`,
 		Example: `  stepward explain -c stepward.yaml POST https://app.example.com/payments
   stepward explain -c stepward.yaml --as '{"acr":"urn:example:loa:2","auth_age":"301s"}' POST https://app.example.com/payments
   stepward explain -c stepward.yaml --token "$TOKEN" -H 'accept: application/json' GET https://app.example.com/admin
-  stepward explain -c stepward.yaml --check-request captured.json --json`,
+  stepward explain -c stepward.yaml --check-request captured.json --json
+  stepward explain -c stepward.yaml --decision 74a953d4beaadfc2ea7cc113ca27eed4`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if f.captured == "" && len(args) != 2 || f.captured != "" && len(args) != 0 {
-				return errors.New("give METHOD and URL, or --check-request FILE")
+			other := f.captured != "" || f.decision != ""
+			if !other && len(args) != 2 || other && len(args) != 0 {
+				return errors.New("give METHOD and URL, --check-request FILE or --decision ID")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.decision != "" {
+				return f.recent(cmd)
+			}
+			return f.run(cmd, args)
+		},
 	}
 	f.config.add(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "request header, as 'name: value'")
@@ -62,9 +75,12 @@ is enough; iss is the first issuer and sub is alice unless they say otherwise.`,
 	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify")
 	cmd.Flags().StringVar(&f.as, "as", "", "claims to take as verified, as JSON")
 	cmd.Flags().StringVar(&f.captured, "check-request", "", "file with a CheckRequest in JSON, - for standard input")
+	cmd.Flags().StringVar(&f.decision, "decision", "", "id of a recent decision of a running service")
+	f.control.add(cmd)
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	cmd.Flags().DurationVar(&f.wait, "wait", 5*time.Second, "how long to wait for an issuer's keys")
 	cmd.MarkFlagsMutuallyExclusive("token", "as")
+	cmd.MarkFlagsMutuallyExclusive("check-request", "decision")
 	return cmd
 }
 
@@ -93,17 +109,40 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 		stop := f.fetchKeys(cmd.Context(), snapshot)
 		defer stop()
 	}
-	x := explanation{record: a.Authorize(cmd.Context(), raw)}
+	x := explain.Of(a.Authorize(cmd.Context(), raw))
 	for _, client := range clients {
-		x.answers = append(x.answers, a.Authorize(cmd.Context(), client.of(raw)))
+		answer := explain.AnswerOf(a.Authorize(cmd.Context(), client.of(raw)))
+		answer.Client = client.name
+		x.Others = append(x.Others, answer)
 	}
+	return f.print(cmd, x)
+}
+
+func (f *explainFlags) print(cmd *cobra.Command, x explain.Explanation) error {
 	if f.asJSON {
 		e := json.NewEncoder(cmd.OutOrStdout())
 		e.SetIndent("", "  ")
-		return e.Encode(x.document())
+		return e.Encode(x)
 	}
-	x.print(cmd.OutOrStdout())
+	x.Print(cmd.OutOrStdout())
 	return nil
+}
+
+// recent explains a decision that a running service has made.
+func (f *explainFlags) recent(cmd *cobra.Command) error {
+	client, err := f.control.client(f.config)
+	if err != nil {
+		return err
+	}
+	x, err := client.Decision(cmd.Context(), f.decision)
+	if errors.Is(err, control.ErrNotFound) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "stepward:", err)
+		return found()
+	}
+	if err != nil {
+		return err
+	}
+	return f.print(cmd, x)
 }
 
 // fetchKeys waits until the keys of every issuer are there, or for as long as the
@@ -204,30 +243,4 @@ func (c client) of(raw request.Raw) request.Raw {
 	}
 	raw.Headers = append(kept, c.headers...)
 	return raw
-}
-
-// explanation is a record, and the answers that other clients would get.
-type explanation struct {
-	record  authz.Record
-	answers []authz.Record
-}
-
-// summary is the line of an answer that says most.
-func summary(r authz.Record) string {
-	if r.Response.Allowed {
-		return "allowed"
-	}
-	s := fmt.Sprintf("%d %s", r.Response.Status, r.Reason())
-	if r.Result() == stepup.ResultRedirect && r.Response.Status == 401 {
-		s += " → a page that moves on to the login by GET"
-	}
-	for _, h := range r.Response.Headers {
-		switch h.Name {
-		case "location":
-			s += " → " + h.Value
-		case "www-authenticate":
-			s += "  " + h.Value
-		}
-	}
-	return s
 }

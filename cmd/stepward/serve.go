@@ -73,6 +73,7 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	defer shutdown(tracing)
 	s, err := server.New(ctx, c, server.Options{
 		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(), Reflection: f.reflection,
+		Level:   log.level,
 		Reload:  func() (config.Config, error) { return flags.read(f.listen, f.admin) },
 		Enforce: log.follow,
 	})

@@ -30,6 +30,7 @@ import (
 	"github.com/stepward/stepward/pkg/admin"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/telemetry"
 )
@@ -46,6 +47,9 @@ type Options struct {
 	// Reload reads the configuration again. Without it the service keeps the one
 	// that it was started with.
 	Reload func() (config.Config, error)
+	// Level serves the level of the log on the control socket, as zap.AtomicLevel
+	// does; nil means that it cannot be changed there.
+	Level http.Handler
 	// Listener and AdminListener are used in place of the configured addresses.
 	Listener, AdminListener net.Listener
 	// Enforce is called with each configuration that has come into force.
@@ -79,8 +83,11 @@ type Server struct {
 
 	listener net.Listener
 	admin    net.Listener
+	control  net.Listener // nil when there is none
 	grpc     *grpc.Server
 	http     *http.Server
+	console  *http.Server
+	ring     *control.Ring // nil without a control socket
 	health   *health.Server
 }
 
@@ -111,6 +118,9 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.tls.Store(s.first.TLS)
+	if c.Control != "" {
+		s.serveControl(o)
+	}
 	s.observer(o)
 	s.serveCheck(c, o)
 	s.http = &http.Server{
@@ -126,12 +136,40 @@ func (s *Server) observer(o Options) {
 	s.observe = func(x *Snapshot) {
 		x.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
 			observer.Observe(ctx, r)
+			if s.ring != nil {
+				s.ring.Observe(ctx, r)
+			}
 			if o.Observe != nil {
 				o.Observe(ctx, r)
 			}
 		}
 	}
 	s.observe(s.first)
+}
+
+// remembered is how many decisions the control socket can tell of.
+const remembered = 1000
+
+// serveControl makes the server of the control socket.
+func (s *Server) serveControl(o Options) {
+	level := o.Level
+	if level == nil {
+		level = http.NotFoundHandler()
+	}
+	s.ring = control.NewRing(remembered)
+	s.console = &http.Server{
+		Handler:           control.Handler(control.Config{Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level}),
+		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+}
+
+// inForce says what decides now.
+func (s *Server) inForce(version any) map[string]any {
+	x := s.snapshot()
+	return map[string]any{
+		"version": version, "policy_revision": s.Revision(), "configuration": x.Config.Sources, "levels": x.Authorizer.Ladder.Names(),
+		"checks": s.checks(),
+	}
 }
 
 // serveCheck makes the gRPC server. Its limits are for a peer that is hostile or
@@ -199,6 +237,13 @@ func (s *Server) listen(c config.Config, o Options) (err error) {
 			return fmt.Errorf("server: admin: %w", err)
 		}
 	}
+	if s.console != nil {
+		if s.control, err = Listen(c.Control, 0o600); err != nil {
+			s.listener.Close()
+			s.admin.Close()
+			return fmt.Errorf("server: control: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -236,16 +281,20 @@ func (s *Server) Reload() {
 // that failed before.
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	var running sync.WaitGroup
 	running.Go(func() { s.conduct(background) })
 	running.Go(func() { s.watchdog(background, stallInterval) })
 	running.Go(func() { failed <- s.grpc.Serve(s.listener) })
-	running.Go(func() {
-		if err := s.http.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
+	serve := func(h *http.Server, l net.Listener) {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
-	})
+	}
+	running.Go(func() { serve(s.http, s.admin) })
+	if s.console != nil {
+		running.Go(func() { serve(s.console, s.control) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -256,6 +305,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.grpc.Stop()
 	}
 	s.http.Close()
+	if s.console != nil {
+		s.console.Close()
+	}
 	stop()
 	running.Wait()
 	s.log.Info("stopped")

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/explain"
+)
+
+// controlFlags are the flags of commands that ask a running service.
+type controlFlags struct{ address string }
+
+func (f *controlFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.address, "control", "", "control socket of the service, as unix:///path, in place of the configured one")
+}
+
+// client asks at the socket of the flag, else of the configuration.
+func (f controlFlags) client(flags configFlags) (*control.Client, error) {
+	address := f.address
+	if address == "" {
+		c, err := flags.load("", "")
+		if err != nil {
+			return nil, err
+		}
+		if address = c.Control; address == "" {
+			return nil, usage(errors.New("the configuration names no control socket; add `control: unix:///run/stepward-control.sock`, or pass --control"))
+		}
+	}
+	client, err := control.NewClient(address)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return client, nil
+}
+
+func newConsoleCommand() *cobra.Command {
+	var flags configFlags
+	var where controlFlags
+	var filter control.Filter
+	var asJSON, snapshot, once bool
+	cmd := &cobra.Command{
+		Use:   "console -c FILE",
+		Short: "Watch a running service decide",
+		Long: `Prints the last decisions of a service that runs on this machine, and then each one
+as it is made: who was challenged, and by which rule. Ctrl-C ends it. It asks at
+the control socket, which the configuration must name.
+
+Explain one of them with: stepward explain -c FILE --decision ID`,
+		Example: `  stepward console -c stepward.yaml
+  stepward console -c stepward.yaml --result challenge --path /payments
+  stepward console --control unix:///run/stepward-control.sock --snapshot`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := where.client(flags)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if snapshot {
+				text, err := client.Snapshot(cmd.Context())
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(out, "%s\n", text)
+				return nil
+			}
+			p := &painter{out: out, colour: coloured(os.Stdout)}
+			encode := json.NewEncoder(out)
+			return client.Decisions(cmd.Context(), filter, !once, func(e explain.Explanation) {
+				if asJSON {
+					encode.Encode(e) // a reader that is gone ends the command by SIGPIPE
+					return
+				}
+				p.decision(e)
+			})
+		},
+	}
+	flags.add(cmd)
+	where.add(cmd)
+	cmd.Flags().StringVar(&filter.Reason, "reason", "", "only this reason")
+	cmd.Flags().StringVar(&filter.Result, "result", "", "only allow, challenge, redirect, preflight, deny or error")
+	cmd.Flags().StringVar(&filter.Path, "path", "", "only paths that begin so")
+	cmd.Flags().StringVar(&filter.Subject, "subject", "", "only this subject")
+	cmd.Flags().StringVar(&filter.Rule, "rule", "", "only rules whose name has this part")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
+	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
+	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
+	return cmd
+}

@@ -1,0 +1,110 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/explain"
+)
+
+// Client asks the service behind a socket.
+type Client struct {
+	http http.Client
+}
+
+// ErrNotFound means that the service does not keep such a decision, or not any
+// more.
+var ErrNotFound = errors.New("control: no such decision among the last ones")
+
+// NewClient asks at unix:///path.
+func NewClient(address string) (*Client, error) {
+	path, ok := strings.CutPrefix(address, "unix://")
+	if !ok {
+		return nil, fmt.Errorf("control: %q is not unix:///path", address)
+	}
+	return &Client{http: http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}}}, nil
+}
+
+func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://stepward"+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	switch res.StatusCode {
+	case http.StatusOK:
+		return res, nil
+	case http.StatusNotFound:
+		err = ErrNotFound
+	default:
+		err = fmt.Errorf("control: %s", res.Status)
+	}
+	return nil, errors.Join(err, res.Body.Close())
+}
+
+// Decisions calls each with what is kept, the oldest first, and with follow set
+// with what comes, until ctx ends or the service stops.
+func (c *Client) Decisions(ctx context.Context, f Filter, follow bool, each func(explain.Explanation)) error {
+	q := f.query()
+	if follow {
+		q.Set("follow", "true")
+	}
+	res, err := c.get(ctx, "/decisions?"+q.Encode())
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		var e explain.Explanation
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+		each(e)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return lines.Err()
+}
+
+// Decision is the one of that id. The error is [ErrNotFound] when it is not kept.
+func (c *Client) Decision(ctx context.Context, id string) (explain.Explanation, error) {
+	var e explain.Explanation
+	err := c.document(ctx, "/decisions/"+url.PathEscape(id), &e)
+	return e, err
+}
+
+// Snapshot is what is in force, as JSON.
+func (c *Client) Snapshot(ctx context.Context) (json.RawMessage, error) {
+	var raw json.RawMessage
+	err := c.document(ctx, "/snapshot", &raw)
+	return raw, err
+}
+
+func (c *Client) document(ctx context.Context, path string, into any) error {
+	res, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(into); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+func decision(n int) authz.Record {
+	r := authz.Record{
+		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Decision: stepup.Allow{}, Response: authz.Response{Allowed: true},
+	}
+	if n%2 == 0 {
+		r.Request.Path, r.Request.RawQuery = "/even", "code=SECRET"
+		r.Token = &token.Token{Subject: "alice", Claims: map[string]any{"email": "SECRET"}}
+		r.Decision = stepup.Redirect{Why: stepup.InsufficientLevel}
+		r.Response = authz.Response{Status: 302, Headers: []request.Field{{Name: "location", Value: "https://login.example.com/?return_to=SECRET"}, {Name: "set-cookie", Value: "SECRET"}}}
+		r.Shortfall = stepup.Shortfall{Rule: "stepward.policy.require (p.rego:3)"}
+	}
+	return r
+}
+
+func TestRing(t *testing.T) {
+	ring := control.NewRing(10)
+	for n := range 25 {
+		ring.Observe(t.Context(), decision(n))
+	}
+	recent := ring.Recent()
+	if len(recent) != 10 || recent[0].DecisionID != "d15" || recent[9].DecisionID != "d24" {
+		t.Errorf("%d: %s … %s", len(recent), recent[0].DecisionID, recent[len(recent)-1].DecisionID)
+	}
+	if _, ok := ring.Find("d20"); !ok {
+		t.Error("a recent one is not found")
+	}
+	if _, ok := ring.Find("d3"); ok {
+		t.Error("an old one is kept")
+	}
+	if text := fmt.Sprintf("%+v", recent); strings.Contains(text, "SECRET") {
+		t.Errorf("a secret is kept: %s", text)
+	}
+}
+
+// Over a real socket: what is kept, what comes, one by its id, and what is chosen.
+func TestSocket(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	t.Run("", func(t *testing.T) {
+		ring := control.NewRing(100)
+		for n := range 4 {
+			ring.Observe(t.Context(), decision(n))
+		}
+		path := filepath.Join(t.TempDir(), "c.sock")
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} }, Level: http.NotFoundHandler()})}
+		go server.Serve(listener)
+		defer server.Close()
+		client, err := control.NewClient("unix://" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := func(f control.Filter) (out string) {
+			if err := client.Decisions(t.Context(), f, false, func(e explain.Explanation) { out += e.DecisionID + " " }); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		for want, f := range map[string]control.Filter{
+			"d0 d1 d2 d3 ": {}, "d0 d2 ": {Path: "/ev"}, "d1 d3 ": {Result: "allow"}, "": {Subject: "bob"},
+		} {
+			if got := ids(f); got != want {
+				t.Errorf("%+v: %q; want %q", f, got, want)
+			}
+		}
+		for _, f := range []control.Filter{{Subject: "alice"}, {Reason: "insufficient_level"}, {Rule: "p.rego:3"}} {
+			if got := ids(f); got != "d0 d2 " {
+				t.Errorf("%+v: %q", f, got)
+			}
+		}
+		if e, err := client.Decision(t.Context(), "d2"); err != nil || e.Token.Subject != "alice" || e.Answer.Location != "https://login.example.com/" {
+			t.Errorf("%+v, %v", e, err)
+		}
+		if _, err := client.Decision(t.Context(), "nobody's"); !errors.Is(err, control.ErrNotFound) {
+			t.Errorf("%v", err)
+		}
+		if raw, err := client.Snapshot(t.Context()); err != nil || !strings.Contains(string(raw), "r1") {
+			t.Errorf("%s, %v", raw, err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		seen := make(chan string, 100)
+		done := make(chan error)
+		go func() {
+			done <- client.Decisions(ctx, control.Filter{Path: "/odd"}, true, func(e explain.Explanation) { seen <- e.DecisionID })
+		}()
+		for _, want := range []string{"d1", "d3"} {
+			if got := <-seen; got != want {
+				t.Errorf("%s; want %s", got, want)
+			}
+		}
+		for n := 4; n < 8; n++ {
+			ring.Observe(t.Context(), decision(n))
+		}
+		for _, want := range []string{"d5", "d7"} {
+			if got := <-seen; got != want {
+				t.Errorf("%s; want %s", got, want)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := control.NewClient("127.0.0.1:1"); err == nil {
+			t.Error("TCP is a control socket")
+		}
+	})
+}
+
+// Whoever follows and does not read delays no decision.
+func TestSlowFollower(t *testing.T) {
+	ring := control.NewRing(10)
+	_, more, stop := ring.Follow()
+	defer stop()
+	for n := range 10_000 {
+		ring.Observe(t.Context(), decision(n))
+	}
+	if first := <-more; first.DecisionID != "d0" {
+		t.Errorf("%s", first.DecisionID)
+	}
+}

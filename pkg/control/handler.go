@@ -1,0 +1,98 @@
+package control
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/explain"
+)
+
+// Filter chooses decisions. Empty members choose all.
+type Filter struct {
+	Reason  string // exactly
+	Result  string // exactly
+	Path    string // the beginning of the path
+	Subject string // exactly
+	Rule    string // a part of the rule's name
+}
+
+// Matches reports whether f chooses e.
+func (f Filter) Matches(e explain.Explanation) bool {
+	subject := ""
+	if e.Token != nil {
+		subject = e.Token.Subject
+	}
+	return (f.Reason == "" || f.Reason == e.Answer.Reason) && (f.Result == "" || f.Result == e.Answer.Result) &&
+		strings.HasPrefix(e.Request.Path, f.Path) && (f.Subject == "" || f.Subject == subject) && strings.Contains(e.Rule, f.Rule)
+}
+
+func (f Filter) query() url.Values {
+	return url.Values{"reason": {f.Reason}, "result": {f.Result}, "path": {f.Path}, "subject": {f.Subject}, "rule": {f.Rule}}
+}
+
+func filterOf(q url.Values) Filter {
+	return Filter{Reason: q.Get("reason"), Result: q.Get("result"), Path: q.Get("path"), Subject: q.Get("subject"), Rule: q.Get("rule")}
+}
+
+// Config is what the socket shows. All fields are required.
+type Config struct {
+	Ring     *Ring
+	Snapshot func() any   // what is in force
+	Level    http.Handler // GET and PUT of the log level, as zap.AtomicLevel serves it
+}
+
+// Handler serves GET /decisions (one JSON object a line; with follow=true it goes
+// on), GET /decisions/{id}, GET /snapshot, and GET and PUT /log-level.
+func Handler(c Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, r *http.Request) { decisions(w, r, c.Ring) })
+	mux.HandleFunc("GET /decisions/{id}", func(w http.ResponseWriter, r *http.Request) {
+		e, ok := c.Ring.Find(r.PathValue("id"))
+		if !ok {
+			http.Error(w, "no such decision among the last ones", http.StatusNotFound)
+			return
+		}
+		answer(w, e)
+	})
+	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Snapshot()) })
+	mux.Handle("/log-level", c.Level)
+	return mux
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+}
+
+func decisions(w http.ResponseWriter, r *http.Request, ring *Ring) {
+	filter := filterOf(r.URL.Query())
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	recent, more, stop := ring.Follow()
+	defer stop()
+	e := json.NewEncoder(w)
+	for _, x := range recent {
+		if filter.Matches(x) && e.Encode(x) != nil {
+			return
+		}
+	}
+	if r.URL.Query().Get("follow") != "true" {
+		return
+	}
+	flush := http.NewResponseController(w)
+	flush.Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case x := <-more:
+			if !filter.Matches(x) {
+				continue
+			}
+			if e.Encode(x) != nil || flush.Flush() != nil {
+				return
+			}
+		}
+	}
+}
