@@ -62,6 +62,14 @@ bench: ## Measure Check beside a no-op server in the same run
 cover: ## Test coverage by package
 	go test -cover ./...
 
+.PHONY: docs
+docs: ## Write the reference pages anew
+	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/internal/golden -run TestReference -count=1 -args -update
+
+.PHONY: soak
+soak: ## Restart two replicas twenty times under load, through the real Envoy
+	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/conformance
+
 .PHONY: mutants
 mutants: ## Plant each known bug in turn and see that a test turns red
 	go run ./pkg/internal/mutants

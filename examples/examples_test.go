@@ -1,4 +1,4 @@
-// Package examples_test runs what the READMEs show: every line after a "$" in a
+// What the READMEs show is run here: every line after a "$" in a
 // console block, in the folder of the README. The lines below it must come out,
 // in their order; what stands between them does not matter.
 package examples_test

@@ -5,7 +5,8 @@ import "github.com/spf13/cobra"
 // commands lists what there is, in the order in which people meet it.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newServeCommand(), newValidateCommand(), newExplainCommand(), newTestCommand(), newConsoleCommand(),
-		newConformanceCommand(), newDemoCommand(), newVersionCommand(),
+		newInitCommand(), newServeCommand(), newValidateCommand(), newExplainCommand(), newTestCommand(), newConsoleCommand(),
+		newConformanceCommand(), newDemoCommand(),
+		newDoctorCommand(), newHealthCommand(), newSchemaCommand(), newVersionCommand(),
 	}
 }

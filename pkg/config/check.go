@@ -15,12 +15,20 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Words that a key may have.
-var (
-	profiles   = []string{"rfc9068", "keycloak", "entra", "generic"}
-	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
-	allowances = []string{"path_parameters", "empty_segments", "method_override", "url_override"}
-)
+// choices are the words that a key may have, by its path without indices.
+var choices = map[string][]string{
+	"issuers[].algorithms[]": {"ES256", "RS256", "PS256", "EdDSA"},
+	"issuers[].profile":      {"rfc9068", "keycloak", "entra", "generic"},
+	"issuers[].assurance":    {"acr"},
+	"request.allow[]":        {"path_parameters", "empty_segments", "method_override", "url_override"},
+	"request.path_case":      {"sensitive", "fold"},
+	"upstream.authorization": {"pass", "remove"},
+	"challenge.disclose":     {"full", "none"},
+	"log.level":              {"debug", "info", "warn", "error"},
+	"log.decisions":          {"stdout", "file", "otlp", "off"},
+}
+
+var index = regexp.MustCompile(`\[\d+\]`)
 
 var (
 	shortName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`)
@@ -39,9 +47,9 @@ func (d *decoder) check(c Config, o Options) {
 	}
 	d.levels(c)
 	d.issuers(c)
-	d.oneOf("request.path_case", c.Request.PathCase, []string{"sensitive", "fold"})
+	d.oneOf("request.path_case", c.Request.PathCase)
 	for i, a := range c.Request.Allow {
-		d.oneOf(fmt.Sprintf("request.allow[%d]", i), a, allowances)
+		d.oneOf(fmt.Sprintf("request.allow[%d]", i), a)
 	}
 	if c.Request.TrustedHops < 0 || c.Request.TrustedHops > 16 {
 		d.failAt("request.trusted_hops", "must be 0 to 16", "")
@@ -49,8 +57,8 @@ func (d *decoder) check(c Config, o Options) {
 	if !headerPrefix.MatchString(c.Upstream.HeaderPrefix) || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-envoy-") || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-forwarded-") {
 		d.failAt("upstream.header_prefix", "must begin with x- and end with -, in lower case, and not be the proxy's", "such as x-stepward-")
 	}
-	d.oneOf("upstream.authorization", c.Upstream.Authorization, []string{"pass", "remove"})
-	d.oneOf("challenge.disclose", c.Challenge.Disclose, []string{"full", "none"})
+	d.oneOf("upstream.authorization", c.Upstream.Authorization)
+	d.oneOf("challenge.disclose", c.Challenge.Disclose)
 	if !realmText.MatchString(c.Challenge.Realm) {
 		d.failAt("challenge.realm", "must be visible ASCII without quotes and backslashes", "")
 	}
@@ -67,8 +75,8 @@ func (d *decoder) check(c Config, o Options) {
 }
 
 func (d *decoder) log(l Log) {
-	d.oneOf("log.level", l.Level, []string{"debug", "info", "warn", "error"})
-	d.oneOf("log.decisions", l.Decisions, []string{"stdout", "file", "otlp", "off"})
+	d.oneOf("log.level", l.Level)
+	d.oneOf("log.decisions", l.Decisions)
 	if (l.Decisions == "file") != (l.File != "") {
 		d.failAt("log.file", "goes with decisions: file, and only with it", "")
 	}
@@ -176,10 +184,10 @@ func (d *decoder) issuers(c Config) {
 			d.failAt(at+".audiences", "must name what tokens are for", "the value of aud that stands for your API; without it a token for any service would do")
 		}
 		for j, a := range x.Algorithms {
-			d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, j), a, algorithms)
+			d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, j), a)
 		}
-		d.oneOf(at+".profile", x.Profile, profiles)
-		d.oneOf(at+".assurance", x.Assurance, []string{"acr"})
+		d.oneOf(at+".profile", x.Profile)
+		d.oneOf(at+".assurance", x.Assurance)
 		if time.Duration(x.Leeway) > 5*time.Minute {
 			d.failAt(at+".leeway", "is more than 5m", "set the clocks")
 		}
@@ -192,7 +200,8 @@ func (d *decoder) url(path, value string) {
 	}
 }
 
-func (d *decoder) oneOf(path, value string, known []string) {
+func (d *decoder) oneOf(path, value string) {
+	known := choices[index.ReplaceAllString(path, "[]")]
 	if slices.Contains(known, value) {
 		return
 	}

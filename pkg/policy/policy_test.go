@@ -3,9 +3,14 @@ package policy_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/pkg/internal/golden"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -161,4 +166,36 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReferenceInput keeps docs/reference/input.md in step with the schema.
+func TestReferenceInput(t *testing.T) {
+	var root map[string]any
+	if err := json.Unmarshal(policy.InputSchema, &root); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# Policy input\n\nWritten by `make docs` from the schema that the compiler checks policies against: a\nreference that is not here does not load. Not in it are credentials, cookies, headers\nof our own prefix, and the time: freshness is asked for with `max_age`.\n\n| field | type | meaning |\n|---|---|---|\n")
+	var walk func(path string, s map[string]any)
+	walk = func(path string, s map[string]any) {
+		properties, _ := s["properties"].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(properties)) {
+			p, _ := properties[name].(map[string]any)
+			kind := fmt.Sprint(p["type"])
+			if items, ok := p["items"].(map[string]any); ok {
+				kind += fmt.Sprintf(" of %v", items["type"])
+			}
+			if p["type"] == nil {
+				kind = "any"
+			}
+			meaning, _ := p["description"].(string)
+			if words, ok := p["enum"].([]any); ok {
+				meaning = strings.TrimSpace(meaning + " one of " + strings.Trim(fmt.Sprint(words), "[]"))
+			}
+			fmt.Fprintf(&b, "| `%s.%s` | %s | %s |\n", path, name, kind, meaning)
+			walk(path+"."+name, p)
+		}
+	}
+	walk("input", root)
+	golden.Check(t, "../../docs/reference/input.md", b.String())
 }

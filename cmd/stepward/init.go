@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/envoy"
+	"github.com/stepward/stepward/examples"
+	"github.com/stepward/stepward/pkg/config"
+)
+
+// initFlags are what a new folder is made for.
+type initFlags struct {
+	issuer, audience, host string
+	force                  bool
+}
+
+func newInitCommand() *cobra.Command {
+	var f initFlags
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Write a folder to start from",
+		Long: `Writes a commented configuration, a policy with its tests, the schema of the
+configuration for editors, and a hardened Envoy configuration that asks for the
+service. Nothing that is there is overwritten.`,
+		Example: `  stepward init gateway --issuer https://idp.example.com --audience https://api.example.com
+  cd gateway && stepward validate -c stepward.yaml && stepward test policies`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := f.files()
+			if err != nil {
+				return usage(err)
+			}
+			if err := writeNew(args[0], files, f.force); err != nil {
+				return usage(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&f.issuer, "issuer", "https://idp.example.com", "URL of the identity provider, as in iss")
+	cmd.Flags().StringVar(&f.audience, "audience", "https://api.example.com", "audience of its tokens, as in aud")
+	cmd.Flags().StringVar(&f.host, "host", "app.example.com", "host whose browsers are sent to log in")
+	cmd.Flags().BoolVar(&f.force, "force", false, "overwrite files that are there")
+	return cmd
+}
+
+// files are the quickstart's with what the flags say, by name.
+func (f initFlags) files() (map[string]string, error) {
+	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema)}
+	err := fs.WalkDir(examples.Quickstart(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == "README.md" {
+			return err
+		}
+		text, err := fs.ReadFile(examples.Quickstart(), name)
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{"https://idp.example.com": f.issuer, "https://api.example.com": f.audience, "app.example.com": f.host} {
+		quoted, err := yaml.Marshal(value)
+		if err != nil || strings.ContainsAny(value, "\n\r") {
+			return nil, fmt.Errorf("%q cannot be written", value)
+		}
+		files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], name, strings.TrimSpace(string(quoted)), 1)
+	}
+	if u, err := url.Parse(f.issuer); err != nil || u.Host == "" {
+		return nil, fmt.Errorf("--issuer: %q is not an absolute URL", f.issuer)
+	}
+	files["stepward.yaml"] = "# yaml-language-server: $schema=stepward.schema.json\n" + files["stepward.yaml"]
+	return files, nil
+}
+
+// writeNew writes files below dir: all of them or, when one is there already, none.
+func writeNew(dir string, files map[string]string, force bool) error {
+	for name := range files {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {
+			return fmt.Errorf("%s is there; --force overwrites it", filepath.Join(dir, name))
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration",
+		Long: `Prints the JSON Schema (2020-12) of stepward.yaml, for editors that complete and
+check it. A first line such as this binds it in most of them:
+
+  # yaml-language-server: $schema=stepward.schema.json`,
+		Example: "  stepward schema > stepward.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(config.Schema)
+			return err
+		},
+	}
+}
