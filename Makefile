@@ -29,6 +29,7 @@ demo: build ## Watch a step-up happen behind a real Envoy
 .PHONY: test
 test: build ## Run every test, with a real Envoy, and the demo once
 	go test -race ./...
+	cd envoy/validate && go test ./...
 	$(STEPWARD) test
 	$(MAKE) fuzz
 	$(STEPWARD) conformance --envoy
@@ -38,6 +39,7 @@ test: build ## Run every test, with a real Envoy, and the demo once
 check: $(STATICCHECK) ## Formatting, vet, staticcheck, tidy modules
 	@unformatted="$$(gofmt -l cmd pkg policies envoy examples)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
+	cd envoy/validate && go vet ./... && go mod tidy -diff
 	$(STATICCHECK) ./...
 	go mod tidy -diff
 	go mod verify
