@@ -79,3 +79,15 @@ mutants: ## Plant each known bug in turn and see that a test turns red
 .PHONY: clean
 clean: ## Remove what was built; .tools stays
 	rm -rf bin dist .coverage
+
+.PHONY: sbom
+sbom: ## Write dist/stepward.cdx.json, the bill of materials
+	@mkdir -p dist
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -output dist/stepward.cdx.json -main cmd/stepward .
+
+.PHONY: reproducible
+reproducible: ## Build twice, in two folders, and compare
+	@a="$$(mktemp -d)"; b="$$(mktemp -d)"; trap 'rm -rf "$$a" "$$b"' EXIT; \
+	git archive HEAD | tar -x -C "$$a"; git archive HEAD | tar -x -C "$$b"; \
+	for d in "$$a" "$$b"; do (cd "$$d" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o stepward ./cmd/stepward); done; \
+	cmp "$$a/stepward" "$$b/stepward" && echo "reproducible: $$(sha256sum < "$$a/stepward" | cut -c1-64)"
