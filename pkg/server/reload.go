@@ -94,8 +94,11 @@ func (c *conductor) enforce() {
 func (c *conductor) reload(ctx context.Context) {
 	s := c.server
 	next, err := c.build(ctx)
-	s.last.Store(&attempt{at: time.Now(), err: err})
+	if errors.Is(err, errMoving) {
+		return // what was read may be half of each; the next look tries again
+	}
 	s.metrics.Reloaded(err)
+	s.last.Store(&attempt{at: time.Now(), err: err})
 	if err != nil {
 		s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
 		return
@@ -116,7 +119,7 @@ func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
 	}
 	before := stamp(c.watched)
 	loaded, err := s.load()
-	during := stamp(c.watched) != before
+	moved := stamp(c.watched) != before
 	base := s.first
 	if now := s.current.Load(); now != nil {
 		base = now
@@ -126,24 +129,29 @@ func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
 	c.watched = slices.Concat(loaded.Sources, base.Config.Sources)
 	slices.Sort(c.watched)
 	c.watched = slices.Compact(c.watched)
-	if c.tried = stamp(c.watched); during {
-		c.tried = 0 // once more
+	c.tried = stamp(c.watched)
+	var next *Snapshot
+	if err == nil {
+		err = fixed(base.Config, loaded)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		o := s.options
+		o.Previous = base
+		next, err = NewSnapshot(ctx, loaded, o)
 	}
-	if err := fixed(base.Config, loaded); err != nil {
-		return nil, err
+	if moved || stamp(c.watched) != c.tried {
+		c.tried = 0
+		return nil, errMoving
 	}
-	o := s.options
-	o.Previous = base
-	next, err := NewSnapshot(ctx, loaded, o)
 	if err != nil {
 		return nil, err
 	}
 	s.observe(next)
 	return next, nil
 }
+
+// errMoving means that files changed while they were read.
+var errMoving = errors.New("server: the files changed while they were read")
 
 // fixed is an error when something has changed that a running service cannot
 // follow.

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/goleak"
@@ -129,11 +131,9 @@ func variantOf(res *authv3.CheckResponse) (string, error) {
 // Of two configurations that differ in every answer, each decision is wholly of the
 // one whose revision it names, however often they change places.
 func TestReloadIsWhole(t *testing.T) {
-	reloads := 1000
-	if testing.Short() {
-		reloads = 50
-	}
-	f := serveFolder(t, variant("a"), server.Options{})
+	reloads := soak(1000)
+	dir, link := linked(t)
+	f := serveDir(t, dir, server.Options{})
 	revisions := sync.Map{}
 	var decisions atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
@@ -163,7 +163,7 @@ func TestReloadIsWhole(t *testing.T) {
 	}
 	for i := range reloads {
 		was := f.Revision()
-		write(t, f.dir, variant([]string{"b", "a"}[i%2]))
+		link([]string{"b", "a"}[i%2])
 		f.Reload()
 		eventually(t, "the other revision", func() bool { return f.Revision() != was || t.Failed() })
 	}
@@ -230,9 +230,11 @@ func TestFollowsFiles(t *testing.T) {
 	})
 }
 
-// Kubernetes swaps a link to a folder; the names of the files stay.
-func TestFollowsSwappedLinks(t *testing.T) {
-	dir := t.TempDir()
+// linked is a folder with two variants, of which one link chooses, as Kubernetes
+// mounts files: they change all at once.
+func linked(t testing.TB) (dir string, link func(name string)) {
+	t.Helper()
+	dir = t.TempDir()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +243,7 @@ func TestFollowsSwappedLinks(t *testing.T) {
 		write(t, filepath.Join(dir, "..data_"+name), variant(name))
 		write(t, filepath.Join(dir, "..data_"+name), map[string]string{"keys.json": string(idp.JWKS())})
 	}
-	link := func(name string) {
+	link = func(name string) {
 		if err := os.Symlink("..data_"+name, filepath.Join(dir, "..new")); err != nil {
 			t.Fatal(err)
 		}
@@ -255,16 +257,56 @@ func TestFollowsSwappedLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return dir, link
+}
+
+// The swap of a link is noticed without being told of.
+func TestFollowsSwappedLinks(t *testing.T) {
+	dir, link := linked(t)
 	f := serveDir(t, dir, server.Options{})
 	if f.variant(t) != "a" {
 		t.Fatal("not the first")
 	}
 	link("b")
-	eventually(t, "b", func() bool {
-		return f.Revision() != "" && strings.Contains(fmt.Sprint(f.check(t, "/x", nil)), "realm-b")
-	})
+	eventually(t, "b", func() bool { return strings.Contains(fmt.Sprint(f.check(t, "/x", nil)), "realm-b") })
 	if f.variant(t) != "b" {
 		t.Error("a blend")
+	}
+}
+
+// A swap in the middle of reading is no snapshot of both: the load is done again.
+func TestSwapWhileReading(t *testing.T) {
+	dir, link := linked(t)
+	var swap atomic.Pointer[func()]
+	o := server.Options{Reload: func() (config.Config, error) {
+		c, err := config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{})
+		if f := swap.Swap(nil); f != nil {
+			(*f)() // the configuration is read, the policy is not
+		}
+		return c, err
+	}}
+	c, err := o.Reload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := folder{dir: dir, running: run(t, c, o)}
+	eventually(t, "ready", f.Ready)
+	back := func() { link("a") }
+	swap.Store(&back)
+	link("b")
+	f.Reload()
+	for begin := time.Now(); time.Since(begin) < 2*time.Second; {
+		for _, path := range []string{"/public", "/x"} {
+			if _, err := variantOf(f.check(t, path, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if swap.Load() != nil {
+		t.Error("nothing was swapped while it was read")
+	}
+	if f.variant(t) != "a" {
+		t.Error("the last swap is not in force")
 	}
 }
 
@@ -330,4 +372,12 @@ func TestReloadOfNothing(t *testing.T) {
 		_, body := page(t, r, "/readyz?verbose")
 		return strings.Contains(body, "nothing to reload from")
 	})
+}
+
+// soak is how often a test does what it does: n, or as often as `make soak` says.
+func soak(n int) int {
+	if times, err := strconv.Atoi(os.Getenv("STEPWARD_SOAK")); err == nil {
+		return n * times
+	}
+	return n
 }

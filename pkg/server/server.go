@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,9 +113,8 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 			o.Snapshot.OnRefresh(issuer, err)
 		}
 	}
-	s.started = stamp(c.Sources)
 	var err error
-	if s.first, err = NewSnapshot(ctx, c, s.options); err != nil {
+	if err = s.begin(ctx, c); err != nil {
 		return nil, err
 	}
 	s.tls.Store(s.first.TLS)
@@ -128,6 +128,18 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	return s, s.listen(c, o)
+}
+
+// begin makes the first snapshot, of files that do not change while they are read.
+func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
+	s.started = stamp(c.Sources)
+	if s.first, err = NewSnapshot(ctx, c, s.options); err != nil || s.load == nil {
+		return err
+	}
+	if again, err := s.load(); err != nil || !reflect.DeepEqual(again, c) || stamp(c.Sources) != s.started {
+		return errors.Join(errMoving, err)
+	}
+	return nil
 }
 
 // observer makes what every snapshot's authorizer reports to.
