@@ -96,6 +96,9 @@ func NewMetrics(version string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded.Set(1)
 	m.reloadAt.SetToCurrentTime()
+	for _, sink := range []string{"decisions", "events"} {
+		m.dropped.WithLabelValues(sink)
+	}
 	for _, result := range []string{"ok", "error"} {
 		m.reloads.WithLabelValues(result)
 	}
