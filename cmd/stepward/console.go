@@ -43,6 +43,7 @@ func newConsoleCommand() *cobra.Command {
 	var where controlFlags
 	var filter control.Filter
 	var asJSON, snapshot, once bool
+	var level string
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
 		Short: "Watch a running service decide",
@@ -61,6 +62,9 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 				return err
 			}
 			out := cmd.OutOrStdout()
+			if level != "" {
+				return client.SetLogLevel(cmd.Context(), level)
+			}
 			if snapshot {
 				text, err := client.Snapshot(cmd.Context())
 				if err != nil {
@@ -90,5 +94,6 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
 	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
+	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
 	return cmd
 }

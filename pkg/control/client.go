@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,6 +89,29 @@ func (c *Client) Decision(ctx context.Context, id string) (explain.Explanation, 
 	var e explain.Explanation
 	err := c.document(ctx, "/decisions/"+url.PathEscape(id), &e)
 	return e, err
+}
+
+// SetLogLevel changes the level of the service's log, until its configuration says
+// another.
+func (c *Client) SetLogLevel(ctx context.Context, level string) error {
+	body, err := json.Marshal(map[string]string{"level": level})
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://stepward/log-level", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	defer res.Body.Close()
+	if text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)); res.StatusCode != http.StatusOK {
+		return fmt.Errorf("control: %s", bytes.TrimSpace(text))
+	}
+	return nil
 }
 
 // Snapshot is what is in force, as JSON.

@@ -377,7 +377,7 @@ func (s *Server) checks() []admin.Check {
 func (s *Server) refreshed(issuer string, err error) {
 	s.metrics.Refreshed(issuer, err)
 	if err != nil {
-		s.log.Warn("keys could not be fetched; the last good ones stay in use", zap.String("issuer", issuer), zap.Error(err))
+		s.log.Warn("keys could not be fetched; those that were fetched before stay in use", zap.String("issuer", issuer), zap.Error(err))
 		return
 	}
 	s.log.Debug("keys fetched", zap.String("issuer", issuer))
