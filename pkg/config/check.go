@@ -17,9 +17,8 @@ import (
 
 // choices are the words that a key may have, by its path without indices.
 var choices = map[string][]string{
-	"issuers[].algorithms[]": {"ES256", "RS256", "PS256", "EdDSA"},
+	"issuers[].algorithms[]": {"ES256", "RS256", "PS256", "EdDSA", "Ed25519"},
 	"issuers[].profile":      {"rfc9068", "keycloak", "entra", "generic"},
-	"issuers[].assurance":    {"acr"},
 	"request.allow[]":        {"path_parameters", "empty_segments", "method_override", "url_override"},
 	"request.path_case":      {"sensitive", "fold"},
 	"upstream.authorization": {"pass", "remove"},
@@ -145,14 +144,18 @@ func (c Config) Ladders() (map[string]stepup.Ladder, error) {
 	}
 	ladders := map[string]stepup.Ladder{}
 	for _, i := range c.Issuers {
-		if len(i.Levels) == 0 {
+		by := stepup.ByClaim
+		if i.Assurance.Claim == "acr" || i.Assurance.Claim == "amr" {
+			by = stepup.Assurance(i.Assurance.Claim)
+		}
+		if len(i.Levels) == 0 && by == stepup.ByACR {
 			continue
 		}
 		words := map[string]stepup.Level{}
 		for name, w := range i.Levels {
 			words[name] = stepup.Level{ACR: w.ACR, AMR: w.AMR}
 		}
-		if ladders[i.Name], err = base.With(words); err != nil {
+		if ladders[i.Name], err = base.By(by).With(words); err != nil {
 			return nil, fmt.Errorf("issuer %s: %w", i.Name, err)
 		}
 	}
@@ -187,7 +190,6 @@ func (d *decoder) issuers(c Config) {
 			d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, j), a)
 		}
 		d.oneOf(at+".profile", x.Profile)
-		d.oneOf(at+".assurance", x.Assurance)
 		if time.Duration(x.Leeway) > 5*time.Minute {
 			d.failAt(at+".leeway", "is more than 5m", "set the clocks")
 		}

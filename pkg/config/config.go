@@ -76,7 +76,7 @@ type Issuer struct {
 	Audiences  []string         `yaml:"audiences"`  // one of these must be in aud
 	Algorithms []string         `yaml:"algorithms"` // default ES256, RS256, PS256, EdDSA
 	Profile    string           `yaml:"profile"`    // rfc9068 (default), keycloak, entra or generic
-	Assurance  string           `yaml:"assurance"`  // the claim that proves a level: acr
+	Assurance  Assurance        `yaml:"assurance"`  // the one claim that proves a level: acr (default), amr, or { claim: NAME }
 	Leeway     Duration         `yaml:"leeway"`     // for exp, nbf, iat and a future auth_time; default 30s, at most 5m
 	JWKSURI    string           `yaml:"jwks_uri"`   // where its keys are; neither this nor a file means discovery
 	JWKSFile   string           `yaml:"jwks_file"`
@@ -89,6 +89,11 @@ type Level struct {
 	Name string     `yaml:"name"`
 	ACR  []string   `yaml:"acr"` // any of these proves it
 	AMR  [][]string `yaml:"amr"` // all of one of these sets
+}
+
+// Assurance names the one claim that proves a level: "acr", "amr", or { claim: NAME }.
+type Assurance struct {
+	Claim string `yaml:"claim"` // acr and amr by their own names
 }
 
 // Words are how one issuer proves a level.
@@ -163,7 +168,7 @@ func (c Config) WithDefaults() Config {
 	issuers := make([]Issuer, len(c.Issuers))
 	for i, x := range c.Issuers {
 		fill(&x.Profile, "rfc9068")
-		fill(&x.Assurance, "acr")
+		fill(&x.Assurance.Claim, "acr")
 		fill(&x.Leeway, Duration(30*time.Second))
 		issuers[i] = x
 	}

@@ -59,7 +59,7 @@ func TestGood(t *testing.T) {
 	if got := c.Policy.Paths[0]; got != filepath.Join("testdata", "policy.rego") {
 		t.Errorf("a file name is not relative to the configuration: %s", got)
 	}
-	if ladders, err := c.Ladders(); err != nil || len(ladders) != 1 {
+	if ladders, err := c.Ladders(); err != nil || len(ladders) != 2 {
 		t.Errorf("%v, %v", ladders, err)
 	}
 }

@@ -160,6 +160,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	case Size:
 		d.size(n, v, path)
 		return
+	case Assurance:
+		d.assurance(n, v, path)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -289,6 +292,23 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	v.SetInt(int64(length))
+}
+
+// assurance is a word, or an object that names a claim.
+func (d *decoder) assurance(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.MappingNode {
+		d.object(n, v, path)
+		claim := v.Interface().(Assurance).Claim
+		if claim == "" || claim == "acr" || claim == "amr" {
+			d.fail(n, path, path+".claim must name a claim other than acr and amr", "write `assurance: acr` or `assurance: amr` for those")
+		}
+		return
+	}
+	if n.Kind != yaml.ScalarNode || n.Value != "acr" && n.Value != "amr" {
+		d.fail(n, path, what(path)+" must be acr, amr or { claim: NAME }", "the one claim of this issuer that proves a level")
+		return
+	}
+	v.Set(reflect.ValueOf(Assurance{Claim: n.Value}))
 }
 
 func (d *decoder) size(n *yaml.Node, v reflect.Value, path string) {

@@ -21,6 +21,9 @@ func (i Issuer) accept(h header, claims map[string]any, now time.Time) (token.To
 		AuthTime: r.time("auth_time"), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
 		Scopes: strings.Fields(r.text(profiles[i.Profile].scope)), ClientID: r.text(profiles[i.Profile].client),
 	}
+	if i.AssuranceClaim != "" {
+		t.Assurance = r.texts(i.AssuranceClaim, true)
+	}
 	notBefore := r.time("nbf")
 	if _, there := claims["exp"]; !there && r.wrong == "" {
 		return token.Token{}, fail(token.BadClaims, i.Name, "no exp")

@@ -3,6 +3,8 @@ package jwt
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
@@ -26,6 +28,15 @@ const DefaultMaxSize = 16 << 10
 // is also the default (RFC 7518 §3.1, RFC 8037 §3.1).
 var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
 
+// canonical is the one name of an algorithm: Ed25519 is what RFC 9864 calls the only
+// EdDSA that is supported here, and either name means the other.
+func canonical(alg string) string {
+	if alg == "Ed25519" {
+		return "EdDSA"
+	}
+	return alg
+}
+
 // KeySource finds the keys of one issuer.
 //
 // Key returns a key that [keyset.Key.Verifies] may still refuse, or an error that
@@ -43,7 +54,9 @@ type Issuer struct {
 	Algorithms []string // empty means Algorithms
 	Profile    Profile  // empty means RFC9068
 	Leeway     time.Duration
-	Keys       KeySource
+	// AssuranceClaim is read into token.Token.Assurance; empty reads none.
+	AssuranceClaim string
+	Keys           KeySource
 }
 
 // Verifier verifies tokens of some issuers. It is immutable and serves many
@@ -76,8 +89,10 @@ func NewVerifier(issuers []Issuer, maxSize int, now func() time.Time) (*Verifier
 		case profiles[i.Profile] == nil:
 			return nil, fmt.Errorf("jwt: no profile %q", i.Profile)
 		}
-		for _, a := range i.Algorithms {
-			if !slices.Contains(Algorithms, a) {
+		names := i.Algorithms
+		i.Algorithms = nil
+		for _, a := range names {
+			if i.Algorithms = append(i.Algorithms, canonical(a)); !slices.Contains(Algorithms, canonical(a)) {
 				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
 			}
 		}
@@ -117,7 +132,8 @@ func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.T
 	if !known {
 		return token.Token{}, fail(token.UntrustedIssuer, "", "iss is not a configured issuer")
 	}
-	if err := issuer.checkSignature(ctx, h, c.Raw, parts); err != nil {
+	h.alg = canonical(h.alg)
+	if err := issuer.checkSignature(ctx, h, parts); err != nil {
 		return token.Token{}, err
 	}
 	return issuer.accept(h, claims, v.now())
@@ -129,7 +145,7 @@ func fail(code token.Code, issuer, format string, args ...any) *token.Error {
 
 // checkSignature chooses the algorithm and the key by the issuer's rules, not by
 // the token's (RFC 8725 §3.1), and verifies.
-func (i Issuer) checkSignature(ctx context.Context, h header, raw string, parts compact) error {
+func (i Issuer) checkSignature(ctx context.Context, h header, parts compact) error {
 	if !slices.Contains(i.Algorithms, h.alg) {
 		return fail(token.BadAlgorithm, i.Name, "the algorithm is not one of the issuer's")
 	}
@@ -144,22 +160,36 @@ func (i Issuer) checkSignature(ctx context.Context, h header, raw string, parts 
 	case !key.Verifies(h.alg):
 		return fail(token.BadAlgorithm, i.Name, "the key is not for this algorithm")
 	}
-	if !verifies(h.alg, key.Public, raw, parts) {
+	if !verifies(h.alg, key.Public, parts) {
 		return fail(token.BadSignature, i.Name, "")
 	}
 	return nil
 }
 
 // verifies checks one signature with one key and one algorithm. jwx accepts any
-// salt length of RSASSA-PSS, where RFC 7518 §3.5 asks for that of the hash.
-func verifies(alg string, public crypto.PublicKey, raw string, parts compact) bool {
+// salt length of RSASSA-PSS, where RFC 7518 §3.5 asks for that of the hash, which
+// is checked here once more; and a signature has one length only.
+func verifies(alg string, public crypto.PublicKey, parts compact) bool {
+	verifier, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
+	if err != nil || len(parts.signature) != signatureLength(public) {
+		return false
+	}
 	if alg == "PS256" {
 		key, ok := public.(*rsa.PublicKey)
 		digest := sha256.Sum256([]byte(parts.signed))
-		if !ok || rsa.VerifyPSS(key, crypto.SHA256, digest[:], parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
-			return false
-		}
+		return ok && rsa.VerifyPSS(key, crypto.SHA256, digest[:], parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
-	payload, err := jws.Verify([]byte(raw), jws.WithKey(jwa.SignatureAlgorithm(alg), public))
-	return err == nil && slices.Equal(payload, parts.payload)
+	return verifier.Verify([]byte(parts.signed), parts.signature, public) == nil
+}
+
+// signatureLength is how long a signature by the key is, in bytes (RFC 7518 §3.3,
+// §3.4; RFC 8037 §3.1); -1 for a key of no supported type.
+func signatureLength(public crypto.PublicKey) int {
+	switch p := public.(type) {
+	case *rsa.PublicKey:
+		return p.Size()
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+		return 64
+	}
+	return -1
 }

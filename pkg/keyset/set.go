@@ -191,6 +191,8 @@ func checkPublic(public crypto.PublicKey) error {
 			return errors.New("keyset: an RSA key of fewer than 2048 or more than 8192 bits")
 		case p.E < 65537 || p.E%2 == 0 || p.N.Bit(0) == 0:
 			return errors.New("keyset: an RSA key with a weak exponent or an even modulus")
+		case isROCA(p.N):
+			return errors.New("keyset: an RSA key with the fingerprint of ROCA (CVE-2017-15361)")
 		}
 		return nil
 	case *ecdsa.PublicKey:

@@ -124,9 +124,13 @@ func issuers(c config.Config, o SnapshotOptions) ([]Keys, *jwt.Verifier, error) 
 			return nil, nil, err
 		}
 		keys = append(keys, k)
+		claim := i.Assurance.Claim
+		if claim == "acr" || claim == "amr" {
+			claim = "" // the token has them anyway
+		}
 		trusted = append(trusted, jwt.Issuer{
 			Name: i.Name, URL: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
-			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), Keys: source,
+			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source,
 		})
 	}
 	verifier, err := jwt.NewVerifier(trusted, int(c.Limits.Token), o.Now)

@@ -177,7 +177,7 @@ func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool
 		return within(r.TokenAge, t.IssuedAt, now)
 	case LevelPart:
 		if len(r.ACR) > 0 {
-			return t.ACR != "" && slices.Contains(r.ACR, t.ACR)
+			return intersects(r.ACR, l.shown(*t))
 		}
 		return l.required(r) <= l.provenRank(*t)
 	case AgePart:
@@ -233,7 +233,9 @@ func (l Ladder) ask(reqs []Requirement) Ask {
 	}
 	switch {
 	case len(lists) > 0:
-		a.ACRValues = l.common(lists, rank)
+		if l.by != ByAMR { // such an issuer proves no acr value
+			a.ACRValues = l.common(lists, rank)
+		}
 		a.Impossible = len(a.ACRValues) == 0
 	case rank >= 2:
 		a.Level, a.ACRValues = l.weakest(rank)

@@ -31,6 +31,52 @@ type Level struct {
 // authenticated.
 type Ladder struct {
 	levels []Level
+	by     Assurance
+}
+
+// Assurance names the one claim of an issuer that proves a level. It is never one
+// claim or another: providers exist that put a low acr beside a rich amr, and whoever
+// took either would take the better of two that mean different things.
+type Assurance string
+
+const (
+	// ByACR: the acr claim proves a level that lists its value. The zero Assurance
+	// means the same.
+	ByACR Assurance = "acr"
+	// ByAMR: the amr claim proves a level of which it holds every method of one set
+	// (RFC 8176). Such an issuer can still be asked in acr values.
+	ByAMR Assurance = "amr"
+	// ByClaim: another claim, a string or an array of them, proves a level that
+	// lists one of its values among its acr values; see token.Token.Assurance.
+	ByClaim Assurance = "claim"
+)
+
+// By is the same ladder for an issuer whose levels another claim proves.
+func (l Ladder) By(a Assurance) Ladder {
+	l.by = a
+	return l
+}
+
+// shown are the values of the claim by which acr values are proven; none where
+// methods prove the levels.
+func (l Ladder) shown(t token.Token) []string {
+	switch {
+	case l.by == ByAMR:
+		return nil
+	case l.by == ByClaim:
+		return t.Assurance
+	case t.ACR == "":
+		return nil
+	}
+	return []string{t.ACR}
+}
+
+// proves reports whether t proves x by the one claim that counts.
+func (l Ladder) proves(x Level, t token.Token) bool {
+	if l.by == ByAMR {
+		return slices.ContainsFunc(x.AMR, func(set []string) bool { return containsAll(t.AMR, set) })
+	}
+	return intersects(x.ACR, l.shown(t))
 }
 
 // NewLadder returns the ladder of levels, weakest first.
@@ -96,7 +142,8 @@ func (l Ladder) With(words map[string]Level) (Ladder, error) {
 		}
 		levels[i] = Level{Name: name, ACR: w.ACR, AMR: w.AMR}
 	}
-	return NewLadder(levels)
+	own, err := NewLadder(levels)
+	return own.By(l.by), err
 }
 
 // Has reports whether name is a level, built in or configured.
@@ -131,8 +178,8 @@ func (l Ladder) rank(name string) (int, bool) {
 }
 
 // Proven names the levels that t proves, weakest first, and never anonymous:
-// authenticated for every verified token, and the level of its acr with all
-// weaker ones.
+// authenticated for every verified token, and the strongest level that its issuer's
+// claim proves with all weaker ones.
 func (l Ladder) Proven(t token.Token) []string {
 	return l.Names()[1 : l.provenRank(t)+1]
 }
@@ -145,7 +192,7 @@ func (l Ladder) Highest(t token.Token) string {
 func (l Ladder) provenRank(t token.Token) int {
 	rank := 1
 	for i, x := range l.levels {
-		if t.ACR != "" && slices.Contains(x.ACR, t.ACR) {
+		if l.proves(x, t) {
 			rank = i + 2
 		}
 	}

@@ -291,3 +291,50 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		t.Errorf("docs/reasons.md explains %s, which is no reason", r)
 	}
 }
+
+// One claim proves a level, and no other does in its place.
+func TestAssurance(t *testing.T) {
+	ladder, err := stepup.NewLadder([]stepup.Level{
+		{Name: "password", ACR: []string{"1"}, AMR: [][]string{{"pwd"}}},
+		{Name: "mfa", ACR: []string{"2"}, AMR: [][]string{{"mfa"}, {"pwd", "otp"}}},
+		{Name: "strong", AMR: [][]string{{"hwk"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]struct {
+		by    stepup.Assurance
+		token token.Token
+		want  string
+	}{
+		"acr counts":                      {stepup.ByACR, token.Token{ACR: "2"}, "mfa"},
+		"amr does not where acr does":     {stepup.ByACR, token.Token{ACR: "1", AMR: []string{"pwd", "otp", "mfa"}}, "password"},
+		"a claim does not where acr does": {stepup.ByACR, token.Token{Assurance: []string{"2"}}, "authenticated"},
+		"all of a set":                    {stepup.ByAMR, token.Token{AMR: []string{"otp", "x", "pwd"}}, "mfa"},
+		"the other set":                   {stepup.ByAMR, token.Token{AMR: []string{"mfa"}}, "mfa"},
+		"half of a set":                   {stepup.ByAMR, token.Token{AMR: []string{"otp"}}, "authenticated"},
+		"acr does not where amr does":     {stepup.ByAMR, token.Token{ACR: "2", AMR: []string{"pwd"}}, "password"},
+		"case":                            {stepup.ByAMR, token.Token{AMR: []string{"MFA", "Pwd"}}, "authenticated"},
+		"unknown methods":                 {stepup.ByAMR, token.Token{AMR: []string{"retina"}}, "authenticated"},
+		"a claim counts":                  {stepup.ByClaim, token.Token{Assurance: []string{"x", "2"}}, "mfa"},
+		"acr does not where a claim does": {stepup.ByClaim, token.Token{ACR: "2"}, "authenticated"},
+	} {
+		if got := ladder.By(v.by).Highest(v.token); got != v.want {
+			t.Errorf("%s: %s; want %s", name, got, v.want)
+		}
+	}
+	// What such an issuer cannot be asked for is impossible, not a challenge for ever.
+	user := token.Token{Principal: token.User, AMR: []string{"pwd"}, AuthTime: now}
+	for name, v := range map[string]struct {
+		require    stepup.Requirement
+		impossible bool
+	}{
+		"a level with acr words":    {stepup.Requirement{Level: "mfa"}, false},
+		"a level without acr words": {stepup.Requirement{Level: "strong"}, true},
+		"acr values":                {stepup.Requirement{ACR: []string{"2"}}, true},
+	} {
+		if got := stepup.Assess([]stepup.Requirement{v.require}, ladder.By(stepup.ByAMR), &user, now); got.Ask.Impossible != v.impossible || len(got.Unmet) == 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

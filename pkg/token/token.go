@@ -50,9 +50,12 @@ type Token struct {
 	Audience []string // aud
 	Scopes   []string // scope, split at spaces (RFC 9068 §2.2.3)
 
-	ACR      string    // acr as sent, or empty
-	AMR      []string  // amr as sent (RFC 8176)
-	AuthTime time.Time // auth_time; zero when the token does not say
+	ACR string   // acr as sent, or empty
+	AMR []string // amr as sent (RFC 8176)
+	// Assurance holds the values of the claim that proves levels, where the issuer
+	// is configured with another than acr or amr.
+	Assurance []string
+	AuthTime  time.Time // auth_time; zero when the token does not say
 
 	IssuedAt  time.Time // iat; zero when the token does not say
 	ExpiresAt time.Time // exp; never zero in a verified token
