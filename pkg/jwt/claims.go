@@ -11,9 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// accept judges the claims of a token whose signature has been verified: types,
-// time, audience, kind, binding.
-func (i Issuer) accept(h header, claims map[string]any, now time.Time) (token.Token, error) {
+// read types the claims of a token whose signature has been verified.
+func (i *issuer) read(claims map[string]any) (*verified, *token.Error) {
 	r := reader{claims: claims}
 	t := token.Token{
 		Issuer: i.URL, IssuerName: i.Name, Scheme: token.Bearer, Claims: claims,
@@ -26,33 +25,36 @@ func (i Issuer) accept(h header, claims map[string]any, now time.Time) (token.To
 	}
 	notBefore := r.time("nbf")
 	if _, there := claims["exp"]; !there && r.wrong == "" {
-		return token.Token{}, fail(token.BadClaims, i.Name, "no exp")
+		return nil, fail(token.BadClaims, i.Name, "no exp")
 	}
 	if r.wrong != "" {
-		return token.Token{}, fail(token.BadClaims, i.Name, "%s is of the wrong type", r.wrong)
-	}
-	if err := i.checkTime(t, notBefore, now); err != nil {
-		return token.Token{}, err
-	}
-	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
-		return token.Token{}, fail(token.WrongAudience, i.Name, "aud names none of the issuer's configured audiences")
-	}
-	if err := i.checkKind(h, claims); err != nil {
-		return token.Token{}, err
-	}
-	if _, bound := claims["cnf"]; bound {
-		return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a key (cnf), which cannot be checked")
+		return nil, fail(token.BadClaims, i.Name, "%s is of the wrong type", r.wrong)
 	}
 	t.Principal = token.User
 	if t.Subject == "" || t.Subject == t.ClientID {
 		t.Principal = token.Client
 	}
-	return t, nil
+	return &verified{token: t, notBefore: notBefore, issuer: i}, nil
+}
+
+// judge holds a token against what its issuer's tokens must be: audience, kind,
+// binding.
+func (i *issuer) judge(h header, t token.Token) *token.Error {
+	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
+		return fail(token.WrongAudience, i.Name, "aud names none of the issuer's configured audiences")
+	}
+	if err := i.checkKind(h, t.Claims); err != nil {
+		return err
+	}
+	if _, bound := t.Claims["cnf"]; bound {
+		return fail(token.BadBinding, i.Name, "the token is bound to a key (cnf), which cannot be checked")
+	}
+	return nil
 }
 
 // checkTime holds the token against the clock, with the issuer's leeway. A token
 // is expired in the second that exp names (RFC 7519 §4.1.4).
-func (i Issuer) checkTime(t token.Token, notBefore, now time.Time) error {
+func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error {
 	latest := now.Add(i.Leeway)
 	switch {
 	case !now.Add(-i.Leeway).Before(t.ExpiresAt):

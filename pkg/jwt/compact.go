@@ -1,9 +1,11 @@
 package jwt
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
+	"unsafe"
 )
 
 // compact is a token taken apart: RFC 7515 §7.1.
@@ -19,40 +21,44 @@ func split(raw string) (compact, error) {
 	first := strings.IndexByte(raw, '.')
 	last := strings.LastIndexByte(raw, '.')
 	if first <= 0 || first == last || strings.IndexByte(raw[first+1:last], '.') >= 0 {
-		return compact{}, errors.New("not three parts")
+		return compact{}, errParts
 	}
-	h, err := decodeSegment(raw[:first])
-	if err != nil {
-		return compact{}, err
+	text, out := view(raw), make([]byte, 0, len(raw)) // room for all parts
+	c := compact{signed: raw[:last]}
+	for _, part := range []struct {
+		into       *[]byte
+		begin, end int
+	}{{&c.header, 0, first}, {&c.payload, first + 1, last}, {&c.signature, last + 1, len(raw)}} {
+		if part.begin == part.end {
+			return compact{}, errEmpty
+		}
+		at := text[part.begin:part.end]
+		if bytes.IndexByte(at, '\n') >= 0 || bytes.IndexByte(at, '\r') >= 0 { // which the decoder would skip
+			return compact{}, errBase64
+		}
+		begin := len(out)
+		var err error
+		if out, err = strict.AppendDecode(out, at); err != nil {
+			return compact{}, errBase64
+		}
+		*part.into = out[begin:len(out):len(out)]
 	}
-	p, err := decodeSegment(raw[first+1 : last])
-	if err != nil {
-		return compact{}, err
-	}
-	s, err := decodeSegment(raw[last+1:])
-	if err != nil {
-		return compact{}, err
-	}
-	return compact{header: h, payload: p, signature: s, signed: raw[:last]}, nil
+	return c, nil
 }
+
+// view is the bytes of s, without a copy. They must not be written to.
+func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// What can be wrong with the parts.
+var (
+	errParts  = errors.New("not three parts")
+	errEmpty  = errors.New("an empty part")
+	errBase64 = errors.New("a part is not canonical base64url")
+)
 
 // strict refuses non-zero trailing bits, of which else there would be several
 // spellings of one token.
 var strict = base64.RawURLEncoding.Strict()
-
-func decodeSegment(s string) ([]byte, error) {
-	if s == "" {
-		return nil, errors.New("an empty part")
-	}
-	if strings.ContainsAny(s, "\r\n") { // which the decoder would skip
-		return nil, errors.New("a part is not base64url")
-	}
-	b, err := strict.DecodeString(s)
-	if err != nil {
-		return nil, errors.New("a part is not canonical base64url")
-	}
-	return b, nil
-}
 
 // header is the JOSE header, of which only three members may be there.
 type header struct {

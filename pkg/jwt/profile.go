@@ -68,7 +68,7 @@ var ofOtherKinds = []string{"nonce", "at_hash", "c_hash", "s_hash", "events"}
 
 // checkKind refuses tokens of another kind, and such as lack a claim that the
 // profile asks for.
-func (i Issuer) checkKind(h header, claims map[string]any) error {
+func (i *issuer) checkKind(h header, claims map[string]any) *token.Error {
 	p := profiles[i.Profile]
 	if !p.typ(h, claims) {
 		return fail(token.WrongType, i.Name, "not an access token of profile %s", i.Profile)

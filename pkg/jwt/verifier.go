@@ -44,6 +44,9 @@ func canonical(alg string) string {
 // after ctx ends.
 type KeySource interface {
 	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
+	// Generation changes no later than soon after a key is added or removed. What
+	// was verified under another generation is verified anew.
+	Generation() uint64
 }
 
 // Issuer is whose tokens are accepted, and on what terms.
@@ -59,21 +62,34 @@ type Issuer struct {
 	Keys           KeySource
 }
 
-// Verifier verifies tokens of some issuers. It is immutable and serves many
-// goroutines.
+// issuer is an Issuer with every default in place.
+type issuer struct{ Issuer }
+
+// Options are limits of a verifier. The zero Options are sane.
+type Options struct {
+	MaxSize   int // of a token, in bytes; 0 means DefaultMaxSize
+	CacheSize int // verified tokens that are remembered; 0 means DefaultCacheSize, less than 0 none
+}
+
+// Verifier verifies tokens of some issuers. It serves many goroutines.
 type Verifier struct {
-	issuers map[string]Issuer
+	issuers map[string]*issuer
 	maxSize int
 	now     func() time.Time
+	cache   *cache
 }
 
 // NewVerifier is a verifier of tokens of the issuers, of which no two may have
-// one URL. maxSize 0 means [DefaultMaxSize].
-func NewVerifier(issuers []Issuer, maxSize int, now func() time.Time) (*Verifier, error) {
-	v := &Verifier{issuers: map[string]Issuer{}, maxSize: maxSize, now: now}
+// one URL.
+func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, error) {
+	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now}
 	if v.maxSize == 0 {
 		v.maxSize = DefaultMaxSize
 	}
+	if o.CacheSize == 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	v.cache = newCache(o.CacheSize)
 	for _, i := range issuers {
 		if len(i.Algorithms) == 0 {
 			i.Algorithms = Algorithms
@@ -84,7 +100,7 @@ func NewVerifier(issuers []Issuer, maxSize int, now func() time.Time) (*Verifier
 		switch {
 		case i.URL == "" || len(i.Audiences) == 0 || i.Keys == nil:
 			return nil, fmt.Errorf("jwt: issuer %q has no URL, audience or keys", i.Name)
-		case v.issuers[i.URL].URL != "":
+		case v.issuers[i.URL] != nil:
 			return nil, fmt.Errorf("jwt: two issuers are %q", i.URL)
 		case profiles[i.Profile] == nil:
 			return nil, fmt.Errorf("jwt: no profile %q", i.Profile)
@@ -96,13 +112,16 @@ func NewVerifier(issuers []Issuer, maxSize int, now func() time.Time) (*Verifier
 				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
 			}
 		}
-		v.issuers[i.URL] = i
+		v.issuers[i.URL] = &issuer{i}
 	}
 	return v, nil
 }
 
 // Verify is the token in c, if every check of its issuer's configuration passes.
 // Any error is a *[token.Error].
+//
+// What does not change with time is remembered by the token's exact bytes, under the
+// keys that its issuer had; its times are judged on every call.
 func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
 	if c.Scheme != token.Bearer {
 		return token.Token{}, fail(token.BadBinding, "", "only bearer tokens can be checked")
@@ -110,33 +129,82 @@ func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.T
 	if len(c.Raw) > v.maxSize {
 		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
 	}
-	parts, err := split(c.Raw)
-	if err != nil {
-		return token.Token{}, fail(token.Malformed, "", "%v", err)
+	now := v.now()
+	name := v.cache.name(c.Raw)
+	known, refused := v.cache.find(name, now)
+	if refused != nil {
+		return token.Token{}, refused
 	}
-	head, err := strictjson.Object(parts.header)
-	if err != nil {
-		return token.Token{}, fail(token.Malformed, "", "header: %v", err)
+	if known == nil {
+		var err error
+		if known, err = v.read(ctx, name, c.Raw, now); err != nil {
+			return token.Token{}, err
+		}
 	}
-	h, err := parseHeader(head)
-	if err != nil {
-		return token.Token{}, fail(token.Malformed, "", "%v", err)
+	if err := known.issuer.checkTime(known.token, known.notBefore, now); err != nil {
+		return token.Token{}, err
 	}
-	claims, err := strictjson.Object(parts.payload)
+	return known.token, nil
+}
+
+// read verifies a token that is not remembered, and remembers what came of it.
+func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.Time) (*verified, error) {
+	parts, h, claims, err := parse(raw)
 	if err != nil {
-		return token.Token{}, fail(token.Malformed, "", "claims: %v", err)
+		v.cache.refuse(name, err, nil, 0, now)
+		return nil, err
 	}
 	// Believed only as far as choosing whose rules and keys to hold it to.
 	iss, _ := claims["iss"].(string)
-	issuer, known := v.issuers[iss]
+	i, known := v.issuers[iss]
 	if !known {
-		return token.Token{}, fail(token.UntrustedIssuer, "", "iss is not a configured issuer")
+		err = fail(token.UntrustedIssuer, "", "iss is not a configured issuer")
+		v.cache.refuse(name, err, nil, 0, now)
+		return nil, err
+	}
+	generation := i.Keys.Generation() // before the key is looked up, not after
+	x, err := i.verify(ctx, parts, h, claims)
+	if err == nil {
+		if early := i.checkTime(x.token, x.notBefore, now); early != nil {
+			return nil, early // another second it may be another answer
+		}
+		err = i.judge(h, x.token)
+	}
+	if err != nil {
+		v.cache.refuse(name, err, i, generation, now)
+		return nil, err
+	}
+	x.generation = generation
+	v.cache.keep(name, x)
+	return x, nil
+}
+
+// verify checks the signature, and only then looks at the claims.
+func (i *issuer) verify(ctx context.Context, parts compact, h header, claims map[string]any) (*verified, *token.Error) {
+	if err := i.checkSignature(ctx, h, parts); err != nil {
+		return nil, err
+	}
+	return i.read(claims)
+}
+
+// parse takes a token apart without believing any of it.
+func parse(raw string) (parts compact, h header, claims map[string]any, failed *token.Error) {
+	parts, err := split(raw)
+	if err != nil {
+		return parts, h, nil, &token.Error{Code: token.Malformed, Detail: err.Error()}
+	}
+	head, err := strictjson.Object(parts.header)
+	if err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "header: %v", err)
+	}
+	if h, err = parseHeader(head); err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "%v", err)
 	}
 	h.alg = canonical(h.alg)
-	if err := issuer.checkSignature(ctx, h, parts); err != nil {
-		return token.Token{}, err
+	if claims, err = strictjson.Object(parts.payload); err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "claims: %v", err)
 	}
-	return issuer.accept(h, claims, v.now())
+	return parts, h, claims, nil
 }
 
 func fail(code token.Code, issuer, format string, args ...any) *token.Error {
@@ -145,7 +213,7 @@ func fail(code token.Code, issuer, format string, args ...any) *token.Error {
 
 // checkSignature chooses the algorithm and the key by the issuer's rules, not by
 // the token's (RFC 8725 §3.1), and verifies.
-func (i Issuer) checkSignature(ctx context.Context, h header, parts compact) error {
+func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *token.Error {
 	if !slices.Contains(i.Algorithms, h.alg) {
 		return fail(token.BadAlgorithm, i.Name, "the algorithm is not one of the issuer's")
 	}
@@ -176,10 +244,10 @@ func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	}
 	if alg == "PS256" {
 		key, ok := public.(*rsa.PublicKey)
-		digest := sha256.Sum256([]byte(parts.signed))
+		digest := sha256.Sum256(view(parts.signed))
 		return ok && rsa.VerifyPSS(key, crypto.SHA256, digest[:], parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
-	return verifier.Verify([]byte(parts.signed), parts.signature, public) == nil
+	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
 }
 
 // signatureLength is how long a signature by the key is, in bytes (RFC 7518 §3.3,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,8 +38,9 @@ type Remote struct {
 	now     func() time.Time
 	refresh func(error)
 
-	current atomic.Pointer[Set]
-	kick    chan struct{}
+	current    atomic.Pointer[Set]
+	generation atomic.Uint64
+	kick       chan struct{}
 
 	mu      sync.Mutex
 	pending chan struct{} // closed when the fetch that was asked for is done; nil when none is
@@ -88,6 +90,9 @@ func sameHost(req *http.Request, via []*http.Request) error {
 
 // Loaded reports whether there have ever been keys.
 func (r *Remote) Loaded() bool { return r.current.Load() != nil }
+
+// Generation changes whenever the keys do, after they have.
+func (r *Remote) Generation() uint64 { return r.generation.Load() }
 
 // Key is the key named kid; see [Set.Find].
 //
@@ -204,7 +209,9 @@ func (r *Remote) fetch(ctx context.Context) (next time.Duration, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", uri, err)
 	}
-	r.current.Store(&set)
+	if was := r.current.Swap(&set); was == nil || !reflect.DeepEqual(*was, set) {
+		r.generation.Add(1)
+	}
 	return interval(header.Get("Cache-Control")), nil
 }
 

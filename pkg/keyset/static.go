@@ -22,5 +22,8 @@ func (s *Static) Key(_ context.Context, kid, algorithm string) (Key, error) {
 	return s.set.Find(kid, algorithm)
 }
 
+// Generation is always the same: the keys never change.
+func (s *Static) Generation() uint64 { return 0 }
+
 // Loaded is true.
 func (s *Static) Loaded() bool { return true }

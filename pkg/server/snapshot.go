@@ -133,7 +133,7 @@ func issuers(c config.Config, o SnapshotOptions) ([]Keys, *jwt.Verifier, error) 
 			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source,
 		})
 	}
-	verifier, err := jwt.NewVerifier(trusted, int(c.Limits.Token), o.Now)
+	verifier, err := jwt.NewVerifier(trusted, jwt.Options{MaxSize: int(c.Limits.Token)}, o.Now)
 	return keys, verifier, err
 }
 

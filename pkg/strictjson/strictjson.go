@@ -1,35 +1,48 @@
 // Package strictjson decodes JSON in the one way in which no two readers can
 // differ: UTF-8, no member twice in an object at any depth however it is
-// escaped, nothing after the value, and not nested too deep (RFC 8725 §3.7,
-// RFC 7519 §4). The standard library's decoder takes the last of two members.
+// escaped, no half of a surrogate pair, nothing after the value, and not nested too
+// deep (RFC 8259, RFC 8725 §3.7, RFC 7519 §4). The standard library's decoder takes
+// the last of two members, and puts another character in place of what is broken.
+//
+// It is a decoder of its own since it stands in the way of every token: it looks at
+// each byte once. What it takes the standard library takes too, and reads the same;
+// a fuzz test holds it to that.
 package strictjson
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // MaxDepth is how many objects and arrays may stand in one another.
 const MaxDepth = 32
 
+// What can be wrong. The errors quote nothing of the text.
+var (
+	errEncoding = errors.New("strictjson: not valid UTF-8")
+	errTrailing = errors.New("strictjson: something follows the value")
+	errObject   = errors.New("strictjson: not an object")
+	errSyntax   = errors.New("strictjson: malformed")
+	errDepth    = errors.New("strictjson: nested too deep")
+	errTwice    = errors.New("strictjson: a member stands twice in one object")
+)
+
 // Decode is the JSON value in b: nil, bool, [json.Number], string, []any or
-// map[string]any. Its errors quote nothing of b.
+// map[string]any.
 func Decode(b []byte) (any, error) {
 	if !utf8.Valid(b) {
-		return nil, errors.New("strictjson: not valid UTF-8")
+		return nil, errEncoding
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	v, err := value(d, 0)
+	d := decoder{s: string(b)} // one copy, of which all strings are parts
+	d.space()
+	v, err := d.value(0)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("strictjson: something follows the value")
+	if d.space(); d.i != len(d.s) {
+		return nil, errTrailing
 	}
 	return v, nil
 }
@@ -42,65 +55,265 @@ func Object(b []byte) (map[string]any, error) {
 	}
 	o, ok := v.(map[string]any)
 	if !ok {
-		return nil, errors.New("strictjson: not an object")
+		return nil, errObject
 	}
 	return o, nil
 }
 
-func value(d *json.Decoder, depth int) (any, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, errors.New("strictjson: malformed")
-	}
-	switch t {
-	case json.Delim('{'):
-		return object(d, depth+1)
-	case json.Delim('['):
-		return array(d, depth+1)
-	}
-	return t, nil
+// decoder reads s from i on.
+type decoder struct {
+	s string
+	i int
 }
 
-func object(d *json.Decoder, depth int) (any, error) {
+// next is the byte at hand, or 0 at the end; a NUL has no place in JSON either.
+func (d *decoder) next() byte {
+	if d.i < len(d.s) {
+		return d.s[d.i]
+	}
+	return 0
+}
+
+func (d *decoder) space() {
+	for d.i < len(d.s) {
+		switch d.s[d.i] {
+		case ' ', '\t', '\n', '\r':
+			d.i++
+		default:
+			return
+		}
+	}
+}
+
+func (d *decoder) value(depth int) (any, error) {
+	switch c := d.next(); {
+	case c == '{':
+		return d.object(depth + 1)
+	case c == '[':
+		return d.array(depth + 1)
+	case c == '"':
+		return d.text()
+	case c == '-' || '0' <= c && c <= '9':
+		return d.number()
+	case d.word("true"):
+		return true, nil
+	case d.word("false"):
+		return false, nil
+	case d.word("null"):
+		return nil, nil
+	}
+	return nil, errSyntax
+}
+
+func (d *decoder) word(w string) bool {
+	if len(d.s)-d.i < len(w) || d.s[d.i:d.i+len(w)] != w {
+		return false
+	}
+	d.i += len(w)
+	return true
+}
+
+func (d *decoder) object(depth int) (any, error) {
 	if depth > MaxDepth {
-		return nil, fmt.Errorf("strictjson: nested deeper than %d", MaxDepth)
+		return nil, errDepth
 	}
 	o := map[string]any{}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return nil, errors.New("strictjson: malformed")
+	d.i++
+	if d.space(); d.next() == '}' {
+		d.i++
+		return o, nil
+	}
+	for {
+		if d.next() != '"' {
+			return nil, errSyntax
 		}
-		if _, twice := o[name]; twice {
-			return nil, errors.New("strictjson: a member stands twice in one object")
-		}
-		if o[name], err = value(d, depth); err != nil {
+		name, err := d.text()
+		if err != nil {
 			return nil, err
 		}
+		if _, twice := o[name]; twice {
+			return nil, errTwice
+		}
+		if d.space(); d.next() != ':' {
+			return nil, errSyntax
+		}
+		d.i++
+		d.space()
+		if o[name], err = d.value(depth); err != nil {
+			return nil, err
+		}
+		if more, err := d.more('}'); err != nil || !more {
+			return o, err
+		}
 	}
-	return o, end(d)
 }
 
-func array(d *json.Decoder, depth int) (any, error) {
+func (d *decoder) array(depth int) (any, error) {
 	if depth > MaxDepth {
-		return nil, fmt.Errorf("strictjson: nested deeper than %d", MaxDepth)
+		return nil, errDepth
 	}
 	a := []any{}
-	for d.More() {
-		v, err := value(d, depth)
+	d.i++
+	if d.space(); d.next() == ']' {
+		d.i++
+		return a, nil
+	}
+	for {
+		v, err := d.value(depth)
 		if err != nil {
 			return nil, err
 		}
 		a = append(a, v)
+		if more, err := d.more(']'); err != nil || !more {
+			return a, err
+		}
 	}
-	return a, end(d)
 }
 
-// end consumes the bracket that More has seen coming.
-func end(d *json.Decoder) error {
-	if _, err := d.Token(); err != nil {
-		return errors.New("strictjson: malformed")
+// more reads the comma before another element, or the bracket that ends them.
+func (d *decoder) more(end byte) (bool, error) {
+	d.space()
+	switch d.next() {
+	case ',':
+		d.i++
+		d.space()
+		return true, nil
+	case end:
+		d.i++
+		return false, nil
 	}
-	return nil
+	return false, errSyntax
+}
+
+// number reads the grammar of RFC 8259 §6.
+func (d *decoder) number() (any, error) {
+	begin := d.i
+	if d.next() == '-' {
+		d.i++
+	}
+	if d.next() == '0' {
+		d.i++
+	} else if !d.digits() {
+		return nil, errSyntax
+	}
+	if d.next() == '.' {
+		if d.i++; !d.digits() {
+			return nil, errSyntax
+		}
+	}
+	if c := d.next(); c == 'e' || c == 'E' {
+		if d.i++; d.next() == '+' || d.next() == '-' {
+			d.i++
+		}
+		if !d.digits() {
+			return nil, errSyntax
+		}
+	}
+	return json.Number(d.s[begin:d.i]), nil
+}
+
+func (d *decoder) digits() bool {
+	begin := d.i
+	for c := d.next(); '0' <= c && c <= '9'; c = d.next() {
+		d.i++
+	}
+	return d.i > begin
+}
+
+// text reads a string. One without escapes is a part of the text.
+func (d *decoder) text() (string, error) {
+	d.i++
+	for begin := d.i; d.i < len(d.s); d.i++ {
+		switch c := d.s[d.i]; {
+		case c == '"':
+			d.i++
+			return d.s[begin : d.i-1], nil
+		case c == '\\':
+			return d.escaped(begin)
+		case c < ' ':
+			return "", errSyntax
+		}
+	}
+	return "", errSyntax
+}
+
+// escaped reads on a string that began at begin, from its first escape.
+func (d *decoder) escaped(begin int) (string, error) {
+	out := append(make([]byte, 0, 2*(d.i-begin)+16), d.s[begin:d.i]...)
+	for d.i < len(d.s) {
+		c := d.s[d.i]
+		d.i++
+		switch {
+		case c == '"':
+			return string(out), nil
+		case c < ' ':
+			return "", errSyntax
+		case c != '\\':
+			out = append(out, c)
+			continue
+		}
+		r, err := d.escape()
+		if err != nil {
+			return "", err
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return "", errSyntax
+}
+
+// escape reads what follows a backslash. Half of a surrogate pair is no character.
+func (d *decoder) escape() (rune, error) {
+	c := d.next()
+	d.i++
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), nil
+	case 'b':
+		return '\b', nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	case 'u':
+		r, ok := d.hex()
+		if ok && utf16.IsSurrogate(r) {
+			if ok = d.word(`\u`); ok {
+				var low rune
+				low, ok = d.hex()
+				r = utf16.DecodeRune(r, low)
+				ok = ok && r != utf8.RuneError
+			}
+		}
+		if ok {
+			return r, nil
+		}
+	}
+	return 0, errSyntax
+}
+
+// hex reads four hexadecimal digits.
+func (d *decoder) hex() (rune, bool) {
+	if len(d.s)-d.i < 4 {
+		return 0, false
+	}
+	var r rune
+	for range 4 {
+		c := d.s[d.i]
+		d.i++
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c && c <= 'f':
+			r = r<<4 | rune(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			r = r<<4 | rune(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return r, true
 }
