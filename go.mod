@@ -1,9 +1,10 @@
 module github.com/stepward/stepward
 
-go 1.26.0
+go 1.26.4
 
 require (
 	github.com/agnivade/levenshtein v1.2.1
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/envoyproxy/go-control-plane/envoy v1.40.0
 	github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7

@@ -17,7 +17,7 @@ import (
 
 // choices are the words that a key may have, by its path without indices.
 var choices = map[string][]string{
-	"issuers[].algorithms[]": {"ES256", "RS256", "PS256", "EdDSA", "Ed25519"},
+	"issuers[].algorithms[]": {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"},
 	"issuers[].profile":      {"rfc9068", "keycloak", "entra", "generic"},
 	"request.allow[]":        {"path_parameters", "empty_segments", "method_override", "url_override"},
 	"request.path_case":      {"sensitive", "fold"},

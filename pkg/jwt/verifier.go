@@ -6,10 +6,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/sha256"
+	_ "crypto/sha256" // the hashes below
+	_ "crypto/sha512"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -24,9 +26,16 @@ import (
 // DefaultMaxSize is the limit on a token, in bytes.
 const DefaultMaxSize = 16 << 10
 
-// Algorithms are those that an issuer may be configured with, all asymmetric; it
-// is also the default (RFC 7518 §3.1, RFC 8037 §3.1).
+// Algorithms are those that an issuer has by default (RFC 7518 §3.1, RFC 8037 §3.1).
 var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+
+// hashes are the algorithms that an issuer may be configured with, all asymmetric,
+// and the hash of each; EdDSA has its own.
+var hashes = map[string]crypto.Hash{
+	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512, "EdDSA": 0,
+	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
+	"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512,
+}
 
 // canonical is the one name of an algorithm: Ed25519 is what RFC 9864 calls the only
 // EdDSA that is supported here, and either name means the other.
@@ -108,7 +117,8 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 		names := i.Algorithms
 		i.Algorithms = nil
 		for _, a := range names {
-			if i.Algorithms = append(i.Algorithms, canonical(a)); !slices.Contains(Algorithms, canonical(a)) {
+			i.Algorithms = append(i.Algorithms, canonical(a))
+			if _, supported := hashes[canonical(a)]; !supported {
 				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
 			}
 		}
@@ -242,10 +252,11 @@ func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	if err != nil || len(parts.signature) != signatureLength(public) {
 		return false
 	}
-	if alg == "PS256" {
+	if strings.HasPrefix(alg, "PS") {
 		key, ok := public.(*rsa.PublicKey)
-		digest := sha256.Sum256(view(parts.signed))
-		return ok && rsa.VerifyPSS(key, crypto.SHA256, digest[:], parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		h := hashes[alg].New()
+		h.Write(view(parts.signed))
+		return ok && rsa.VerifyPSS(key, hashes[alg], h.Sum(nil), parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
 }
@@ -256,8 +267,10 @@ func signatureLength(public crypto.PublicKey) int {
 	switch p := public.(type) {
 	case *rsa.PublicKey:
 		return p.Size()
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return 64
+	case *ecdsa.PublicKey:
+		return 2 * ((p.Curve.Params().BitSize + 7) / 8)
+	case ed25519.PublicKey:
+		return ed25519.SignatureSize
 	}
 	return -1
 }

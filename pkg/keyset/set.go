@@ -26,7 +26,7 @@ var ErrUnavailable = errors.New("keyset: keys are not available")
 // Key is a public key that may verify signatures.
 type Key struct {
 	ID     string           // kid; may be empty
-	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey on P-256, or ed25519.PublicKey
+	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey on a NIST curve, or ed25519.PublicKey
 
 	algorithm string // the one that the set pins, or empty
 }
@@ -37,16 +37,22 @@ func (k Key) Verifies(algorithm string) bool {
 	if k.algorithm != "" && k.algorithm != algorithm && !(k.algorithm == "Ed25519" && algorithm == "EdDSA") {
 		return false
 	}
-	switch k.Public.(type) {
+	switch p := k.Public.(type) {
 	case *rsa.PublicKey:
-		return algorithm == "RS256" || algorithm == "PS256"
+		switch algorithm {
+		case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
+			return true
+		}
 	case *ecdsa.PublicKey:
-		return algorithm == "ES256"
+		return algorithm != "" && algorithm == curves[p.Curve.Params().Name]
 	case ed25519.PublicKey:
 		return algorithm == "EdDSA"
 	}
 	return false
 }
+
+// curves are the curves that are used, each with its one algorithm (RFC 7518 §3.4).
+var curves = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 // Set is an issuer's keys. It is immutable; the zero Set is empty.
 type Set struct {
@@ -196,7 +202,7 @@ func checkPublic(public crypto.PublicKey) error {
 		}
 		return nil
 	case *ecdsa.PublicKey:
-		if p.Curve.Params().Name != "P-256" {
+		if curves[p.Curve.Params().Name] == "" {
 			return errors.New("keyset: a curve that no supported algorithm uses")
 		}
 		if _, err := p.ECDH(); err != nil {

@@ -1,0 +1,124 @@
+package jwt
+
+import (
+	"encoding/json"
+	"io/fs"
+	"testing"
+
+	"github.com/c2sp/wycheproof"
+
+	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/strictjson"
+)
+
+// disagreements are comments of vectors that are labelled valid and refused here, and
+// why. Those by a symmetric key are refused as a class: an access token signed by what
+// verifies it proves nothing to whoever holds that.
+var disagreements = map[string]string{
+	"emptyPayload": "a token without claims says nothing; no part may be empty",
+	"Figure20":     "the key is pinned to PS256 and the token is PS384 (RFC 7517 §4.4)",
+	"Figure27":     "the key is pinned to ES521, which is no algorithm (RFC 7518 §3.1)",
+}
+
+type group struct {
+	Comment         string
+	Type            string
+	Public, Private json.RawMessage
+	Tests           []struct {
+		TcID    int `json:"tcId"`
+		Comment string
+		JWS     json.RawMessage
+		Result  string
+		Flags   []string
+	}
+}
+
+// signed reports whether a compact token is signed by a key of the set, by the rules
+// of the verifier before it comes to claims: the vectors have none.
+func signed(raw string, keys []byte) bool {
+	set, _, err := keyset.Parse(keys)
+	if err != nil {
+		return false
+	}
+	parts, err := split(raw)
+	if err != nil {
+		return false
+	}
+	head, err := strictjson.Object(parts.header)
+	if err != nil {
+		return false
+	}
+	h, err := parseHeader(head)
+	if err != nil {
+		return false
+	}
+	if _, supported := hashes[canonical(h.alg)]; !supported {
+		return false
+	}
+	key, err := set.Find(h.kid, canonical(h.alg))
+	return err == nil && key.Verifies(canonical(h.alg)) && verifies(canonical(h.alg), key.Public, parts)
+}
+
+// Of Wycheproof's vectors for JSON Web Signatures and Keys no invalid one is accepted,
+// and each valid one that is refused has its reason.
+func TestWycheproof(t *testing.T) {
+	total, refused, accepted := 0, 0, 0
+	for _, file := range []string{"json_web_signature", "json_web_key", "json_web_crypto"} {
+		text, err := fs.ReadFile(wycheproof.TestVectors, file+"_test.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors struct{ TestGroups []group }
+		if err := json.Unmarshal(text, &vectors); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range vectors.TestGroups {
+			key := g.Public
+			if len(key) == 0 {
+				key = g.Private
+			}
+			var set struct{ Keys []json.RawMessage }
+			if json.Unmarshal(key, &set) != nil || set.Keys == nil {
+				key = append(append([]byte(`{"keys":[`), key...), "]}"...)
+			}
+			for _, v := range g.Tests {
+				var raw string
+				if json.Unmarshal(v.JWS, &raw) != nil || raw == "" {
+					raw = string(v.JWS) // JSON serialization, or an encryption without one
+				}
+				if raw == "" {
+					continue
+				}
+				total++
+				switch got := signed(raw, key); {
+				case got && v.Result != "valid":
+					t.Errorf("%s %d (%s, %s): an invalid token is accepted: %v", file, v.TcID, g.Comment, v.Comment, v.Flags)
+				case got:
+					accepted++
+				case v.Result == "valid" && !symmetric(key):
+					if refused++; disagreements[v.Comment] == "" {
+						t.Errorf("%s %d (%s, %s): a valid token is refused", file, v.TcID, g.Comment, v.Comment)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d vectors: %d accepted, %d that are labelled valid refused", total, accepted, refused)
+	if total < 450 || accepted < 25 || refused > 12 {
+		t.Errorf("%d vectors, %d accepted, %d valid ones refused", total, accepted, refused)
+	}
+}
+
+// symmetric reports whether a set has none but symmetric keys.
+func symmetric(keys []byte) bool {
+	var set struct{ Keys []struct{ Kty string } }
+	if json.Unmarshal(keys, &set) != nil {
+		return false
+	}
+	for _, k := range set.Keys {
+		if k.Kty != "oct" {
+			return false
+		}
+	}
+	return true
+}
