@@ -11,6 +11,13 @@ import "github.com/stepward/stepward/pkg/token"
 type Credential struct {
 	Scheme token.Scheme
 	Raw    string // the token itself: never logged
+
+	// By what a binding of the token is checked.
+	Proof       string // the DPoP header (RFC 9449 §4); never logged
+	Certificate string // the proxy's peer certificate: PEM, percent-encoded (RFC 8705 §3)
+	Method      string
+	Host        string
+	Path        string // as sent, up to the query
 }
 
 // Present reports whether anything was presented.

@@ -32,7 +32,10 @@ func Extract(r request.Request) (Credential, error) {
 	if len(raw) == len(header[end:]) || !isB64Token(raw) {
 		return Credential{}, ErrMalformed
 	}
-	return Credential{Scheme: scheme, Raw: raw}, nil
+	return Credential{
+		Scheme: scheme, Raw: raw, Proof: r.Headers.Get("dpop"), Certificate: r.Source.Certificate,
+		Method: r.Method, Host: r.Host, Path: r.RawPath,
+	}, nil
 }
 
 var ours = map[string]token.Scheme{"bearer": token.Bearer, "dpop": token.DPoP}

@@ -27,10 +27,11 @@ type digest [sha256.Size]byte
 // verified is a token whose signature and claims have been found good under one
 // generation of its issuer's keys. Its times are judged anew each time.
 type verified struct {
-	token      token.Token
-	notBefore  time.Time
-	issuer     *issuer
-	generation uint64
+	token        token.Token
+	notBefore    time.Time
+	issuer       *issuer
+	confirmation confirmation
+	generation   uint64
 }
 
 // refusal is why a token was refused, for as long as it is remembered.

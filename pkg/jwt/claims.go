@@ -37,17 +37,13 @@ func (i *issuer) read(claims map[string]any) (*verified, *token.Error) {
 	return &verified{token: t, notBefore: notBefore, issuer: i}, nil
 }
 
-// judge holds a token against what its issuer's tokens must be: audience, kind,
-// binding.
+// judge holds a token against what its issuer's tokens must be: audience and kind.
 func (i *issuer) judge(h header, t token.Token) *token.Error {
 	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
 		return fail(token.WrongAudience, i.Name, "aud names none of the issuer's configured audiences")
 	}
 	if err := i.checkKind(h, t.Claims); err != nil {
 		return err
-	}
-	if _, bound := t.Claims["cnf"]; bound {
-		return fail(token.BadBinding, i.Name, "the token is bound to a key (cnf), which cannot be checked")
 	}
 	return nil
 }

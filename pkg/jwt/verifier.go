@@ -69,6 +69,7 @@ type Issuer struct {
 	// AssuranceClaim is read into token.Token.Assurance; empty reads none.
 	AssuranceClaim string
 	Keys           KeySource
+	DPoP           *DPoP // nil accepts no token that is bound by DPoP
 }
 
 // issuer is an Issuer with every default in place.
@@ -133,8 +134,8 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 // What does not change with time is remembered by the token's exact bytes, under the
 // keys that its issuer had; its times are judged on every call.
 func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
-	if c.Scheme != token.Bearer {
-		return token.Token{}, fail(token.BadBinding, "", "only bearer tokens can be checked")
+	if c.Scheme != token.Bearer && c.Scheme != token.DPoP {
+		return token.Token{}, fail(token.BadBinding, "", "a scheme that cannot be checked")
 	}
 	if len(c.Raw) > v.maxSize {
 		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
@@ -154,7 +155,11 @@ func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.T
 	if err := known.issuer.checkTime(known.token, known.notBefore, now); err != nil {
 		return token.Token{}, err
 	}
-	return known.token, nil
+	t, unbound := known.bind(ctx, c, now)
+	if unbound != nil {
+		return token.Token{}, unbound
+	}
+	return t, nil
 }
 
 // read verifies a token that is not remembered, and remembers what came of it.
@@ -179,6 +184,12 @@ func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.T
 			return nil, early // another second it may be another answer
 		}
 		err = i.judge(h, x.token)
+	}
+	if err == nil {
+		var unknown error
+		if x.confirmation, unknown = confirmationOf(claims); unknown != nil {
+			err = fail(token.BadBinding, i.Name, "%v", unknown)
+		}
 	}
 	if err != nil {
 		v.cache.refuse(name, err, i, generation, now)

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,19 @@ func (k Key) Verifies(algorithm string) bool {
 		return algorithm == "EdDSA"
 	}
 	return false
+}
+
+// Thumbprint is the SHA-256 thumbprint of the key, in base64url (RFC 7638).
+func (k Key) Thumbprint() (string, error) {
+	j, err := jwk.FromRaw(k.Public)
+	if err != nil {
+		return "", errors.New("keyset: no thumbprint of such a key")
+	}
+	digest, err := j.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", errors.New("keyset: no thumbprint of such a key")
+	}
+	return base64.RawURLEncoding.EncodeToString(digest), nil
 }
 
 // curves are the curves that are used, each with its one algorithm (RFC 7518 §3.4).
@@ -100,7 +114,7 @@ func Parse(text []byte) (Set, []Skipped, error) {
 	var skipped []Skipped
 	banned := map[string]bool{}
 	for i, raw := range document.Keys {
-		k, err := parseKey(raw)
+		k, err := ParseKey(raw)
 		if err == nil {
 			err = set.clash(k, banned)
 		}
@@ -139,7 +153,8 @@ func (s *Set) clash(k Key, banned map[string]bool) error {
 // private lists members that only private and symmetric keys have.
 var private = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
-func parseKey(raw json.RawMessage) (Key, error) {
+// ParseKey reads one public key (RFC 7517 §4), by the rules of [Parse].
+func ParseKey(raw []byte) (Key, error) {
 	o, err := strictjson.Object(raw)
 	if err != nil {
 		return Key{}, err

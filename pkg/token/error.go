@@ -24,6 +24,7 @@ const (
 	KeysUnavailable  Code = "keys_unavailable"          // our fault: no keys of this issuer could be had
 	IntrospectionOut Code = "introspection_unavailable" // our fault: introspection did not answer
 	DeadlinePassed   Code = "deadline"                  // our fault: no time was left to find out
+	Overloaded       Code = "overloaded"                // our fault: more than can be remembered
 )
 
 // Error says why a presented credential is not a [Token].
@@ -38,6 +39,8 @@ type Error struct {
 	// Issuer is the short name of the issuer whose rules were applied, when
 	// the token got that far; empty otherwise.
 	Issuer string
+	// Nonce is what the client is to put into its next proof (RFC 9449 §9), or empty.
+	Nonce string
 }
 
 // Error returns the operator's text.
@@ -52,7 +55,7 @@ func (e *Error) Error() string {
 // could not be judged. Such a request is answered with 503, not 401.
 func (e *Error) OwnFault() bool {
 	switch e.Code {
-	case KeysUnavailable, IntrospectionOut, DeadlinePassed:
+	case KeysUnavailable, IntrospectionOut, DeadlinePassed, Overloaded:
 		return true
 	}
 	return false

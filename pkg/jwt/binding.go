@@ -1,0 +1,98 @@
+package jwt
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// confirmation is the cnf claim: by what key the token is bound (RFC 7800 §3.1).
+type confirmation struct {
+	thumbprint  string // jkt: of the key that signs DPoP proofs (RFC 9449 §6.1)
+	certificate string // x5t#S256: of the client certificate (RFC 8705 §3.1)
+}
+
+// confirmationOf reads cnf. A member that is not known is ignored, but a binding of
+// which none is known cannot be checked.
+func confirmationOf(claims map[string]any) (confirmation, error) {
+	raw, there := claims["cnf"]
+	if !there {
+		return confirmation{}, nil
+	}
+	o, ok := raw.(map[string]any)
+	if !ok {
+		return confirmation{}, errors.New("cnf is not an object")
+	}
+	var c confirmation
+	for name, into := range map[string]*string{"jkt": &c.thumbprint, "x5t#S256": &c.certificate} {
+		if v, there := o[name]; there {
+			s, ok := v.(string)
+			if b, err := strict.DecodeString(s); !ok || err != nil || len(b) != sha256.Size {
+				return confirmation{}, errors.New("cnf." + name + " is not the digest of a key")
+			}
+			*into = s
+		}
+	}
+	if c.thumbprint == "" && c.certificate == "" {
+		return confirmation{}, errors.New("cnf binds the token in no way that can be checked")
+	}
+	return c, nil
+}
+
+// bind holds the caller to every binding of its token: a token that is bound never
+// passes as a plain bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof beside a token
+// that is not bound proves nothing.
+func (x *verified) bind(ctx context.Context, c credential.Credential, now time.Time) (token.Token, *token.Error) {
+	t, i := x.token, x.issuer
+	t.Scheme = c.Scheme
+	if x.confirmation.certificate != "" {
+		got, err := certificateThumbprint(c.Certificate)
+		if err != nil {
+			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a client certificate: %v", err)
+		}
+		if subtle.ConstantTimeCompare([]byte(got), []byte(x.confirmation.certificate)) != 1 {
+			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to another client certificate")
+		}
+		t.SenderConstrained = true
+	}
+	switch {
+	case x.confirmation.thumbprint != "":
+		if i.DPoP == nil || c.Scheme != token.DPoP {
+			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a key by DPoP, and was not presented so, or DPoP is not configured")
+		}
+		if err := i.DPoP.check(ctx, c, x.confirmation.thumbprint, i.Leeway, now); err != nil {
+			err.Issuer = i.Name
+			return token.Token{}, err
+		}
+		t.SenderConstrained = true
+	case c.Scheme == token.DPoP:
+		return token.Token{}, fail(token.BadBinding, i.Name, "a token that is not bound to a key was presented with DPoP")
+	}
+	return t, nil
+}
+
+// certificateThumbprint is the x5t#S256 of a certificate as Envoy reports it: PEM,
+// percent-encoded (RFC 8705 §3.1).
+func certificateThumbprint(encoded string) (string, error) {
+	if encoded == "" {
+		return "", errors.New("the proxy reports none")
+	}
+	text, err := url.PathUnescape(encoded)
+	if err != nil {
+		return "", errors.New("the proxy's report is malformed")
+	}
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" || len(block.Bytes) == 0 {
+		return "", errors.New("the proxy's report is malformed")
+	}
+	digest := sha256.Sum256(block.Bytes)
+	return base64.RawURLEncoding.EncodeToString(digest[:]), nil
+}

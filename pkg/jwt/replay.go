@@ -1,0 +1,108 @@
+package jwt
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"time"
+)
+
+// MemoryReplays remembers proofs in this process: another replica does not know of
+// them. It holds two generations, each for the time that a proof may be remembered,
+// and refuses when it is full: who fills it would else have old ones forgotten.
+type MemoryReplays struct {
+	now  func() time.Time
+	size int
+
+	mu       sync.Mutex
+	began    time.Time
+	new, old map[[sha256.Size]byte]struct{}
+}
+
+// DefaultReplays is how many proofs are remembered in a generation.
+const DefaultReplays = 200_000
+
+// errReplaysFull means that more proofs were presented than can be remembered.
+var errReplaysFull = errors.New("jwt: too many DPoP proofs to remember")
+
+// NewMemoryReplays remembers size proofs in a generation.
+func NewMemoryReplays(size int, now func() time.Time) *MemoryReplays {
+	return &MemoryReplays{now: now, size: size, new: map[[sha256.Size]byte]struct{}{}}
+}
+
+// First implements [Replays]. keep must be the same each time.
+func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if age := now.Sub(m.began); age >= 2*keep {
+		m.began, m.new, m.old = now, map[[sha256.Size]byte]struct{}{}, nil
+	} else if age >= keep {
+		m.began, m.new, m.old = now, map[[sha256.Size]byte]struct{}{}, m.new
+	}
+	_, before := m.new[key]
+	_, longBefore := m.old[key]
+	if before || longBefore {
+		return false, nil
+	}
+	if len(m.new) >= m.size {
+		return false, errReplaysFull
+	}
+	m.new[key] = struct{}{}
+	return true, nil
+}
+
+// NonceLifetime is how long a nonce may be used.
+const NonceLifetime = 5 * time.Minute
+
+// Nonces makes nonces that every replica with the same keys accepts, and remembers
+// none: the time, and a MAC over it (RFC 9449 §8, §9).
+type Nonces struct{ keys [][]byte }
+
+// NewNonces makes nonces with the first of the keys and accepts those of all.
+func NewNonces(keys [][]byte) (*Nonces, error) {
+	for _, k := range keys {
+		if len(k) != 32 {
+			return nil, errors.New("jwt: a nonce key is not of 32 bytes")
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("jwt: no nonce key")
+	}
+	return &Nonces{keys: keys}, nil
+}
+
+// Issue is a nonce of now.
+func (n *Nonces) Issue(now time.Time) string {
+	at := binary.BigEndian.AppendUint64(nil, uint64(now.Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(at, mac(n.keys[0], at)...))
+}
+
+// Valid reports whether s was made by one of the keys and is not too old.
+func (n *Nonces) Valid(s string, now time.Time) bool {
+	at, ok := n.issued(s)
+	return ok && !at.After(now.Add(NonceLifetime/10)) && now.Sub(at) <= NonceLifetime
+}
+
+func (n *Nonces) issued(s string) (time.Time, bool) {
+	b, err := strict.DecodeString(s)
+	if err != nil || len(b) != 8+16 {
+		return time.Time{}, false
+	}
+	for _, k := range n.keys {
+		if hmac.Equal(mac(k, b[:8]), b[8:]) {
+			return time.Unix(int64(binary.BigEndian.Uint64(b)), 0), true
+		}
+	}
+	return time.Time{}, false
+}
+
+func mac(key, text []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(text)
+	return h.Sum(nil)[:16]
+}
