@@ -3,9 +3,11 @@ package authz
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
 )
 
 // Answers is how decisions are worded. The zero Answers discloses nothing it
@@ -16,6 +18,9 @@ type Answers struct {
 
 	Realm            string // RFC 9110 §11.5
 	ResourceMetadata string // URL for RFC 9728 §5.1, or empty
+	// DPoPAlgorithms are those of proofs (RFC 9449 §7.1); empty where no issuer's
+	// tokens may be bound by DPoP.
+	DPoPAlgorithms []string
 	// HideRequirements drops levels, acr and age from answers to API clients
 	// (challenge.disclose: none; RFC 9470 §9).
 	HideRequirements bool
@@ -57,7 +62,7 @@ func (w Answers) word(r *Record, settable []string) Response {
 
 // challenge is 401, or 403 where only the scope is too small (RFC 6750 §3.1).
 func (w Answers) challenge(r *Record, d stepup.Challenge) Response {
-	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(d.Why, d.Ask))
+	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(r, d.Why, d.Ask))
 }
 
 func (w Answers) deny(r *Record, d stepup.Deny) Response {
@@ -69,7 +74,7 @@ func (w Answers) deny(r *Record, d stepup.Deny) Response {
 	case d.Denial.Status != 0:
 		status = d.Denial.Status
 	case d.Why == stepup.CredentialMalformed || d.Why == stepup.CredentialRepeated:
-		fields = w.authenticate(d.Why, stepup.Ask{})
+		fields = w.authenticate(r, d.Why, stepup.Ask{})
 	}
 	p := w.problem(r, d.Why, stepup.Ask{})
 	p.Detail, p.Code = d.Denial.Detail, d.Denial.Code
@@ -79,9 +84,10 @@ func (w Answers) deny(r *Record, d stepup.Deny) Response {
 	return w.refusal(r, status, p, fields)
 }
 
-// authenticate is the WWW-Authenticate header. A caller whose token is not valid
-// is told no requirement (RFC 9470 §9), nor is anyone when they are hidden.
-func (w Answers) authenticate(why stepup.Reason, ask stepup.Ask) []request.Field {
+// authenticate is the WWW-Authenticate headers, one for each scheme, and the nonce
+// that the next proof must have. A caller whose token is not valid is told no
+// requirement (RFC 9470 §9), nor is anyone when they are hidden.
+func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []request.Field {
 	params := []stepup.Param{
 		{Name: "realm", Value: w.Realm},
 		{Name: "error", Value: why.ErrorCode()},
@@ -91,7 +97,30 @@ func (w Answers) authenticate(why stepup.Reason, ask stepup.Ask) []request.Field
 		params = append(params, w.disclosed(ask).Params()...)
 	}
 	params = append(params, stepup.Param{Name: "resource_metadata", Value: w.ResourceMetadata})
-	return []request.Field{{Name: "www-authenticate", Value: stepup.FormatChallenge("Bearer", params)}}
+	var fields []request.Field
+	bearer, dpop := w.schemes(r.Scheme, why)
+	if bearer {
+		fields = append(fields, request.Field{Name: "www-authenticate", Value: stepup.FormatChallenge("Bearer", params)})
+	}
+	if dpop {
+		params = append(params, stepup.Param{Name: "algs", Value: strings.Join(w.DPoPAlgorithms, " ")})
+		fields = append(fields, request.Field{Name: "www-authenticate", Value: stepup.FormatChallenge("DPoP", params)})
+	}
+	if r.Failure != nil && r.Failure.Nonce != "" {
+		fields = append(fields, request.Field{Name: "dpop-nonce", Value: r.Failure.Nonce})
+	}
+	return fields
+}
+
+// schemes are those that a caller is challenged under: the one that it used, both
+// where it used none, and both where its bearer token had to be bound, or was
+// (RFC 9449 §7.1, §7.2).
+func (w Answers) schemes(used token.Scheme, why stepup.Reason) (bearer, dpop bool) {
+	offered := len(w.DPoPAlgorithms) > 0
+	if used == token.DPoP && offered {
+		return false, true
+	}
+	return true, offered && (used == "" || why == stepup.NotSenderConstrained || why == stepup.TokenBinding)
 }
 
 // tells reports whether an answer for this reason goes to a caller who has shown

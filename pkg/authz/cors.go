@@ -39,8 +39,9 @@ func (c CORS) preflight(r request.Request) Response {
 	}}
 }
 
-// readable is what makes a refusal readable by the page that caused it.
-func (c CORS) readable(r request.Request) []request.Field {
+// readable is what makes a refusal with these headers readable by the page that
+// caused it.
+func (c CORS) readable(r request.Request, headers []request.Field) []request.Field {
 	if len(c.Origins) == 0 {
 		return nil
 	}
@@ -49,10 +50,14 @@ func (c CORS) readable(r request.Request) []request.Field {
 	if o == "" {
 		return []request.Field{vary}
 	}
+	expose := "WWW-Authenticate"
+	if slices.ContainsFunc(headers, func(f request.Field) bool { return f.Name == "dpop-nonce" }) {
+		expose += ", DPoP-Nonce"
+	}
 	return []request.Field{
 		{Name: "access-control-allow-origin", Value: o},
 		{Name: "access-control-allow-credentials", Value: "true"},
-		{Name: "access-control-expose-headers", Value: "WWW-Authenticate"},
+		{Name: "access-control-expose-headers", Value: expose},
 		vary,
 	}
 }

@@ -76,7 +76,7 @@ func (w Answers) redirect(r *Record, d stepup.Redirect) Response {
 			{Name: "referrer-policy", Value: "no-referrer"},
 		}}
 	}
-	fields := append(w.authenticate(d.Why, d.Ask), request.Field{Name: "cache-control", Value: "no-store"})
+	fields := append(w.authenticate(r, d.Why, d.Ask), request.Field{Name: "cache-control", Value: "no-store"})
 	return Response{Status: 401, Headers: append(fields, pageHeaders()...), Body: render(movePage, struct {
 		Target, DecisionID string
 	}{target, r.ID})}

@@ -98,6 +98,8 @@ func title(why stepup.Reason) string {
 		return "Authentication required"
 	case why == stepup.InsufficientScope:
 		return "Insufficient scope"
+	case why == stepup.DPoPProof || why == stepup.DPoPNonce:
+		return "Invalid DPoP proof"
 	case tells(why):
 		return "Stronger authentication required"
 	case why.Status() == 400:
@@ -122,6 +124,10 @@ func description(why stepup.Reason) string {
 		return "The access token has expired"
 	case stepup.TokenTooOld:
 		return "The access token was issued too long ago"
+	case stepup.DPoPProof:
+		return "The DPoP proof is invalid"
+	case stepup.DPoPNonce:
+		return "The DPoP proof needs the nonce that was sent"
 	case stepup.NotSenderConstrained:
 		return "A sender-constrained access token is required"
 	}
@@ -158,7 +164,7 @@ func (w Answers) refusal(r *Record, status int, p problem, fields []request.Fiel
 		body, _ := json.Marshal(p) // strings and integers only: cannot fail
 		res.Body = string(body)
 	}
-	res.Headers = append(res.Headers, w.CORS.readable(r.Request)...)
+	res.Headers = append(res.Headers, w.CORS.readable(r.Request, fields)...)
 	return res
 }
 

@@ -17,14 +17,16 @@ import (
 
 // choices are the words that a key may have, by its path without indices.
 var choices = map[string][]string{
-	"issuers[].algorithms[]": {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"},
-	"issuers[].profile":      {"rfc9068", "keycloak", "entra", "generic"},
-	"request.allow[]":        {"path_parameters", "empty_segments", "method_override", "url_override"},
-	"request.path_case":      {"sensitive", "fold"},
-	"upstream.authorization": {"pass", "remove"},
-	"challenge.disclose":     {"full", "none"},
-	"log.level":              {"debug", "info", "warn", "error"},
-	"log.decisions":          {"stdout", "file", "otlp", "off"},
+	"issuers[].algorithms[]":      {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"},
+	"issuers[].dpop.algorithms[]": {"ES256", "ES384", "ES512", "PS256", "RS256", "EdDSA", "Ed25519"},
+	"issuers[].dpop.nonce":        {"off", "required"},
+	"issuers[].profile":           {"rfc9068", "keycloak", "entra", "generic"},
+	"request.allow[]":             {"path_parameters", "empty_segments", "method_override", "url_override"},
+	"request.path_case":           {"sensitive", "fold"},
+	"upstream.authorization":      {"pass", "remove"},
+	"challenge.disclose":          {"full", "none"},
+	"log.level":                   {"debug", "info", "warn", "error"},
+	"log.decisions":               {"stdout", "file", "otlp", "off"},
 }
 
 var index = regexp.MustCompile(`\[\d+\]`)
@@ -190,9 +192,34 @@ func (d *decoder) issuers(c Config) {
 			d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, j), a)
 		}
 		d.oneOf(at+".profile", x.Profile)
+		d.dpop(at+".dpop", x.DPoP)
 		if time.Duration(x.Leeway) > 5*time.Minute {
 			d.failAt(at+".leeway", "is more than 5m", "set the clocks")
 		}
+	}
+}
+
+func (d *decoder) dpop(at string, x DPoP) {
+	for i, o := range x.Origins {
+		d.origin(fmt.Sprintf("%s.origins[%d]", at, i), o)
+	}
+	for i, a := range x.Algorithms {
+		d.oneOf(fmt.Sprintf("%s.algorithms[%d]", at, i), a)
+	}
+	d.oneOf(at+".nonce", x.Nonce)
+	if (x.Nonce == "required") != (x.NonceKeysFile != "") {
+		d.failAt(at+".nonce_keys_file", "goes with nonce: required, and only with it", "replicas must accept each other's nonces; make a key with: head -c 32 /dev/urandom | basenc --base64url | tr -d =")
+	}
+	if time.Duration(x.IATWindow) > 5*time.Minute {
+		d.failAt(at+".iat_window", "is more than 5m", "a proof is made for one request")
+	}
+}
+
+// origin is a scheme and host as browsers write it.
+func (d *decoder) origin(path, value string) {
+	u, err := url.Parse(value)
+	if err != nil || keyset.CheckURL(value) != nil || u.Scheme+"://"+u.Host != value || value != strings.ToLower(value) || strings.HasSuffix(value, ":443") {
+		d.failAt(path, "must be an https origin in lower case, without path and default port", "such as https://app.example.com")
 	}
 }
 
@@ -212,10 +239,7 @@ func (d *decoder) oneOf(path, value string) {
 
 func (d *decoder) cors(c CORS) {
 	for i, o := range c.Origins {
-		u, err := url.Parse(o)
-		if err != nil || keyset.CheckURL(o) != nil || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
-			d.failAt(fmt.Sprintf("cors.origins[%d]", i), "must be an https origin in lower case, without path", "such as https://app.example.com")
-		}
+		d.origin(fmt.Sprintf("cors.origins[%d]", i), o)
 	}
 	for i, h := range c.AllowHeaders {
 		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(h) {

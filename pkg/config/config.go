@@ -81,6 +81,7 @@ type Issuer struct {
 	JWKSURI    string           `yaml:"jwks_uri"`   // where its keys are; neither this nor a file means discovery
 	JWKSFile   string           `yaml:"jwks_file"`
 	Optional   bool             `yaml:"optional"` // start-up does not wait for its keys
+	DPoP       DPoP             `yaml:"dpop"`     // terms for tokens that are bound to a key (RFC 9449); without origins they are refused
 	Levels     map[string]Words `yaml:"levels"`   // its own words for a level, in place of the ladder's
 }
 
@@ -89,6 +90,15 @@ type Level struct {
 	Name string     `yaml:"name"`
 	ACR  []string   `yaml:"acr"` // any of these proves it
 	AMR  [][]string `yaml:"amr"` // all of one of these sets
+}
+
+// DPoP is on what terms proofs of possession are accepted.
+type DPoP struct {
+	Origins       []string `yaml:"origins"`         // the public https origins under which clients know us; htu must be one of them
+	Algorithms    []string `yaml:"algorithms"`      // of proofs; default ES256, EdDSA
+	IATWindow     Duration `yaml:"iat_window"`      // how old a proof may be; default 60s, at most 5m
+	Nonce         string   `yaml:"nonce"`           // off (default) or required
+	NonceKeysFile string   `yaml:"nonce_keys_file"` // for nonces that every replica accepts: one base64url key of 32 bytes a line, newest first
 }
 
 // Assurance names the one claim that proves a level: "acr", "amr", or { claim: NAME }.
@@ -170,6 +180,8 @@ func (c Config) WithDefaults() Config {
 		fill(&x.Profile, "rfc9068")
 		fill(&x.Assurance.Claim, "acr")
 		fill(&x.Leeway, Duration(30*time.Second))
+		fill(&x.DPoP.IATWindow, Duration(time.Minute))
+		fill(&x.DPoP.Nonce, "off")
 		issuers[i] = x
 	}
 	c.Issuers = issuers

@@ -348,6 +348,11 @@ func (d *decoder) resolve(c *Config) {
 		c.Issuers[i].JWKSFile = at(c.Issuers[i].JWKSFile)
 		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("issuers[%d].jwks_file", i), c.Issuers[i].JWKSFile))
 	}
+	for i := range c.Issuers {
+		field := &c.Issuers[i].DPoP.NonceKeysFile
+		*field = at(*field)
+		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("issuers[%d].dpop.nonce_keys_file", i), *field))
+	}
 	for path, field := range map[string]*string{"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile} {
 		*field = at(*field)
 		c.Sources = append(c.Sources, d.exists(path, *field))

@@ -37,7 +37,10 @@ type Request struct {
 	Headers []string `yaml:"headers"` // lines, "name: value", in order; ${PAD:N} stands for N letters
 	As      string   `yaml:"as"`      // adds the headers of a browser, frame, fetch, …; see presets
 	Token   *Token   `yaml:"token"`   // adds Authorization: Bearer with such a token
-	Scheme  string   `yaml:"scheme"`  // of Authorization, in place of "Bearer "
+	Scheme  string   `yaml:"scheme"`  // of Authorization, in place of "Bearer ", or of "DPoP " where there is a proof
+	// DPoP binds the token to a key and adds a proof, changed so: members of its
+	// header, or of its claims where the name begins with a dot; null leaves out.
+	DPoP map[string]any `yaml:"dpop"`
 
 	Extensions map[string]string `yaml:"extensions"` // context extensions of the route
 	Metadata   map[string]any    `yaml:"metadata"`   // route metadata in namespace stepward
@@ -92,6 +95,7 @@ type Envoy struct {
 // Fixture is a configuration and a policy that cases run against.
 type Fixture struct {
 	Config string `yaml:"config"` // added to the base configuration
+	Issuer string `yaml:"issuer"` // added to its first issuer
 	Policy string `yaml:"policy"` // in place of policy.rego
 	State  string `yaml:"state"`  // not_ready or empty
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -42,6 +43,7 @@ const baseLimits = "limits: { deadline: 5s }\n"
 type Rig struct {
 	suite Suite
 	idp   *testidp.IDP
+	key   *testidp.Holder // of the client that proves possession
 	dir   string
 	own   bool // the folder is ours to remove
 }
@@ -56,7 +58,11 @@ func NewRig(s Suite) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rig{suite: s, idp: idp, dir: dir, own: true}
+	key, err := testidp.NewHolder()
+	if err != nil {
+		return nil, err
+	}
+	r := &Rig{suite: s, idp: idp, key: key, dir: dir, own: true}
 	return r, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(), 0o600)
 }
 
@@ -99,7 +105,11 @@ func OpenFixture(s Suite, dir string) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rig{suite: s, idp: idp, dir: dir}, idp.Load(dir)
+	key, err := testidp.NewHolder()
+	if err != nil {
+		return nil, err
+	}
+	return &Rig{suite: s, idp: idp, key: key, dir: dir}, idp.Load(dir)
 }
 
 // write writes the policy of a fixture and is its configuration.
@@ -126,7 +136,13 @@ func (r *Rig) write(name string) ([]byte, error) {
 	if err := os.WriteFile(filepath.Join(r.dir, paths[0]), policy, 0o600); err != nil {
 		return nil, err
 	}
-	text := baseConfig + f.Config
+	if strings.Contains(f.Issuer, "nonce.keys") {
+		key := base64.RawURLEncoding.EncodeToString(make([]byte, 32)) // no secret: nobody is served with it
+		if err := os.WriteFile(filepath.Join(r.dir, "nonce.keys"), []byte(key), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	text := strings.Replace(baseConfig, "  jwks_file: jwks.json\n", "  jwks_file: jwks.json\n"+f.Issuer, 1) + f.Config
 	if !strings.Contains(f.Config, "limits:") {
 		text += baseLimits
 	}
@@ -168,7 +184,10 @@ func (r *Rig) mint(q Request) (string, error) {
 		return "", nil
 	}
 	scheme := q.Scheme
-	if scheme == "" {
+	switch {
+	case scheme == "" && q.DPoP != nil:
+		scheme = "DPoP "
+	case scheme == "":
 		scheme = "Bearer "
 	}
 	t := *q.Token
@@ -192,6 +211,9 @@ func (r *Rig) mint(q Request) (string, error) {
 		at[name] = now.Add(x.sign * d).Unix()
 	}
 	claims := map[string]any{"auth_time": at["auth_time"], "iat": at["iat"], "exp": at["exp"]}
+	if q.DPoP != nil {
+		claims["cnf"] = map[string]any{"jkt": r.key.Thumbprint()}
+	}
 	for name, value := range t.Claims {
 		claims[name] = value
 	}
@@ -215,6 +237,13 @@ func (r *Rig) lines(q Request) ([]string, error) {
 	authorization, err := r.mint(q)
 	if authorization != "" {
 		out = append(out, "authorization: "+authorization)
+	}
+	if q.DPoP != nil && err == nil {
+		path, _, _ := strings.Cut(q.Target, "?")
+		_, raw, _ := strings.Cut(authorization, " ")
+		var proof string
+		proof, err = r.key.Prove(q.method(), "https://"+q.host()+path, raw, q.DPoP)
+		out = append(out, "dpop: "+proof)
 	}
 	return out, err
 }

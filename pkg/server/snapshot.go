@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
@@ -27,6 +29,8 @@ type Snapshot struct {
 	Authorizer *authz.Authorizer
 	Keys       []Keys
 	TLS        *tls.Config // nil without TLS
+
+	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
 }
 
 // Keys are the keys of one issuer.
@@ -68,7 +72,8 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	keys, verifier, err := issuers(c, o)
+	replays := replaysOf(c, o)
+	keys, verifier, err := issuers(c, o, replays)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +98,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 			ladder = own
 		}
 	}
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, Authorizer: &authz.Authorizer{
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, Authorizer: &authz.Authorizer{
 		Normalize: normalization(c), Verifier: verifier, Policy: policy, Ladder: ladder, Ladders: ladders,
 		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Gate: o.Gate, Now: o.Now, Rand: rand.Reader,
 	}}, nil
@@ -115,7 +120,49 @@ func Sources(paths []string) ([]rego.Source, error) {
 	return append(own, library...), err
 }
 
-func issuers(c config.Config, o SnapshotOptions) ([]Keys, *jwt.Verifier, error) {
+// replaysOf are the proofs that each issuer's clients have used. They outlive a
+// reload, or every reload would make them good again.
+func replaysOf(c config.Config, o SnapshotOptions) map[string]*jwt.MemoryReplays {
+	all := map[string]*jwt.MemoryReplays{}
+	for _, i := range c.Issuers {
+		if o.Previous != nil {
+			all[i.Name] = o.Previous.replays[i.Name]
+		}
+		if len(i.DPoP.Origins) > 0 && all[i.Name] == nil {
+			all[i.Name] = jwt.NewMemoryReplays(jwt.DefaultReplays, o.Now)
+		}
+	}
+	return all
+}
+
+// newDPoP are an issuer's terms for proofs, or nil where it has none.
+func newDPoP(d config.DPoP, replays jwt.Replays) (*jwt.DPoP, error) {
+	if len(d.Origins) == 0 {
+		return nil, nil
+	}
+	out := &jwt.DPoP{Origins: d.Origins, Algorithms: d.Algorithms, Window: time.Duration(d.IATWindow), Replays: replays}
+	if d.NonceKeysFile == "" {
+		return out, nil
+	}
+	text, err := os.ReadFile(d.NonceKeysFile)
+	if err != nil {
+		return nil, fmt.Errorf("dpop: %w", err)
+	}
+	var keys [][]byte
+	for _, line := range strings.Fields(string(text)) {
+		key, err := base64.RawURLEncoding.DecodeString(line)
+		if err != nil {
+			return nil, fmt.Errorf("dpop: %s holds what is not base64url", d.NonceKeysFile)
+		}
+		keys = append(keys, key)
+	}
+	if out.Nonces, err = jwt.NewNonces(keys); err != nil {
+		return nil, fmt.Errorf("dpop: %s: %w", d.NonceKeysFile, err)
+	}
+	return out, nil
+}
+
+func issuers(c config.Config, o SnapshotOptions, replays map[string]*jwt.MemoryReplays) ([]Keys, *jwt.Verifier, error) {
 	var keys []Keys
 	var trusted []jwt.Issuer
 	for _, i := range c.Issuers {
@@ -124,13 +171,17 @@ func issuers(c config.Config, o SnapshotOptions) ([]Keys, *jwt.Verifier, error) 
 			return nil, nil, err
 		}
 		keys = append(keys, k)
+		dpop, err := newDPoP(i.DPoP, replays[i.Name])
+		if err != nil {
+			return nil, nil, fmt.Errorf("issuer %s: %w", i.Name, err)
+		}
 		claim := i.Assurance.Claim
 		if claim == "acr" || claim == "amr" {
 			claim = "" // the token has them anyway
 		}
 		trusted = append(trusted, jwt.Issuer{
 			Name: i.Name, URL: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
-			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source,
+			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source, DPoP: dpop,
 		})
 	}
 	verifier, err := jwt.NewVerifier(trusted, jwt.Options{MaxSize: int(c.Limits.Token)}, o.Now)
@@ -187,8 +238,21 @@ func answers(c config.Config) (authz.Answers, error) {
 		}
 		login.URL = u
 	}
+	var proofs []string
+	for _, i := range c.Issuers {
+		algorithms := i.DPoP.Algorithms
+		if len(algorithms) == 0 {
+			algorithms = jwt.DefaultProofAlgorithms
+		}
+		for _, a := range algorithms {
+			if len(i.DPoP.Origins) > 0 && !slices.Contains(proofs, a) {
+				proofs = append(proofs, a)
+			}
+		}
+	}
 	return authz.Answers{
-		HeaderPrefix: c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
+		DPoPAlgorithms: proofs,
+		HeaderPrefix:   c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
 		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: c.Challenge.Disclose == "none",
 		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders}, Login: login,
 	}, nil

@@ -30,6 +30,8 @@ const (
 	TokenBinding         Reason = "token_binding"
 	TokenTooOld          Reason = "token_too_old"
 	NotSenderConstrained Reason = "not_sender_constrained"
+	DPoPProof            Reason = "dpop_proof"
+	DPoPNonce            Reason = "dpop_nonce"
 
 	InsufficientLevel   Reason = "insufficient_level"
 	StaleAuthentication Reason = "stale_authentication"
@@ -61,7 +63,7 @@ var status = map[Reason]int{
 	TokenMalformed: 401, TokenWrongType: 401, TokenUntrustedIssuer: 401, TokenAlgorithm: 401,
 	TokenUnknownKey: 401, TokenBadSignature: 401, TokenExpired: 401, TokenNotYetValid: 401,
 	TokenWrongAudience: 401, TokenClaims: 401, TokenBinding: 401,
-	TokenTooOld: 401, NotSenderConstrained: 401,
+	TokenTooOld: 401, NotSenderConstrained: 401, DPoPProof: 401, DPoPNonce: 401,
 	InsufficientLevel: 401, StaleAuthentication: 401,
 
 	InsufficientScope: 403, InsufficientMethods: 403,
@@ -90,12 +92,14 @@ func Reasons() []Reason {
 	return all
 }
 
-// The error codes of RFC 6750 §3.1 and RFC 9470 §3.
+// The error codes of RFC 6750 §3.1, RFC 9470 §3 and RFC 9449 §7.1, §9.
 const (
 	ErrorInvalidRequest             = "invalid_request"
 	ErrorInvalidToken               = "invalid_token"
 	ErrorInsufficientScope          = "insufficient_scope"
 	ErrorInsufficientAuthentication = "insufficient_user_authentication"
+	ErrorInvalidProof               = "invalid_dpop_proof"
+	ErrorUseNonce                   = "use_dpop_nonce"
 )
 
 // ErrorCode is the OAuth error code of r, or empty where there is none: a caller
@@ -107,6 +111,10 @@ func (r Reason) ErrorCode() string {
 		return ErrorInsufficientAuthentication
 	case InsufficientScope:
 		return ErrorInsufficientScope
+	case DPoPProof:
+		return ErrorInvalidProof
+	case DPoPNonce:
+		return ErrorUseNonce
 	case NoCredentials:
 		return ""
 	}
