@@ -1,0 +1,35 @@
+package server
+
+import (
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/pkg/config"
+)
+
+// A proof that was used stays used when the configuration is read again.
+func TestReplaysOutliveAReload(t *testing.T) {
+	c, err := config.Parse("stepward.yaml", []byte(`
+issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x], dpop: { origins: ["https://api.example.com"] } }]
+levels: [{ name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] }]
+`), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := NewSnapshot(t.Context(), c, SnapshotOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := NewSnapshot(t.Context(), c, SnapshotOptions{Previous: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := sha256.Sum256([]byte("a proof"))
+	if ok, err := first.replays["corp"].First(t.Context(), key, time.Minute); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := second.replays["corp"].First(t.Context(), key, time.Minute); ok || err != nil {
+		t.Error("a reload has made a used proof good again")
+	}
+}
