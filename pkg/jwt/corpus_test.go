@@ -1,0 +1,52 @@
+package jwt_test
+
+import (
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/stepward/stepward/pkg/jwt"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// Thousands of tokens with one thing wrong are refused for that reason, beside a good
+// one that is accepted; and none costs more memory than a hundred times its size.
+func TestCorpus(t *testing.T) {
+	r := newRig(t, jwt.RFC9068)
+	good, bad, err := r.idp.Corpus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bad) < 2_500 {
+		t.Fatalf("only %d bad tokens", len(bad))
+	}
+	if _, err := r.verify(good); err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]int{}
+	for _, b := range bad {
+		classes[b.Class]++
+		var before, after runtime.MemStats
+		if len(b.Raw) > 10_000 {
+			runtime.ReadMemStats(&before)
+		}
+		_, err := r.verify(b.Raw)
+		if len(b.Raw) > 10_000 {
+			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > uint64(100*len(b.Raw)) {
+				t.Errorf("%s %s: %d bytes for a token of %d", b.Class, b.Name, after.TotalAlloc-before.TotalAlloc, len(b.Raw))
+			}
+		}
+		var failed *token.Error
+		if !errors.As(err, &failed) {
+			t.Errorf("%s %s is accepted: %v", b.Class, b.Name, err)
+			continue
+		}
+		if b.Code != "" && string(failed.Code) != b.Code {
+			t.Errorf("%s %s: %v; want %s", b.Class, b.Name, failed, b.Code)
+		}
+	}
+	if _, err := r.verify(good); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	t.Logf("%d bad tokens of %d classes: %v", len(bad), len(classes), classes)
+}
