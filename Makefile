@@ -26,8 +26,24 @@ $(STEPWARD):
 demo: build ## Watch a step-up happen behind a real Envoy
 	$(STEPWARD) demo
 
+# Libraries of others that make tokens for our tests, each pinned by its lock file.
+PRODUCERS := $(TOOLS)/producers
+FROM      := pkg/jwt/testdata/producers
+
+$(PRODUCERS)/.made: $(FROM)/package-lock.json $(FROM)/requirements.txt $(FROM)/make.mjs $(FROM)/make.py
+	rm -rf $(PRODUCERS)
+	mkdir -p $(PRODUCERS)
+	cp $(FROM)/package.json $(FROM)/package-lock.json $(FROM)/make.mjs $(FROM)/make.py $(PRODUCERS)
+	cd $(PRODUCERS) && npm ci --no-audit --no-fund --ignore-scripts
+	python3 -m venv $(PRODUCERS)/venv
+	$(PRODUCERS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(FROM)/requirements.txt
+	touch $@
+
+.PHONY: producers
+producers: $(PRODUCERS)/.made ## Install the libraries that make tokens for our tests
+
 .PHONY: test
-test: build ## Run every test, with a real Envoy, and the demo once
+test: build producers ## Run every test, with a real Envoy, and the demo once
 	go test -race ./...
 	cd envoy/validate && go test ./...
 	$(STEPWARD) test
