@@ -55,6 +55,9 @@ func (d *decoder) check(c Config, o Options) {
 	if c.Request.TrustedHops < 0 || c.Request.TrustedHops > 16 {
 		d.failAt("request.trusted_hops", "must be 0 to 16", "")
 	}
+	if c.Request.XFCC < 0 || c.Request.XFCC > 16 {
+		d.failAt("request.xfcc", "must be 0 to 16", "1 where the proxy in front of Envoy forwards the client's certificate")
+	}
 	if !headerPrefix.MatchString(c.Upstream.HeaderPrefix) || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-envoy-") || strings.HasPrefix(c.Upstream.HeaderPrefix, "x-forwarded-") {
 		d.failAt("upstream.header_prefix", "must begin with x- and end with -, in lower case, and not be the proxy's", "such as x-stepward-")
 	}

@@ -122,6 +122,7 @@ type Policy struct {
 type Request struct {
 	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, method_override, url_override
 	PathCase    string   `yaml:"path_case"`    // sensitive (default) or fold
+	XFCC        int      `yaml:"xfcc"`         // whose element of X-Forwarded-Client-Cert is the client's: 1 the last, 2 the one before; default 0, nobody's
 	TrustedHops int      `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
 }
 

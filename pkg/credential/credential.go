@@ -15,9 +15,12 @@ type Credential struct {
 	// By what a binding of the token is checked.
 	Proof       string // the DPoP header (RFC 9449 §4); never logged
 	Certificate string // the proxy's peer certificate: PEM, percent-encoded (RFC 8705 §3)
-	Method      string
-	Host        string
-	Path        string // as sent, up to the query
+	// CertificateDigest is the SHA-256 digest, in base64url, of a certificate that a
+	// trusted proxy has forwarded. It stands in place of the peer's: that is the proxy's.
+	CertificateDigest string
+	Method            string
+	Host              string
+	Path              string // as sent, up to the query
 }
 
 // Present reports whether anything was presented.

@@ -33,7 +33,7 @@ func Extract(r request.Request) (Credential, error) {
 		return Credential{}, ErrMalformed
 	}
 	return Credential{
-		Scheme: scheme, Raw: raw, Proof: r.Headers.Get("dpop"), Certificate: r.Source.Certificate,
+		Scheme: scheme, Raw: raw, Proof: r.Headers.Get("dpop"), Certificate: r.Source.Certificate, CertificateDigest: r.ClientCertificate,
 		Method: r.Method, Host: r.Host, Path: r.RawPath,
 	}, nil
 }

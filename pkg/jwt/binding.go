@@ -54,7 +54,10 @@ func (x *verified) bind(ctx context.Context, c credential.Credential, now time.T
 	t, i := x.token, x.issuer
 	t.Scheme = c.Scheme
 	if x.confirmation.certificate != "" {
-		got, err := certificateThumbprint(c.Certificate)
+		got, err := c.CertificateDigest, error(nil)
+		if got == "" {
+			got, err = certificateThumbprint(c.Certificate)
+		}
 		if err != nil {
 			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a client certificate: %v", err)
 		}

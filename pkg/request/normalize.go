@@ -39,6 +39,7 @@ func New(raw Raw, opt Options) (Request, error) {
 		return r, err
 	}
 	r.Query = query(r.RawQuery)
+	r.ClientCertificate = clientCertificate(r.Headers, opt.CertificateHop)
 	r.ClientAddress = clientAddress(r.Headers.Values("x-forwarded-for"), raw.Source.Address, opt.TrustedHops)
 	r.Body = body(raw.Body, r.Headers.Get("content-type"))
 	return r, nil

@@ -70,8 +70,11 @@ type Request struct {
 
 	Source        Source
 	ClientAddress string // empty unless trusted hops are configured
-	SNI           string
-	Route         Route
+	// ClientCertificate is the SHA-256 digest of the client's certificate, in
+	// base64url, as a trusted proxy has forwarded it; empty unless one is configured.
+	ClientCertificate string
+	SNI               string
+	Route             Route
 }
 
 // Body is the body as policies see it.

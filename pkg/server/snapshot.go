@@ -224,7 +224,7 @@ func normalization(c config.Config) request.Options {
 	return request.Options{
 		AllowPathParameters: allows("path_parameters"), AllowEmptySegments: allows("empty_segments"),
 		AllowMethodOverride: allows("method_override"), AllowURLOverride: allows("url_override"),
-		FoldPathCase: c.Request.PathCase == "fold", TrustedHops: c.Request.TrustedHops,
+		FoldPathCase: c.Request.PathCase == "fold", TrustedHops: c.Request.TrustedHops, CertificateHop: c.Request.XFCC,
 		MaxPath: int(c.Limits.Path), MaxHeaders: int(c.Limits.Headers),
 	}
 }
