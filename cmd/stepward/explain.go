@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/server"
 )
@@ -43,7 +44,9 @@ was presented, who it is, what is required and by which rule, what is missing, a
 what each kind of client would be answered.
 
 The request is METHOD and URL with headers, or a CheckRequest that was captured as
-JSON. --token verifies a real token, for which the issuer's keys are fetched.
+JSON. --token verifies a real token, for which the issuer's keys are fetched, and
+says what it is, what the first check that fails has found, which level it proves,
+and until when. The signature is never printed.
 --as takes claims as if they had been verified: {"acr": "…", "auth_age": "301s"}
 is enough; iss is the first issuer and sub is alice unless they say otherwise.
 
@@ -72,7 +75,7 @@ the configuration must name.`,
 	f.config.add(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "request header, as 'name: value'")
 	cmd.Flags().StringToStringVar(&f.extensions, "extension", nil, "context extension of the route, as stepward.level=mfa")
-	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify")
+	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify, a file that holds it, or - for standard input")
 	cmd.Flags().StringVar(&f.as, "as", "", "claims to take as verified, as JSON")
 	cmd.Flags().StringVar(&f.captured, "check-request", "", "file with a CheckRequest in JSON, - for standard input")
 	cmd.Flags().StringVar(&f.decision, "decision", "", "id of a recent decision of a running service")
@@ -110,6 +113,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 		defer stop()
 	}
 	x := explain.Of(a.Authorize(cmd.Context(), raw))
+	x.Claimed = claimed(raw)
 	for _, client := range clients {
 		answer := explain.AnswerOf(a.Authorize(cmd.Context(), client.of(raw)))
 		answer.Client = client.name
@@ -165,6 +169,22 @@ func (f *explainFlags) fetchKeys(ctx context.Context, s *server.Snapshot) (stop 
 	return func() { cancel(); <-done }
 }
 
+// claimed is what the token in an Authorization header says of itself.
+func claimed(raw request.Raw) string {
+	for _, h := range raw.Headers {
+		_, presented, ok := strings.Cut(h.Value, " ")
+		if !strings.EqualFold(h.Name, "authorization") || !ok || presented == "as-if-verified" {
+			continue
+		}
+		x, err := jwt.Inspect(strings.TrimSpace(presented))
+		if err != nil {
+			return "nothing that can be read: " + err.Error()
+		}
+		return x.String()
+	}
+	return ""
+}
+
 func hasAuthorization(raw request.Raw) bool {
 	for _, h := range raw.Headers {
 		if strings.EqualFold(h.Name, "authorization") {
@@ -204,9 +224,23 @@ func (f *explainFlags) raw(cmd *cobra.Command, args []string) (request.Raw, erro
 		raw.Headers = append(raw.Headers, request.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
 	}
 	if f.token != "" {
-		raw.Headers = append(raw.Headers, request.Field{Name: "authorization", Value: "Bearer " + f.token})
+		text, err := f.readToken(cmd)
+		if err != nil {
+			return request.Raw{}, err
+		}
+		raw.Headers = append(raw.Headers, request.Field{Name: "authorization", Value: "Bearer " + text})
 	}
 	return raw, nil
+}
+
+// readToken is the token of the flag, or of the file that it names, or of standard
+// input.
+func (f *explainFlags) readToken(cmd *cobra.Command) (string, error) {
+	if _, err := os.Stat(f.token); err != nil && f.token != "-" {
+		return f.token, nil
+	}
+	text, err := readFile(cmd, f.token)
+	return strings.TrimSpace(string(text)), err
 }
 
 func readFile(cmd *cobra.Command, name string) ([]byte, error) {

@@ -23,6 +23,7 @@ type Explanation struct {
 
 	Request   Request `json:"request"`
 	Presented string  `json:"presented,omitempty"` // the scheme of the credential
+	Claimed   string  `json:"claimed,omitempty"`   // what the credential says of itself, unverified
 	Token     *Token  `json:"token,omitempty"`
 	Failure   string  `json:"token_failure,omitempty"`
 	Fault     string  `json:"fault,omitempty"`
@@ -52,13 +53,15 @@ type Request struct {
 
 // Token is who asks.
 type Token struct {
-	Issuer     string   `json:"issuer"`
-	IssuerName string   `json:"issuer_name"`
-	Subject    string   `json:"subject"`
-	ClientID   string   `json:"client_id,omitempty"`
-	Principal  string   `json:"principal"`
-	ACR        string   `json:"acr,omitempty"`
-	AMR        []string `json:"amr,omitempty"`
+	Issuer     string    `json:"issuer"`
+	IssuerName string    `json:"issuer_name"`
+	Subject    string    `json:"subject"`
+	ClientID   string    `json:"client_id,omitempty"`
+	Principal  string    `json:"principal"`
+	ACR        string    `json:"acr,omitempty"`
+	AMR        []string  `json:"amr,omitempty"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Bound      bool      `json:"sender_constrained,omitempty"`
 }
 
 // Requirement is what one rule asks for.
@@ -108,7 +111,7 @@ func Of(r authz.Record) Explanation {
 		Presented: string(r.Scheme), Level: r.Held, Needs: r.Shortfall.Level, Rule: r.Rule(), Answer: AnswerOf(r),
 	}
 	if t := r.Token; t != nil {
-		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID, Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR}
+		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID, Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
 	}
 	if r.Failure != nil {
 		e.Failure = r.Failure.Error()

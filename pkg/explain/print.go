@@ -22,6 +22,9 @@ func (e Explanation) Print(out io.Writer) {
 	} else {
 		line("presented", "a %s token", e.Presented)
 	}
+	if e.Claimed != "" {
+		line("", "it says: %s", e.Claimed)
+	}
 	line("who", "%s", e.who())
 	if e.Fault != "" {
 		line("fault", "%s", e.Fault)
@@ -72,9 +75,17 @@ func (e Explanation) who() string {
 		text += fmt.Sprintf(" (acr %s)", t.ACR)
 	}
 	if e.AuthAge == nil {
-		return text + ", authenticated at an unknown time"
+		text += ", authenticated at an unknown time"
+	} else {
+		text += fmt.Sprintf(", authenticated %s ago", short(time.Duration(*e.AuthAge)*time.Second))
 	}
-	return text + fmt.Sprintf(", authenticated %s ago", short(time.Duration(*e.AuthAge)*time.Second))
+	if t.Bound {
+		text += ", bound to the caller's key"
+	}
+	if !t.Expires.IsZero() {
+		text += "\ngood until " + t.Expires.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // String is the line of an answer that says most.
