@@ -85,8 +85,8 @@ docs: ## Write the reference pages anew
 	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/internal/golden -run TestReference -count=1 -args -update
 
 .PHONY: soak
-soak: ## A million calls, and twenty restarts of two replicas under load through the real Envoy
-	STEPWARD_SOAK=50 go test -run TestNothingGrows -count=1 -v ./pkg/server
+soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas under load through the real Envoy
+	STEPWARD_SOAK=50 go test -run 'TestNothingGrows|TestMutator' -count=1 -v ./pkg/server ./pkg/jwt
 	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/conformance
 
 .PHONY: mutants

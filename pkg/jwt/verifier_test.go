@@ -361,3 +361,41 @@ func FuzzVerify(f *testing.F) {
 }
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// AT-04: a key that two issuers share lets no token of one pass as the other's, and the
+// example of RFC 9470 §6.1 is read as it is meant.
+func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
+	idp, err := testidp.New(testidp.Options{Issuer: "https://as.example.net", Now: func() time.Time { return time.Unix(1646340250, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyset.NewStatic("keys", idp.JWKS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jwt.NewVerifier([]jwt.Issuer{
+		{Name: "one", URL: "https://as.example.net", Audiences: []string{"https://rs.example.com"}, Keys: keys},
+		{Name: "two", URL: "https://two.example.net", Audiences: []string{"https://two.example.com"}, Keys: keys},
+	}, jwt.Options{}, func() time.Time { return time.Unix(1646340250, 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(payload string) (token.Token, error) {
+		raw, err := idp.Mint(testidp.Token{Payload: []byte(payload)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+	}
+	const example = `{"iss":"https://as.example.net","sub":"someone@example.net","aud":"https://rs.example.com","exp":1646343000,"iat":1646340200,"jti":"e1j3V_bKic8-LAEB_lccD0G","client_id":"s6BhdRkqt3","scope":"purchase","auth_time":1646340198,"acr":"myACR"}`
+	got, err := verify(example)
+	if err != nil || got.ACR != "myACR" || got.AuthTime.Unix() != 1646340198 || got.IssuerName != "one" || len(got.Scopes) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := verify(strings.Replace(example, "as.example.net", "two.example.net", 1)); err == nil {
+		t.Errorf("a token of one for the audience of the other: %+v", got)
+	}
+	if got, err := verify(strings.Replace(strings.Replace(example, "as.example.net", "two.example.net", 1), "rs.example", "two.example", 1)); err != nil || got.IssuerName != "two" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
