@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Thousands of tokens with one thing wrong are refused for that reason, beside a good
+// JW-03, JW-11 and the others: thousands of tokens with one thing wrong are refused for that reason, beside a good
 // one that is accepted; and none costs more memory than a hundred times its size.
 func TestCorpus(t *testing.T) {
 	r := newRig(t, jwt.RFC9068)

@@ -246,13 +246,23 @@ func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *t
 		return fail(token.UnknownKey, i.Name, "the issuer has no such key")
 	case err != nil:
 		return fail(token.KeysUnavailable, i.Name, "%v", err)
-	case !key.Verifies(h.alg):
+	case !key.Verifies(h.alg) || !key.Pinned() && h.alg != i.first(key):
 		return fail(token.BadAlgorithm, i.Name, "the key is not for this algorithm")
 	}
 	if !verifies(h.alg, key.Public, parts) {
 		return fail(token.BadSignature, i.Name, "")
 	}
 	return nil
+}
+
+// first is the algorithm that a key is for whose set does not say: the first of the
+// issuer's that fits it. One key is never used with two (RFC 8725 §3.1).
+func (i *issuer) first(k keyset.Key) string {
+	n := slices.IndexFunc(i.Algorithms, k.Verifies)
+	if n < 0 {
+		return ""
+	}
+	return i.Algorithms[n]
 }
 
 // verifies checks one signature with one key and one algorithm. jwx accepts any

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -397,5 +398,68 @@ func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
 	}
 	if got, err := verify(strings.Replace(strings.Replace(example, "as.example.net", "two.example.net", 1), "rs.example", "two.example", 1)); err != nil || got.IssuerName != "two" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// JW-02: a key is used with one algorithm, which its set names or else the issuer's list,
+// in its order. JW-12: Ed25519 goes by either name.
+func TestOneKeyOneAlgorithm(t *testing.T) {
+	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com", Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set struct{ Keys []map[string]any }
+	if err := json.Unmarshal(idp.JWKS(), &set); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range set.Keys {
+		delete(k, "alg")
+	}
+	unpinned, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func(jwks []byte, algorithms []string, kid string, header map[string]any) token.Code {
+		keys, err := keyset.NewStatic("keys", jwks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: "https://idp.example.com", Audiences: []string{testidp.Audience}, Algorithms: algorithms, Keys: keys}}, jwt.Options{}, func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := idp.Mint(testidp.Token{Key: kid, Header: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+		var failed *token.Error
+		if errors.As(err, &failed) {
+			return failed.Code
+		}
+		return ""
+	}
+	for name, v := range map[string]struct {
+		jwks       []byte
+		algorithms []string
+		kid        string
+		header     map[string]any
+		want       token.Code
+	}{
+		"JW-02 pinned by its set":               {idp.JWKS(), nil, "ps", nil, ""},
+		"JW-02 by the default list, RS256":      {unpinned, nil, "rs", nil, ""},
+		"JW-02 by the default list, not PS256":  {unpinned, nil, "ps", nil, token.BadAlgorithm},
+		"JW-02 pinned by configuration":         {unpinned, []string{"PS256"}, "ps", nil, ""},
+		"JW-02 first of two, PS256":             {unpinned, []string{"PS256", "RS256"}, "ps", nil, ""},
+		"JW-02 first of two, not RS256":         {unpinned, []string{"PS256", "RS256"}, "rs", nil, token.BadAlgorithm},
+		"JW-12 EdDSA":                           {idp.JWKS(), nil, "ed", nil, ""},
+		"JW-12 Ed25519":                         {idp.JWKS(), nil, "ed", map[string]any{"alg": "Ed25519"}, ""},
+		"JW-12 Ed25519 where EdDSA is listed":   {unpinned, []string{"EdDSA"}, "ed", map[string]any{"alg": "Ed25519"}, ""},
+		"JW-12 EdDSA where Ed25519 is listed":   {unpinned, []string{"Ed25519"}, "ed", nil, ""},
+		"JW-12 neither where neither is listed": {unpinned, []string{"ES256"}, "ed", nil, token.BadAlgorithm},
+	} {
+		if got := code(v.jwks, v.algorithms, v.kid, v.header); got != v.want {
+			t.Errorf("%s: %q; want %q", name, got, v.want)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func start(t *testing.T, tls bool) *testidp.IDP {
 	return idp
 }
 
-// One bad key in a set is skipped, and the good ones beside it are used.
+// JW-09: one bad key in a set is skipped, and the good ones beside it are used.
 func TestParseSkips(t *testing.T) {
 	var set struct{ Keys []map[string]any }
 	idp := start(t, false)
@@ -152,7 +152,7 @@ func TestRemoteByDiscovery(t *testing.T) {
 	})
 }
 
-// A rotated key is found by one fetch once the cooldown is over, and a provider
+// JW-16: a rotated key is found by one fetch once the cooldown is over, and a provider
 // that answers badly takes no good key away.
 func TestRotationAndFaults(t *testing.T) {
 	idp := start(t, true)

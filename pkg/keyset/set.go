@@ -68,6 +68,10 @@ func (k Key) Thumbprint() (string, error) {
 // curves are the curves that are used, each with its one algorithm (RFC 7518 §3.4).
 var curves = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
+// Pinned reports whether the set itself says which algorithm the key is for. The
+// verifier pins one that is not.
+func (k Key) Pinned() bool { return k.algorithm != "" }
+
 // Set is an issuer's keys. It is immutable; the zero Set is empty.
 type Set struct {
 	keys []Key
