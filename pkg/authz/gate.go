@@ -9,20 +9,27 @@ import "sync/atomic"
 // A Gate outlives the authorizers that share it, and serves many goroutines. A nil
 // Gate admits everything.
 type Gate struct {
-	limit    int64
+	limit    atomic.Int64
 	inFlight atomic.Int64
 	answered atomic.Uint64
 }
 
 // NewGate admits up to limit calls at once.
-func NewGate(limit int) *Gate { return &Gate{limit: int64(limit)} }
+func NewGate(limit int) *Gate {
+	g := &Gate{}
+	g.SetLimit(limit)
+	return g
+}
+
+// SetLimit admits up to limit calls from now on; those that are inside stay.
+func (g *Gate) SetLimit(limit int) { g.limit.Store(int64(limit)) }
 
 // enter reports whether a call is admitted; one that is must leave.
 func (g *Gate) enter() bool {
 	if g == nil {
 		return true
 	}
-	if g.inFlight.Add(1) > g.limit {
+	if g.inFlight.Add(1) > g.limit.Load() {
 		g.inFlight.Add(-1)
 		return false
 	}

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/c2sp/wycheproof"
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
 
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/strictjson"
@@ -62,7 +65,7 @@ func signed(raw string, keys []byte) bool {
 // Of Wycheproof's vectors for JSON Web Signatures and Keys no invalid one is accepted,
 // and each valid one that is refused has its reason.
 func TestWycheproof(t *testing.T) {
-	total, refused, accepted := 0, 0, 0
+	total, refused, accepted, controls := 0, 0, 0, 0
 	for _, file := range []string{"json_web_signature", "json_web_key", "json_web_crypto"} {
 		text, err := fs.ReadFile(wycheproof.TestVectors, file+"_test.json")
 		if err != nil {
@@ -80,6 +83,15 @@ func TestWycheproof(t *testing.T) {
 			var set struct{ Keys []json.RawMessage }
 			if json.Unmarshal(key, &set) != nil || set.Keys == nil {
 				key = append(append([]byte(`{"keys":[`), key...), "]}"...)
+			}
+			if raw, ok := control(t, g.Private, key); ok {
+				controls++
+				if !signed(raw, key) {
+					t.Errorf("%s %s: a token signed with the group's own key is refused", file, g.Comment)
+				}
+				if signed(raw[:len(raw)-6]+"AAAAAA", key) {
+					t.Errorf("%s %s: and with another signature it is not", file, g.Comment)
+				}
 			}
 			for _, v := range g.Tests {
 				var raw string
@@ -103,10 +115,41 @@ func TestWycheproof(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d vectors: %d accepted, %d that are labelled valid refused", total, accepted, refused)
-	if total < 450 || accepted < 25 || refused > 12 {
+	t.Logf("%d vectors: %d accepted, %d that are labelled valid refused; %d controls", total, accepted, refused, controls)
+	if controls < 10 || total < 450 || accepted < 25 || refused > 12 {
 		t.Errorf("%d vectors, %d accepted, %d valid ones refused", total, accepted, refused)
 	}
+}
+
+// control is a token signed with a group's private key, where the public one is of use:
+// if it is not accepted, a refusal of the others proves nothing.
+func control(t *testing.T, private, public []byte) (string, bool) {
+	t.Helper()
+	set, _, err := keyset.Parse(public)
+	if err != nil || set.Len() != 1 || len(private) == 0 {
+		return "", false
+	}
+	key, err := jwk.ParseKey(private)
+	if err != nil {
+		return "", false
+	}
+	alg := key.Algorithm().String()
+	if alg == "" {
+		alg = map[jwa.KeyType]string{jwa.RSA: "RS256", jwa.EC: "ES256"}[key.KeyType()]
+	}
+	k, err := set.Find(key.KeyID(), alg)
+	if err != nil || !k.Verifies(alg) {
+		return "", false // pinned to what is no algorithm
+	}
+	headers := jws.NewHeaders()
+	if err := headers.Set("kid", key.KeyID()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := jws.Sign([]byte(`{"sub":"control"}`), jws.WithKey(jwa.SignatureAlgorithm(alg), key, jws.WithProtectedHeaders(headers)))
+	if err != nil {
+		t.Fatalf("%s: %v", alg, err)
+	}
+	return string(raw), true
 }
 
 // symmetric reports whether a set has none but symmetric keys.

@@ -80,6 +80,7 @@ func (c *conductor) enforce() {
 	s.pending.Store(nil)
 	s.current.Store(next)
 	s.tls.Store(next.TLS)
+	s.gate.SetLimit(next.Config.Limits.InFlight)
 	c.keys.retain(next)
 	s.metrics.Enforced(s.Revision())
 	s.updateHealth()

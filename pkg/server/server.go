@@ -70,7 +70,6 @@ type Server struct {
 	enforced func(config.Config)
 	metrics  *telemetry.Metrics
 	gate     *authz.Gate
-	drain    config.Drain
 
 	first   *Snapshot                // made by New
 	started uint64                   // stamp of its files
@@ -96,7 +95,7 @@ type Server struct {
 // The errors are those of [NewSnapshot], and of listeners that cannot be opened.
 func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s := &Server{
-		log: o.Log, options: o.Snapshot, load: o.Reload, drain: c.Drain, reload: make(chan struct{}, 1),
+		log: o.Log, options: o.Snapshot, load: o.Reload, reload: make(chan struct{}, 1),
 		metrics: o.Metrics, gate: authz.NewGate(c.Limits.InFlight), enforced: o.Enforce,
 	}
 	if s.metrics == nil {
@@ -329,13 +328,14 @@ func (s *Server) Run(ctx context.Context) error {
 // stop says that the server stops before it does: Envoy takes a few health checks
 // to notice, and sends calls until then.
 func (s *Server) stop() {
-	s.log.Info("stopping", zap.Duration("drain_delay", time.Duration(s.drain.Delay)))
+	drain := s.snapshot().Config.Drain
+	s.log.Info("stopping", zap.Duration("drain_delay", time.Duration(drain.Delay)))
 	s.draining.Store(true)
 	s.updateHealth()
-	time.Sleep(time.Duration(s.drain.Delay))
+	time.Sleep(time.Duration(drain.Delay))
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.grpc.GracefulStop() }()
-	limit := time.NewTimer(time.Duration(s.drain.Cap))
+	limit := time.NewTimer(time.Duration(drain.Cap))
 	defer limit.Stop()
 	select {
 	case <-stopped:
