@@ -1,0 +1,206 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2"
+	"github.com/sony/gobreaker/v2"
+)
+
+// DefaultTimeout bounds an exchange from the name to the last byte.
+const DefaultTimeout = 10 * time.Second
+
+// How a host that keeps failing is left alone.
+const (
+	tripAfter = 5               // failures in a row
+	tripFor   = 2 * time.Second // then one call is let through to see
+	maxHosts  = 1_000           // that are remembered
+)
+
+// ErrDown means that the host could not be reached, or said that it cannot answer
+// now. It says nothing about what was asked for.
+var ErrDown = errors.New("outbound: not reachable")
+
+// Config says how others are called. The zero Config is sane.
+type Config struct {
+	Roots        *x509.CertPool    // nil means the system's
+	Certificates []tls.Certificate // shown to servers that ask for one
+	// Allow names hosts whose addresses may be private or loopback; see the package
+	// comment. A link-local or metadata address is allowed only by itself.
+	Allow   []string
+	Timeout time.Duration // 0 means DefaultTimeout
+	// Proxy chooses one, as [http.ProxyFromEnvironment] does; nil uses none.
+	Proxy    func(*http.Request) (*url.URL, error)
+	Resolver *net.Resolver // nil means the system's
+}
+
+// Client calls others. It serves many goroutines.
+type Client struct {
+	http     *http.Client
+	breakers *lru.Cache[string, *gobreaker.CircuitBreaker[Response]]
+}
+
+// Response is what a host has answered, read whole.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// New is a client as c says.
+func New(c Config) *Client {
+	g := newGuard(c.Allow)
+	transport := &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: c.Roots, Certificates: c.Certificates, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: time.Minute,
+		MaxIdleConnsPerHost: 16, MaxConnsPerHost: 64, MaxResponseHeaderBytes: 64 << 10,
+		DialContext: g.dial(c.Resolver),
+	}
+	if c.Proxy != nil {
+		transport.Proxy = g.proxied(c.Proxy)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	breakers, _ := lru.New[string, *gobreaker.CircuitBreaker[Response]](maxHosts) // the size is positive
+	return &Client{http: &http.Client{Transport: transport, Timeout: c.Timeout, CheckRedirect: sameHost}, breakers: breakers}
+}
+
+// Get fetches a document of at most limit bytes; see [Client.Do].
+func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return Response{}, errors.New("outbound: not a URL")
+	}
+	req.Header.Set("Accept", accept)
+	return c.Do(req, limit)
+}
+
+// Do sends req and reads the answer, of whatever status, whole.
+//
+// The error wraps [ErrAddress] when the guard keeps the connection from being opened,
+// and [ErrDown] when the host could not be reached or has failed so often that it is
+// left alone. An answer of more than limit bytes, counted after decompression, is an
+// error, and so is a redirect to another place.
+func (c *Client) Do(req *http.Request, limit int64) (Response, error) {
+	if err := CheckURL(req.URL.String()); err != nil {
+		return Response{}, fmt.Errorf("outbound: %s %w", req.URL.Redacted(), err)
+	}
+	res, err := c.breaker(req.URL.Host).Execute(func() (Response, error) {
+		res, err := c.exchange(req, limit)
+		if err == nil && unavailable(res.Status) {
+			err = ErrDown
+		}
+		return res, err
+	})
+	switch {
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		return Response{}, fmt.Errorf("%w: %s has failed %d times in a row and is left alone for a moment", ErrDown, req.URL.Host, tripAfter)
+	case err != nil && !unavailable(res.Status):
+		return Response{}, err
+	}
+	return res, nil
+}
+
+func unavailable(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+func (c *Client) exchange(req *http.Request, limit int64) (Response, error) {
+	res, err := c.http.Do(req)
+	if err != nil {
+		return Response{}, down(req, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err != nil {
+		return Response{}, down(req, err)
+	}
+	if int64(len(body)) > limit {
+		return Response{}, fmt.Errorf("outbound: the answer of %s is larger than %d bytes", req.URL.Host, limit)
+	}
+	return Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+// down says who could not be reached, without the query, which may hold more than a
+// log should.
+func down(req *http.Request, err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, ErrAddress) || errors.Is(err, errRedirect) {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrDown, req.URL.Host, err)
+}
+
+func (c *Client) breaker(host string) *gobreaker.CircuitBreaker[Response] {
+	if b, ok := c.breakers.Get(host); ok {
+		return b
+	}
+	b := gobreaker.NewCircuitBreaker[Response](gobreaker.Settings{
+		Timeout: tripFor, ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tripAfter },
+		// What we or the caller broke off says nothing about the host.
+		IsExcluded: func(err error) bool { return errors.Is(err, ErrAddress) || errors.Is(err, context.Canceled) },
+	})
+	if was, there, _ := c.breakers.PeekOrAdd(host, b); there {
+		return was
+	}
+	return b
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+var errRedirect = errors.New("outbound: redirected to another place, which is not followed")
+
+// sameHost follows a redirect only where the first request went: another host would
+// be trusted with our users by whoever can answer for this one.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+		return errRedirect
+	}
+	return nil
+}
+
+// CheckURL is an error unless s is an absolute https URL, or http on loopback,
+// without userinfo and fragment.
+func CheckURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+		return errors.New("not an absolute URL")
+	case u.Scheme == "https" || u.Scheme == "http" && IsLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("must be https (http only on loopback)")
+}
+
+// IsLoopback reports whether host is this machine by its very spelling.
+func IsLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Literal is the host of address when it is allowed by having been written there:
+// an address, or localhost. A host name is not.
+func Literal(address string) (host string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return u.Hostname(), err == nil || u.Hostname() == "localhost"
+}
