@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,20 +23,23 @@ type symptom struct {
 
 func newDoctorCommand() *cobra.Command {
 	var flags configFlags
-	var asJSON bool
+	var asJSON, issuers bool
 	cmd := &cobra.Command{
 		Use:   "doctor -c FILE",
 		Short: "See whether the service can run here",
 		Long: `Looks at what serve would need on this machine: configuration and policy, free
-addresses, files and who may read them, the clock, and every issuer's metadata and
-keys, which it fetches.
+addresses, files and who may read them, and every issuer, to which it talks: whether
+it can be reached and is exactly the one that is configured, which of its keys can be
+used, whether algorithms and levels are those that it has, how far the clocks differ,
+and what it supports.
 
 Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 		Example: `  stepward doctor -c stepward.yaml
+  stepward doctor -c stepward.yaml --issuers
   stepward doctor -c stepward.yaml --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := examine(cmd.Context(), flags)
+			list := examine(cmd.Context(), flags, issuers)
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -61,6 +62,7 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&issuers, "issuers", false, "look at the issuers alone, as where serve runs already")
 	return cmd
 }
 
@@ -72,24 +74,23 @@ func (p *painter) symptom(s symptom) {
 	}
 }
 
-func examine(ctx context.Context, flags configFlags) []symptom {
+func examine(ctx context.Context, flags configFlags, issuersOnly bool) []symptom {
 	c, err := flags.read("", "")
 	if err != nil {
 		return []symptom{{"configuration", "fail", err.Error(), "stepward validate says more"}}
 	}
 	list := []symptom{{Name: "configuration", Grade: "ok", Detail: strings.Join(c.Sources, " ")}}
-	fetched := map[string]error{}
-	s, err := server.NewSnapshot(ctx, c, server.SnapshotOptions{OnRefresh: func(name string, err error) { fetched[name] = err }})
+	if issuersOnly {
+		return append(list, examineIssuers(ctx, c)...)
+	}
+	s, err := server.NewSnapshot(ctx, c, server.SnapshotOptions{})
 	if err != nil {
 		return append(list, symptom{"policy and keys", "fail", err.Error(), "stepward validate says more"})
 	}
 	list = append(list, symptom{Name: "policy", Grade: "ok", Detail: "revision " + s.Authorizer.Policy.Revision()})
 	list = append(list, addresses(c)...)
 	list = append(list, secrets(c)...)
-	for _, i := range c.Issuers {
-		list = append(list, examineIssuer(ctx, i, c)...)
-	}
-	return list
+	return append(list, examineIssuers(ctx, c)...)
 }
 
 // addresses tries to open each, as serve would.
@@ -125,72 +126,17 @@ func secrets(c config.Config) []symptom {
 	return []symptom{{Name: "tls.key_file", Grade: "ok", Detail: "for its owner alone"}}
 }
 
-// examineIssuer fetches an issuer's keys as serve would, and compares the clocks.
-func examineIssuer(ctx context.Context, i config.Issuer, c config.Config) []symptom {
-	name := "issuer " + i.Name
-	if i.JWKSFile != "" {
-		return []symptom{{Name: name, Grade: "ok", Detail: "keys from " + i.JWKSFile}}
-	}
-	clock := &clock{}
-	failed := make(chan error, 1)
-	one := c
-	one.Issuers = []config.Issuer{i}
-	s, err := server.NewSnapshot(ctx, one, server.SnapshotOptions{
-		Client: &http.Client{Transport: clock, Timeout: 10 * time.Second},
-		OnRefresh: func(_ string, err error) {
-			select {
-			case failed <- err:
-			default:
+// examineIssuers talks to every issuer, as serve would.
+func examineIssuers(ctx context.Context, c config.Config) []symptom {
+	var list []symptom
+	for _, i := range c.Issuers {
+		for _, p := range server.Examine(ctx, c, i) {
+			s := symptom{Name: i.Name + ": " + p.Name, Grade: p.Grade, Detail: p.Detail, Hint: p.Hint}
+			if i.Optional && s.Grade == "fail" {
+				s.Grade = "warn"
 			}
-		},
-	})
-	if err != nil {
-		return []symptom{{name, "fail", err.Error(), ""}}
-	}
-	running, cancel := context.WithTimeout(ctx, 15*time.Second)
-	done := make(chan struct{})
-	go func() { defer close(done); s.Run(running) }()
-	select {
-	case err = <-failed:
-	case <-running.Done():
-		err = running.Err()
-	}
-	cancel()
-	<-done
-	if err != nil {
-		grade := "fail"
-		if i.Optional {
-			grade = "warn"
+			list = append(list, s)
 		}
-		return []symptom{{name, grade, err.Error(), "the name, the network and TLS from this machine; and that issuer is, byte for byte, what the provider calls itself"}}
-	}
-	list := []symptom{{Name: name, Grade: "ok", Detail: "keys fetched from " + i.Issuer}}
-	if off, known := clock.off(); known && off > 10*time.Second {
-		list = append(list, symptom{"clock", "fail", fmt.Sprintf("differs from that of %s by %s", i.Name, off.Round(time.Second)), "leeway is for seconds; set the clock by NTP"})
-	} else if known {
-		list = append(list, symptom{Name: "clock", Grade: "ok", Detail: "as that of " + i.Name})
 	}
 	return list
-}
-
-// clock notes by how much a server's Date differs from ours.
-type clock struct {
-	server, local time.Time
-}
-
-func (c *clock) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(r)
-	if err == nil {
-		if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-			c.server, c.local = at, time.Now()
-		}
-	}
-	return res, err
-}
-
-func (c *clock) off() (time.Duration, bool) {
-	if c.server.IsZero() {
-		return 0, false
-	}
-	return c.local.Sub(c.server).Abs(), true
 }

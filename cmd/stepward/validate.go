@@ -15,16 +15,18 @@ import (
 
 func newValidateCommand() *cobra.Command {
 	var flags configFlags
-	var asJSON bool
+	var asJSON, online bool
 	cmd := &cobra.Command{
 		Use:   "validate -c FILE",
 		Short: "Check a configuration and its policy",
 		Long: `Reads the configuration and the policy that it names exactly as serve does, and
 prints everything that is wrong with them as file:line:column, with a hint. It
-asks no identity provider.
+asks no identity provider, unless with --online: then what the configuration needs is
+held against what each issuer says of itself.
 
 Exits with 0 when serve would start, and with 1 when it would not.`,
 		Example: `  stepward validate -c stepward.yaml
+  stepward validate -c stepward.yaml --online
   stepward validate -c stepward.yaml --json | jq .findings`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,16 +40,25 @@ Exits with 0 when serve would start, and with 1 when it would not.`,
 			if err != nil {
 				return err
 			}
+			warnings := []string{}
+			if online && len(findings) == 0 {
+				if findings, warnings, err = compare(cmd, flags); err != nil {
+					return err
+				}
+			}
 			out := cmd.OutOrStdout()
 			if asJSON {
 				e := json.NewEncoder(out)
 				e.SetIndent("", "  ")
-				if err := e.Encode(map[string]any{"valid": len(findings) == 0, "policy_revision": revision, "findings": findings}); err != nil {
+				if err := e.Encode(map[string]any{"valid": len(findings) == 0, "policy_revision": revision, "findings": findings, "warnings": warnings}); err != nil {
 					return err
 				}
 			} else {
 				for _, f := range findings {
 					fmt.Fprintln(out, f)
+				}
+				for _, w := range warnings {
+					fmt.Fprintln(out, "warning:", w)
 				}
 				if len(findings) == 0 {
 					fmt.Fprintf(out, "%s is valid; policy revision %s\n", flags.file, revision)
@@ -61,6 +72,7 @@ Exits with 0 when serve would start, and with 1 when it would not.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&online, "online", false, "ask the issuers, too")
 	return cmd
 }
 
@@ -83,4 +95,26 @@ func validate(cmd *cobra.Command, flags configFlags) (finding.List, string, erro
 		return finding.List{{File: flags.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}, "", nil
 	}
 	return finding.List{}, snapshot.Authorizer.Policy.Revision(), nil
+}
+
+// compare asks each issuer whether it is what the configuration takes it for. What
+// keeps its tokens from being accepted is a finding, the rest a warning.
+func compare(cmd *cobra.Command, flags configFlags) (finding.List, []string, error) {
+	c, err := flags.read("", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	list, warnings := finding.List{}, []string{}
+	for n, i := range c.Issuers {
+		for _, p := range server.Examine(cmd.Context(), c, i) {
+			text := fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail)
+			switch {
+			case p.Grade == "fail" && !i.Optional:
+				list = append(list, finding.Finding{File: flags.file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n), Message: text, Hint: p.Hint})
+			case p.Grade != "ok":
+				warnings = append(warnings, text)
+			}
+		}
+	}
+	return list, warnings, nil
 }

@@ -11,22 +11,25 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/outbound"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // choices are the words that a key may have, by its path without indices.
 var choices = map[string][]string{
-	"issuers[].algorithms[]":      {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"},
-	"issuers[].dpop.algorithms[]": {"ES256", "ES384", "ES512", "PS256", "RS256", "EdDSA", "Ed25519"},
-	"issuers[].dpop.nonce":        {"off", "required"},
-	"issuers[].profile":           {"rfc9068", "keycloak", "entra", "generic"},
-	"request.allow[]":             {"path_parameters", "empty_segments", "method_override", "url_override"},
-	"request.path_case":           {"sensitive", "fold"},
-	"upstream.authorization":      {"pass", "remove"},
-	"challenge.disclose":          {"full", "none"},
-	"log.level":                   {"debug", "info", "warn", "error"},
-	"log.decisions":               {"stdout", "file", "otlp", "off"},
+	"issuers[].algorithms[]":              {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"},
+	"issuers[].dpop.algorithms[]":         {"ES256", "ES384", "ES512", "PS256", "RS256", "EdDSA", "Ed25519"},
+	"issuers[].dpop.nonce":                {"off", "required"},
+	"issuers[].introspection.auth_method": {"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+	"issuers[].introspection.response":    {"json", "jwt"},
+	"issuers[].introspection.tokens":      {"opaque", "all"},
+	"issuers[].profile":                   {"rfc9068", "keycloak", "entra", "generic"},
+	"request.allow[]":                     {"path_parameters", "empty_segments", "method_override", "url_override"},
+	"request.path_case":                   {"sensitive", "fold"},
+	"upstream.authorization":              {"pass", "remove"},
+	"challenge.disclose":                  {"full", "none"},
+	"log.level":                           {"debug", "info", "warn", "error"},
+	"log.decisions":                       {"stdout", "file", "otlp", "off"},
 }
 
 var index = regexp.MustCompile(`\[\d+\]`)
@@ -76,6 +79,8 @@ func (d *decoder) check(c Config, o Options) {
 	d.limits(c)
 	d.login(c.LoginRedirect)
 	d.log(c.Log)
+	d.outbound(c.Outbound)
+	d.opaque(c)
 }
 
 func (d *decoder) log(l Log) {
@@ -196,9 +201,115 @@ func (d *decoder) issuers(c Config) {
 		}
 		d.oneOf(at+".profile", x.Profile)
 		d.dpop(at+".dpop", x.DPoP)
+		d.keys(at+".keys", x.Keys)
+		d.introspection(at+".introspection", x.Introspection)
+		for j, h := range x.StatusLists.Hosts {
+			d.host(fmt.Sprintf("%s.status_lists.hosts[%d]", at, j), h)
+		}
 		if time.Duration(x.Leeway) > 5*time.Minute {
 			d.failAt(at+".leeway", "is more than 5m", "set the clocks")
 		}
+	}
+}
+
+// keys are bounds of which each holds the next.
+func (d *decoder) keys(at string, k Keys) {
+	for _, x := range []struct {
+		name        string
+		value       Duration
+		least, most time.Duration
+	}{
+		{"refresh_min", k.RefreshMin, time.Second, 24 * time.Hour}, {"refresh_max", k.RefreshMax, time.Second, 24 * time.Hour},
+		{"unknown_kid_cooldown", k.UnknownKidCooldown, time.Second, 5 * time.Minute}, {"removed_after", k.RemovedAfter, time.Second, 24 * time.Hour},
+		{"stale_if_error", k.StaleIfError, time.Minute, 30 * 24 * time.Hour},
+	} {
+		if v := time.Duration(x.value); v < x.least || v > x.most {
+			d.failAt(at+"."+x.name, fmt.Sprintf("must be %s to %s", Duration(x.least), Duration(x.most)), "")
+		}
+	}
+	if k.RefreshMin > k.RefreshMax {
+		d.failAt(at+".refresh_min", "is more than refresh_max", "")
+	}
+	if k.RefreshMin > k.RemovedAfter {
+		d.failAt(at+".removed_after", "is less than refresh_min", "a key that the issuer has withdrawn is noticed when keys are fetched again")
+	}
+	if k.RemovedAfter > k.StaleIfError {
+		d.failAt(at+".stale_if_error", "is less than removed_after", "")
+	}
+}
+
+// introspection needs what its way of authentication needs, and nothing else.
+func (d *decoder) introspection(at string, x Introspection) {
+	d.oneOf(at+".tokens", x.Tokens)
+	d.oneOf(at+".auth_method", x.AuthMethod)
+	d.oneOf(at+".response", x.Response)
+	if x.CacheMax > Duration(10*time.Minute) {
+		d.failAt(at+".cache_max", "is more than 10m", "a token that is revoked is accepted for that long")
+	}
+	if x.Endpoint == "" {
+		if x.ClientID != "" || x.ClientSecretFile != "" || x.KeyFile != "" || x.Prefix != "" || x.Tokens == "all" {
+			d.failAt(at+".endpoint", "is missing", "stepward doctor --issuers shows what the issuer's metadata name as introspection_endpoint")
+		}
+		return
+	}
+	d.url(at+".endpoint", x.Endpoint)
+	if x.ClientID == "" {
+		d.failAt(at+".client_id", "is missing", "the issuer answers only who authenticates (RFC 7662 §2.1)")
+	}
+	needs := map[string]bool{}
+	switch x.AuthMethod {
+	case "client_secret_basic", "client_secret_post":
+		needs["client_secret_file"] = true
+	case "private_key_jwt":
+		needs["key_file"] = true
+	case "tls_client_auth":
+		needs["cert_file"], needs["key_file"] = true, true
+	}
+	for name, value := range map[string]string{"client_secret_file": x.ClientSecretFile, "key_file": x.KeyFile, "cert_file": x.CertFile} {
+		if needs[name] != (value != "") {
+			d.failAt(at+"."+name, map[bool]string{true: "is missing", false: "has no use"}[needs[name]], "auth_method is "+x.AuthMethod)
+		}
+	}
+	if x.KeyID != "" && x.AuthMethod != "private_key_jwt" {
+		d.failAt(at+".key_id", "has no use", "auth_method is "+x.AuthMethod)
+	}
+	if strings.ContainsFunc(x.Prefix, func(c rune) bool { return c <= ' ' || c > '~' || c == '.' }) || len(x.Prefix) > 64 {
+		d.failAt(at+".prefix", "must be visible ASCII without dots", "such as at_corp_")
+	}
+}
+
+// opaque tells the issuers of opaque tokens apart: a token is shown to none but its
+// own.
+func (d *decoder) opaque(c Config) {
+	for i, x := range c.Issuers {
+		for j, y := range c.Issuers[:i] {
+			if x.Introspection.Endpoint == "" || y.Introspection.Endpoint == "" {
+				continue
+			}
+			if strings.HasPrefix(x.Introspection.Prefix, y.Introspection.Prefix) || strings.HasPrefix(y.Introspection.Prefix, x.Introspection.Prefix) {
+				d.failAt(fmt.Sprintf("issuers[%d].introspection.prefix", i), fmt.Sprintf("does not tell its tokens from those of issuers[%d]", j), "a token must not be shown to another issuer than its own")
+			}
+		}
+	}
+}
+
+func (d *decoder) outbound(o Outbound) {
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		d.failAt("outbound", "needs both cert_file and key_file, or neither", "")
+	}
+	for i, h := range o.Allow {
+		d.host(fmt.Sprintf("outbound.allow[%d]", i), h)
+	}
+	if time.Duration(o.Timeout) > time.Minute {
+		d.failAt("outbound.timeout", "is more than 1m", "")
+	}
+}
+
+// host is a name or an address, without a port.
+func (d *decoder) host(path, value string) {
+	u, err := url.Parse("https://" + value)
+	if ip := net.ParseIP(value); ip == nil && (err != nil || u.Host != value || u.Port() != "" || value != strings.ToLower(value) || strings.ContainsAny(value, "*/ ")) || value == "" {
+		d.failAt(path, "must be a host name in lower case or an address, without scheme and port", "such as idp.corp.example")
 	}
 }
 
@@ -221,13 +332,13 @@ func (d *decoder) dpop(at string, x DPoP) {
 // origin is a scheme and host as browsers write it.
 func (d *decoder) origin(path, value string) {
 	u, err := url.Parse(value)
-	if err != nil || keyset.CheckURL(value) != nil || u.Scheme+"://"+u.Host != value || value != strings.ToLower(value) || strings.HasSuffix(value, ":443") {
+	if err != nil || outbound.CheckURL(value) != nil || u.Scheme+"://"+u.Host != value || value != strings.ToLower(value) || strings.HasSuffix(value, ":443") {
 		d.failAt(path, "must be an https origin in lower case, without path and default port", "such as https://app.example.com")
 	}
 }
 
 func (d *decoder) url(path, value string) {
-	if err := keyset.CheckURL(value); err != nil {
+	if err := outbound.CheckURL(value); err != nil {
 		d.failAt(path, err.Error(), "such as https://idp.example.com")
 	}
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Errors        Errors        `yaml:"errors"`
 	Limits        Limits        `yaml:"limits"`
 	LoginRedirect LoginRedirect `yaml:"login_redirect"`
+	Outbound      Outbound      `yaml:"outbound"`
 
 	Log   Log   `yaml:"log"`
 	Drain Drain `yaml:"drain"`
@@ -83,6 +84,50 @@ type Issuer struct {
 	Optional   bool             `yaml:"optional"` // start-up does not wait for its keys
 	DPoP       DPoP             `yaml:"dpop"`     // terms for tokens that are bound to a key (RFC 9449); without origins they are refused
 	Levels     map[string]Words `yaml:"levels"`   // its own words for a level, in place of the ladder's
+
+	Keys          Keys          `yaml:"keys"`          // how its keys are fetched and for how long they are trusted
+	Introspection Introspection `yaml:"introspection"` // of tokens that are not JWTs (RFC 7662); without an endpoint they are refused
+	StatusLists   StatusLists   `yaml:"status_lists"`  // lists that tell of revoked tokens
+}
+
+// Keys are how an issuer's keys are fetched, and for how long they are trusted.
+type Keys struct {
+	RefreshMin         Duration `yaml:"refresh_min"`          // however short its Cache-Control says; default 1m
+	RefreshMax         Duration `yaml:"refresh_max"`          // however long; default 1h
+	UnknownKidCooldown Duration `yaml:"unknown_kid_cooldown"` // between fetches that unknown keys cause; default 10s
+	RemovedAfter       Duration `yaml:"removed_after"`        // a withdrawn key is trusted no longer than that; default 5m
+	StaleIfError       Duration `yaml:"stale_if_error"`       // keys that cannot be fetched again are trusted no longer than that; default 24h
+	CacheDir           string   `yaml:"cache_dir"`            // a folder of Stepward's own, in which the last good keys outlive a restart; none without
+}
+
+// Introspection is how an issuer is asked about a token (RFC 7662).
+type Introspection struct {
+	Endpoint         string   `yaml:"endpoint"`           // its introspection_endpoint
+	Tokens           string   `yaml:"tokens"`             // opaque (default), or all: JWTs are verified and asked about, and the weaker view counts
+	Prefix           string   `yaml:"prefix"`             // opaque tokens that begin so are this issuer's; needed where several issuers have them
+	ClientID         string   `yaml:"client_id"`          // who asks; many providers answer only who is in the token's aud
+	AuthMethod       string   `yaml:"auth_method"`        // client_secret_basic (default), client_secret_post, private_key_jwt or tls_client_auth
+	ClientSecretFile string   `yaml:"client_secret_file"` // its text, for the first two
+	KeyFile          string   `yaml:"key_file"`           // PEM, for private_key_jwt
+	KeyID            string   `yaml:"key_id"`             // kid of that key, where the provider wants one
+	CertFile         string   `yaml:"cert_file"`          // PEM, for tls_client_auth, with its key in key_file
+	Response         string   `yaml:"response"`           // json (default), or jwt: signed answers only (RFC 9701)
+	CacheMax         Duration `yaml:"cache_max"`          // an answer is not asked for again for that long, nor beyond exp; default 30s
+}
+
+// StatusLists are lists in which an issuer marks tokens as revoked (Token Status
+// List).
+type StatusLists struct {
+	Hosts []string `yaml:"hosts"` // that serve them beside the issuer's own
+}
+
+// Outbound is how Stepward calls issuers.
+type Outbound struct {
+	CAFile   string   `yaml:"ca_file"`   // PEM; trusted in place of the system's authorities
+	CertFile string   `yaml:"cert_file"` // PEM; shown to who asks for a client certificate
+	KeyFile  string   `yaml:"key_file"`  // PEM
+	Allow    []string `yaml:"allow"`     // hosts that may be at private addresses
+	Timeout  Duration `yaml:"timeout"`   // of a call; default 10s
 }
 
 // Level is one level of the ladder.
@@ -183,6 +228,15 @@ func (c Config) WithDefaults() Config {
 		fill(&x.Leeway, Duration(30*time.Second))
 		fill(&x.DPoP.IATWindow, Duration(time.Minute))
 		fill(&x.DPoP.Nonce, "off")
+		fill(&x.Keys.RefreshMin, Duration(time.Minute))
+		fill(&x.Keys.RefreshMax, Duration(time.Hour))
+		fill(&x.Keys.UnknownKidCooldown, Duration(10*time.Second))
+		fill(&x.Keys.RemovedAfter, Duration(5*time.Minute))
+		fill(&x.Keys.StaleIfError, Duration(24*time.Hour))
+		fill(&x.Introspection.Tokens, "opaque")
+		fill(&x.Introspection.AuthMethod, "client_secret_basic")
+		fill(&x.Introspection.Response, "json")
+		fill(&x.Introspection.CacheMax, Duration(30*time.Second))
 		issuers[i] = x
 	}
 	c.Issuers = issuers
@@ -202,6 +256,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Limits.Headers, 96<<10)
 	fill(&c.Limits.Message, 4<<20)
 	fill(&c.Limits.InFlight, 256*runtime.GOMAXPROCS(0))
+	fill(&c.Outbound.Timeout, Duration(10*time.Second))
 	fill(&c.Log.Level, "info")
 	fill(&c.Log.Decisions, "stdout")
 	fill(&c.Log.MaxSize, 100<<20)

@@ -345,15 +345,23 @@ func (d *decoder) resolve(c *Config) {
 		return filepath.Join(dir, name)
 	}
 	for i := range c.Issuers {
-		c.Issuers[i].JWKSFile = at(c.Issuers[i].JWKSFile)
-		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("issuers[%d].jwks_file", i), c.Issuers[i].JWKSFile))
+		x := &c.Issuers[i]
+		for name, field := range map[string]*string{
+			"jwks_file": &x.JWKSFile, "dpop.nonce_keys_file": &x.DPoP.NonceKeysFile, "keys.cache_dir": &x.Keys.CacheDir,
+			"introspection.client_secret_file": &x.Introspection.ClientSecretFile, "introspection.key_file": &x.Introspection.KeyFile,
+			"introspection.cert_file": &x.Introspection.CertFile,
+		} {
+			*field = at(*field)
+			path := d.exists(fmt.Sprintf("issuers[%d].%s", i, name), *field)
+			if name != "keys.cache_dir" { // which we write ourselves
+				c.Sources = append(c.Sources, path)
+			}
+		}
 	}
-	for i := range c.Issuers {
-		field := &c.Issuers[i].DPoP.NonceKeysFile
-		*field = at(*field)
-		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("issuers[%d].dpop.nonce_keys_file", i), *field))
-	}
-	for path, field := range map[string]*string{"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile} {
+	for path, field := range map[string]*string{
+		"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile,
+		"outbound.ca_file": &c.Outbound.CAFile, "outbound.cert_file": &c.Outbound.CertFile, "outbound.key_file": &c.Outbound.KeyFile,
+	} {
 		*field = at(*field)
 		c.Sources = append(c.Sources, d.exists(path, *field))
 	}

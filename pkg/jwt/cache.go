@@ -92,7 +92,7 @@ func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
 }
 
 func (c *cache) keep(d digest, v *verified) {
-	if c == nil {
+	if c == nil || v.generation == 0 {
 		return
 	}
 	c.mu.Lock()

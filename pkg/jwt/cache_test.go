@@ -23,6 +23,8 @@ type counted struct {
 }
 
 func (k *counted) Generation() uint64 { return k.generation.Load() }
+
+func (k *counted) Doubt(string) {}
 func (k *counted) Key(ctx context.Context, kid, algorithm string) (keyset.Key, error) {
 	k.asked.Add(1)
 	if k.gone.Load() {
@@ -42,6 +44,7 @@ type remembering struct {
 func newRemembering(t *testing.T, size int) *remembering {
 	t.Helper()
 	r := &remembering{now: now, keys: &counted{}}
+	r.keys.generation.Store(1)
 	var err error
 	if r.idp, err = testidp.Start(testidp.Options{Now: func() time.Time { return now }}); err != nil {
 		t.Fatal(err)

@@ -54,8 +54,12 @@ func canonical(alg string) string {
 type KeySource interface {
 	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
 	// Generation changes no later than soon after a key is added or removed. What
-	// was verified under another generation is verified anew.
+	// was verified under another generation is verified anew; what is verified while
+	// it is 0 is not remembered.
 	Generation() uint64
+	// Doubt says that a signature did not fit the key of that name, which may have
+	// been replaced by another. It returns at once.
+	Doubt(kid string)
 }
 
 // Issuer is whose tokens are accepted, and on what terms.
@@ -250,6 +254,7 @@ func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *t
 		return fail(token.BadAlgorithm, i.Name, "the key is not for this algorithm")
 	}
 	if !verifies(h.alg, key.Public, parts) {
+		i.Keys.Doubt(h.kid)
 		return fail(token.BadSignature, i.Name, "")
 	}
 	return nil

@@ -55,6 +55,8 @@ type outage struct{}
 
 func (outage) Generation() uint64 { return 0 }
 
+func (outage) Doubt(string) {}
+
 func (outage) Key(context.Context, string, string) (keyset.Key, error) {
 	return keyset.Key{}, keyset.ErrUnavailable
 }
@@ -408,7 +410,9 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var set struct{ Keys []map[string]any }
+	var set struct {
+		Keys []map[string]any `json:"keys"`
+	}
 	if err := json.Unmarshal(idp.JWKS(), &set); err != nil {
 		t.Fatal(err)
 	}

@@ -3,5 +3,7 @@
 // one that is fetched from a jwks_uri or found by discovery and kept fresh.
 //
 // Readers never wait for a refresh of keys that they know, and a bad answer never
-// replaces good keys. One of the two packages that import jwx.
+// replaces good keys. remote.go is what a reader sees, refresh.go when and how keys are
+// fetched, discovery.go where, disk.go what is kept across restarts. One of the two
+// packages that import jwx.
 package keyset

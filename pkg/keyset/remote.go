@@ -2,302 +2,328 @@ package keyset
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
-	"fmt"
+	"hash/maphash"
 	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"reflect"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/stepward/stepward/pkg/outbound"
 )
 
-// How often keys are fetched, and how much of an answer is read.
-const (
-	RefreshMin     = time.Minute      // however short a Cache-Control says
-	RefreshMax     = time.Hour        // however long
-	RefreshDefault = 5 * time.Minute  // when it does not say, or says no-cache
-	Cooldown       = 10 * time.Second // between fetches for unknown keys
-	retryMin       = time.Second      // after a failure, doubling
-	retryMax       = 30 * time.Second
-	maxAnswer      = 512 << 10
-	fetchTimeout   = 10 * time.Second
-)
-
-// Remote is an issuer's key set, fetched over HTTP. Make it with [NewRemote] and
-// keep it fresh with [Remote.Run].
-type Remote struct {
-	issuer  string
-	uri     string // jwks_uri; empty until discovered
-	client  *http.Client
-	now     func() time.Time
-	refresh func(error)
-
-	current    atomic.Pointer[Set]
-	generation atomic.Uint64
-	kick       chan struct{}
-
-	mu      sync.Mutex
-	pending chan struct{} // closed when the fetch that was asked for is done; nil when none is
-	last    time.Time     // when the last fetch ended
-	failed  bool          // whether the last fetch failed
+// Bounds are how often keys are fetched, and how long they are trusted. A field that
+// is zero has the default.
+type Bounds struct {
+	RefreshMin   time.Duration // however short a Cache-Control says; default 1m
+	RefreshMax   time.Duration // however long; default 1h
+	Cooldown     time.Duration // between fetches that unknown keys cause; default 10s
+	RemovedAfter time.Duration // how long a key may be trusted that the issuer has withdrawn; default 5m
+	StaleIfError time.Duration // how long keys are trusted that could not be fetched again; default 24h
+	Waiters      int           // requests that wait for a fetch at once; default 128
 }
+
+// WithDefaults is b with every default in place.
+func (b Bounds) WithDefaults() Bounds {
+	for field, value := range map[*time.Duration]time.Duration{
+		&b.RefreshMin: time.Minute, &b.RefreshMax: time.Hour, &b.Cooldown: 10 * time.Second,
+		&b.RemovedAfter: 5 * time.Minute, &b.StaleIfError: 24 * time.Hour,
+	} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	if b.Waiters == 0 {
+		b.Waiters = 128
+	}
+	return b
+}
+
+// remembered is how many names of unknown keys are kept, wanted and absent each.
+const remembered = 1024
 
 // RemoteConfig says where keys come from.
 type RemoteConfig struct {
-	Issuer  string       // iss; discovery starts there when JWKSURI is empty
-	JWKSURI string       // https, or http on loopback
-	Client  *http.Client // nil means one of its own; redirects to other hosts are never followed
-	Now     func() time.Time
-	// OnRefresh, if set, is told of each fetch: nil when the keys are good. It
-	// is called from Run and must not block.
-	OnRefresh func(error)
+	Issuer    string           // iss; discovery starts there when JWKSURI is empty
+	JWKSURI   string           // https, or http on loopback
+	Client    *outbound.Client // required
+	Bounds    Bounds
+	CacheFile string // where the last good set is kept across restarts; empty keeps none
+	// Now and After are the clock; nil means the real one.
+	Now   func() time.Time
+	After func(time.Duration) <-chan time.Time
+	Rand  io.Reader // spreads fetches of many replicas; nil means crypto/rand
+	// OnFetch, if set, is told of each fetch. It is called from Run and must not
+	// block.
+	OnFetch func(Fetch)
+}
+
+// Fetch is what one fetch came to.
+type Fetch struct {
+	Err      error // nil when the keys are good
+	CacheErr error // nil unless the good keys could not be kept in CacheFile
+	// FromCache is set when the keys are those of CacheFile, since Err kept them from
+	// being fetched.
+	FromCache bool
+}
+
+// Remote is an issuer's key set, fetched over HTTP. Make it with [NewRemote] and
+// keep it fresh with [Remote.Run]. It serves many goroutines; a reader of a key that
+// is known takes no lock and waits for nothing.
+type Remote struct {
+	c       RemoteConfig
+	seed    maphash.Seed
+	current atomic.Pointer[loaded]
+	waiting atomic.Int64
+	kick    chan struct{} // tells Run that due may be sooner
+
+	mu     sync.Mutex
+	flight *flight                           // under way
+	next   *flight                           // what those wait for who came after flight began
+	due    time.Time                         // when next is to begin because of a key; zero when it is not
+	rest   time.Time                         // until then no key causes a fetch
+	absent *simplelru.LRU[uint64, time.Time] // names that the last fetches did not have, and until when that is believed
+	status Status                            // of the last fetch
+	known  struct {                          // what discovery has found; Run's alone
+		Metadata
+		at time.Time
+	}
+}
+
+// loaded is a set that was good, and when.
+type loaded struct {
+	set        Set
+	skipped    []Skipped
+	at         time.Time
+	generation uint64
+	text       []byte // as it was fetched; nil when it came from a file
+}
+
+// flight is one fetch. Its fields are read after done is closed, wanted under the
+// lock of the Remote.
+type flight struct {
+	done   chan struct{}
+	err    error
+	wanted map[uint64]bool // names that were asked for before it began
 }
 
 // NewRemote is the key set of c. It has no keys until Run has fetched them.
 func NewRemote(c RemoteConfig) *Remote {
-	client := &http.Client{}
-	if c.Client != nil {
-		*client = *c.Client
+	c.Bounds = c.Bounds.WithDefaults()
+	if c.Now == nil {
+		c.Now = time.Now
 	}
-	client.CheckRedirect = sameHost
-	if client.Timeout == 0 {
-		client.Timeout = fetchTimeout
+	if c.After == nil {
+		c.After = time.After
 	}
-	r := &Remote{issuer: c.Issuer, uri: c.JWKSURI, client: client, now: c.Now, refresh: c.OnRefresh, kick: make(chan struct{}, 1)}
-	if r.now == nil {
-		r.now = time.Now
+	if c.Rand == nil {
+		c.Rand = rand.Reader
 	}
-	if r.refresh == nil {
-		r.refresh = func(error) {}
+	if c.OnFetch == nil {
+		c.OnFetch = func(Fetch) {}
 	}
-	return r
-}
-
-// sameHost follows a redirect only where the first request went: another host
-// would be trusted with our users by whoever can answer for this one.
-func sameHost(req *http.Request, via []*http.Request) error {
-	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
-		return errors.New("keyset: redirected to another place")
-	}
-	return nil
+	absent, _ := simplelru.NewLRU[uint64, time.Time](remembered, nil) // the size is positive
+	return &Remote{c: c, seed: maphash.MakeSeed(), kick: make(chan struct{}, 1), absent: absent}
 }
 
 // Loaded reports whether there have ever been keys.
 func (r *Remote) Loaded() bool { return r.current.Load() != nil }
 
-// Generation changes whenever the keys do, after they have.
-func (r *Remote) Generation() uint64 { return r.generation.Load() }
+// usable are the keys, unless there have never been any or they could not be
+// fetched again for too long.
+func (r *Remote) usable() *loaded {
+	l := r.current.Load()
+	if l == nil || r.c.Now().Sub(l.at) > r.c.Bounds.StaleIfError {
+		return nil
+	}
+	return l
+}
+
+// Generation changes whenever the keys do, after they have. It is 0 while there are
+// none to trust: nothing may be remembered then.
+func (r *Remote) Generation() uint64 {
+	if l := r.usable(); l != nil {
+		return l.generation
+	}
+	return 0
+}
 
 // Key is the key named kid; see [Set.Find].
 //
-// A key that is known is returned at once, whatever goes on in the background.
-// For one that is not known the issuer is asked once more, at most once in a
-// [Cooldown], and Key waits for the answer until ctx ends. The error is
-// [ErrUnknownKey], or [ErrUnavailable] when the issuer did not answer.
+// A key that is known is returned at once, whatever goes on in the background. For
+// one that is not, the issuer is asked, at most once in a cooldown for all such keys
+// together, and Key waits for the answer until shortly before ctx's deadline. The
+// error is [ErrUnknownKey] only after a fetch that is newer than the call, or for a
+// name that was asked for a moment ago; in every other case it is [ErrUnavailable]:
+// the key may well be there by now.
 func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
-	set := r.current.Load()
-	if set == nil {
+	l := r.usable()
+	if l == nil {
 		return Key{}, ErrUnavailable
 	}
-	k, err := set.Find(kid, algorithm)
+	k, err := l.set.Find(kid, algorithm)
 	if err == nil {
 		return k, nil
 	}
-	select {
-	case <-r.ask():
-	case <-ctx.Done():
-		return Key{}, ErrUnavailable
-	}
-	if r.lastFailed() {
-		return Key{}, ErrUnavailable // it may well be there by now
-	}
-	return r.current.Load().Find(kid, algorithm)
-}
-
-func (r *Remote) lastFailed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-// asked is what there is to wait for within the cooldown: nothing.
-var asked = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// ask starts a fetch, or joins the one under way. Within the cooldown there is
-// none.
-func (r *Remote) ask() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.pending != nil {
-		return r.pending
-	}
-	if r.now().Sub(r.last) < Cooldown {
-		return asked
-	}
-	r.pending = make(chan struct{})
-	select {
-	case r.kick <- struct{}{}:
-	default: // Run has not taken the last one yet and will see pending
-	}
-	return r.pending
-}
-
-// Run fetches keys until ctx ends: at once, then as the answers' Cache-Control
-// says within bounds, after failures with a growing pause, and when a key is not
-// known. It is called once.
-func (r *Remote) Run(ctx context.Context) {
-	retry := retryMin
+	ctx, cancel := sooner(ctx)
+	defer cancel()
+	name := r.name(kid, algorithm)
 	for {
-		next, err := r.fetch(ctx)
-		if ctx.Err() != nil {
-			return
-		}
+		f, err := r.join(name)
 		if err != nil {
-			next, retry = retry, min(2*retry, retryMax)
-		} else {
-			retry = retryMin
+			return Key{}, err
 		}
-		r.done(err)
-		r.refresh(err)
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-		case <-r.kick:
-		case <-timer.C:
+		if err := r.wait(ctx, f); err != nil {
+			return Key{}, err
 		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return
+		if l = r.usable(); l == nil {
+			return Key{}, ErrUnavailable
+		}
+		if k, err := l.set.Find(kid, algorithm); err == nil {
+			return k, nil
 		}
 	}
 }
 
-// done wakes those who wait for a fetch.
-func (r *Remote) done(err error) {
+// Doubt says that a signature did not fit the key named kid, which may have been
+// replaced by another of that name. Keys are fetched again, within the same bounds
+// as for a key that is not known; nobody waits for it.
+func (r *Remote) Doubt(kid string) { r.join(maphash.String(r.seed, "\x01"+kid)) }
+
+// sooner ends before ctx does, so that there is time left for an answer.
+func sooner(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithTimeout(ctx, outbound.DefaultTimeout)
+	}
+	margin := min(time.Until(deadline)/4, 50*time.Millisecond)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// name stands for a key that is not known. Without a kid it is the algorithm that
+// finds one.
+func (r *Remote) name(kid, algorithm string) uint64 {
+	if kid != "" {
+		algorithm = ""
+	}
+	return maphash.String(r.seed, algorithm+"\x00"+kid)
+}
+
+// join is the fetch that will tell whether there is such a key. Where none may be
+// made yet it is an error, and one is made as soon as it may.
+func (r *Remote) join(name uint64) (*flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last, r.failed = r.now(), err != nil
-	if r.pending != nil {
-		close(r.pending)
-		r.pending = nil
+	now := r.c.Now()
+	if until, there := r.absent.Get(name); there && now.Before(until) {
+		return nil, ErrUnknownKey
 	}
-}
-
-// fetch replaces the keys when the answer is good and leaves them when not.
-func (r *Remote) fetch(ctx context.Context) (next time.Duration, err error) {
-	uri := r.uri
-	if uri == "" {
-		if uri, err = r.discover(ctx); err != nil {
-			return 0, err
+	if r.next == nil {
+		r.next = &flight{done: make(chan struct{}), wanted: map[uint64]bool{}}
+	}
+	if len(r.next.wanted) < remembered {
+		r.next.wanted[name] = true
+	}
+	if r.due.IsZero() {
+		if r.due = now; r.rest.After(now) {
+			r.due = r.rest
+		}
+		select {
+		case r.kick <- struct{}{}:
+		default: // Run has not taken the last one yet, and will see due
 		}
 	}
-	body, header, err := r.get(ctx, uri)
-	if err != nil {
-		return 0, err
-	}
-	set, _, err := Parse(body)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", uri, err)
-	}
-	if was := r.current.Swap(&set); was == nil || !reflect.DeepEqual(*was, set) {
-		r.generation.Add(1)
-	}
-	return interval(header.Get("Cache-Control")), nil
-}
-
-// discover finds the jwks_uri: OpenID Connect Discovery §4, else RFC 8414 §3. The
-// metadata must name the issuer exactly (Discovery §4.3).
-func (r *Remote) discover(ctx context.Context) (string, error) {
-	issuer, err := url.Parse(r.issuer)
-	if err != nil {
-		return "", fmt.Errorf("keyset: issuer: %w", err)
-	}
-	openID := strings.TrimSuffix(r.issuer, "/") + "/.well-known/openid-configuration"
-	body, _, err := r.get(ctx, openID)
-	if err != nil {
-		oauth := *issuer
-		oauth.Path = "/.well-known/oauth-authorization-server" + strings.TrimSuffix(issuer.Path, "/")
-		var again error
-		if body, _, again = r.get(ctx, oauth.String()); again != nil {
-			return "", err
-		}
-	}
-	var metadata struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
-	}
-	if err := json.Unmarshal(body, &metadata); err != nil {
-		return "", fmt.Errorf("keyset: the metadata of %s is not JSON", r.issuer)
-	}
-	if metadata.Issuer != r.issuer {
-		return "", fmt.Errorf("keyset: the metadata of %s is of another issuer, %q", r.issuer, metadata.Issuer)
-	}
-	if err := CheckURL(metadata.JWKSURI); err != nil {
-		return "", fmt.Errorf("keyset: jwks_uri of %s: %w", r.issuer, err)
-	}
-	return metadata.JWKSURI, nil
-}
-
-func (r *Remote) get(ctx context.Context, uri string) ([]byte, http.Header, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyset: %w", err)
-	}
-	req.Header.Set("Accept", "application/json, application/jwk-set+json")
-	res, err := r.client.Do(req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyset: %w", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("keyset: %s answered %s", uri, res.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyset: %s: %w", uri, err)
-	}
-	if len(body) > maxAnswer {
-		return nil, nil, fmt.Errorf("keyset: the answer of %s is larger than %d bytes", uri, maxAnswer)
-	}
-	return body, res.Header, nil
-}
-
-// interval is when to fetch again after an answer with this Cache-Control.
-func interval(cacheControl string) time.Duration {
-	for directive := range strings.SplitSeq(strings.ToLower(cacheControl), ",") {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(directive), "max-age="); ok {
-			if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-				return min(max(time.Duration(seconds)*time.Second, RefreshMin), RefreshMax)
-			}
-		}
-	}
-	return RefreshDefault
-}
-
-// CheckURL is an error unless s is an absolute https URL, or http on loopback,
-// without userinfo and fragment.
-func CheckURL(s string) error {
-	u, err := url.Parse(s)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
-		return errors.New("not an absolute URL")
-	case u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()):
-		return nil
+	case r.flight != nil:
+		return r.flight, nil
+	case now.Before(r.rest):
+		return nil, ErrUnavailable
 	}
-	return errors.New("must be https (http only on loopback)")
+	return r.next, nil
 }
 
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// wait returns when f is done. The error is ErrUnavailable when it is not in time, or
+// failed.
+func (r *Remote) wait(ctx context.Context, f *flight) error {
+	defer r.waiting.Add(-1)
+	if r.waiting.Add(1) > int64(r.c.Bounds.Waiters) {
+		return ErrUnavailable
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return ErrUnavailable
+	}
+	if f.err != nil {
+		return ErrUnavailable
+	}
+	return nil
 }
+
+// begin makes the next fetch the one under way: whoever asks from now on may ask for
+// what it does not see.
+func (r *Remote) begin() *flight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.next
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+	}
+	r.flight, r.next, r.due = f, nil, time.Time{}
+	return f
+}
+
+// end puts what a fetch has found in place, and wakes those who wait for it.
+func (r *Remote) end(f *flight, found *loaded, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.c.Now()
+	until := now.Add(r.c.Bounds.Cooldown)
+	if len(f.wanted) > 0 {
+		r.rest = until
+	}
+	if f.err = err; err == nil {
+		for name := range f.wanted {
+			r.absent.Add(name, until)
+		}
+		r.replace(found, until)
+	}
+	if r.next != nil && len(r.next.wanted) == 0 {
+		r.next, r.due = nil, time.Time{} // all that was asked for meanwhile is here
+	}
+	if r.next != nil && r.due.Before(r.rest) {
+		r.due = r.rest
+	}
+	r.flight = nil
+	close(f.done)
+}
+
+// replace trusts the keys of found and no others. Names that are gone are remembered
+// as such, and names that are here are not.
+func (r *Remote) replace(found *loaded, until time.Time) {
+	found.generation = 1
+	if was := r.current.Load(); was != nil {
+		found.generation = was.generation
+		if !reflect.DeepEqual(was.set.keys, found.set.keys) {
+			found.generation++
+		}
+		for kid := range was.set.named {
+			r.absent.Add(r.name(kid, ""), until)
+		}
+	}
+	r.current.Store(found)
+	for kid := range found.set.named {
+		name := r.name(kid, "")
+		r.absent.Remove(name)
+		if r.next != nil {
+			delete(r.next.wanted, name)
+		}
+	}
+}
+
+// errNoKeys stands for the time before the first fetch.
+var errNoKeys = errors.New("keyset: not fetched yet")

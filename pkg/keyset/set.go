@@ -10,7 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -74,25 +77,50 @@ func (k Key) Pinned() bool { return k.algorithm != "" }
 
 // Set is an issuer's keys. It is immutable; the zero Set is empty.
 type Set struct {
-	keys []Key
+	keys  []Key          // by name
+	named map[string]int // where in keys each name is
 }
 
 // Len is the number of keys.
 func (s Set) Len() int { return len(s.keys) }
 
+// Keys are the keys, by name.
+func (s Set) Keys() []Key { return slices.Clone(s.keys) }
+
+// Names are the names of the keys, in order; those without one are left out.
+func (s Set) Names() []string {
+	names := make([]string, 0, len(s.named))
+	for _, k := range s.keys {
+		if k.ID != "" {
+			names = append(names, k.ID)
+		}
+	}
+	return names
+}
+
 // Find is the key named kid. Without a name it is the only key that fits the
 // algorithm; where there are more, none is. The error is [ErrUnknownKey].
 func (s Set) Find(kid, algorithm string) (Key, error) {
-	var found []Key
-	for _, k := range s.keys {
-		if kid != "" && k.ID == kid || kid == "" && k.Verifies(algorithm) {
-			found = append(found, k)
+	if kid != "" {
+		if i, ok := s.named[kid]; ok {
+			return s.keys[i], nil
 		}
-	}
-	if len(found) != 1 {
 		return Key{}, ErrUnknownKey
 	}
-	return found[0], nil
+	found := -1
+	for i, k := range s.keys {
+		switch {
+		case !k.Verifies(algorithm):
+		case found >= 0:
+			return Key{}, ErrUnknownKey
+		default:
+			found = i
+		}
+	}
+	if found < 0 {
+		return Key{}, ErrUnknownKey
+	}
+	return s.keys[found], nil
 }
 
 // Skipped is a member of a set that is not used, and why.
@@ -108,16 +136,14 @@ type Skipped struct {
 // different keys of one name are both skipped. The error is for a text that is
 // no JWK set, or that holds no usable key at all.
 func Parse(text []byte) (Set, []Skipped, error) {
-	var document struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(text, &document); err != nil {
-		return Set{}, nil, errors.New("keyset: not a JWK set")
+	members, err := keysOf(text)
+	if err != nil {
+		return Set{}, nil, err
 	}
 	var set Set
 	var skipped []Skipped
 	banned := map[string]bool{}
-	for i, raw := range document.Keys {
+	for i, raw := range members {
 		k, err := ParseKey(raw)
 		if err == nil {
 			err = set.clash(k, banned)
@@ -129,9 +155,58 @@ func Parse(text []byte) (Set, []Skipped, error) {
 		set.keys = append(set.keys, k)
 	}
 	if len(set.keys) == 0 {
-		return Set{}, skipped, errors.New("keyset: no usable key in the set")
+		return Set{}, skipped, fmt.Errorf("keyset: no usable key in the set (%d keys skipped)", len(skipped))
+	}
+	slices.SortStableFunc(set.keys, func(a, b Key) int { return strings.Compare(a.ID, b.ID) })
+	set.named = map[string]int{}
+	for i, k := range set.keys {
+		if k.ID != "" {
+			set.named[k.ID] = i
+		}
 	}
 	return set, skipped, nil
+}
+
+// maxKeys is how many members a set may have. No issuer needs as many, and each
+// costs time.
+const maxKeys = 1_000
+
+// keysOf are the members of a set, none of them looked at yet.
+func keysOf(text []byte) ([]json.RawMessage, error) {
+	broken := errors.New("keyset: not a JWK set")
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, broken
+	}
+	var keys []json.RawMessage
+	found := false
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, broken
+		}
+		if name != "keys" { // by its exact name, where the decoder would not mind the case
+			var skip json.RawMessage
+			if d.Decode(&skip) != nil {
+				return nil, broken
+			}
+			continue
+		}
+		if found || d.Decode(&keys) != nil || keys == nil {
+			return nil, broken
+		}
+		found = true
+	}
+	if _, err := d.Token(); err != nil || !found {
+		return nil, broken
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, broken
+	}
+	if len(keys) > maxKeys {
+		return nil, fmt.Errorf("keyset: a set of more than %d keys", maxKeys)
+	}
+	return keys, nil
 }
 
 // clash removes a key of the same name as k but of other content, and keeps the

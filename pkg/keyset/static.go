@@ -6,15 +6,18 @@ import (
 )
 
 // Static is a key set that never changes, as one read from a file.
-type Static struct{ set Set }
+type Static struct {
+	set     Set
+	skipped []Skipped
+}
 
 // NewStatic is the key set in text, which comes from the file named name.
 func NewStatic(name string, text []byte) (*Static, error) {
 	set, skipped, err := Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (%d keys skipped)", name, err, len(skipped))
+		return nil, fmt.Errorf("%s: %w ", name, err)
 	}
-	return &Static{set: set}, nil
+	return &Static{set: set, skipped: skipped}, nil
 }
 
 // Key is the key named kid; see [Set.Find].
@@ -23,7 +26,15 @@ func (s *Static) Key(_ context.Context, kid, algorithm string) (Key, error) {
 }
 
 // Generation is always the same: the keys never change.
-func (s *Static) Generation() uint64 { return 0 }
+func (s *Static) Generation() uint64 { return 1 }
+
+// Doubt does nothing: the keys never change.
+func (s *Static) Doubt(string) {}
+
+// Status is how the keys stand.
+func (s *Static) Status() Status {
+	return Status{Count: s.set.Len(), Keys: s.set.Names(), Skipped: s.skipped, Usable: true}
+}
 
 // Loaded is true.
 func (s *Static) Loaded() bool { return true }

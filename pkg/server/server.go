@@ -33,6 +33,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/telemetry"
 )
 
@@ -77,6 +78,7 @@ type Server struct {
 	pending atomic.Pointer[Snapshot] // waits for keys; nil when none does
 	tls     atomic.Pointer[tls.Config]
 	last    atomic.Pointer[attempt]
+	warned  sync.Map // what compare has said
 	reload  chan struct{}
 
 	draining, stalled atomic.Bool
@@ -106,12 +108,13 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	s.metrics.Watch(s.gate)
 	s.options.Gate = s.gate
-	s.options.OnRefresh = func(issuer string, err error) {
-		s.refreshed(issuer, err)
-		if o.Snapshot.OnRefresh != nil {
-			o.Snapshot.OnRefresh(issuer, err)
+	s.options.OnFetch = func(issuer string, f keyset.Fetch) {
+		s.fetched(issuer, f)
+		if o.Snapshot.OnFetch != nil {
+			o.Snapshot.OnFetch(issuer, f)
 		}
 	}
+	s.metrics.WatchKeys(s.issuers)
 	var err error
 	if err = s.begin(ctx, c); err != nil {
 		return nil, err
@@ -350,11 +353,7 @@ func (s *Server) stop() {
 func (s *Server) checks() []admin.Check {
 	list := []admin.Check{{Name: "policy", Ready: true, Detail: "revision " + s.Revision()}}
 	for _, k := range s.snapshot().Keys {
-		c := admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(), Detail: "loaded"}
-		if !k.Source.Loaded() {
-			c.Detail = "not fetched yet"
-		}
-		list = append(list, c)
+		list = append(list, admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(), Detail: detail(k.Source.Status())})
 	}
 	if last := s.last.Load(); last != nil {
 		detail := "done at " + last.at.UTC().Format(time.RFC3339)
@@ -374,13 +373,73 @@ func (s *Server) checks() []admin.Check {
 	return append(list, admin.Check{Name: "serving", Ready: s.Ready()})
 }
 
-func (s *Server) refreshed(issuer string, err error) {
-	s.metrics.Refreshed(issuer, err)
-	if err != nil {
-		s.log.Warn("keys could not be fetched; those that were fetched before stay in use", zap.String("issuer", issuer), zap.Error(err))
-		return
+// detail is how an issuer's keys stand, in words.
+func detail(k keyset.Status) string {
+	switch {
+	case k.At.IsZero() && !k.Usable:
+		return "not fetched yet: " + k.Err.Error()
+	case !k.Usable:
+		return fmt.Sprintf("too old to be trusted, fetched at %s; its tokens are answered with 503: %v", k.At.UTC().Format(time.RFC3339), k.Err)
+	case k.At.IsZero():
+		return fmt.Sprintf("%d keys from a file", k.Count)
+	case k.Cached:
+		return fmt.Sprintf("%d keys of an earlier run, fetched at %s: %v", k.Count, k.At.UTC().Format(time.RFC3339), k.Err)
+	case k.Err != nil:
+		return fmt.Sprintf("%d keys, fetched at %s; the last fetch failed: %v", k.Count, k.At.UTC().Format(time.RFC3339), k.Err)
 	}
-	s.log.Debug("keys fetched", zap.String("issuer", issuer))
+	return fmt.Sprintf("%d keys, fetched at %s", k.Count, k.At.UTC().Format(time.RFC3339))
+}
+
+// fetched says what a fetch of keys came to, and after the first good one by name what
+// the issuer does not say that it can.
+func (s *Server) fetched(issuer string, f keyset.Fetch) {
+	s.metrics.Refreshed(issuer, f.Err)
+	log := s.log.With(zap.String("issuer", issuer))
+	switch {
+	case f.FromCache:
+		log.Warn("keys could not be fetched; those of an earlier run are in use", zap.Error(f.Err))
+	case f.Err != nil:
+		log.Warn("keys could not be fetched; those that were fetched before stay in use", zap.Error(f.Err))
+	default:
+		log.Debug("keys fetched")
+		s.compare(issuer)
+	}
+	if f.CacheErr != nil {
+		log.Warn("the file of last good keys is of no use", zap.Error(f.CacheErr))
+	}
+}
+
+// compare warns once for each thing that the configuration needs and the issuer's
+// metadata do not name.
+func (s *Server) compare(issuer string) {
+	x := s.newest()
+	for n, k := range x.Keys {
+		if k.Name != issuer {
+			continue
+		}
+		for _, p := range compare(x.Config, x.Config.Issuers[n], k.Source.Status()) {
+			if _, said := s.warned.LoadOrStore(issuer+"\x00"+p.Detail, true); !said && p.Grade != "ok" {
+				s.log.Warn(p.Detail, zap.String("issuer", issuer), zap.String("hint", p.Hint))
+			}
+		}
+	}
+}
+
+// newest is the snapshot that waits for keys, or the one that is enforced.
+func (s *Server) newest() *Snapshot {
+	if next := s.pending.Load(); next != nil {
+		return next
+	}
+	return s.snapshot()
+}
+
+// issuers are the keys of each issuer.
+func (s *Server) issuers() map[string]keyset.Status {
+	all := map[string]keyset.Status{}
+	for _, k := range s.snapshot().Keys {
+		all[k.Name] = k.Source.Status()
+	}
+	return all
 }
 
 // WaitReady returns when the server decides, or with ctx's error.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -158,6 +159,48 @@ func (m *Metrics) Refreshed(issuerName string, err error) {
 		result = "error"
 	}
 	m.refresh.WithLabelValues(issuerName, result).Inc()
+}
+
+// WatchKeys shows how the keys of each issuer stand, by its name, whenever metrics
+// are read. It is called once.
+func (m *Metrics) WatchKeys(now func() map[string]keyset.Status) {
+	m.registry.MustRegister(keysCollector(now))
+}
+
+// keysCollector makes metrics of the keys at the time of a scrape.
+type keysCollector func() map[string]keyset.Status
+
+var (
+	keysUsable  = prometheus.NewDesc("stepward_jwks_usable", "1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer"}, nil)
+	keysCount   = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.", []string{"issuer"}, nil)
+	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.", []string{"issuer"}, nil)
+	keysAt      = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds", "When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (keysCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{keysUsable, keysCount, keysSkipped, keysAt} {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c keysCollector) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, issuer string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, issuer)
+	}
+	for issuer, s := range c() {
+		usable := 0.0
+		if s.Usable {
+			usable = 1
+		}
+		gauge(keysUsable, usable, issuer)
+		gauge(keysCount, float64(s.Count), issuer)
+		gauge(keysSkipped, float64(len(s.Skipped)), issuer)
+		if !s.At.IsZero() {
+			gauge(keysAt, float64(s.At.UnixMilli())/1000, issuer)
+		}
+	}
 }
 
 func (m *Metrics) count(r authz.Record) {

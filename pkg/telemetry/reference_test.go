@@ -39,6 +39,10 @@ func declared(t *testing.T) []series {
 			return true
 		}
 		f, ok := call.Fun.(*ast.SelectorExpr)
+		if ok && f.Sel.Name == "NewDesc" {
+			all = append(all, described(call))
+			return true
+		}
 		opts, isOpts := call.Args[0].(*ast.CompositeLit)
 		if !ok || !isOpts || !strings.HasPrefix(f.Sel.Name, "New") {
 			return true
@@ -74,6 +78,18 @@ func declared(t *testing.T) []series {
 		t.Fatalf("only %d metrics found", len(all))
 	}
 	return all
+}
+
+// described is a metric that is made when metrics are read; all such are gauges.
+func described(call *ast.CallExpr) series {
+	s := series{kind: "gauge"}
+	s.name, _ = strconv.Unquote(call.Args[0].(*ast.BasicLit).Value)
+	s.help, _ = strconv.Unquote(call.Args[1].(*ast.BasicLit).Value)
+	for _, e := range call.Args[2].(*ast.CompositeLit).Elts {
+		text, _ := strconv.Unquote(e.(*ast.BasicLit).Value)
+		s.labels = append(s.labels, text)
+	}
+	return s
 }
 
 func TestReferenceMetrics(t *testing.T) {

@@ -21,6 +21,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"math/big"
 	"net"
@@ -30,6 +32,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stepward/stepward/pkg/outbound"
 )
 
 // Audience is the audience of minted tokens unless they say otherwise.
@@ -51,19 +55,23 @@ type IDP struct {
 
 	now    func() time.Time
 	server *http.Server
+	tls    *tls.Config // nil for plain HTTP
+	at     string      // host:port
 	mux    *http.ServeMux
 	roots  *x509.CertPool
 	hits   atomic.Int64
 	fault  atomic.Pointer[http.HandlerFunc]
 
 	mu     sync.Mutex
+	paths  map[string]int           // requests by path
 	keys   map[string]crypto.Signer // by kid; "rogue" is not published
 	hidden map[string]bool
+	extra  map[string]any // of the metadata
 }
 
 // New is a provider that signs, with keys of its own, and serves nobody.
 func New(o Options) (*IDP, error) {
-	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, hidden: map[string]bool{"rogue": true}}
+	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, paths: map[string]int{}, hidden: map[string]bool{"rogue": true}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -81,27 +89,40 @@ func Start(o Options) (*IDP, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	address := "http://" + listener.Addr().String()
+	address := "http://"
 	p.mux.HandleFunc("/.well-known/openid-configuration", p.metadata)
 	p.mux.HandleFunc("/jwks", p.jwks)
-	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second}
 	if o.TLS {
-		address = "https://" + listener.Addr().String()
+		address = "https://"
 		certificate, err := p.certificate()
 		if err != nil {
 			return nil, err
 		}
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		p.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	}
+	p.at = "127.0.0.1:0"
+	if err := p.Up(); err != nil {
+		return nil, err
 	}
 	if p.URL == "" {
-		p.URL = address
+		p.URL = address + p.at
 	}
-	go p.server.Serve(listener) // ends with Close
 	return p, nil
+}
+
+// Up serves again, at the address that it had, after Close.
+func (p *IDP) Up() error {
+	listener, err := net.Listen("tcp", p.at)
+	if err != nil {
+		return err
+	}
+	p.at = listener.Addr().String()
+	if p.tls != nil {
+		listener = tls.NewListener(listener, p.tls)
+	}
+	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	go p.server.Serve(listener) // ends with Close
+	return nil
 }
 
 // Save writes the private keys into a folder, from which Load reads them.
@@ -147,7 +168,7 @@ func (p *IDP) Load(dir string) error {
 	return nil
 }
 
-// Close stops the server.
+// Close stops the server, until Up.
 func (p *IDP) Close() { p.server.Close() }
 
 // Handle adds a page.
@@ -155,6 +176,20 @@ func (p *IDP) Handle(pattern string, h http.HandlerFunc) { p.mux.HandleFunc(patt
 
 // Hits counts the requests so far.
 func (p *IDP) Hits() int { return int(p.hits.Load()) }
+
+// Metadata changes what the discovery document says.
+func (p *IDP) Metadata(changes map[string]any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.extra = changes
+}
+
+// HitsOf counts the requests for a path so far.
+func (p *IDP) HitsOf(path string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.paths[path]
+}
 
 // Fail answers every request with h; nil ends it.
 func (p *IDP) Fail(h http.HandlerFunc) {
@@ -165,14 +200,19 @@ func (p *IDP) Fail(h http.HandlerFunc) {
 	p.fault.Store(&h)
 }
 
-// Client is an HTTP client that trusts the provider.
-func (p *IDP) Client() *http.Client {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots}, DisableKeepAlives: true}
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
+// Roots are the authorities that have signed the provider's certificate.
+func (p *IDP) Roots() *x509.CertPool { return p.roots }
+
+// Client is a client that trusts the provider, and calls loopback.
+func (p *IDP) Client() *outbound.Client {
+	return outbound.New(outbound.Config{Roots: p.roots, Allow: []string{"127.0.0.1"}, Timeout: 5 * time.Second})
 }
 
 func (p *IDP) serve(w http.ResponseWriter, r *http.Request) {
 	p.hits.Add(1)
+	p.mu.Lock()
+	p.paths[r.URL.Path]++
+	p.mu.Unlock()
 	if h := p.fault.Load(); h != nil {
 		(*h)(w, r)
 		return
@@ -181,10 +221,15 @@ func (p *IDP) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *IDP) metadata(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/jwks"})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	writeJSON(w, merged(map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/jwks"}, p.extra))
 }
 
-func (p *IDP) jwks(w http.ResponseWriter, _ *http.Request) { w.Write(p.JWKS()) }
+func (p *IDP) jwks(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(p.JWKS())
+}
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -1,0 +1,205 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/jwt"
+	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/outbound"
+)
+
+// Keys are the keys of one issuer.
+type Keys struct {
+	Name     string
+	Optional bool // readiness does not wait for them
+	Source   interface {
+		Loaded() bool
+		Status() keyset.Status
+	}
+	remote *keyset.Remote // nil when they come from a file
+	origin origin
+}
+
+// origin is where keys are fetched, and how. Two issuers of one origin have the same
+// keys.
+type origin struct {
+	name, issuer, uri, cache string
+	bounds                   keyset.Bounds
+	caller                   [sha256.Size]byte
+}
+
+// caller is how issuers are called. Two of one print call alike.
+type caller struct {
+	client *outbound.Client
+	print  [sha256.Size]byte
+}
+
+// newCaller reads the files of c.Outbound. That of the previous snapshot goes on where
+// nothing has changed.
+func newCaller(c config.Config, o SnapshotOptions) (caller, error) {
+	if o.Client != nil {
+		return caller{client: o.Client}, nil
+	}
+	settings := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout), Proxy: http.ProxyFromEnvironment}
+	digest := sha256.New()
+	fmt.Fprintf(digest, "%q %d\n", settings.Allow, settings.Timeout)
+	var pem [3][]byte
+	for i, name := range []string{c.Outbound.CAFile, c.Outbound.CertFile, c.Outbound.KeyFile} {
+		if name == "" {
+			continue
+		}
+		var err error
+		if pem[i], err = os.ReadFile(name); err != nil {
+			return caller{}, fmt.Errorf("outbound: %w", err)
+		}
+		fmt.Fprintf(digest, "%d %q\n", i, pem[i])
+	}
+	out := caller{print: [sha256.Size]byte(digest.Sum(nil))}
+	if o.Previous != nil && o.Previous.caller.print == out.print {
+		return o.Previous.caller, nil
+	}
+	if pem[0] != nil {
+		settings.Roots = x509.NewCertPool()
+		if !settings.Roots.AppendCertsFromPEM(pem[0]) {
+			return caller{}, fmt.Errorf("outbound: %s holds no certificate", c.Outbound.CAFile)
+		}
+	}
+	if pem[1] != nil {
+		certificate, err := tls.X509KeyPair(pem[1], pem[2])
+		if err != nil {
+			return caller{}, fmt.Errorf("outbound: %s: %w", c.Outbound.CertFile, err)
+		}
+		settings.Certificates = []tls.Certificate{certificate}
+	}
+	out.client = outbound.New(settings)
+	return out, nil
+}
+
+// allowed are the hosts that may be at private addresses: those that are listed, and
+// addresses that the configuration itself writes out.
+func allowed(c config.Config) []string {
+	hosts := append([]string(nil), c.Outbound.Allow...)
+	for _, i := range c.Issuers {
+		for _, address := range []string{i.Issuer, i.JWKSURI, i.Introspection.Endpoint} {
+			if host, ok := outbound.Literal(address); ok {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	return hosts
+}
+
+// replaysOf are the proofs that each issuer's clients have used. They outlive a
+// reload, or every reload would make them good again.
+func replaysOf(c config.Config, o SnapshotOptions) map[string]*jwt.MemoryReplays {
+	all := map[string]*jwt.MemoryReplays{}
+	for _, i := range c.Issuers {
+		if o.Previous != nil {
+			all[i.Name] = o.Previous.replays[i.Name]
+		}
+		if len(i.DPoP.Origins) > 0 && all[i.Name] == nil {
+			all[i.Name] = jwt.NewMemoryReplays(jwt.DefaultReplays, o.Now)
+		}
+	}
+	return all
+}
+
+// newDPoP are an issuer's terms for proofs, or nil where it has none.
+func newDPoP(d config.DPoP, replays jwt.Replays) (*jwt.DPoP, error) {
+	if len(d.Origins) == 0 {
+		return nil, nil
+	}
+	out := &jwt.DPoP{Origins: d.Origins, Algorithms: d.Algorithms, Window: time.Duration(d.IATWindow), Replays: replays}
+	if d.NonceKeysFile == "" {
+		return out, nil
+	}
+	text, err := os.ReadFile(d.NonceKeysFile)
+	if err != nil {
+		return nil, fmt.Errorf("dpop: %w", err)
+	}
+	var keys [][]byte
+	for _, line := range strings.Fields(string(text)) {
+		key, err := base64.RawURLEncoding.DecodeString(line)
+		if err != nil {
+			return nil, fmt.Errorf("dpop: %s holds what is not base64url", d.NonceKeysFile)
+		}
+		keys = append(keys, key)
+	}
+	if out.Nonces, err = jwt.NewNonces(keys); err != nil {
+		return nil, fmt.Errorf("dpop: %s: %w", d.NonceKeysFile, err)
+	}
+	return out, nil
+}
+
+func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]*jwt.MemoryReplays) ([]Keys, *jwt.Verifier, error) {
+	var keys []Keys
+	var trusted []jwt.Issuer
+	for _, i := range c.Issuers {
+		k, source, err := newKeys(i, o, out)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, k)
+		dpop, err := newDPoP(i.DPoP, replays[i.Name])
+		if err != nil {
+			return nil, nil, fmt.Errorf("issuer %s: %w", i.Name, err)
+		}
+		claim := i.Assurance.Claim
+		if claim == "acr" || claim == "amr" {
+			claim = "" // the token has them anyway
+		}
+		trusted = append(trusted, jwt.Issuer{
+			Name: i.Name, URL: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
+			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source, DPoP: dpop,
+		})
+	}
+	verifier, err := jwt.NewVerifier(trusted, jwt.Options{MaxSize: int(c.Limits.Token)}, o.Now)
+	return keys, verifier, err
+}
+
+func newKeys(i config.Issuer, o SnapshotOptions, out caller) (Keys, jwt.KeySource, error) {
+	if i.JWKSFile != "" {
+		text, err := os.ReadFile(i.JWKSFile)
+		if err != nil {
+			return Keys{}, nil, fmt.Errorf("keys of issuer %s: %w", i.Name, err)
+		}
+		static, err := keyset.NewStatic(i.JWKSFile, text)
+		if err != nil {
+			return Keys{}, nil, fmt.Errorf("keys of issuer %s: %w", i.Name, err)
+		}
+		return Keys{Name: i.Name, Optional: i.Optional, Source: static}, static, nil
+	}
+	from := origin{name: i.Name, issuer: i.Issuer, uri: i.JWKSURI, caller: out.print, bounds: keyset.Bounds{
+		RefreshMin: time.Duration(i.Keys.RefreshMin), RefreshMax: time.Duration(i.Keys.RefreshMax), Cooldown: time.Duration(i.Keys.UnknownKidCooldown),
+		RemovedAfter: time.Duration(i.Keys.RemovedAfter), StaleIfError: time.Duration(i.Keys.StaleIfError),
+	}}
+	if i.Keys.CacheDir != "" {
+		from.cache = filepath.Join(i.Keys.CacheDir, i.Name+".json")
+	}
+	if o.Previous != nil {
+		for _, k := range o.Previous.Keys {
+			if k.remote != nil && k.origin == from {
+				return Keys{Name: i.Name, Optional: i.Optional, Source: k.remote, remote: k.remote, origin: from}, k.remote, nil
+			}
+		}
+	}
+	remote := keyset.NewRemote(keyset.RemoteConfig{
+		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Client: out.client, Bounds: from.bounds, CacheFile: from.cache, Now: o.Now,
+		OnFetch: func(f keyset.Fetch) {
+			if o.OnFetch != nil {
+				o.OnFetch(i.Name, f)
+			}
+		},
+	})
+	return Keys{Name: i.Name, Optional: i.Optional, Source: remote, remote: remote, origin: from}, remote, nil
+}
