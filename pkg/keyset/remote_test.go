@@ -269,9 +269,11 @@ func badAnswers(idp *testidp.IDP) map[string]http.HandlerFunc {
 			w.Header().Set("Content-Type", "text/html")
 			w.Write([]byte(good))
 		},
-		"no type":         func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil; w.Write([]byte(good)) },
-		"another host":    func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://localhost:1/jwks", 302) },
-		"round and round": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, q.URL.Path, 302) },
+		"no type": func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil; w.Write([]byte(good)) },
+		"another host": func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, "https://localhost:1/jwks", http.StatusFound)
+		},
+		"round and round": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, q.URL.Path, http.StatusFound) },
 		"dropped":         drop,
 		"less than announced": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -666,7 +668,7 @@ func TestNoConnectionElsewhere(t *testing.T) {
 		"metadata": func(w http.ResponseWriter, q *http.Request) {
 			jsonWith(200, `{"issuer":"https://`+q.Host+`","jwks_uri":"`+elsewhere+`"}`)(w, q)
 		},
-		"redirect": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, elsewhere, 302) },
+		"redirect": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, elsewhere, http.StatusFound) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			idp := start(t, true)
