@@ -18,8 +18,8 @@ const module = "github.com/stepward/stepward/"
 // but where a row of sideways says why.
 var level = map[string]int{
 	"pkg/finding": 0, "pkg/strictjson": 0, "pkg/token": 0,
-	"pkg/request": 1, "pkg/outbound": 1,
-	"pkg/stepup": 2, "pkg/credential": 2, "pkg/keyset": 2,
+	"pkg/request": 1, "pkg/outbound": 1, "pkg/revocation": 1,
+	"pkg/stepup": 2, "pkg/credential": 2, "pkg/keyset": 2, "pkg/introspection": 2, "pkg/statuslist": 2,
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
 	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5, "pkg/explain": 5,

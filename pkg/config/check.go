@@ -203,6 +203,9 @@ func (d *decoder) issuers(c Config) {
 		d.dpop(at+".dpop", x.DPoP)
 		d.keys(at+".keys", x.Keys)
 		d.introspection(at+".introspection", x.Introspection)
+		if x.Introspection.Endpoint != "" && x.Profile == "keycloak" && x.Assurance.Claim == "amr" {
+			d.failAt(at+".introspection", "proves no level with assurance: amr", "Keycloak leaves amr out of its answers; map levels to acr")
+		}
 		for j, h := range x.StatusLists.Hosts {
 			d.host(fmt.Sprintf("%s.status_lists.hosts[%d]", at, j), h)
 		}

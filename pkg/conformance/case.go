@@ -59,6 +59,8 @@ type Token struct {
 	Raw      string         `yaml:"raw"`      // in place of a token; ${PAD:N} stands for N letters
 	Append   string         `yaml:"append"`   // after the token
 	Unsigned bool           `yaml:"unsigned"` // an empty signature
+	Opaque   bool           `yaml:"opaque"`   // an opaque token, about which the provider answers with the claims
+	Status   *int           `yaml:"status"`   // its place in the provider's status list, where 1 is revoked
 }
 
 // Expect is what must come of it.

@@ -45,7 +45,9 @@ type Rig struct {
 	idp   *testidp.IDP
 	key   *testidp.Holder // of the client that proves possession
 	dir   string
-	own   bool // the folder is ours to remove
+	own   bool   // the folder is ours to remove
+	up    bool   // the provider serves, for fixtures that ask it
+	list  string // uri of its status list
 }
 
 // NewRig makes new keys and a folder of its own.
@@ -66,8 +68,11 @@ func NewRig(s Suite) (*Rig, error) {
 	return r, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(), 0o600)
 }
 
-// Close removes the folder.
+// Close stops the provider and removes the folder.
 func (r *Rig) Close() {
+	if r.up {
+		r.idp.Close()
+	}
 	if r.own {
 		os.RemoveAll(r.dir)
 	}
@@ -142,6 +147,12 @@ func (r *Rig) write(name string) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if strings.Contains(f.Issuer, "${IDP}") {
+		if err := r.provide(); err != nil {
+			return nil, err
+		}
+		f.Issuer = strings.ReplaceAll(f.Issuer, "${IDP}", r.idp.Address())
+	}
 	text := strings.Replace(baseConfig, "  jwks_file: jwks.json\n", "  jwks_file: jwks.json\n"+f.Issuer, 1) + f.Config
 	if !strings.Contains(f.Config, "limits:") {
 		text += baseLimits
@@ -150,6 +161,22 @@ func (r *Rig) write(name string) ([]byte, error) {
 		text += fmt.Sprintf("policy: { paths: [%s], timeout: 5s }\n", strings.Join(paths, ", "))
 	}
 	return []byte(text), nil
+}
+
+// provide has the provider serve introspection and a status list.
+func (r *Rig) provide() error {
+	if r.up {
+		return nil
+	}
+	if err := r.idp.Up(); err != nil {
+		return err
+	}
+	r.up = true
+	var err error
+	if r.list, err = r.idp.StatusList("/statuslists/1", 16, []int{1}, nil); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir, "secret"), []byte(testidp.ClientSecret), 0o600)
 }
 
 // config is the configuration of a fixture.
@@ -216,6 +243,12 @@ func (r *Rig) mint(q Request) (string, error) {
 	}
 	for name, value := range t.Claims {
 		claims[name] = value
+	}
+	if t.Status != nil {
+		claims["status"] = map[string]any{"status_list": map[string]any{"idx": *t.Status, "uri": r.list}}
+	}
+	if t.Opaque {
+		return scheme + r.idp.Opaque("", claims), nil
 	}
 	signed, err := r.idp.Mint(testidp.Token{Key: t.Key, Header: t.Header, Claims: claims})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/revocation"
 )
 
 // Client asks the service behind a socket.
@@ -94,24 +95,62 @@ func (c *Client) Decision(ctx context.Context, id string) (explain.Explanation, 
 // SetLogLevel changes the level of the service's log, until its configuration says
 // another.
 func (c *Client) SetLogLevel(ctx context.Context, level string) error {
-	body, err := json.Marshal(map[string]string{"level": level})
+	_, err := c.send(ctx, http.MethodPut, "/log-level", map[string]string{"level": level})
+	return err
+}
+
+// Revoke revokes by hand, and returns the entry as it was taken. Its issuer is a short
+// name or a URL of the service's configuration.
+func (c *Client) Revoke(ctx context.Context, e revocation.Entry) (revocation.Entry, error) {
+	text, err := c.send(ctx, http.MethodPost, "/revocations", e)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return revocation.Entry{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://stepward/log-level", bytes.NewReader(body))
+	var taken revocation.Entry
+	if err := json.Unmarshal(text, &taken); err != nil {
+		return revocation.Entry{}, fmt.Errorf("control: %w", err)
+	}
+	return taken, nil
+}
+
+// Revocations are the entries in force.
+func (c *Client) Revocations(ctx context.Context) ([]revocation.Entry, error) {
+	var list []revocation.Entry
+	err := c.document(ctx, "/revocations", &list)
+	return list, err
+}
+
+// Issuers is how each issuer stands.
+func (c *Client) Issuers(ctx context.Context) ([]Issuer, error) {
+	var list []Issuer
+	err := c.document(ctx, "/issuers", &list)
+	return list, err
+}
+
+// send sends a document. An answer other than 200 is an error with its text.
+func (c *Client) send(ctx context.Context, method, path string, document any) ([]byte, error) {
+	body, err := json.Marshal(document)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://stepward"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return nil, fmt.Errorf("control: %w", err)
 	}
 	defer res.Body.Close()
-	if text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)); res.StatusCode != http.StatusOK {
-		return fmt.Errorf("control: %s", bytes.TrimSpace(text))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
 	}
-	return nil
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("control: %s", bytes.TrimSpace(text))
+	}
+	return text, nil
 }
 
 // Snapshot is what is in force, as JSON.

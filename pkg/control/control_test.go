@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -68,7 +69,10 @@ func TestSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} }, Level: http.NotFoundHandler()})}
+		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} }, Level: http.NotFoundHandler(),
+			Issuers:     func() []control.Issuer { return []control.Issuer{{Name: "corp", Issuer: "https://idp.example.com"}} },
+			Revocations: revocation.New(2, nil),
+		})}
 		go server.Serve(listener)
 		defer server.Close()
 		client, err := control.NewClient("unix://" + path)
@@ -101,6 +105,26 @@ func TestSocket(t *testing.T) {
 		}
 		if raw, err := client.Snapshot(t.Context()); err != nil || !strings.Contains(string(raw), "r1") {
 			t.Errorf("%s, %v", raw, err)
+		}
+		if list, err := client.Issuers(t.Context()); err != nil || len(list) != 1 || list[0].Name != "corp" {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if e, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", Subject: "alice"}); err != nil || e.Issuer != "https://idp.example.com" || e.Before.IsZero() || e.Until.IsZero() {
+			t.Errorf("%+v, %v", e, err)
+		}
+		for what, e := range map[string]revocation.Entry{"no such issuer": {Issuer: "nobody", JTI: "a"}, "one of": {Issuer: "corp"}, "before goes": {Issuer: "corp", JTI: "a", Before: time.Now()}} {
+			if _, err := client.Revoke(t.Context(), e); err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("%+v: %v; want %q", e, err, what)
+			}
+		}
+		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "https://idp.example.com", JTI: "a"}); err != nil {
+			t.Error(err)
+		}
+		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", JTI: "b"}); err == nil || !strings.Contains(err.Error(), "full") {
+			t.Errorf("one too many: %v", err)
+		}
+		if list, err := client.Revocations(t.Context()); err != nil || len(list) != 2 {
+			t.Errorf("%+v, %v", list, err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		seen := make(chan string, 100)

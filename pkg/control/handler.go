@@ -2,11 +2,15 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/revocation"
 )
 
 // Filter chooses decisions. Empty members choose all.
@@ -41,10 +45,27 @@ type Config struct {
 	Ring     *Ring
 	Snapshot func() any   // what is in force
 	Level    http.Handler // GET and PUT of the log level, as zap.AtomicLevel serves it
+	Issuers  func() []Issuer
+	// Revocations takes what is revoked by hand.
+	Revocations *revocation.Index
+}
+
+// Issuer is how an issuer stands.
+type Issuer struct {
+	Name      string    `json:"name"`
+	Issuer    string    `json:"issuer"`
+	Usable    bool      `json:"usable"` // whether its tokens can be verified
+	State     string    `json:"state"`  // in words
+	Keys      []string  `json:"keys"`   // names
+	Skipped   []string  `json:"skipped,omitempty"`
+	FetchedAt time.Time `json:"fetched_at,omitzero"`
+	Error     string    `json:"error,omitempty"` // of the last fetch
+	Warnings  []string  `json:"warnings,omitempty"`
 }
 
 // Handler serves GET /decisions (one JSON object a line; with follow=true it goes
-// on), GET /decisions/{id}, GET /snapshot, and GET and PUT /log-level.
+// on), GET /decisions/{id}, GET /snapshot, GET /issuers, GET and POST /revocations, and
+// GET and PUT /log-level.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, r *http.Request) { decisions(w, r, c.Ring) })
@@ -58,7 +79,38 @@ func Handler(c Config) http.Handler {
 	})
 	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Snapshot()) })
 	mux.Handle("/log-level", c.Level)
+	mux.HandleFunc("GET /issuers", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Issuers()) })
+	mux.HandleFunc("GET /revocations", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Revocations.Entries()) })
+	mux.HandleFunc("POST /revocations", func(w http.ResponseWriter, r *http.Request) { revoke(w, r, c) })
 	return mux
+}
+
+// revoke takes one entry, whose issuer is a short name or a URL of the configuration:
+// for another nothing would ever be looked up.
+func revoke(w http.ResponseWriter, r *http.Request, c Config) {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
+	d.DisallowUnknownFields()
+	var e revocation.Entry
+	if err := d.Decode(&e); err != nil {
+		http.Error(w, "not an entry: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	issuers := c.Issuers()
+	i := slices.IndexFunc(issuers, func(i Issuer) bool { return e.Issuer == i.Name || e.Issuer == i.Issuer })
+	if i < 0 {
+		http.Error(w, "no such issuer; stepward issuers lists them", http.StatusNotFound)
+		return
+	}
+	e.Issuer = issuers[i].Issuer
+	taken, err := c.Revocations.Revoke(e)
+	switch {
+	case errors.Is(err, revocation.ErrFull):
+		http.Error(w, err.Error(), http.StatusInsufficientStorage)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		answer(w, taken)
+	}
 }
 
 func answer(w http.ResponseWriter, v any) {

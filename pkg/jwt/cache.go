@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/stepward/stepward/pkg/statuslist"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -31,6 +32,7 @@ type verified struct {
 	notBefore    time.Time
 	issuer       *issuer
 	confirmation confirmation
+	list         *statuslist.Reference // nil when it names none
 	generation   uint64
 }
 

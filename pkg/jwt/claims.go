@@ -8,17 +8,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/statuslist"
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// read types the claims of a token whose signature has been verified.
-func (i *issuer) read(claims map[string]any) (*verified, *token.Error) {
+// read types the claims of a token that its issuer vouches for.
+func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Error) {
 	r := reader{claims: claims}
 	t := token.Token{
 		Issuer: i.URL, IssuerName: i.Name, Scheme: token.Bearer, Claims: claims,
 		Subject: r.text("sub"), Audience: r.texts("aud", true), ACR: r.text("acr"), AMR: r.texts("amr", false),
 		AuthTime: r.time("auth_time"), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
-		Scopes: strings.Fields(r.text(profiles[i.Profile].scope)), ClientID: r.text(profiles[i.Profile].client),
+		Scopes: strings.Fields(r.text(p.scope)), ClientID: r.text(p.client),
 	}
 	if i.AssuranceClaim != "" {
 		t.Assurance = r.texts(i.AssuranceClaim, true)
@@ -39,11 +40,34 @@ func (i *issuer) read(claims map[string]any) (*verified, *token.Error) {
 
 // judge holds a token against what its issuer's tokens must be: audience and kind.
 func (i *issuer) judge(h header, t token.Token) *token.Error {
+	if err := i.checkAudience(t); err != nil {
+		return err
+	}
+	return i.checkKind(h, t.Claims)
+}
+
+func (i *issuer) checkAudience(t token.Token) *token.Error {
 	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
 		return fail(token.WrongAudience, i.Name, "aud names none of the issuer's configured audiences")
 	}
-	if err := i.checkKind(h, t.Claims); err != nil {
-		return err
+	return nil
+}
+
+// further reads what is held against more than the token itself: to what it is bound,
+// and where its status is.
+func (x *verified) further(claims map[string]any) *token.Error {
+	var err error
+	if x.confirmation, err = confirmationOf(claims); err != nil {
+		return fail(token.BadBinding, x.issuer.Name, "%v", err)
+	}
+	list, there, err := statuslist.Of(claims)
+	switch {
+	case err != nil:
+		return fail(token.BadClaims, x.issuer.Name, "%v", err)
+	case there && x.issuer.Lists == nil:
+		return fail(token.BadClaims, x.issuer.Name, "it names a status list, and none can be looked at")
+	case there:
+		x.list = &list
 	}
 	return nil
 }

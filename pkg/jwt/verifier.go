@@ -19,6 +19,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/statuslist"
 	"github.com/stepward/stepward/pkg/strictjson"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -73,7 +74,9 @@ type Issuer struct {
 	// AssuranceClaim is read into token.Token.Assurance; empty reads none.
 	AssuranceClaim string
 	Keys           KeySource
-	DPoP           *DPoP // nil accepts no token that is bound by DPoP
+	DPoP           *DPoP          // nil accepts no token that is bound by DPoP
+	Introspection  *Introspection // nil accepts JWTs only
+	Lists          StatusLists    // nil accepts no token that names a status list
 }
 
 // issuer is an Issuer with every default in place.
@@ -83,20 +86,28 @@ type issuer struct{ Issuer }
 type Options struct {
 	MaxSize   int // of a token, in bytes; 0 means DefaultMaxSize
 	CacheSize int // verified tokens that are remembered; 0 means DefaultCacheSize, less than 0 none
+	// Revoked reports what has been revoked before its time. It is asked on every call,
+	// and must return at once; nil means that nothing is.
+	Revoked func(token.Token) bool
 }
 
 // Verifier verifies tokens of some issuers. It serves many goroutines.
 type Verifier struct {
 	issuers map[string]*issuer
+	opaque  []*issuer // those that are asked about opaque tokens
 	maxSize int
 	now     func() time.Time
 	cache   *cache
+	revoked func(token.Token) bool
 }
 
 // NewVerifier is a verifier of tokens of the issuers, of which no two may have
 // one URL.
 func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, error) {
-	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now}
+	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now, revoked: o.Revoked}
+	if v.revoked == nil {
+		v.revoked = func(token.Token) bool { return false }
+	}
 	if v.maxSize == 0 {
 		v.maxSize = DefaultMaxSize
 	}
@@ -128,6 +139,9 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 			}
 		}
 		v.issuers[i.URL] = &issuer{i}
+		if i.Introspection != nil {
+			v.opaque = append(v.opaque, v.issuers[i.URL])
+		}
 	}
 	return v, nil
 }
@@ -145,29 +159,68 @@ func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.T
 		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
 	}
 	now := v.now()
-	name := v.cache.name(c.Raw)
-	known, refused := v.cache.find(name, now)
-	if refused != nil {
-		return token.Token{}, refused
-	}
-	if known == nil {
-		var err error
-		if known, err = v.read(ctx, name, c.Raw, now); err != nil {
-			return token.Token{}, err
-		}
-	}
-	if err := known.issuer.checkTime(known.token, known.notBefore, now); err != nil {
+	x, err := v.find(ctx, c.Raw, now)
+	if err != nil {
 		return token.Token{}, err
 	}
-	t, unbound := known.bind(ctx, c, now)
+	if err := x.issuer.checkTime(x.token, x.notBefore, now); err != nil {
+		return token.Token{}, err
+	}
+	if err := v.checkRevoked(ctx, x); err != nil {
+		return token.Token{}, err
+	}
+	t, unbound := x.bind(ctx, c, now)
 	if unbound != nil {
 		return token.Token{}, unbound
 	}
 	return t, nil
 }
 
+// find is what the credential says: a JWT by itself and, where it is configured so, as
+// its issuer sees it now; an opaque token as its issuer sees it.
+func (v *Verifier) find(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
+	if i := v.issuerOfOpaque(raw); i != nil {
+		return i.introspect(ctx, raw)
+	}
+	name := v.cache.name(raw)
+	x, refused := v.cache.find(name, now)
+	if refused != nil {
+		return nil, refused
+	}
+	if x == nil {
+		if x, refused = v.read(ctx, name, raw, now); refused != nil {
+			return nil, refused
+		}
+	}
+	if in := x.issuer.Introspection; in != nil && in.All {
+		return x.weakened(ctx, raw, now)
+	}
+	return x, nil
+}
+
+// checkRevoked holds a token against what has been revoked: here, and in the list that
+// it names.
+func (v *Verifier) checkRevoked(ctx context.Context, x *verified) *token.Error {
+	if v.revoked(x.token) {
+		return fail(token.Revoked, x.issuer.Name, "by id, session or subject")
+	}
+	if x.list == nil {
+		return nil
+	}
+	good, err := x.issuer.Lists.Valid(ctx, *x.list)
+	switch {
+	case errors.Is(err, statuslist.ErrReference):
+		return fail(token.BadClaims, x.issuer.Name, "%v", err)
+	case err != nil:
+		return fail(token.IntrospectionOut, x.issuer.Name, "%v", err)
+	case !good:
+		return fail(token.Revoked, x.issuer.Name, "its status list says so")
+	}
+	return nil
+}
+
 // read verifies a token that is not remembered, and remembers what came of it.
-func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.Time) (*verified, error) {
+func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.Time) (*verified, *token.Error) {
 	parts, h, claims, err := parse(raw)
 	if err != nil {
 		v.cache.refuse(name, err, nil, 0, now)
@@ -190,10 +243,7 @@ func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.T
 		err = i.judge(h, x.token)
 	}
 	if err == nil {
-		var unknown error
-		if x.confirmation, unknown = confirmationOf(claims); unknown != nil {
-			err = fail(token.BadBinding, i.Name, "%v", unknown)
-		}
+		err = x.further(claims)
 	}
 	if err != nil {
 		v.cache.refuse(name, err, i, generation, now)
@@ -209,7 +259,7 @@ func (i *issuer) verify(ctx context.Context, parts compact, h header, claims map
 	if err := i.checkSignature(ctx, h, parts); err != nil {
 		return nil, err
 	}
-	return i.read(claims)
+	return i.read(claims, profiles[i.Profile])
 }
 
 // parse takes a token apart without believing any of it.

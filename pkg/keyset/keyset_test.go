@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/outbound"
 )
 
 func start(t *testing.T, tls bool) *testidp.IDP {
@@ -109,4 +110,68 @@ func TestParseSkips(t *testing.T) {
 			t.Errorf("%q is a key set", bad)
 		}
 	}
+}
+
+// FuzzParse: what is read as a set holds keys that verify one kind of algorithm, each
+// under a name of its own, and none that is private.
+func FuzzParse(f *testing.F) {
+	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(idp.JWKS())
+	for _, s := range []string{`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"Keys":[{}]}`, `[]`, "", `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		set, _, err := keyset.Parse(text)
+		if err != nil {
+			if set.Len() != 0 {
+				t.Fatal("keys beside an error")
+			}
+			return
+		}
+		names := map[string]bool{}
+		for _, k := range set.Keys() {
+			kinds := 0
+			for _, kind := range [][]string{{"RS256", "PS256"}, {"ES256"}, {"ES384"}, {"ES512"}, {"EdDSA"}} {
+				for _, a := range kind {
+					if k.Verifies(a) {
+						kinds++
+						break
+					}
+				}
+			}
+			if kinds > 1 || k.Verifies("HS256") || k.Verifies("none") || k.Verifies("") || k.ID != "" && names[k.ID] {
+				t.Fatalf("%q is of %d kinds", k.ID, kinds)
+			}
+			names[k.ID] = true
+		}
+	})
+}
+
+// FuzzMetadata: metadata that are believed name the issuer byte for byte, and lead
+// nowhere but to https or loopback.
+func FuzzMetadata(f *testing.F) {
+	const issuer = "https://idp.example.com"
+	for _, s := range []string{
+		`{"issuer":"https://idp.example.com","jwks_uri":"https://idp.example.com/jwks","acr_values_supported":["1",2],"claims_parameter_supported":true}`,
+		`{"issuer":"https://idp.example.com/","jwks_uri":"https://a"}`, `{"Issuer":"https://idp.example.com"}`, `{}`, ``, `[]`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := keyset.ParseMetadata(text, issuer)
+		if err != nil {
+			return
+		}
+		for _, u := range []string{m.JWKSURI, m.TokenEndpoint, m.IntrospectionEndpoint, m.AuthorizationEndpoint, m.PushedRequestEndpoint} {
+			if u != "" && outbound.CheckURL(u) != nil {
+				t.Fatalf("leads to %q", u)
+			}
+		}
+		if m.Issuer != issuer || m.JWKSURI == "" {
+			t.Fatalf("%+v", m)
+		}
+	})
 }

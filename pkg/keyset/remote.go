@@ -169,7 +169,7 @@ func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
 	if err == nil {
 		return k, nil
 	}
-	ctx, cancel := sooner(ctx)
+	ctx, cancel := outbound.Sooner(ctx)
 	defer cancel()
 	name := r.name(kid, algorithm)
 	for {
@@ -193,16 +193,6 @@ func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
 // replaced by another of that name. Keys are fetched again, within the same bounds
 // as for a key that is not known; nobody waits for it.
 func (r *Remote) Doubt(kid string) { r.join(maphash.String(r.seed, "\x01"+kid)) }
-
-// sooner ends before ctx does, so that there is time left for an answer.
-func sooner(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithTimeout(ctx, outbound.DefaultTimeout)
-	}
-	margin := min(time.Until(deadline)/4, 50*time.Millisecond)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
-}
 
 // name stands for a key that is not known. Without a kid it is the algorithm that
 // finds one.

@@ -161,6 +161,17 @@ func (c *Client) breaker(host string) *gobreaker.CircuitBreaker[Response] {
 	return b
 }
 
+// Sooner ends shortly before ctx does, so that who waited in vain has time left to say
+// so.
+func Sooner(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithTimeout(ctx, DefaultTimeout)
+	}
+	margin := min(time.Until(deadline)/4, 50*time.Millisecond)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

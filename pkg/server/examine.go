@@ -35,6 +35,9 @@ func Examine(ctx context.Context, c config.Config, i config.Issuer) []Point {
 		list = append(list, algorithms(i, status)...)
 		list = append(list, compare(c, i, status.Status)...)
 	}
+	if i.Introspection.Endpoint != "" {
+		list = append(list, askPoint(ctx, c, i, out))
+	}
 	if !date.IsZero() {
 		list = append(list, clockPoint(time.Since(date)))
 	}
@@ -121,6 +124,26 @@ func algorithms(i config.Issuer, found keysOf) []Point {
 		return []Point{{"algorithms", "warn", fmt.Sprintf("%s are for none of %s: tokens signed with them are refused", strings.Join(unused, ", "), strings.Join(configured, ", ")), "list under algorithms what the provider signs access tokens with"}}
 	}
 	return []Point{{"algorithms", "ok", strings.Join(configured, ", "), ""}}
+}
+
+// askPoint asks about a token that nobody has issued. The answer to that shows that we
+// may ask, and is the same where we may ask and are shown nothing.
+func askPoint(ctx context.Context, c config.Config, i config.Issuer, out caller) Point {
+	in, err := newIntrospection(c, i, SnapshotOptions{Now: time.Now}, out, jwt.Issuer{Name: i.Name, URL: i.Issuer})
+	if err != nil {
+		return Point{"introspection", "fail", err.Error(), ""}
+	}
+	if i.Introspection.Response == "jwt" {
+		return Point{"introspection", "ok", "not tried: answers are signed, and keys are the service's", ""}
+	}
+	answer, err := in.Client.Introspect(ctx, i.Introspection.Prefix+"stepward-doctor")
+	switch {
+	case err != nil:
+		return Point{"introspection", "fail", err.Error(), "client_id, auth_method and its secret or key; the provider's log says more"}
+	case answer.Active:
+		return Point{"introspection", "fail", "the issuer takes a token that nobody has issued for active", "is endpoint its introspection_endpoint?"}
+	}
+	return Point{"introspection", "ok", "answers us; if it says of every token that it is not active, this client is not in its aud (Keycloak 26.6.2 and later)", ""}
 }
 
 func clockPoint(off time.Duration) Point {

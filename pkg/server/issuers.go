@@ -44,45 +44,54 @@ type caller struct {
 	print  [sha256.Size]byte
 }
 
-// newCaller reads the files of c.Outbound. That of the previous snapshot goes on where
+// newCaller calls as c.Outbound says. That of the previous snapshot goes on where
 // nothing has changed.
 func newCaller(c config.Config, o SnapshotOptions) (caller, error) {
 	if o.Client != nil {
 		return caller{client: o.Client}, nil
 	}
-	settings := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout), Proxy: http.ProxyFromEnvironment}
+	settings, print, err := outboundOf(c, c.Outbound.CertFile, c.Outbound.KeyFile)
+	if err != nil {
+		return caller{}, err
+	}
+	if o.Previous != nil && o.Previous.caller.print == print {
+		return o.Previous.caller, nil
+	}
+	return caller{client: outbound.New(settings), print: print}, nil
+}
+
+// outboundOf reads the files of c.Outbound, and shows the given certificate, if any.
+// The print is of all that is in them.
+func outboundOf(c config.Config, certFile, keyFile string) (outbound.Config, [sha256.Size]byte, error) {
+	out := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout), Proxy: http.ProxyFromEnvironment}
 	digest := sha256.New()
-	fmt.Fprintf(digest, "%q %d\n", settings.Allow, settings.Timeout)
+	fmt.Fprintf(digest, "%q %d\n", out.Allow, out.Timeout)
 	var pem [3][]byte
-	for i, name := range []string{c.Outbound.CAFile, c.Outbound.CertFile, c.Outbound.KeyFile} {
+	for i, name := range []string{c.Outbound.CAFile, certFile, keyFile} {
 		if name == "" {
 			continue
 		}
 		var err error
 		if pem[i], err = os.ReadFile(name); err != nil {
-			return caller{}, fmt.Errorf("outbound: %w", err)
+			return out, [sha256.Size]byte{}, fmt.Errorf("outbound: %w", err)
 		}
 		fmt.Fprintf(digest, "%d %q\n", i, pem[i])
 	}
-	out := caller{print: [sha256.Size]byte(digest.Sum(nil))}
-	if o.Previous != nil && o.Previous.caller.print == out.print {
-		return o.Previous.caller, nil
-	}
+	print := [sha256.Size]byte(digest.Sum(nil))
 	if pem[0] != nil {
-		settings.Roots = x509.NewCertPool()
-		if !settings.Roots.AppendCertsFromPEM(pem[0]) {
-			return caller{}, fmt.Errorf("outbound: %s holds no certificate", c.Outbound.CAFile)
+		out.Roots = x509.NewCertPool()
+		if !out.Roots.AppendCertsFromPEM(pem[0]) {
+			return out, print, fmt.Errorf("outbound: %s holds no certificate", c.Outbound.CAFile)
 		}
 	}
 	if pem[1] != nil {
 		certificate, err := tls.X509KeyPair(pem[1], pem[2])
 		if err != nil {
-			return caller{}, fmt.Errorf("outbound: %s: %w", c.Outbound.CertFile, err)
+			return out, print, fmt.Errorf("outbound: %s: %w", certFile, err)
 		}
-		settings.Certificates = []tls.Certificate{certificate}
+		out.Certificates = []tls.Certificate{certificate}
 	}
-	out.client = outbound.New(settings)
-	return out, nil
+	return out, print, nil
 }
 
 // allowed are the hosts that may be at private addresses: those that are listed, and
@@ -154,16 +163,24 @@ func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]
 		if err != nil {
 			return nil, nil, fmt.Errorf("issuer %s: %w", i.Name, err)
 		}
-		claim := i.Assurance.Claim
-		if claim == "acr" || claim == "amr" {
-			claim = "" // the token has them anyway
-		}
-		trusted = append(trusted, jwt.Issuer{
+		x := jwt.Issuer{
 			Name: i.Name, URL: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
-			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), AssuranceClaim: claim, Keys: source, DPoP: dpop,
-		})
+			Profile: jwt.Profile(i.Profile), Leeway: time.Duration(i.Leeway), Keys: source, DPoP: dpop,
+		}
+		if claim := i.Assurance.Claim; claim != "acr" && claim != "amr" { // which the token has anyway
+			x.AssuranceClaim = claim
+		}
+		x.Lists = newLists(i, o, out, x)
+		if x.Introspection, err = newIntrospection(c, i, o, out, x); err != nil {
+			return nil, nil, fmt.Errorf("introspection of issuer %s: %w", i.Name, err)
+		}
+		trusted = append(trusted, x)
 	}
-	verifier, err := jwt.NewVerifier(trusted, jwt.Options{MaxSize: int(c.Limits.Token)}, o.Now)
+	options := jwt.Options{MaxSize: int(c.Limits.Token)}
+	if o.Revocations != nil {
+		options.Revoked = o.Revocations.Revoked
+	}
+	verifier, err := jwt.NewVerifier(trusted, options, o.Now)
 	return keys, verifier, err
 }
 

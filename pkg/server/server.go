@@ -34,6 +34,7 @@ import (
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/keyset"
+	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/telemetry"
 )
 
@@ -114,7 +115,12 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 			o.Snapshot.OnFetch(issuer, f)
 		}
 	}
+	s.options.OnAnswer = s.metrics.Introspected
+	if s.options.Revocations == nil {
+		s.options.Revocations = revocation.New(0, o.Snapshot.Now)
+	}
 	s.metrics.WatchKeys(s.issuers)
+	s.metrics.WatchRevocations(s.options.Revocations)
 	var err error
 	if err = s.begin(ctx, c); err != nil {
 		return nil, err
@@ -172,7 +178,7 @@ func (s *Server) serveControl(o Options) {
 	}
 	s.ring = control.NewRing(remembered)
 	s.console = &http.Server{
-		Handler:           control.Handler(control.Config{Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level}),
+		Handler:           control.Handler(control.Config{Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations}),
 		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 }
@@ -431,6 +437,29 @@ func (s *Server) newest() *Snapshot {
 		return next
 	}
 	return s.snapshot()
+}
+
+// states is how each issuer stands, for people.
+func (s *Server) states() []control.Issuer {
+	x := s.snapshot()
+	list := make([]control.Issuer, len(x.Keys))
+	for n, k := range x.Keys {
+		st := k.Source.Status()
+		i := control.Issuer{Name: k.Name, Issuer: x.Config.Issuers[n].Issuer, Usable: st.Usable, State: detail(st), Keys: st.Keys, FetchedAt: st.At}
+		for _, skipped := range st.Skipped {
+			i.Skipped = append(i.Skipped, fmt.Sprintf("at place %d: %s", skipped.Index, strings.TrimPrefix(skipped.Why.Error(), "keyset: ")))
+		}
+		if st.Err != nil {
+			i.Error = st.Err.Error()
+		}
+		for _, p := range compare(x.Config, x.Config.Issuers[n], st) {
+			if p.Grade != "ok" {
+				i.Warnings = append(i.Warnings, p.Detail)
+			}
+		}
+		list[n] = i
+	}
+	return list
 }
 
 // issuers are the keys of each issuer.

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/outbound"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -36,7 +37,11 @@ type SnapshotOptions struct {
 	Client  *outbound.Client // for issuers; nil means one as the configuration says
 	Now     func() time.Time // nil means time.Now
 	OnFetch func(issuerName string, f keyset.Fetch)
-	Gate    *authz.Gate // nil admits everything
+	// OnAnswer is told of each call for introspection.
+	OnAnswer func(issuerName string, active bool, err error)
+	Gate     *authz.Gate // nil admits everything
+	// Revocations are consulted on every request; nil means that nothing is revoked.
+	Revocations *revocation.Index
 	// Previous is the snapshot that this one is to replace. Keys that both fetch
 	// are fetched once, and are there at once.
 	Previous *Snapshot

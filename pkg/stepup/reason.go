@@ -28,6 +28,8 @@ const (
 	TokenWrongAudience   Reason = "token_wrong_audience"
 	TokenClaims          Reason = "token_claims"
 	TokenBinding         Reason = "token_binding"
+	TokenInactive        Reason = "token_inactive"
+	TokenRevoked         Reason = "token_revoked"
 	TokenTooOld          Reason = "token_too_old"
 	NotSenderConstrained Reason = "not_sender_constrained"
 	DPoPProof            Reason = "dpop_proof"
@@ -46,6 +48,7 @@ const (
 	PolicyTimeout   Reason = "policy_timeout"
 	RouteConfig     Reason = "route_config"
 	KeysUnavailable Reason = "keys_unavailable"
+	Introspection   Reason = "introspection_unavailable"
 	Deadline        Reason = "deadline"
 	Overloaded      Reason = "overloaded"
 	NotReady        Reason = "not_ready"
@@ -62,14 +65,14 @@ var status = map[Reason]int{
 	NoCredentials:  401,
 	TokenMalformed: 401, TokenWrongType: 401, TokenUntrustedIssuer: 401, TokenAlgorithm: 401,
 	TokenUnknownKey: 401, TokenBadSignature: 401, TokenExpired: 401, TokenNotYetValid: 401,
-	TokenWrongAudience: 401, TokenClaims: 401, TokenBinding: 401,
+	TokenWrongAudience: 401, TokenClaims: 401, TokenBinding: 401, TokenInactive: 401, TokenRevoked: 401,
 	TokenTooOld: 401, NotSenderConstrained: 401, DPoPProof: 401, DPoPNonce: 401,
 	InsufficientLevel: 401, StaleAuthentication: 401,
 
 	InsufficientScope: 403, InsufficientMethods: 403,
 	PolicyDenied: 403, PolicyNoMatch: 403, PolicyUnsatisfiable: 403,
 
-	PolicyError: 503, PolicyTimeout: 503, RouteConfig: 503, KeysUnavailable: 503,
+	PolicyError: 503, PolicyTimeout: 503, RouteConfig: 503, KeysUnavailable: 503, Introspection: 503,
 	Deadline: 503, Overloaded: 503, NotReady: 503, Internal: 503,
 }
 

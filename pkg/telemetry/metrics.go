@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -24,6 +25,7 @@ type Metrics struct {
 	required  *prometheus.CounterVec
 	failures  *prometheus.CounterVec
 	refresh   *prometheus.CounterVec
+	asked     *prometheus.CounterVec
 	revision  *prometheus.GaugeVec
 	shadow    *prometheus.CounterVec
 	completed *prometheus.CounterVec
@@ -56,6 +58,9 @@ func NewMetrics(version string) *Metrics {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_token_failures_total", Help: "Credentials that were not accepted, by issuer (empty when unknown) and reason.",
 		}, []string{"issuer", "reason"}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_introspection_total", Help: "Calls of an issuer about a token, by result: active, inactive or error.",
+		}, []string{"issuer", "result"}),
 		refresh: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_jwks_refresh_total", Help: "Fetches of an issuer's keys, by result.",
 		}, []string{"issuer", "result"}),
@@ -92,7 +97,7 @@ func NewMetrics(version string) *Metrics {
 		goVersion = info.GoVersion
 	}
 	build.WithLabelValues(version, goVersion).Set(1)
-	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.revision, m.shadow, m.completed,
+	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.asked, m.revision, m.shadow, m.completed,
 		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.grpc, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded.Set(1)
@@ -159,6 +164,25 @@ func (m *Metrics) Refreshed(issuerName string, err error) {
 		result = "error"
 	}
 	m.refresh.WithLabelValues(issuerName, result).Inc()
+}
+
+// Introspected counts a call of an issuer about a token.
+func (m *Metrics) Introspected(issuerName string, active bool, err error) {
+	result := "inactive"
+	switch {
+	case err != nil:
+		result = "error"
+	case active:
+		result = "active"
+	}
+	m.asked.WithLabelValues(issuerName, result).Inc()
+}
+
+// WatchRevocations shows how many revocations are held. It is called once.
+func (m *Metrics) WatchRevocations(x *revocation.Index) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "stepward_revocations", Help: "Revocations that requests are held against.",
+	}, func() float64 { return float64(x.Len()) }))
 }
 
 // WatchKeys shows how the keys of each issuer stand, by its name, whenever metrics

@@ -66,15 +66,22 @@ type IDP struct {
 	paths  map[string]int           // requests by path
 	keys   map[string]crypto.Signer // by kid; "rogue" is not published
 	hidden map[string]bool
-	extra  map[string]any // of the metadata
+	extra  map[string]any            // of the metadata
+	opaque map[string]map[string]any // answers of introspection, by token
+	knows  func(*http.Request) bool
+	lists  map[string]string // signed status lists, by path
 }
 
 // New is a provider that signs, with keys of its own, and serves nobody.
 func New(o Options) (*IDP, error) {
-	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, paths: map[string]int{}, hidden: map[string]bool{"rogue": true}}
+	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, paths: map[string]int{}, opaque: map[string]map[string]any{}, knows: basic, lists: map[string]string{}, hidden: map[string]bool{"rogue": true}}
 	if p.now == nil {
 		p.now = time.Now
 	}
+	p.mux.HandleFunc("/.well-known/openid-configuration", p.metadata)
+	p.mux.HandleFunc("/jwks", p.jwks)
+	p.mux.HandleFunc("/introspect", p.introspect)
+	p.mux.HandleFunc("/statuslists/", p.statusList)
 	for _, kid := range []string{"rs", "ps", "es", "ed", "rogue"} {
 		if err := p.AddKey(kid); err != nil {
 			return nil, err
@@ -89,29 +96,27 @@ func Start(o Options) (*IDP, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := "http://"
-	p.mux.HandleFunc("/.well-known/openid-configuration", p.metadata)
-	p.mux.HandleFunc("/jwks", p.jwks)
 	if o.TLS {
-		address = "https://"
 		certificate, err := p.certificate()
 		if err != nil {
 			return nil, err
 		}
 		p.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	}
-	p.at = "127.0.0.1:0"
 	if err := p.Up(); err != nil {
 		return nil, err
 	}
 	if p.URL == "" {
-		p.URL = address + p.at
+		p.URL = p.Address()
 	}
 	return p, nil
 }
 
-// Up serves again, at the address that it had, after Close.
+// Up serves: at a free port at first, and after Close at the address that it had.
 func (p *IDP) Up() error {
+	if p.at == "" {
+		p.at = "127.0.0.1:0"
+	}
 	listener, err := net.Listen("tcp", p.at)
 	if err != nil {
 		return err
@@ -123,6 +128,14 @@ func (p *IDP) Up() error {
 	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go p.server.Serve(listener) // ends with Close
 	return nil
+}
+
+// Address is where the provider serves.
+func (p *IDP) Address() string {
+	if p.tls != nil {
+		return "https://" + p.at
+	}
+	return "http://" + p.at
 }
 
 // Save writes the private keys into a folder, from which Load reads them.
@@ -202,6 +215,11 @@ func (p *IDP) Fail(h http.HandlerFunc) {
 
 // Roots are the authorities that have signed the provider's certificate.
 func (p *IDP) Roots() *x509.CertPool { return p.roots }
+
+// Authority is what has signed the provider's certificate, in PEM.
+func (p *IDP) Authority() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.tls.Certificates[0].Certificate[0]})
+}
 
 // Client is a client that trusts the provider, and calls loopback.
 func (p *IDP) Client() *outbound.Client {

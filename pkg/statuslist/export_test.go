@@ -1,0 +1,12 @@
+package statuslist
+
+import "time"
+
+// ReadForTest is read, taken apart.
+func ReadForTest(claims map[string]any, uri string) (data []byte, bits int, err error) {
+	x, err := read(claims, uri, time.Unix(100, 0))
+	if err != nil {
+		return nil, 0, err
+	}
+	return x.data, x.bits, nil
+}
