@@ -42,8 +42,28 @@ $(PRODUCERS)/.made: $(FROM)/package-lock.json $(FROM)/requirements.txt $(FROM)/m
 .PHONY: producers
 producers: $(PRODUCERS)/.made ## Install the libraries that make tokens for our tests
 
+# Identity providers of others, each pinned.
+KEYCLOAK := 26.7.3
+NODE_IDP := $(TOOLS)/oidc-provider
+NODE_SRC := pkg/internal/realidp/testdata/oidc-provider
+
+$(TOOLS)/keycloak-$(KEYCLOAK)/.made:
+	mvn -B -q -C org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):tar.gz -DoutputDirectory=$(TOOLS)
+	rm -rf $(@D) && tar -xzf $(TOOLS)/keycloak-quarkus-dist-$(KEYCLOAK).tar.gz -C $(TOOLS) && rm $(TOOLS)/keycloak-quarkus-dist-$(KEYCLOAK).tar.gz
+	ln -sfn keycloak-$(KEYCLOAK) $(TOOLS)/keycloak
+	touch $@
+
+$(NODE_IDP)/.made: $(NODE_SRC)/package-lock.json $(NODE_SRC)/package.json $(NODE_SRC)/provider.mjs
+	mkdir -p $(NODE_IDP)
+	cp $(NODE_SRC)/package.json $(NODE_SRC)/package-lock.json $(NODE_SRC)/provider.mjs $(NODE_IDP)
+	cd $(NODE_IDP) && npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
+.PHONY: providers
+providers: $(TOOLS)/keycloak-$(KEYCLOAK)/.made $(NODE_IDP)/.made ## Install the identity providers that tests run against
+
 .PHONY: test
-test: build producers ## Run every test, with a real Envoy, and the demo once
+test: build producers providers ## Run every test, with a real Envoy, and the demo once
 	go test -race ./...
 	cd envoy/validate && go test ./...
 	$(STEPWARD) test
