@@ -17,7 +17,9 @@ import (
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/scenario"
 	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/strictjson"
 )
 
 // explainFlags are what a request is made of.
@@ -48,13 +50,14 @@ JSON. --token verifies a real token, for which the issuer's keys are fetched, an
 says what it is, what the first check that fails has found, which level it proves,
 and until when. The signature is never printed.
 --as takes claims as if they had been verified: {"acr": "…", "auth_age": "301s"}
-is enough; iss is the first issuer and sub is alice unless they say otherwise.
+is enough; level stands for what proves one, iss is the first issuer, sub is alice
+and the authentication was just now unless they say otherwise.
 
 --decision explains one of the last decisions of a running service in place of a
 request, by the id in its log line or answer. It asks at the control socket, which
 the configuration must name.`,
 		Example: `  stepward explain -c stepward.yaml POST https://app.example.com/payments
-  stepward explain -c stepward.yaml --as '{"acr":"urn:example:loa:2","auth_age":"301s"}' POST https://app.example.com/payments
+  stepward explain -c stepward.yaml --as '{"level":"mfa","auth_age":"301s"}' POST https://app.example.com/payments
   stepward explain -c stepward.yaml --token "$TOKEN" -H 'accept: application/json' GET https://app.example.com/admin
   stepward explain -c stepward.yaml --check-request captured.json --json
   stepward explain -c stepward.yaml --decision 74a953d4beaadfc2ea7cc113ca27eed4`,
@@ -100,22 +103,33 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	a := *snapshot.Authorizer
-	a.Deadline = 10 * time.Second // nobody waits for the answer of an explanation
+	stage := scenario.NewStage(snapshot.Authorizer, c)
+	var claims map[string]any
 	switch {
 	case f.as != "":
-		if a.Verifier, err = asVerified(f.as, c, time.Now()); err != nil {
+		if claims, err = strictjson.Object([]byte(f.as)); err != nil {
 			return usage(fmt.Errorf("--as: %w", err))
 		}
-		raw.Headers = append(raw.Headers, request.Field{Name: "authorization", Value: "Bearer as-if-verified"})
 	case hasAuthorization(raw):
 		stop := f.fetchKeys(cmd.Context(), snapshot)
 		defer stop()
 	}
-	x := explain.Of(a.Authorize(cmd.Context(), raw))
+	r, err := stage.DecideRaw(cmd.Context(), raw, claims)
+	if err != nil {
+		return usage(fmt.Errorf("--as: %w", err))
+	}
+	x := explain.Of(r)
 	x.Claimed = claimed(raw)
 	for _, client := range clients {
-		answer := explain.AnswerOf(a.Authorize(cmd.Context(), client.of(raw)))
+		shown := claims
+		if !client.bearer {
+			shown = nil
+		}
+		other, err := stage.DecideRaw(cmd.Context(), client.of(raw), shown)
+		if err != nil {
+			return usage(err)
+		}
+		answer := explain.AnswerOf(other)
 		answer.Client = client.name
 		x.Others = append(x.Others, answer)
 	}
@@ -173,7 +187,7 @@ func (f *explainFlags) fetchKeys(ctx context.Context, s *server.Snapshot) (stop 
 func claimed(raw request.Raw) string {
 	for _, h := range raw.Headers {
 		_, presented, ok := strings.Cut(h.Value, " ")
-		if !strings.EqualFold(h.Name, "authorization") || !ok || presented == "as-if-verified" {
+		if !strings.EqualFold(h.Name, "authorization") || !ok {
 			continue
 		}
 		x, err := jwt.Inspect(strings.TrimSpace(presented))

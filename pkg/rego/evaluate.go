@@ -12,6 +12,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -30,6 +31,7 @@ type Policy struct {
 	members  []member
 	base     rego.PreparedEvalQuery
 	routes   map[string]rego.PreparedEvalQuery
+	tracer   topdown.QueryTracer // of tests; nil traces nothing
 	// abandoned counts evaluations that were given up and still run.
 	abandoned atomic.Int64
 }
@@ -96,7 +98,7 @@ func (p *Policy) guard(ctx context.Context, queries []rego.PreparedEvalQuery, in
 	defer cancel()
 	e := &evaluation{done: make(chan struct{})}
 	go func() {
-		e.documents, e.err = evaluate(bounded, queries, input)
+		e.documents, e.err = p.evaluate(bounded, queries, input)
 		if !e.state.CompareAndSwap(running, finished) {
 			p.abandoned.Add(-1)
 		}
@@ -124,14 +126,18 @@ func (p *Policy) guard(ctx context.Context, queries []rego.PreparedEvalQuery, in
 }
 
 // evaluate runs the queries in turn. Its result holds nothing but JSON.
-func evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) (documents []map[string]any, err error) {
+func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) (documents []map[string]any, err error) {
 	defer func() {
 		if recover() != nil {
 			documents, err = nil, errors.New("rego: the evaluation panicked")
 		}
 	}()
 	for _, q := range queries {
-		results, err := q.Eval(ctx, rego.EvalParsedInput(input))
+		options := []rego.EvalOption{rego.EvalParsedInput(input)}
+		if p.tracer != nil {
+			options = append(options, rego.EvalQueryTracer(p.tracer))
+		}
+		results, err := q.Eval(ctx, options...)
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
 		}

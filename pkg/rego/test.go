@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
+	"github.com/open-policy-agent/opa/v1/types"
 )
 
 // TestOptions choose what [Test] runs.
@@ -18,6 +21,11 @@ type TestOptions struct {
 	Filter  string        // regular expression on package.name; empty runs all
 	Timeout time.Duration // of one test; 0 means 5 s
 	Library []Source      // may be called, but is not tested and not counted in the coverage
+	// Answer plays a scenario before the policy that is tested: it is what the built-in
+	// function stepward.answer returns, which tests have and policies do not. nil leaves
+	// tests without it.
+	Answer func(ctx context.Context, p *Policy, scenario any) (any, error)
+	Load   Options // of the policy before which scenarios are played
 }
 
 // TestResult is the outcome of one test rule.
@@ -64,7 +72,12 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	if opt.Timeout == 0 {
 		opt.Timeout = 5 * time.Second
 	}
-	compiler := newCompiler().WithEnablePrintStatements(true)
+	coverage := cover.New()
+	answers, err := opt.builtin(ctx, sources, coverage)
+	if err != nil {
+		return TestReport{}, err
+	}
+	compiler := testCompiler(answers)
 	if compiler.Compile(modules); compiler.Failed() {
 		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
@@ -74,8 +87,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		return TestReport{}, fmt.Errorf("rego: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	coverage := cover.New()
-	results, err := tester.NewRunner().SetCompiler(newCompiler().WithEnablePrintStatements(true)).SetStore(store).
+	results, err := tester.NewRunner().SetCompiler(testCompiler(answers)).AddCustomBuiltins(answers).SetStore(store).
 		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(opt.Timeout).
 		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
 	if err != nil {
@@ -94,6 +106,55 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	}
 	report.count(coverage.Report(modules), library)
 	return report, ctx.Err()
+}
+
+// testCompiler is the compiler of [Load] with what only tests have.
+func testCompiler(answers []*tester.Builtin) *ast.Compiler {
+	c := capabilities()
+	for _, b := range answers {
+		c.Builtins = append(c.Builtins, b.Decl)
+	}
+	return newCompiler().WithCapabilities(c).WithEnablePrintStatements(true)
+}
+
+// answerFunction is the declaration of stepward.answer.
+var answerFunction = &rego.Function{
+	Name: "stepward.answer", Description: "What the caller of a scenario would be answered.",
+	Decl: types.NewFunction(types.Args(types.Named("scenario", types.A)), types.Named("answer", types.A)),
+}
+
+// builtin is stepward.answer, before the policy of the sources. Where that does not
+// load as a policy, as a library does not, a call of it fails and says why.
+func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *cover.Cover) ([]*tester.Builtin, error) {
+	if o.Answer == nil {
+		return nil, nil
+	}
+	p, loadErr := Load(ctx, append(slices.Clone(sources), o.Library...), o.Load)
+	if loadErr == nil {
+		p.tracer = coverage
+	}
+	call := func(b rego.BuiltinContext, operand *ast.Term) (*ast.Term, error) {
+		if loadErr != nil {
+			return nil, fmt.Errorf("the policy does not load: %w", loadErr)
+		}
+		scenario, err := ast.JSON(operand.Value)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := o.Answer(b.Context, p, scenario)
+		if err != nil {
+			return nil, err
+		}
+		value, err := ast.InterfaceToValue(answer)
+		if err != nil {
+			return nil, err
+		}
+		return ast.NewTerm(value), nil
+	}
+	return []*tester.Builtin{{
+		Decl: &ast.Builtin{Name: answerFunction.Name, Description: answerFunction.Description, Decl: answerFunction.Decl, Nondeterministic: true},
+		Func: rego.Function1(answerFunction, call),
+	}}, nil
 }
 
 // count takes the coverage of what is tested: of no test, and of no library.

@@ -59,10 +59,6 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	ladders, err := c.Ladders()
-	if err != nil {
-		return nil, err
-	}
 	replays := replaysOf(c, o)
 	out, err := newCaller(c, o)
 	if err != nil {
@@ -80,11 +76,30 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	answers, err := answers(c)
+	listener, err := newTLS(c.TLS)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := newTLS(c.TLS)
+	a, err := NewAuthorizer(c, verifier, policy)
+	if err != nil {
+		return nil, err
+	}
+	a.Gate, a.Now = o.Gate, o.Now
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: a}, nil
+}
+
+// NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
+// reads no file.
+func NewAuthorizer(c config.Config, v authz.Verifier, p authz.Policy) (*authz.Authorizer, error) {
+	ladder, err := c.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	ladders, err := c.Ladders()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := answers(c)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +108,10 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 			ladder = own
 		}
 	}
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: &authz.Authorizer{
-		Normalize: normalization(c), Verifier: verifier, Policy: policy, Ladder: ladder, Ladders: ladders,
-		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Gate: o.Gate, Now: o.Now, Rand: rand.Reader,
-	}}, nil
+	return &authz.Authorizer{
+		Normalize: normalization(c), Verifier: v, Policy: p, Ladder: ladder, Ladders: ladders,
+		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Now: time.Now, Rand: rand.Reader,
+	}, nil
 }
 
 // Sources are the files of the policy at paths, or the shipped one where there

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/scenario"
+	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// rehearsalConfig is where scenarios play when no configuration is named: three levels,
+// one issuer, and a login application for browsers.
+const rehearsalConfig = `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: ["https://api.example.com"] }]
+levels:
+- { name: password, acr: ["urn:example:loa:1"], amr: [[pwd]] }
+- { name: mfa, acr: ["urn:example:loa:2"], amr: [[mfa], [pwd, otp]] }
+- { name: phishing-resistant, acr: [phr, phrh] }
+login_redirect: { url: "https://login.example.com/step-up", hosts: [app.example.com] }
+policy: { timeout: 5s }
+limits: { deadline: 10s }
+`
+
+// rehearsal is the configuration that the flags name, else a stepward.yaml beside or
+// above the first of the paths, else one that is built in. found is its file, or empty.
+func (f *configFlags) rehearsal(paths []string) (c config.Config, found string, err error) {
+	if f.file == "" && os.Getenv("STEPWARD_CONFIG") == "" && len(paths) > 0 {
+		dir := paths[0]
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		for _, d := range []string{dir, filepath.Join(dir, "..")} {
+			if _, err := os.Stat(filepath.Join(d, "stepward.yaml")); err == nil {
+				f.file = filepath.Join(d, "stepward.yaml")
+				break
+			}
+		}
+	}
+	if f.file == "" && os.Getenv("STEPWARD_CONFIG") == "" {
+		c, err = config.Parse("built-in", []byte(rehearsalConfig), config.Options{})
+		return c, "", err
+	}
+	c, err = f.load("", "")
+	return c, f.file, err
+}
+
+// nobody is a verifier for scenarios: their tokens do not come to it.
+type nobody struct{}
+
+func (nobody) Verify(context.Context, credential.Credential) (token.Token, error) {
+	return token.Token{}, errors.New("no token is verified in a rehearsal")
+}
+
+// loadOptions are what policies are loaded with under c, with time enough for a
+// machine that is busy.
+func loadOptions(c config.Config) (rego.Options, error) {
+	ladder, err := c.Ladder()
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
+}
+
+// newStage plays scenarios before a policy under c.
+func newStage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {
+	a, err := server.NewAuthorizer(c, nobody{}, p)
+	if err != nil {
+		return nil, err
+	}
+	return scenario.NewStage(a, c), nil
+}
+
+// answerer is stepward.answer under c.
+func answerer(c config.Config) func(context.Context, *rego.Policy, any) (any, error) {
+	return func(ctx context.Context, p *rego.Policy, written any) (any, error) {
+		text, err := json.Marshal(written)
+		if err != nil {
+			return nil, err
+		}
+		s, err := scenario.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		stage, err := newStage(c, p)
+		if err != nil {
+			return nil, err
+		}
+		r, err := stage.Decide(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return scenario.AnswerOf(r), nil
+	}
+}
