@@ -31,3 +31,13 @@ scopes(token, wanted) if {
 		scope in token.scopes
 	}
 }
+
+# METADATA
+# title: Whether a token is one of some programs
+# description: |
+#   A client that acts for itself and is on the list. A user's token of that client is
+#   not: nobody steps up for a program, but somebody can for a user.
+program(token, clients) if {
+	token.principal == "client"
+	token.client_id in clients
+}

@@ -21,3 +21,11 @@ test_nobody if not access.role(input.token, "payroll") with input as {}
 test_scopes if access.scopes(token, ["read", "write"])
 
 test_scope_missing if not access.scopes(token, ["read", "pay"])
+
+test_program if access.program({"principal": "client", "client_id": "batch"}, ["batch"])
+
+test_no_program if {
+	every token in [{}, {"principal": "user", "client_id": "batch"}, {"principal": "client", "client_id": "other"}, {"principal": "client"}] {
+		not access.program(token, ["batch"])
+	}
+}

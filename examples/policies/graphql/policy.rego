@@ -1,0 +1,16 @@
+package stepward.policy
+
+import rego.v2
+
+import data.stepward.lib.graphql
+
+# A valid token everywhere; most requests meet no stop sign.
+require contains {"level": "authenticated"}
+
+
+# METADATA
+# title: Whatever may change something needs a second factor
+require contains {"level": "mfa", "max_age": "10m"} if {
+	input.request.segments == ["graphql"]
+	not graphql.reads(input.request)
+}

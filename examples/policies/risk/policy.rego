@@ -1,0 +1,23 @@
+package stepward.policy
+
+import rego.v2
+
+import data.stepward.lib.risk
+
+# A valid token everywhere; most requests meet no stop sign.
+require contains {"level": "authenticated"}
+
+
+# METADATA
+# title: Who is risky, or not known to be safe, proves more before it changes anything
+require contains {"level": "mfa", "max_age": "15m"} if {
+	not input.request.method in {"GET", "HEAD"}
+	risk.at_least(data.risk, input.token.subject, 50)
+}
+
+# METADATA
+# title: Who is very risky proves it at once, everywhere
+require contains {"level": "phishing-resistant", "max_age": "5m"} if {
+	is_number(risk.score(data.risk, input.token.subject))
+	risk.at_least(data.risk, input.token.subject, 90)
+}

@@ -1,0 +1,27 @@
+package stepward.lib.grpc_test
+
+import rego.v2
+
+import data.stepward.lib.grpc
+
+table := [
+	{"service": "shop.v1.Payments", "methods": ["Pay"], "require": {"level": "mfa"}},
+	{"service": "shop.v1.Admin", "require": {"level": "phishing-resistant"}},
+]
+
+test_call if grpc.call({"segments": ["shop.v1.Payments", "Pay"]}) == {"service": "shop.v1.Payments", "method": "Pay"}
+
+test_no_call if {
+	every segments in [[], ["a"], ["a", "b", "c"]] {
+		not grpc.call({"segments": segments})
+		grpc.requirements(table, {"segments": segments}) == set()
+	}
+}
+
+test_a_method if grpc.requirements(table, {"segments": ["shop.v1.Payments", "Pay"]}) == {{"level": "mfa"}}
+
+test_another_method if grpc.requirements(table, {"segments": ["shop.v1.Payments", "List"]}) == set()
+
+test_a_service if grpc.requirements(table, {"segments": ["shop.v1.Admin", "Anything"]}) == {{"level": "phishing-resistant"}}
+
+test_case_counts if grpc.requirements(table, {"segments": ["shop.v1.payments", "Pay"]}) == set()

@@ -1,0 +1,31 @@
+# METADATA
+# title: Risk scores as data
+# description: |
+#   A score from 0 to 100 for each subject, as a risk engine writes it into data:
+#
+#       {"alice": {"score": 80}, "bob": {"score": 5}}
+#
+#   A subject without a score, or with one that is none, is `unknown`, and
+#   `risk.at_least` takes what is unknown for risky.
+package stepward.lib.risk
+
+import rego.v2
+
+# METADATA
+# title: The score of a subject, or "unknown"
+score(table, subject) := n if {
+	n := table[subject].score
+	is_number(n)
+	n >= 0
+	n <= 100
+} else := "unknown"
+
+# METADATA
+# title: Whether a subject is at least so risky
+at_least(table, subject, _) if score(table, subject) == "unknown"
+
+at_least(table, subject, limit) if {
+	n := score(table, subject)
+	is_number(n)
+	n >= limit
+}
