@@ -24,7 +24,7 @@ var level = map[string]int{
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
 	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5, "pkg/explain": 5,
 	"pkg/control": 6,
-	"pkg/config":  5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
+	"pkg/config":  5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
 	"pkg/server":      7,
 	"pkg/conformance": 8,
 	"pkg/demo":        9,
