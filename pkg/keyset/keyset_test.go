@@ -156,7 +156,8 @@ func FuzzMetadata(f *testing.F) {
 	const issuer = "https://idp.example.com"
 	for _, s := range []string{
 		`{"issuer":"https://idp.example.com","jwks_uri":"https://idp.example.com/jwks","acr_values_supported":["1",2],"claims_parameter_supported":true}`,
-		`{"issuer":"https://idp.example.com/","jwks_uri":"https://a"}`, `{"Issuer":"https://idp.example.com"}`, `{}`, ``, `[]`,
+		`{"issuer":"https://idp.example.com/","jwks_uri":"https://a"}`,
+		`{"issuer":"https://idp.example.com","jwks_uri":"http://idp.example.com/jwks"}`, `{"issuer":"https://idp.example.com","jwks_uri":"https://a","token_endpoint":"file:///etc/passwd"}`, `{"Issuer":"https://idp.example.com"}`, `{}`, ``, `[]`,
 	} {
 		f.Add([]byte(s))
 	}

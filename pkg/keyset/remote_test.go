@@ -102,6 +102,9 @@ func TestUnknownKid(t *testing.T) {
 	for range 50 {
 		expect(t, "the same again", s.find(t, "x"), keyset.ErrUnknownKey)
 		expect(t, "another within the cooldown", s.find(t, "y"), keyset.ErrUnavailable)
+		if t.Failed() {
+			return
+		}
 	}
 	if n := s.idp.HitsOf("/jwks"); n != before {
 		t.Errorf("%d fetches within the cooldown", n-before)
@@ -314,9 +317,12 @@ func TestBadAnswers(t *testing.T) {
 	for name, answer := range answers {
 		idp.Fail(answer)
 		expect(t, name+": an unknown key", s.find(t, "nobody"), keyset.ErrUnavailable)
-		for f := range s.fetched {
-			if f.Err != nil {
-				break
+		for failed := false; !failed; {
+			select {
+			case f := <-s.fetched:
+				failed = f.Err != nil
+			case <-time.After(5 * time.Second):
+				t.Fatalf("%s: no fetch fails", name)
 			}
 		}
 		expect(t, name+": a good key", s.find(t, "es"), nil)
@@ -335,7 +341,9 @@ func TestBadAnswers(t *testing.T) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		expect(t, name+": afterwards", err, keyset.ErrUnknownKey)
+		if expect(t, name+": afterwards", err, keyset.ErrUnknownKey); t.Failed() {
+			return
+		}
 		for len(s.fetched) > 0 {
 			<-s.fetched
 		}
@@ -515,7 +523,11 @@ func TestSameNameOtherKey(t *testing.T) {
 	for range 100 {
 		s.Doubt("es") // each signature by the new key does
 	}
-	<-s.fetched
+	select {
+	case <-s.fetched:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nothing is fetched")
+	}
 	is, err := s.Key(t.Context(), "es", "ES256")
 	if err != nil || fmt.Sprint(is.Public) == fmt.Sprint(was.Public) || s.Generation() == generation {
 		t.Errorf("the old key is still there: %v", err)

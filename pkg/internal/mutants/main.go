@@ -153,6 +153,9 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	if err == nil {
 		return "", nil
 	}
+	if bytes.Contains(out, []byte("panic: test timed out")) {
+		return "", errors.New("the tests took too long, which proves nothing")
+	}
 	return firstFailure(out), nil
 }
 
