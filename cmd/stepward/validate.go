@@ -1,120 +1,224 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/server"
 )
 
+// validateFlags are what to check and how to tell.
+type validateFlags struct {
+	config configFlags
+	format string
+	asJSON bool
+	online bool
+	strict bool
+	fix    bool
+}
+
 func newValidateCommand() *cobra.Command {
-	var flags configFlags
-	var asJSON, online bool
+	var f validateFlags
 	cmd := &cobra.Command{
-		Use:   "validate -c FILE",
+		Use:   "validate {-c FILE | POLICY...}",
 		Short: "Check a configuration and its policy",
 		Long: `Reads the configuration and the policy that it names exactly as serve does, and
-prints everything that is wrong with them as file:line:column, with a hint. It
-asks no identity provider, unless with --online: then what the configuration needs is
-held against what each issuer says of itself.
+prints everything that is wrong with them as file:line:column, with a hint. Then it
+looks for what serve would take and what does not mean what it says: raw claims that
+are compared by order, inequalities that do not hold for what is missing, words that a
+member of the input never is, levels compared by the alphabet, members that the input
+has not behind a function's parameter, headers by which a client escapes a rule, rules
+that add nothing, acr values of no level, a level without an age where refreshed tokens
+keep acr. These are warnings.
 
-Exits with 0 when serve would start, and with 1 when it would not.`,
+With paths in place of -c it checks a policy alone, by the levels of a stepward.yaml
+beside or above the first, or of a built-in ladder.
+
+It asks no identity provider, unless with --online: then what the configuration needs
+is held against what each issuer says of itself.
+
+Exits with 0 when serve would start, and with 1 when it would not; with --strict, also
+when there are warnings.`,
 		Example: `  stepward validate -c stepward.yaml
-  stepward validate -c stepward.yaml --online
-  stepward validate -c stepward.yaml --json | jq .findings`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if flags.file == "" {
-				flags.file = os.Getenv("STEPWARD_CONFIG")
-			}
-			if flags.file == "" {
-				return usage(errors.New("no configuration; name one with -c FILE"))
-			}
-			findings, revision, err := validate(cmd, flags)
-			if err != nil {
-				return err
-			}
-			warnings := []string{}
-			if online && len(findings) == 0 {
-				if findings, warnings, err = compare(cmd, flags); err != nil {
-					return err
-				}
-			}
-			out := cmd.OutOrStdout()
-			if asJSON {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				if err := e.Encode(map[string]any{"valid": len(findings) == 0, "policy_revision": revision, "findings": findings, "warnings": warnings}); err != nil {
-					return err
-				}
-			} else {
-				for _, f := range findings {
-					fmt.Fprintln(out, f)
-				}
-				for _, w := range warnings {
-					fmt.Fprintln(out, "warning:", w)
-				}
-				if len(findings) == 0 {
-					fmt.Fprintf(out, "%s is valid; policy revision %s\n", flags.file, revision)
-				}
-			}
-			if len(findings) > 0 {
-				return found()
-			}
-			return nil
-		},
+  stepward validate policies/ --fix
+  stepward validate -c stepward.yaml --strict --format github
+  stepward validate -c stepward.yaml --format sarif > stepward.sarif
+  stepward validate -c stepward.yaml --online --json | jq .findings`,
+		RunE: f.run,
 	}
-	flags.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&online, "online", false, "ask the issuers, too")
+	f.config.add(cmd)
+	cmd.Flags().StringVar(&f.format, "format", "text", "text, json, sarif or github")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "the same as --format json")
+	cmd.Flags().BoolVar(&f.online, "online", false, "ask the issuers, too")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail on warnings")
+	cmd.Flags().BoolVar(&f.fix, "fix", false, "change the files where the fix is safe, and say what is left")
 	return cmd
 }
 
-// validate lists what keeps serve from starting. An error is for a file that
-// cannot be read at all.
-func validate(cmd *cobra.Command, flags configFlags) (finding.List, string, error) {
-	var list finding.List
-	c, err := config.Load(flags.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: flags.insecure})
+func (f *validateFlags) run(cmd *cobra.Command, paths []string) error {
+	if f.asJSON {
+		f.format = "json"
+	}
 	switch {
-	case errors.As(err, &list):
-		return list, "", nil
+	case !slices.Contains([]string{"text", "json", "sarif", "github"}, f.format):
+		return usage(fmt.Errorf("--format %s is not known: text, json, sarif or github", f.format))
+	case f.config.file == "" && len(paths) == 0:
+		f.config.file = os.Getenv("STEPWARD_CONFIG")
+		if f.config.file == "" {
+			return usage(errors.New("no configuration; name one with -c FILE, or the policy's paths"))
+		}
+	case f.online && len(paths) > 0:
+		return usage(errors.New("--online needs a configuration, and no paths"))
+	}
+	v, err := f.validate(cmd, paths)
+	if err != nil {
+		return err
+	}
+	if f.fix {
+		if v, err = f.repair(cmd, paths, v); err != nil {
+			return err
+		}
+	}
+	if err := v.print(cmd.OutOrStdout(), f.format); err != nil {
+		return err
+	}
+	if len(v.findings) > 0 || f.strict && len(v.warnings) > 0 {
+		return found()
+	}
+	return nil
+}
+
+// validated is what was found: findings keep serve from starting, warnings do not.
+type validated struct {
+	name               string
+	findings, warnings finding.List
+	revision           string
+}
+
+// validate looks at everything. An error is for a file that cannot be read at all.
+func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated, error) {
+	if len(paths) > 0 {
+		return f.policy(cmd, paths)
+	}
+	v := validated{name: f.config.file}
+	c, err := config.Load(f.config.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.config.insecure})
+	switch {
+	case errors.As(err, &v.findings):
+		return v, nil
 	case err != nil:
-		return nil, "", usage(err)
+		return v, usage(err)
 	}
 	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
 	switch {
-	case errors.As(err, &list):
-		return list, "", nil
+	case errors.As(err, &v.findings):
+		return v, nil
 	case err != nil:
-		return finding.List{{File: flags.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}, "", nil
+		v.findings = finding.List{{File: f.config.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}
+		return v, nil
 	}
-	return finding.List{}, snapshot.Authorizer.Policy.Revision(), nil
+	v.revision = snapshot.Authorizer.Policy.Revision()
+	if v.warnings, err = lint(c, c.Policy.Paths); err != nil {
+		return v, err
+	}
+	if f.online {
+		findings, warnings := compare(cmd, f.config.file, c)
+		v.findings, v.warnings = findings, append(v.warnings, warnings...)
+	}
+	return v, nil
+}
+
+// policy looks at a policy without a configuration of its own.
+func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, error) {
+	v := validated{name: paths[0]}
+	flags := f.config
+	c, _, err := flags.rehearsal(paths)
+	if err != nil {
+		return v, err
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return v, usage(err)
+	}
+	options, err := loadOptions(c)
+	if err != nil {
+		return v, usage(err)
+	}
+	p, err := rego.Load(cmd.Context(), sources, options)
+	switch {
+	case errors.As(err, &v.findings):
+		return v, nil
+	case err != nil:
+		return v, err
+	}
+	v.revision = p.Revision()
+	v.warnings, err = lint(c, paths)
+	return v, err
+}
+
+// lint looks over the policy at paths, by the levels of c.
+func lint(c config.Config, paths []string) (finding.List, error) {
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return nil, usage(err)
+	}
+	options, err := loadOptions(c)
+	if err != nil {
+		return nil, usage(err)
+	}
+	keeps := slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
+	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps}), nil
+}
+
+// repair makes the fixes that there are and looks again.
+func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) (validated, error) {
+	files := map[string]bool{}
+	for _, w := range v.warnings {
+		if w.Fix != nil {
+			files[w.File] = true
+		}
+	}
+	for file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return v, usage(err)
+		}
+		fixed, n := v.warnings.Apply(file, text)
+		if n == 0 {
+			continue
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return v, usage(err)
+		}
+		if err := os.WriteFile(file, fixed, info.Mode().Perm()); err != nil {
+			return v, usage(err)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d fixed\n", file, n)
+	}
+	return f.validate(cmd, paths)
 }
 
 // compare asks each issuer whether it is what the configuration takes it for. What
 // keeps its tokens from being accepted is a finding, the rest a warning.
-func compare(cmd *cobra.Command, flags configFlags) (finding.List, []string, error) {
-	c, err := flags.read("", "")
-	if err != nil {
-		return nil, nil, err
-	}
-	list, warnings := finding.List{}, []string{}
+func compare(cmd *cobra.Command, file string, c config.Config) (findings, warnings finding.List) {
 	for n, i := range c.Issuers {
 		for _, p := range server.Examine(cmd.Context(), c, i) {
-			text := fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail)
+			f := finding.Finding{File: file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n), Message: fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail), Hint: p.Hint}
 			switch {
 			case p.Grade == "fail" && !i.Optional:
-				list = append(list, finding.Finding{File: flags.file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n), Message: text, Hint: p.Hint})
+				findings = append(findings, f)
 			case p.Grade != "ok":
-				warnings = append(warnings, text)
+				f.Severity = finding.Warning
+				warnings = append(warnings, f)
 			}
 		}
 	}
-	return list, warnings, nil
+	return findings, warnings
 }

@@ -21,11 +21,27 @@ type Finding struct {
 	Path    string `json:"path,omitempty"` // of the member, as issuers[0].issuer
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do
+	// Severity is empty for what is refused, or Warning for what may not mean what it
+	// says.
+	Severity string `json:"severity,omitempty"`
+	Fix      *Fix   `json:"fix,omitempty"` // nil where there is none that is safe
+}
+
+// Warning is the severity of what is not refused.
+const Warning = "warning"
+
+// Fix replaces the text Old, which begins at the place of the finding, by New.
+type Fix struct {
+	Old string `json:"old"`
+	New string `json:"new"`
 }
 
 // String is file:line:column, the message, and the hint.
 func (f Finding) String() string {
 	s := fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	if f.Severity != "" {
+		s = fmt.Sprintf("%s:%d:%d: %s: %s [%s]", f.File, f.Line, f.Column, f.Severity, f.Message, f.Code)
+	}
 	if f.Hint != "" {
 		s += "\n\thint: " + f.Hint
 	}
@@ -71,4 +87,26 @@ func DidYouMean(s string, known []string) string {
 		return fmt.Sprintf(" (did you mean %q?)", best)
 	}
 	return ""
+}
+
+// Apply makes every fix for a file in its text, and says how many that were. A fix
+// whose place holds something else is left out.
+func (l List) Apply(file string, text []byte) ([]byte, int) {
+	lines := strings.SplitAfter(string(text), "\n")
+	made := 0
+	for _, f := range slices.Backward(slices.Clone(l).Tidy()) { // from the end, so that places stay true
+		if f.Fix == nil || f.File != file || f.Line > len(lines) {
+			continue
+		}
+		at := f.Line - 1
+		column := min(max(f.Column-1, 0), len(lines[at]))
+		place := strings.Index(lines[at][column:], f.Fix.Old)
+		if place < 0 || place > 1 { // the quote before a member
+			continue
+		}
+		place += column
+		lines[at] = lines[at][:place] + f.Fix.New + lines[at][place+len(f.Fix.Old):]
+		made++
+	}
+	return []byte(strings.Join(lines, "")), made
 }

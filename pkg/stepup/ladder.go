@@ -161,6 +161,9 @@ func (l Ladder) Names() []string {
 	return names
 }
 
+// ACRValues lists every acr value that proves a level, of the weakest first.
+func (l Ladder) ACRValues() []string { return l.accepted(2) }
+
 // rank is 0 for anonymous, 1 for authenticated, 2 and up for the ladder's own.
 func (l Ladder) rank(name string) (int, bool) {
 	switch name {

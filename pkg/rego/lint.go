@@ -1,0 +1,403 @@
+package rego
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// LintOptions are what a policy is looked over with.
+type LintOptions struct {
+	Options
+	// KeepsACR is set where an issuer's refreshed tokens keep their acr for as long as the
+	// session lasts, as Keycloak's do: a level without an age is then proven for ever.
+	KeepsACR bool
+}
+
+// Lint looks for what compiles and does not mean what it says. Its findings are
+// warnings; a policy that [Load] refuses has others. Every finding has a place, and
+// some a fix.
+func Lint(sources []Source, opt LintOptions) finding.List {
+	loading := &loader{opt: opt.withDefaults()}
+	modules, _ := loading.parse(sources, false)
+	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}}
+	var schema any
+	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
+		l.schema, _ = schema.(map[string]any)
+	}
+	names := slices.Sorted(maps.Keys(modules))
+	for _, name := range names {
+		for _, r := range modules[name].Rules {
+			if len(r.Head.Args) > 0 {
+				key := modules[name].Package.Path.String() + "." + r.Head.Name.String()
+				l.functions[key] = append(l.functions[key], r)
+			}
+		}
+	}
+	for _, name := range names {
+		l.module(modules[name])
+	}
+	return l.found.Tidy()
+}
+
+// linter gathers what it finds.
+type linter struct {
+	opt       LintOptions
+	schema    map[string]any
+	functions map[string][]*ast.Rule
+	found     finding.List
+
+	m       *ast.Module
+	r       *ast.Rule
+	negated map[*ast.Expr]bool // expressions of its body that stand below a not
+}
+
+func (l *linter) warn(loc *ast.Location, code, message, hint string) *finding.Finding {
+	f := at(loc, code, message, hint)
+	f.Severity = finding.Warning
+	l.found = append(l.found, f)
+	return &l.found[len(l.found)-1]
+}
+
+func (l *linter) module(m *ast.Module) {
+	l.m = m
+	for _, r := range m.Rules {
+		for x := r; x != nil; x = x.Else {
+			l.r = x
+			l.body(x.Body)
+			l.calls(x)
+		}
+		if isEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
+			switch r.Head.Name {
+			case ruleRequire:
+				l.r = r
+				l.requirement(m, r)
+			case ruleDeny:
+				l.r = r
+			}
+		}
+	}
+}
+
+// body looks at every expression, also inside of comprehensions and every.
+func (l *linter) body(body ast.Body) {
+	l.negated = map[*ast.Expr]bool{}
+	ast.WalkExprs(body, func(e *ast.Expr) bool {
+		if n, ok := e.Terms.(*ast.Not); ok {
+			ast.WalkExprs(n.Body, func(inner *ast.Expr) bool {
+				l.negated[inner] = !l.negated[inner]
+				return false
+			})
+		}
+		return false
+	})
+	ast.WalkExprs(body, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			l.expression(e)
+		}
+		return false
+	})
+}
+
+var orders = map[string]bool{"lt": true, "lte": true, "gt": true, "gte": true}
+
+// expression looks at a comparison.
+func (l *linter) expression(e *ast.Expr) {
+	operands := e.Operands()
+	if len(operands) != 2 {
+		return
+	}
+	operator := e.Operator().String()
+	for n, t := range operands {
+		other := operands[1-n]
+		switch {
+		case orders[operator] && raw(t):
+			l.compareTypes(e, t, other)
+		case orders[operator] && l.isLevel(t):
+			l.warn(e.Location, "level_order", fmt.Sprintf("compares a level's name by the alphabet: %s", e.Location.Text), "ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, or require the level")
+			return
+		case operator == "equal" || operator == "eq" || operator == "neq":
+			l.enum(t, other)
+		}
+		if operator == "neq" && !l.negated[e] && raw(t) {
+			f := l.warn(e.Location, "silent_inequality", fmt.Sprintf("does not hold where %s is missing", t), "write `not … == …`, which also holds for what is not there")
+			f.Fix = &finding.Fix{Old: string(e.Location.Text), New: fmt.Sprintf("not %s == %s", operands[0].Location.Text, operands[1].Location.Text)}
+		}
+		if l.negated[e] && clientHeader(t) && (l.enters(ruleRequire) || l.enters(ruleDeny)) {
+			l.warn(e.Location, "client_header", fmt.Sprintf("whoever sends the header %s escapes this rule", t), "believe a header only where the proxy in front removes what clients send under its name; a client certificate or the token proves more")
+		}
+	}
+}
+
+func (l *linter) enters(name string) bool {
+	return isEntry(l.m.Package.Path) && l.r.Head.Name == ast.Var(name)
+}
+
+// compareTypes finds order between values of which one may be of any type: Rego orders
+// null < bool < number < string < list, so "5" > 1000.
+func (l *linter) compareTypes(e *ast.Expr, t, other *ast.Term) {
+	if l.guarded(t) {
+		return
+	}
+	kind := "is_number"
+	if _, text := other.Value.(ast.String); text {
+		kind = "is_string"
+	}
+	l.warn(e.Location, "compare_types", fmt.Sprintf("orders %s by type first, if it is not of the type that you mean: \"1\" > 1000", t), fmt.Sprintf("ask for `%s(%s)` in the same rule", kind, t))
+}
+
+// guarded reports whether the rule asks for the type of t somewhere.
+func (l *linter) guarded(t *ast.Term) bool {
+	found := false
+	ast.WalkExprs(l.r.Body, func(e *ast.Expr) bool {
+		if e.IsCall() && !l.negated[e] && strings.HasPrefix(e.Operator().String(), "is_") && len(e.Operands()) == 1 && e.Operands()[0].Equal(t) {
+			found = true
+		}
+		return found
+	})
+	return found
+}
+
+// raw reports whether t is what a client or an issuer writes in whatever type.
+func raw(t *ast.Term) bool {
+	ref, ok := t.Value.(ast.Ref)
+	if !ok {
+		return false
+	}
+	text := ref.String()
+	for _, prefix := range []string{"input.token.claims.", "input.token.claims[", "input.request.body.json", "input.route.metadata"} {
+		if strings.HasPrefix(text, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientHeader reports whether t is a header that a client sends as it likes.
+func clientHeader(t *ast.Term) bool {
+	ref, ok := t.Value.(ast.Ref)
+	return ok && (strings.HasPrefix(ref.String(), "input.request.headers") || strings.HasPrefix(ref.String(), "input.request.header_values"))
+}
+
+// isLevel reports whether t is the name of a level, or one of those that are proven.
+func (l *linter) isLevel(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.String:
+		return v != "" && l.opt.Ladder.Has(string(v))
+	case ast.Ref:
+		return strings.HasPrefix(v.String(), "input.token.levels")
+	}
+	return false
+}
+
+// enum finds a word that a member of the input never is.
+func (l *linter) enum(t, other *ast.Term) {
+	ref, ok := t.Value.(ast.Ref)
+	word, isText := other.Value.(ast.String)
+	if !ok || !isText || len(ref) == 0 || !ref[0].Equal(ast.InputRootDocument) {
+		return
+	}
+	known := l.words(ref)
+	if known == nil || slices.Contains(known, string(word)) {
+		return
+	}
+	f := l.warn(other.Location, "enum", fmt.Sprintf("%s is never %s%s", ref, other, finding.DidYouMean(string(word), known)), "one of "+strings.Join(known, ", "))
+	best := finding.Closest(string(word), known)
+	if n := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, string(word)) }); n >= 0 {
+		best = known[n]
+	}
+	if best != "" {
+		f.Fix = &finding.Fix{Old: other.String(), New: fmt.Sprintf("%q", best)}
+	}
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+
+// words are what a member of the input can be, or nil.
+func (l *linter) words(ref ast.Ref) []string {
+	if ref.String() == "input.request.method" {
+		return methods
+	}
+	node := l.schema
+	for _, t := range ref[1:] {
+		name, ok := t.Value.(ast.String)
+		properties, _ := node["properties"].(map[string]any)
+		next, there := properties[string(name)].(map[string]any)
+		if !ok || !there {
+			return nil
+		}
+		node = next
+	}
+	list, _ := node["enum"].([]any)
+	var words []string
+	for _, w := range list {
+		if s, ok := w.(string); ok {
+			words = append(words, s)
+		}
+	}
+	return words
+}
+
+// calls follows parts of the input into functions, where the compiler does not check
+// them against the schema.
+func (l *linter) calls(r *ast.Rule) {
+	check := func(operator ast.Ref, operands []*ast.Term) {
+		for _, f := range l.called(operator) {
+			for n, a := range f.Head.Args {
+				param, ok := a.Value.(ast.Var)
+				if !ok || n >= len(operands) {
+					continue
+				}
+				if ref, ok := operands[n].Value.(ast.Ref); ok && ref[0].Equal(ast.InputRootDocument) {
+					l.fields(f, param, ref)
+				}
+			}
+		}
+	}
+	ast.WalkExprs(r, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			check(e.Operator(), e.Operands())
+		}
+		return false
+	})
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		if c, ok := t.Value.(ast.Call); ok {
+			if operator, ok := c[0].Value.(ast.Ref); ok {
+				check(operator, c[1:])
+			}
+		}
+		return false
+	})
+}
+
+// called are the functions that a name stands for: of this package, or of an imported
+// one.
+func (l *linter) called(operator ast.Ref) []*ast.Rule {
+	name := operator.String()
+	if own := l.functions[l.m.Package.Path.String()+"."+name]; own != nil {
+		return own
+	}
+	first, rest, found := strings.Cut(name, ".")
+	if !found {
+		return nil
+	}
+	for _, i := range l.m.Imports {
+		if i.Name().String() == first {
+			return l.functions[i.Path.String()+"."+rest]
+		}
+	}
+	return l.functions[name]
+}
+
+// fields finds members below param that the input has not where ref leads.
+func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
+	node := l.schema
+	for _, t := range ref[1:] {
+		name, _ := t.Value.(ast.String)
+		properties, _ := node["properties"].(map[string]any)
+		next, ok := properties[string(name)].(map[string]any)
+		if !ok {
+			return // the compiler has said so, or it may hold anything
+		}
+		node = next
+	}
+	ast.WalkRefs(f.Body, func(r ast.Ref) bool {
+		if !r[0].Equal(ast.NewTerm(param)) {
+			return false
+		}
+		at := node
+		for _, t := range r[1:] {
+			properties, closed := at["properties"].(map[string]any)
+			name, literal := t.Value.(ast.String)
+			if !closed || !literal || at["additionalProperties"] != false {
+				return false
+			}
+			next, there := properties[string(name)].(map[string]any)
+			if !there {
+				known := slices.Sorted(maps.Keys(properties))
+				w := l.warn(t.Location, "unknown_field", fmt.Sprintf("%s has no member %q%s, as %s is called with it", ref, string(name), finding.DidYouMean(string(name), known), f.Head.Name), "one of "+strings.Join(known, ", "))
+				if best := finding.Closest(string(name), known); best != "" {
+					w.Fix = &finding.Fix{Old: string(name), New: best}
+				}
+				return false
+			}
+			at = next
+		}
+		return false
+	})
+}
+
+// requirement looks at a rule of require whose head is written out.
+func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
+	level := literalLevel(r)
+	literal, ok := r.Head.Key.Value.(ast.Object)
+	if !ok {
+		return
+	}
+	has := func(name string) bool { return literal.Get(ast.StringTerm(name)) != nil }
+	if level == stepup.Anonymous {
+		l.publicByHeader(r)
+	}
+	if l.opt.KeepsACR && level != "" && level != stepup.Anonymous && level != stepup.Authenticated && !has("max_age") {
+		l.warn(r.Head.Key.Location, "no_max_age", fmt.Sprintf("level %q without max_age holds as long as the session is refreshed", level), "an issuer of the configuration (profile keycloak) keeps acr in refreshed tokens; add \"max_age\"")
+	}
+	if base := l.baseline(m, r); base != "" && level == base && literal.Len() == 1 {
+		l.warn(r.Location, "adds_nothing", fmt.Sprintf("adds nothing to the rule that requires %q always", base), "remove it, or require more")
+	}
+	if t := literal.Get(ast.StringTerm("acr")); t != nil {
+		l.unreachable(t)
+	}
+}
+
+// baseline is the strongest level of an unconditional rule beside r, or empty.
+func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
+	best := ""
+	for _, x := range m.Rules {
+		if x == r || x.Head.Name != ruleRequire || len(x.Head.Ref()) != 1 || !unconditional(x) {
+			continue
+		}
+		if level := literalLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(), best) {
+			best = level
+		}
+	}
+	return best
+}
+
+func unconditional(r *ast.Rule) bool {
+	return len(r.Body) == 1 && r.Body[0].Equal(ast.NewExpr(ast.BooleanTerm(true)))
+}
+
+// publicByHeader finds a public route that a client opens itself.
+func (l *linter) publicByHeader(r *ast.Rule) {
+	ast.WalkRefs(r.Body, func(ref ast.Ref) bool {
+		if t := ast.NewTerm(ref); clientHeader(t) {
+			l.warn(r.Location, "client_header", fmt.Sprintf("whoever sends %s makes this route public", ref), "decide what is public by method and path")
+		}
+		return false
+	})
+}
+
+// unreachable finds acr values that prove no level of the ladder.
+func (l *linter) unreachable(t *ast.Term) {
+	list, ok := t.Value.(*ast.Array)
+	if !ok {
+		return
+	}
+	known := l.opt.Ladder.ACRValues()
+	none := list.Len() > 0
+	list.Foreach(func(x *ast.Term) {
+		s, ok := x.Value.(ast.String)
+		none = none && ok && !slices.Contains(known, string(s))
+	})
+	if none {
+		l.warn(t.Location, "unknown_acr", "none of these acr values is on the ladder, so nobody who meets a level meets this", "known: "+strings.Join(known, ", "))
+	}
+}
