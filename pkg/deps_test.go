@@ -25,7 +25,7 @@ var level = map[string]int{
 	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5, "pkg/explain": 5,
 	"pkg/control": 6,
 	"pkg/config":  5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
-	"pkg/server": 7, "pkg/scenario": 7,
+	"pkg/server": 7, "pkg/scenario": 7, "pkg/matrix": 5,
 	"pkg/conformance": 8,
 	"pkg/demo":        9,
 	"cmd/stepward":    10,

@@ -47,7 +47,9 @@ func (f *configFlags) rehearsal(paths []string) (c config.Config, found string, 
 		c, err = config.Parse("built-in", []byte(rehearsalConfig), config.Options{})
 		return c, "", err
 	}
-	c, err = f.load("", "")
+	played := *f
+	played.insecure = true // nothing is served
+	c, err = played.load("", "")
 	return c, f.file, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/stepward/stepward/pkg/policy"
@@ -31,7 +32,11 @@ type Policy struct {
 	members  []member
 	base     rego.PreparedEvalQuery
 	routes   map[string]rego.PreparedEvalQuery
-	tracer   topdown.QueryTracer // of tests; nil traces nothing
+	entries  []string // entry rules of the base package
+	compiler *ast.Compiler
+	store    storage.Store
+	partials map[string]func() (rego.PreparedPartialQuery, error) // by entry rule
+	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
 	// abandoned counts evaluations that were given up and still run.
 	abandoned atomic.Int64
 }

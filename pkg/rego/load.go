@@ -195,6 +195,8 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 		routes: map[string]rego.PreparedEvalQuery{},
 	}
 	store := inmem.NewFromObject(document)
+	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
+	p.partials = map[string]func() (rego.PreparedPartialQuery, error){ruleRequire: p.preparePartial(ruleRequire), ruleDeny: p.preparePartial(ruleDeny)}
 	for path, rules := range l.packages {
 		query, err := prepareQuery(ctx, c, store, path, rules)
 		if err != nil {

@@ -23,18 +23,22 @@ requirements(table, request) := {entry.require |
 
 # METADATA
 # title: Whether an entry is about a request
+# description: |
+#   Written as `some entry in data.routes; routes.matches(entry, input.request)` in a rule
+#   of its own, `stepward matrix` can settle it for each route.
 matches(entry, request) if {
-	request.method in object.get(entry, "methods", [request.method])
-	request.host in object.get(entry, "hosts", [object.get(request, "host", "")])
+	method_matches(entry, request.method)
+	host_matches(entry, request)
 	path_matches(pattern_segments(entry.path), request.segments)
 }
 
-matches(entry, request) if {
-	not request.host
-	not entry.hosts
-	request.method in object.get(entry, "methods", [request.method])
-	path_matches(pattern_segments(entry.path), request.segments)
-}
+method_matches(entry, _) if not entry.methods
+
+method_matches(entry, method) if method in entry.methods
+
+host_matches(entry, _) if not entry.hosts
+
+host_matches(entry, request) if request.host in entry.hosts
 
 pattern_segments(path) := [s | some s in split(path, "/"); s != ""]
 

@@ -11,7 +11,9 @@ import rego.v2
 # title: The tenant in a path such as /t/acme/orders
 # description: The segment after the prefix, which is a list of segments.
 of_path(request, prefix) := request.segments[count(prefix)] if {
-	array.slice(request.segments, 0, count(prefix)) == prefix
+	every i, segment in prefix {
+		request.segments[i] == segment
+	}
 }
 
 # METADATA

@@ -10,4 +10,7 @@ require contains {"level": "authenticated"}
 
 # METADATA
 # title: Stop signs, from the table
-require contains requirement if some requirement in routes.requirements(data.routes, input.request)
+require contains entry.require if {
+	some entry in data.routes
+	routes.matches(entry, input.request)
+}

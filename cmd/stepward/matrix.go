@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/matrix"
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/server"
+)
+
+// matrixFlags are which routes, which policy and how to tell.
+type matrixFlags struct {
+	config configFlags
+	routes []string
+	format string
+	diff   string
+	public string
+}
+
+func newMatrixCommand() *cobra.Command {
+	var f matrixFlags
+	cmd := &cobra.Command{
+		Use:   "matrix --routes FILE {-c FILE | POLICY...}",
+		Short: "See what each route needs",
+		Long: `Prints for each route, method and kind of caller (nobody, a user, a program) the level,
+age, methods and scopes that the policy requires, and the rules that say so. What only
+a concrete request settles, such as a header or a claim, is shown as a condition.
+
+Routes are read from an Envoy configuration or config dump, HTTPRoutes, an OpenAPI
+document, or a list with a line for each: "POST /payments/**", "/orders/{id}".
+
+--diff compares with another policy, such as that of the main branch: what became
+weaker is marked, and makes the exit code 1. --public compares the public routes with
+a file, which it writes if there is none, and exits with 1 when there are others.`,
+		Example: `  stepward matrix --routes envoy.yaml -c stepward.yaml
+  stepward matrix --routes openapi.yaml policies/ --format html > matrix.html
+  stepward matrix --routes routes.txt policies/ --diff ../main/policies
+  stepward matrix --routes routes.txt policies/ --public public.golden`,
+		RunE: f.run,
+	}
+	f.config.add(cmd)
+	cmd.Flags().StringArrayVar(&f.routes, "routes", nil, "file that names routes; more than once for more")
+	cmd.Flags().StringVar(&f.format, "format", "text", "text, markdown, json or html")
+	cmd.Flags().StringVar(&f.diff, "diff", "", "another policy, or a matrix in JSON, to compare with")
+	cmd.Flags().StringVar(&f.public, "public", "", "file of the public routes to compare with")
+	return cmd
+}
+
+func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
+	if !slices.Contains([]string{"text", "markdown", "json", "html"}, f.format) {
+		return usage(fmt.Errorf("--format %s is not known: text, markdown, json or html", f.format))
+	}
+	if len(f.routes) == 0 {
+		return usage(errors.New("name the routes with --routes FILE"))
+	}
+	var routes []matrix.Route
+	for _, name := range f.routes {
+		text, err := readFile(cmd, name)
+		if err != nil {
+			return usage(err)
+		}
+		more, err := matrix.ParseRoutes(name, text)
+		if err != nil {
+			return usage(err)
+		}
+		routes = append(routes, more...)
+	}
+	c, _, err := f.config.rehearsal(paths)
+	if err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		paths = c.Policy.Paths
+	}
+	options, err := loadOptions(c)
+	if err != nil {
+		return usage(err)
+	}
+	m, err := f.make(cmd, paths, options, routes)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.diff != "":
+		return f.compare(cmd, m, options, routes)
+	case f.public != "":
+		return f.golden(cmd, m)
+	}
+	return m.Print(cmd.OutOrStdout(), f.format)
+}
+
+func (f *matrixFlags) make(cmd *cobra.Command, paths []string, options rego.Options, routes []matrix.Route) (matrix.Matrix, error) {
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return matrix.Matrix{}, usage(err)
+	}
+	policies := make([]*rego.Policy, runtime.GOMAXPROCS(0))
+	for n := range policies {
+		policies[n], err = rego.Load(cmd.Context(), sources, options)
+		if list := (finding.List)(nil); errors.As(err, &list) {
+			return matrix.Matrix{}, usage(fmt.Errorf("the policy is refused:\n%w", err))
+		}
+		if err != nil {
+			return matrix.Matrix{}, err
+		}
+	}
+	return matrix.Make(cmd.Context(), policies, options.Ladder, routes, progress(cmd, len(routes)))
+}
+
+// progress tells a person who waits, and no file.
+func progress(cmd *cobra.Command, all int) func(done, all int) {
+	if all < 100 || !coloured(os.Stderr) {
+		return nil
+	}
+	return func(done, all int) {
+		end := "\r"
+		if done == all {
+			end = "\n"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d routes%s", done, all, end)
+	}
+}
+
+func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, options rego.Options, routes []matrix.Route) error {
+	was, err := f.before(cmd, options, routes)
+	if err != nil {
+		return err
+	}
+	changes := matrix.Diff(was, is, options.Ladder)
+	matrix.PrintChanges(cmd.OutOrStdout(), changes)
+	if slices.ContainsFunc(changes, func(c matrix.Change) bool { return len(c.Weaker) > 0 }) {
+		return found()
+	}
+	return nil
+}
+
+// before is the matrix to compare with: of a policy, or one that was written down.
+func (f *matrixFlags) before(cmd *cobra.Command, options rego.Options, routes []matrix.Route) (matrix.Matrix, error) {
+	if !strings.HasSuffix(f.diff, ".json") {
+		return f.make(cmd, []string{f.diff}, options, routes)
+	}
+	text, err := os.ReadFile(f.diff)
+	if err != nil {
+		return matrix.Matrix{}, usage(err)
+	}
+	m, err := matrix.ParseMatrix(text)
+	if err != nil {
+		return m, usage(err)
+	}
+	return m, nil
+}
+
+func (f *matrixFlags) golden(cmd *cobra.Command, m matrix.Matrix) error {
+	is := strings.Join(append(m.Public(), ""), "\n")
+	was, err := os.ReadFile(f.public)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(f.public, []byte(is), 0o644); err != nil {
+			return usage(err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d public routes written\n", f.public, len(m.Public()))
+		return nil
+	}
+	if err != nil {
+		return usage(err)
+	}
+	if string(was) == is {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d public routes, as they were\n", f.public, len(m.Public()))
+		return nil
+	}
+	old := strings.Split(strings.TrimSpace(string(was)), "\n")
+	for _, r := range m.Public() {
+		if !slices.Contains(old, r) {
+			fmt.Fprintln(cmd.OutOrStdout(), "became public:", r)
+		}
+	}
+	for _, r := range old {
+		if r != "" && !slices.Contains(m.Public(), r) {
+			fmt.Fprintln(cmd.OutOrStdout(), "no longer public:", r)
+		}
+	}
+	return found()
+}

@@ -1,0 +1,123 @@
+package matrix
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Change is how a row differs between two policies.
+type Change struct {
+	Row    Row      `json:"row"` // as it is
+	Was    Row      `json:"was"`
+	Weaker []string `json:"weaker,omitempty"` // in words; empty where nothing is
+	Other  []string `json:"other,omitempty"`
+}
+
+// Diff compares rows of the same route, method and caller. Where it cannot tell that a
+// change makes a row no weaker, it is weaker.
+func Diff(was, is Matrix, ladder stepup.Ladder) []Change {
+	before := map[string]Row{}
+	for _, r := range was.Rows {
+		before[r.key()] = r
+	}
+	var changes []Change
+	for _, r := range is.Rows {
+		old, there := before[r.key()]
+		if !there {
+			continue
+		}
+		c := Change{Row: r, Was: old}
+		c.compare(ladder)
+		if len(c.Weaker)+len(c.Other) > 0 {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+func (r Row) key() string { return r.Method + " " + r.Host + r.Path + " " + r.Caller }
+
+func (c *Change) weaker(format string, args ...any) {
+	c.Weaker = append(c.Weaker, fmt.Sprintf(format, args...))
+}
+
+func (c *Change) other(format string, args ...any) {
+	c.Other = append(c.Other, fmt.Sprintf(format, args...))
+}
+
+func (c *Change) compare(ladder stepup.Ladder) {
+	was, is := c.Was, c.Row
+	switch a, b := rank(ladder, was.Level), rank(ladder, is.Level); {
+	case !was.Public() && is.Public():
+		c.weaker("became public")
+	case b < a:
+		c.weaker("needs %s, was %s", is.Level, was.Level)
+	case b > a:
+		c.other("needs %s, was %s", is.Level, was.Level)
+	}
+	switch {
+	case was.MaxAge != nil && (is.MaxAge == nil || *is.MaxAge > *was.MaxAge):
+		c.weaker("max_age %s, was %s", word(seconds(is.MaxAge)), seconds(was.MaxAge))
+	case is.MaxAge != nil && (was.MaxAge == nil || *was.MaxAge > *is.MaxAge):
+		c.other("max_age %s, was %s", seconds(is.MaxAge), word(seconds(was.MaxAge)))
+	}
+	c.sets("amr", was.AMR, is.AMR)
+	c.sets("scope", was.Scope, is.Scope)
+	c.sets("demand", was.More, is.More)
+	c.sets("refusal", withoutPlace(was.Denied), withoutPlace(is.Denied))
+	c.sets("condition", conditions(was.If), conditions(is.If))
+}
+
+// sets tells what was given up, which may weaken, and what is new. A condition that
+// makes something public is the other way round.
+func (c *Change) sets(what string, was, is []string) {
+	for _, x := range was {
+		if slices.Contains(is, x) {
+			continue
+		}
+		if opens(x) {
+			c.other("no %s %s any more", what, x)
+		} else {
+			c.weaker("no %s %s any more", what, x)
+		}
+	}
+	for _, x := range is {
+		if slices.Contains(was, x) {
+			continue
+		}
+		if opens(x) {
+			c.weaker("%s %s", what, x)
+		} else {
+			c.other("%s %s", what, x)
+		}
+	}
+}
+
+func opens(condition string) bool { return strings.Contains(condition, `{"level":"anonymous"}`) }
+
+func conditions(list []If) []string {
+	out := make([]string, len(list))
+	for n, i := range list {
+		out[n] = fmt.Sprintf("%s %s if %s", i.Entry, i.Adds, strings.Join(i.When, " and "))
+	}
+	return out
+}
+
+// withoutPlace drops the line of a rule, which moves.
+func withoutPlace(rules []string) []string {
+	out := make([]string, len(rules))
+	for n, r := range rules {
+		out[n], _, _ = strings.Cut(r, ":")
+	}
+	return out
+}
+
+func word(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

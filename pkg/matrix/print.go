@@ -1,0 +1,138 @@
+package matrix
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// line is a row as it is shown, with callers of one answer together.
+type line struct {
+	Method, Route, Callers, Needs string
+	Rules                         []string
+	If                            []string
+	Public                        bool
+}
+
+// lines are the rows of m, in which callers that are treated alike share one.
+func (m Matrix) lines() []line {
+	var out []line
+	for _, r := range m.Rows {
+		l := line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules, If: conditions(r.If), Public: r.Public()}
+		if n := len(out) - 1; n >= 0 && out[n].Method == l.Method && out[n].Route == l.Route && out[n].Needs == l.Needs && slices.Equal(out[n].If, l.If) {
+			out[n].Callers += ", " + l.Callers
+			continue
+		}
+		out = append(out, l)
+	}
+	for i := range out {
+		if out[i].Callers == strings.Join(Callers, ", ") {
+			out[i].Callers = "everybody"
+		}
+	}
+	return out
+}
+
+// needs is what a row requires, in words.
+func (r Row) needs() string {
+	if r.Problem != "" {
+		return "unsettled: " + r.Problem
+	}
+	if len(r.Denied) > 0 {
+		return "refused by " + strings.Join(r.Denied, ", ")
+	}
+	words := []string{r.Level}
+	if r.Level == None {
+		words = []string{"nothing, so it is refused"}
+		if len(r.If) > 0 {
+			words = []string{"by the conditions, else it is refused"}
+		}
+	}
+	if r.MaxAge != nil {
+		words = append(words, "max_age "+seconds(r.MaxAge))
+	}
+	if len(r.AMR) > 0 {
+		words = append(words, "amr "+strings.Join(r.AMR, " "))
+	}
+	if len(r.Scope) > 0 {
+		words = append(words, "scope "+strings.Join(r.Scope, " "))
+	}
+	return strings.Join(append(words, r.More...), ", ")
+}
+
+// Public are the routes that anybody may call, one a line: a golden file keeps them
+// from becoming more unnoticed.
+func (m Matrix) Public() []string {
+	var out []string
+	for _, r := range m.Rows {
+		if r.Caller == "nobody" && r.Public() {
+			out = append(out, r.Method+" "+r.Host+r.Path)
+		}
+	}
+	return out
+}
+
+// Print writes m as text, markdown, json or html.
+func (m Matrix) Print(out io.Writer, format string) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(m)
+	case "markdown":
+		fmt.Fprintf(out, "| method | route | who | needs | unless settled |\n|---|---|---|---|---|\n")
+		for _, l := range m.lines() {
+			fmt.Fprintf(out, "| %s | `%s` | %s | %s | %s |\n", l.Method, cell(l.Route), l.Callers, cell(l.Needs), cell(strings.Join(l.If, "<br>")))
+		}
+		fmt.Fprintf(out, "\nPublic: %s\n", cell(strings.Join(m.Public(), ", ")))
+		return nil
+	case "html":
+		return page.Execute(out, map[string]any{"Revision": m.Revision, "Lines": m.lines(), "Public": m.Public()})
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "METHOD\tROUTE\tWHO\tNEEDS")
+	for _, l := range m.lines() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Method, l.Route, l.Callers, l.Needs)
+		for _, i := range l.If {
+			fmt.Fprintf(w, "\t\t\t+ %s\n", i)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\npublic (%d):\n", len(m.Public()))
+	for _, p := range m.Public() {
+		fmt.Fprintln(out, " ", p)
+	}
+	return nil
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("matrix").Parse(pageText))
+
+// PrintChanges writes what differs, and what it comes to.
+func PrintChanges(out io.Writer, changes []Change) {
+	weaker, public := 0, 0
+	for _, c := range changes {
+		mark := " "
+		if len(c.Weaker) > 0 {
+			mark = "!"
+			weaker++
+		}
+		if slices.Contains(c.Weaker, "became public") {
+			public++
+		}
+		fmt.Fprintf(out, "%s %s %s%s for %s: %s\n", mark, c.Row.Method, c.Row.Host, c.Row.Path, c.Row.Caller, strings.Join(slices.Concat(c.Weaker, c.Other), "; "))
+	}
+	fmt.Fprintf(out, "%d rows changed, %d of them weaker, %d became public\n", len(changes), weaker, public)
+}

@@ -1,0 +1,236 @@
+package rego
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+)
+
+// Conditional is a member of require or deny that a request meets of which not
+// everything is known: what a rule yields, and when.
+type Conditional struct {
+	Entry string // require or deny
+	Rule  string // which rule says so
+	// Value is the member as JSON, or as Rego where it depends on what is not known.
+	Value string
+	Known bool // whether Value is JSON
+	// When is what must hold, in Rego; empty where it always does.
+	When []string
+}
+
+// ErrUnsettled means that the rules cannot be taken apart without a concrete request.
+var ErrUnsettled = errors.New("rego: cannot be settled without a concrete request")
+
+// partialTimeout is how long taking the rules apart may take.
+const partialTimeout = 5 * time.Second
+
+// Partial says what the policy asks of every request that is like input in what is
+// known of it. unknown lists members that are not, such as input.request.headers or
+// input.request.segments[1]. Route packages are not asked.
+//
+// Unlike the other methods it is not for many goroutines, nor for a policy that decides
+// at the same time: OPA rewrites parts of the policy on the way.
+//
+// The error wraps [ErrUnsettled].
+func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []string) ([]Conditional, error) {
+	var all []Conditional
+	for _, entry := range []string{ruleRequire, ruleDeny} {
+		if !slices.Contains(p.entries, entry) {
+			continue
+		}
+		found, err := p.partial(ctx, entry, input, unknown)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// preparePartial makes the query of an entry rule when it is first asked.
+func (p *Policy) preparePartial(entry string) func() (rego.PreparedPartialQuery, error) {
+	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
+		return rego.New(
+			rego.Query(fmt.Sprintf("data.stepward.policy.%s%s[member]", hiddenPrefix, entry)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()),
+		).PrepareForPartial(context.Background())
+	})
+}
+
+func (p *Policy) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional, err error) {
+	defer func() {
+		if recover() != nil {
+			all, err = nil, fmt.Errorf("%w: the evaluation panicked", ErrUnsettled)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
+	defer cancel()
+	query, err := p.partials[entry]()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	rest, err := query.Partial(ctx, rego.EvalInput(input), rego.EvalUnknowns(unknown))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	s, err := newSettler(p, input, unknown)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	w := writer{helpers: map[string][]*ast.Rule{}}
+	for _, m := range rest.Support {
+		for _, r := range m.Rules {
+			name := m.Package.Path.String() + "." + r.Head.Ref().String()
+			w.helpers[name] = append(w.helpers[name], r)
+		}
+	}
+	for _, q := range rest.Queries {
+		c, possible, err := p.conditional(ctx, q, s, &w)
+		if err != nil {
+			return nil, err
+		}
+		if c.Entry = entry; possible {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// conditional is one way in which a member comes about, unless it is not possible.
+func (p *Policy) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool, err error) {
+	found := false
+	for _, e := range q {
+		if member := memberOf(e); member != nil && !found {
+			found = true
+			number, _ := member.Get(ast.StringTerm("rule")).Value.(ast.Number)
+			i, err := strconv.Atoi(string(number))
+			if err != nil || i < 0 || i >= len(p.members) {
+				return c, false, fmt.Errorf("%w: a member that comes from no rule", ErrUnsettled)
+			}
+			value := member.Get(ast.StringTerm("value"))
+			c.Rule = p.members[i].id
+			c.Value = value.String()
+			if value.IsGround() {
+				if plain, err := ast.JSON(value.Value); err == nil {
+					if text, err := json.Marshal(plain); err == nil {
+						c.Value, c.Known = string(text), true
+					}
+				}
+			}
+			continue
+		}
+		if binds(e) {
+			continue
+		}
+		holds, settled := s.holds(ctx, e)
+		switch {
+		case !settled:
+			c.When = append(c.When, w.condition(e))
+		case !holds:
+			return c, false, nil
+		}
+	}
+	if !found {
+		return c, false, fmt.Errorf("%w: what a rule yields depends on the request", ErrUnsettled)
+	}
+	return c, true, nil
+}
+
+// memberOf is the object in `member = {"rule": …, "value": …}`, or nil.
+func memberOf(e *ast.Expr) ast.Object {
+	if !e.IsEquality() {
+		return nil
+	}
+	for n, t := range e.Operands() {
+		if t.Equal(ast.VarTerm("member")) {
+			o, _ := e.Operand(1 - n).Value.(ast.Object)
+			if o != nil && o.Get(ast.StringTerm("rule")) != nil && o.Get(ast.StringTerm("value")) != nil {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
+// binds reports whether e does nothing but give a name that nobody uses.
+func binds(e *ast.Expr) bool {
+	if !e.IsEquality() || e.Negated {
+		return false
+	}
+	v, ok := e.Operand(0).Value.(ast.Var)
+	return ok && v.IsWildcard()
+}
+
+// writer writes conditions as a person would.
+type writer struct {
+	helpers map[string][]*ast.Rule // what conditions refer to
+	depth   int
+}
+
+var infix = map[string]string{
+	"eq": "==", "equal": "==", "neq": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "internal.member_2": "in",
+}
+
+// condition is e for people. What goes through a comprehension is not, and is named by
+// what it depends on.
+func (w *writer) condition(e *ast.Expr) string {
+	text := w.expression(e)
+	if !strings.Contains(text, "__local") {
+		return text
+	}
+	refs := inputs.FindAllString(text, -1)
+	slices.Sort(refs)
+	return "what the rule makes of " + strings.Join(slices.Compact(refs), " and ")
+}
+
+var inputs = regexp.MustCompile(`input(\.[a-z_]+)+`)
+
+func (w *writer) expression(e *ast.Expr) string {
+	prefix := ""
+	if e.Negated {
+		prefix = "not "
+	}
+	if n, ok := e.Terms.(*ast.Not); ok {
+		return "not " + w.group(n.Body)
+	}
+	if t, ok := e.Terms.(*ast.Term); ok {
+		if rules := w.helpers[t.String()]; rules != nil && w.depth < 4 {
+			w.depth++
+			defer func() { w.depth-- }()
+			var ways []string
+			for _, r := range rules {
+				ways = append(ways, w.group(r.Body))
+			}
+			return prefix + strings.Join(ways, " or ")
+		}
+	}
+	if e.IsCall() {
+		if sign, ok := infix[e.Operator().String()]; ok && len(e.Operands()) == 2 {
+			return fmt.Sprintf("%s%s %s %s", prefix, e.Operand(0), sign, e.Operand(1))
+		}
+	}
+	plain := e.Copy()
+	plain.Negated, plain.With = false, nil
+	return prefix + plain.String()
+}
+
+// group is a conjunction, in brackets where it is one of several.
+func (w *writer) group(body ast.Body) string {
+	parts := make([]string, len(body))
+	for n, e := range body {
+		parts[n] = w.expression(e)
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return "(" + strings.Join(parts, " and ") + ")"
+}

@@ -1,0 +1,268 @@
+package rego
+
+import (
+	"context"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+)
+
+// settler decides conditions that partial evaluation leaves although everything in them
+// is known: it keeps a call of a function apart as soon as a part of what the function
+// is given is not.
+type settler struct {
+	policy  *Policy
+	known   ast.Value
+	unknown []ast.Ref
+	decided map[string]bool // conditions without any input, by their text
+}
+
+// newSettler knows what stands in input and not under unknown.
+func newSettler(p *Policy, input map[string]any, unknown []string) (*settler, error) {
+	known, err := ast.InterfaceToValue(input)
+	if err != nil {
+		return nil, err
+	}
+	s := &settler{policy: p, known: known, decided: map[string]bool{}}
+	for _, u := range unknown {
+		ref, err := ast.ParseRef(u)
+		if err != nil {
+			return nil, err
+		}
+		s.unknown = append(s.unknown, ref)
+	}
+	return s, nil
+}
+
+// holds says whether e holds; settled is false where that depends on more than is known.
+func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) {
+	if len(e.With) > 0 {
+		return false, false
+	}
+	if n, ok := e.Terms.(*ast.Not); ok {
+		all := true
+		for _, inner := range n.Body {
+			holds, settled := s.holds(ctx, inner)
+			if !settled {
+				return false, false
+			}
+			all = all && holds
+		}
+		return !all, true
+	}
+	if holds, ok := s.shape(e); ok {
+		return holds != e.Negated, true
+	}
+	closed, defined, ok := s.close(e)
+	if !ok {
+		return false, false
+	}
+	if !defined { // a reference to what is not there
+		return e.Negated, true
+	}
+	negated := closed.Negated
+	closed.Negated = false
+	truth, ok := simple(closed)
+	if !ok {
+		if truth, ok = s.evaluate(ctx, closed); !ok {
+			return false, false
+		}
+	}
+	return truth != negated, true
+}
+
+// shape decides what follows from how long a path is, though not all of its segments are
+// known: each of them is there, and is a text.
+func (s *settler) shape(e *ast.Expr) (holds, ok bool) {
+	if t, isTerm := e.Terms.(*ast.Term); isTerm {
+		r, isRef := t.Value.(ast.Ref)
+		if !isRef || !r.HasPrefix(segments) || len(r) != len(segments)+1 {
+			return false, false
+		}
+		_, err := s.known.Find(r[1:])
+		return true, err == nil
+	}
+	if !e.IsCall() || len(e.Operands()) != 2 {
+		return false, false
+	}
+	call, isCall := e.Operand(0).Value.(ast.Call)
+	n, isNumber := e.Operand(1).Value.(ast.Number)
+	if !isCall || !isNumber || len(call) != 2 || call[0].String() != "count" || !call[1].Equal(ast.NewTerm(segments)) {
+		return false, false
+	}
+	v, err := s.known.Find(segments[1:])
+	list, isList := v.(*ast.Array)
+	want, whole := n.Int()
+	if err != nil || !isList || !whole {
+		return false, false
+	}
+	least, longer := list.Len(), s.mayBeLonger(list.Len())
+	switch operator := e.Operator().String(); {
+	case (operator == "gte" && least >= want) || (operator == "gt" && least > want):
+		return true, true
+	case longer:
+		return false, (operator == "eq" || operator == "equal" || operator == "lt" || operator == "lte") && least > want
+	default:
+		return simple(ast.NewExpr([]*ast.Term{ast.NewTerm(e.Operator()), ast.IntNumberTerm(least), e.Operand(1)}))
+	}
+}
+
+var segments = ast.MustParseRef("input.request.segments")
+
+// mayBeLonger reports whether there may be segments beyond the first n.
+func (s *settler) mayBeLonger(n int) bool {
+	for _, u := range s.unknown {
+		if !u.HasPrefix(segments) {
+			continue
+		}
+		if len(u) == len(segments) {
+			return true
+		}
+		if i, ok := u[len(segments)].Value.(ast.Number); ok {
+			if at, whole := i.Int(); whole && at >= n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// close puts what is known in the place of every reference to the input. It is not ok
+// where something is not known, or is bound elsewhere.
+func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
+	defined, ok = true, true
+	vars := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: true})
+	vars.Walk(e)
+	for v := range vars.Vars() {
+		if !v.Equal(ast.InputRootDocument.Value) && !v.Equal(ast.DefaultRootDocument.Value) {
+			return nil, false, false
+		}
+	}
+	transformed, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {
+		if len(r) == 0 || !r[0].Equal(ast.InputRootDocument) {
+			if strings.HasPrefix(r.String(), "data.partial") || !r.IsGround() && r[0].Equal(ast.DefaultRootDocument) {
+				ok = false
+			}
+			return r, nil
+		}
+		if !r.IsGround() || s.overlaps(r) {
+			ok = false
+			return r, nil
+		}
+		v, err := s.known.Find(r[1:])
+		if err != nil {
+			defined = false
+			return r, nil
+		}
+		return v, nil
+	})
+	if err != nil || !ok {
+		return nil, false, false
+	}
+	closed, isExpr := transformed.(*ast.Expr)
+	return closed, defined, isExpr
+}
+
+// overlaps reports whether a part of what r stands for is not known.
+func (s *settler) overlaps(r ast.Ref) bool {
+	for _, u := range s.unknown {
+		if r.HasPrefix(u) || u.HasPrefix(r) {
+			// The elements beyond the end of an array that is known are named for the sake
+			// of those that may be there: a reference to the whole may have more.
+			return true
+		}
+	}
+	return false
+}
+
+// simple decides what needs no engine.
+func simple(e *ast.Expr) (holds, ok bool) {
+	if t, isTerm := e.Terms.(*ast.Term); isTerm && t.IsGround() {
+		switch v := t.Value.(type) {
+		case ast.Boolean:
+			return bool(v), true
+		case ast.Ref, ast.Call:
+			return false, false
+		}
+		return true, true
+	}
+	if !e.IsCall() || len(e.Operands()) != 2 {
+		return false, false
+	}
+	a, b := constant(e.Operand(0)), constant(e.Operand(1))
+	if a == nil || b == nil {
+		return false, false
+	}
+	order := ast.Compare(a, b)
+	switch e.Operator().String() {
+	case "eq", "equal":
+		return order == 0, true
+	case "neq":
+		return order != 0, true
+	case "lt":
+		return order < 0, true
+	case "lte":
+		return order <= 0, true
+	case "gt":
+		return order > 0, true
+	case "gte":
+		return order >= 0, true
+	case "internal.member_2":
+		switch list := b.(type) {
+		case *ast.Array:
+			found := false
+			list.Foreach(func(t *ast.Term) { found = found || ast.Compare(t.Value, a) == 0 })
+			return found, true
+		case ast.Set:
+			return list.Contains(ast.NewTerm(a)), true
+		}
+	}
+	return false, false
+}
+
+// constant is the value of a term without references, where it is one or counts one.
+func constant(t *ast.Term) ast.Value {
+	if c, ok := t.Value.(ast.Call); ok {
+		if len(c) == 2 && c[0].String() == "count" {
+			if list, ok := constant(c[1]).(*ast.Array); ok {
+				return ast.IntNumberTerm(list.Len()).Value
+			}
+		}
+		return nil
+	}
+	free := true
+	ast.WalkTerms(t, func(x *ast.Term) bool {
+		switch x.Value.(type) {
+		case ast.Ref, ast.Var, ast.Call, *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+			free = false
+		}
+		return !free
+	})
+	if !free {
+		return nil
+	}
+	return t.Value
+}
+
+// evaluate asks the engine. It is not ok where that fails.
+func (s *settler) evaluate(ctx context.Context, e *ast.Expr) (holds, ok bool) {
+	text := e.String()
+	if truth, there := s.decided[text]; there {
+		return truth, true
+	}
+	results, err := rego.New(
+		rego.ParsedQuery(ast.NewBody(e)), rego.Compiler(s.policy.compiler), rego.Store(s.policy.store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+	).Eval(ctx)
+	if err != nil {
+		return false, false
+	}
+	truth := len(results) > 0
+	for _, r := range results {
+		for _, x := range r.Expressions {
+			truth = truth && x.Value != false
+		}
+	}
+	s.decided[text] = truth
+	return truth, true
+}
