@@ -1,7 +1,17 @@
 package server_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,4 +222,65 @@ func TestExamine(t *testing.T) {
 	expect("a page", good, "discovery", "fail", "not JSON")
 	idp.Close()
 	expect("nobody there", good, "discovery", "fail", "connection refused")
+}
+
+// RFC 8705 §2: who asks is known by the certificate of the connection, and nobody else
+// is answered.
+func TestIntrospectionByCertificate(t *testing.T) {
+	idp, err := testidp.Start(testidp.Options{TLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idp.Close()
+	asked := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if len(r.TLS.PeerCertificates) != 1 || r.TLS.PeerCertificates[0].Subject.CommonName != "gateway" || r.PostFormValue("client_id") != "gateway" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(w, `{"active":true,"token_type":"Bearer","aud":%q,"sub":"alice","exp":%d,"acr":"phr","auth_time":%d}`, testidp.Audience, time.Now().Unix()+60, time.Now().Unix())
+	}))
+	asked.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	asked.StartTLS()
+	defer asked.Close()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gateway"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities := append(idp.Authority(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: asked.Certificate().Raw})...)
+	for name, block := range map[string][]byte{
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), "ca.pem": authorities,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), block, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(auth string) running {
+		c := asking(t, idp, "")
+		c.Outbound.CAFile = filepath.Join(dir, "ca.pem")
+		c.Issuers[0].Introspection.Endpoint = asked.URL
+		if auth == "tls_client_auth" {
+			c.Issuers[0].Introspection.AuthMethod, c.Issuers[0].Introspection.CertFile, c.Issuers[0].Introspection.KeyFile = auth, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		}
+		r := run(t, c, server.Options{})
+		eventually(t, "ready", r.Ready)
+		return r
+	}
+	if res := open("tls_client_auth").check(t, "/admin/x", bearer("opaque")); res.GetOkResponse() == nil {
+		t.Errorf("with the certificate: %v", res)
+	}
+	res := open("client_secret_basic").check(t, "/admin/x", bearer("opaque"))
+	if got := res.GetDynamicMetadata().GetFields()["reason"].GetStringValue(); res.GetOkResponse() != nil || got != "introspection_unavailable" {
+		t.Errorf("without it: %s", got)
+	}
 }
