@@ -4,7 +4,10 @@
 package golden
 
 import (
+	"bytes"
+	"compress/gzip"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,4 +34,44 @@ func Check(t *testing.T, file, text string) {
 	if string(kept) != text {
 		t.Errorf("%s is stale; `make docs` writes it anew", file)
 	}
+}
+
+// CheckCompressed is Check for a file that is kept compressed by gzip.
+func CheckCompressed(t *testing.T, file, text string) {
+	t.Helper()
+	if *update {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write([]byte(text)) // into memory, as is the next
+		z.Close()
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	kept, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	z, err := gzip.NewReader(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(was) == text {
+		return
+	}
+	old, is := bytes.Split(was, []byte("\n")), bytes.Split([]byte(text), []byte("\n"))
+	different := 0
+	for n := range min(len(old), len(is)) {
+		if !bytes.Equal(old[n], is[n]) && different < 5 {
+			different++
+			t.Errorf("%s:%d\nwas %s\nis  %s", file, n+1, old[n], is[n])
+		}
+	}
+	t.Errorf("%s: %d lines, and were %d; where that is meant, run the test with -args -update", file, len(is), len(old))
 }
