@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/scenario"
+	"github.com/stepward/stepward/pkg/server"
+)
+
+// evaluated is what came of a scenario: which rules held with which values, and what
+// each kind of client would be answered.
+type evaluated struct {
+	Scenario json.RawMessage            `json:"scenario"`
+	Fired    []rego.Firing              `json:"fired"`
+	Answers  map[string]scenario.Answer `json:"answers"` // by kind of client
+}
+
+func newEvalCommand() *cobra.Command {
+	var config configFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "eval {-c FILE | POLICY...} --scenario JSON",
+		Short: "Ask a policy about one request",
+		Long: `Plays one scenario before a policy, and prints which rules held, with which values of
+their variables, what would satisfy them, and what a browser, a page, an API client and
+a gRPC client would each be answered. A scenario is written as in policy tests; see
+stepward test --help. It may be a file, or - for standard input.`,
+		Example: `  stepward eval policies/ --scenario '{"path":"/payments/7","method":"POST","token":{"level":"password"}}'
+  stepward eval -c stepward.yaml --scenario case.json --json`,
+	}
+	config.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	written := cmd.Flags().String("scenario", "", "the scenario, a file that holds it, or - for standard input")
+	cmd.RunE = func(cmd *cobra.Command, paths []string) error {
+		x, err := evaluate(cmd, config, paths, *written)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			e := json.NewEncoder(cmd.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(x)
+		}
+		x.print(cmd.OutOrStdout())
+		return nil
+	}
+	return cmd
+}
+
+func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written string) (evaluated, error) {
+	if written == "" {
+		return evaluated{}, usage(errors.New("say what to ask with --scenario"))
+	}
+	text := []byte(written)
+	if !strings.HasPrefix(strings.TrimSpace(written), "{") {
+		var err error
+		if text, err = readFile(cmd, written); err != nil {
+			return evaluated{}, usage(err)
+		}
+	}
+	s, err := scenario.Parse(text)
+	if err != nil {
+		return evaluated{}, usage(err)
+	}
+	c, _, err := flags.rehearsal(paths)
+	if err != nil {
+		return evaluated{}, err
+	}
+	if len(paths) == 0 {
+		paths = c.Policy.Paths
+	}
+	options, err := loadOptions(c)
+	if err != nil {
+		return evaluated{}, usage(err)
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return evaluated{}, usage(err)
+	}
+	p, err := rego.Load(cmd.Context(), sources, options)
+	if list := (finding.List)(nil); errors.As(err, &list) {
+		return evaluated{}, usage(fmt.Errorf("the policy is refused:\n%w", err))
+	}
+	if err != nil {
+		return evaluated{}, err
+	}
+	x := evaluated{Scenario: json.RawMessage(text), Answers: map[string]scenario.Answer{}}
+	for _, as := range scenario.Clients() {
+		asked := s
+		asked.As = as
+		var fired []rego.Firing
+		stage, err := newStage(c, p.Traced(func(f rego.Firing) { fired = append(fired, f) }))
+		if err != nil {
+			return x, usage(err)
+		}
+		r, err := stage.Decide(cmd.Context(), asked)
+		if err != nil {
+			return x, usage(err)
+		}
+		if as == s.As || s.As == "" && as == "api" {
+			x.Fired = fired
+		}
+		x.Answers[as] = scenario.AnswerOf(r)
+	}
+	return x, nil
+}
+
+func (x evaluated) print(out io.Writer) {
+	for _, f := range x.Fired {
+		fmt.Fprintln(out, f.Rule)
+		for _, name := range slices.Sorted(maps.Keys(f.Values)) {
+			fmt.Fprintf(out, "    %s = %s\n", name, f.Values[name])
+		}
+	}
+	if len(x.Fired) == 0 {
+		fmt.Fprintln(out, "no rule holds")
+	}
+	fmt.Fprintln(out)
+	for _, as := range scenario.Clients() {
+		a := x.Answers[as]
+		fmt.Fprintf(out, "%-8s %d %s", as, a.Status, a.Reason)
+		if a.Location != "" {
+			fmt.Fprintf(out, " → %s", a.Location)
+		}
+		if a.Result == "challenge" || a.Result == "redirect" {
+			fmt.Fprintf(out, "  %s", satisfied(a))
+		}
+		if a.Fault != "" {
+			fmt.Fprintf(out, "  %s", a.Fault)
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// satisfied is what would satisfy the rules, in words.
+func satisfied(a scenario.Answer) string {
+	var words []string
+	if a.Level != "" {
+		words = append(words, "level "+a.Level)
+	}
+	if len(a.ACRValues) > 0 {
+		words = append(words, "acr "+strings.Join(a.ACRValues, " or "))
+	}
+	if a.MaxAge != nil {
+		words = append(words, fmt.Sprintf("in the last %d s", *a.MaxAge))
+	}
+	if len(a.Scope) > 0 {
+		words = append(words, "scope "+strings.Join(a.Scope, " "))
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "would need " + strings.Join(words, ", ")
+}

@@ -1,0 +1,64 @@
+package rego
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// Firing is one way in which a rule of require or deny held: with these values of its
+// variables, by the names that its author gave them.
+type Firing struct {
+	Rule   string            `json:"rule"`
+	Values map[string]string `json:"values,omitempty"` // as JSON or Rego
+}
+
+// Traced is p as it tells of each rule that holds. It costs time and is for one evaluation
+// after the other, by one goroutine.
+func (p *Policy) Traced(tell func(Firing)) *Policy {
+	return &Policy{
+		opt: p.opt, revision: p.revision, headers: p.headers, members: p.members, base: p.base, routes: p.routes,
+		entries: p.entries, compiler: p.compiler, store: p.store, partials: p.partials, tracer: &firings{policy: p, tell: tell},
+	}
+}
+
+// firings listens for entry rules that hold.
+type firings struct {
+	policy *Policy
+	tell   func(Firing)
+}
+
+func (*firings) Enabled() bool { return true }
+
+func (*firings) Config() topdown.TraceConfig { return topdown.TraceConfig{PlugLocalVars: true} }
+
+// TraceEvent implements [topdown.QueryTracer].
+func (f *firings) TraceEvent(e topdown.Event) {
+	r, isRule := e.Node.(*ast.Rule)
+	if e.Op != topdown.ExitOp || !isRule || !strings.HasPrefix(string(r.Head.Name), hiddenPrefix) {
+		return
+	}
+	i := slices.IndexFunc(f.policy.members, func(m member) bool { return m.rule.Location.Equal(r.Location) })
+	if i < 0 {
+		return
+	}
+	x := Firing{Rule: f.policy.members[i].id, Values: map[string]string{}}
+	if e.Locals != nil {
+		e.Locals.Iter(func(k, v ast.Value) bool {
+			name, ok := k.(ast.Var)
+			if !ok {
+				return false
+			}
+			if meta, there := e.LocalMetadata[name]; there {
+				name = meta.Name
+			}
+			if text := string(name); !strings.HasPrefix(text, "__local") && !strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "_") {
+				x.Values[text] = v.String()
+			}
+			return false
+		})
+	}
+	f.tell(x)
+}
