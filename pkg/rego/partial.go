@@ -93,6 +93,7 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 			w.helpers[name] = append(w.helpers[name], r)
 		}
 	}
+	s.helpers = w.helpers
 	for _, q := range rest.Queries {
 		c, possible, err := p.conditional(ctx, q, s, &w)
 		if err != nil {

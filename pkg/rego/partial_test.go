@@ -12,7 +12,7 @@ import (
 func TestPartial(t *testing.T) {
 	text := `package stepward.policy
 import rego.v2
-public if input.request.path in {"/", "/health"}
+public if input.request.path in {"/", "/t/x"}
 require contains {"level": "anonymous"} if public
 require contains {"level": "authenticated"} if not public
 require contains {"level": "mfa"} if input.request.segments[0] == "payments"
@@ -23,6 +23,9 @@ require contains {"level": "mfa"} if every s in input.request.segments { s != "z
 require contains {"level": "mfa", "scope": [input.request.segments[1]]} if input.request.method == "POST"
 deny contains {"code": "x"} if not "payroll" in input.token.claims.roles
 deny contains {"code": "y"} if input.request.method == "GET"
+elsewhere if input.request.path in {"/", "/u/x"}
+require contains {"level": "anonymous"} if elsewhere
+require contains {"level": "password"} if not elsewhere
 `
 	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}}, rego.Options{Ladder: lintLadder(t), Timeout: 1e10})
 	if err != nil {
@@ -38,13 +41,14 @@ deny contains {"code": "y"} if input.request.method == "GET"
 		got = append(got, c.Rule[strings.LastIndexByte(c.Rule, ':')+1:len(c.Rule)-1]+" "+c.Value+" if "+strings.Join(c.When, "; "))
 	}
 	want := []string{
-		`4 {"level":"anonymous"} if input.request.path in {"/", "/health"}`,
-		`5 {"level":"authenticated"} if not input.request.path in {"/", "/health"}`,
+		`4 {"level":"anonymous"} if input.request.path in {"/", "/t/x"}`,
+		`5 {"level":"authenticated"} if not input.request.path in {"/", "/t/x"}`,
 		`7 {"level":"mfa","max_age":"5m"} if input.request.body.json.amount > 100`,
 		`8 {"level":"mfa"} if input.request.segments[1] == "special"`,
 		`9 {"level":"mfa"} if not input.request.headers["x-a"] == "1"`,
 		`10 {"level":"mfa"} if what the rule makes of input.request.segments`,
 		`11 {"level": "mfa", "scope": [input.request.segments[1]]} if `,
+		`16 {"level":"password"} if `,
 		`12 {"code":"x"} if not "payroll" in input.token.claims.roles`,
 	}
 	for _, w := range want {

@@ -2,6 +2,7 @@ package rego
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -15,7 +16,9 @@ type settler struct {
 	policy  *Policy
 	known   ast.Value
 	unknown []ast.Ref
-	decided map[string]bool // conditions without any input, by their text
+	decided map[string]bool        // conditions without any input, by their text
+	helpers map[string][]*ast.Rule // what conditions refer to
+	depth   int
 }
 
 // newSettler knows what stands in input and not under unknown.
@@ -50,6 +53,10 @@ func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) 
 			all = all && holds
 		}
 		return !all, true
+	}
+	if t, isTerm := e.Terms.(*ast.Term); isTerm && s.helpers[t.String()] != nil {
+		holds, settled := s.helper(ctx, s.helpers[t.String()])
+		return holds != e.Negated, settled
 	}
 	if holds, ok := s.shape(e); ok {
 		return holds != e.Negated, true
@@ -86,6 +93,9 @@ func (s *settler) shape(e *ast.Expr) (holds, ok bool) {
 	if !e.IsCall() || len(e.Operands()) != 2 {
 		return false, false
 	}
+	if e.Operand(0).Equal(ast.NewTerm(path)) && s.elsewhere(e) {
+		return e.Operator().String() == "neq", true
+	}
 	call, isCall := e.Operand(0).Value.(ast.Call)
 	n, isNumber := e.Operand(1).Value.(ast.Number)
 	if !isCall || !isNumber || len(call) != 2 || call[0].String() != "count" || !call[1].Equal(ast.NewTerm(segments)) {
@@ -108,7 +118,63 @@ func (s *settler) shape(e *ast.Expr) (holds, ok bool) {
 	}
 }
 
-var segments = ast.MustParseRef("input.request.segments")
+var (
+	segments = ast.MustParseRef("input.request.segments")
+	path     = ast.MustParseRef("input.request.path")
+)
+
+// elsewhere reports whether e compares the path with nothing but paths that do not have
+// the segments that are known.
+func (s *settler) elsewhere(e *ast.Expr) bool {
+	operator, other := e.Operator().String(), e.Operand(1)
+	var paths []*ast.Term
+	switch v := other.Value.(type) {
+	case ast.String:
+		if operator == "eq" || operator == "equal" || operator == "neq" {
+			paths = []*ast.Term{other}
+		}
+	case *ast.Array:
+		if operator == "internal.member_2" {
+			v.Foreach(func(t *ast.Term) { paths = append(paths, t) })
+		}
+	case ast.Set:
+		if operator == "internal.member_2" {
+			v.Foreach(func(t *ast.Term) { paths = append(paths, t) })
+		}
+	}
+	for _, p := range paths {
+		text, ok := p.Value.(ast.String)
+		if !ok || s.mayBe(string(text)) {
+			return false
+		}
+	}
+	return len(paths) > 0
+}
+
+// mayBe reports whether a path can have the segments that are known.
+func (s *settler) mayBe(path string) bool {
+	v, err := s.known.Find(segments[1:])
+	list, ok := v.(*ast.Array)
+	if err != nil || !ok {
+		return true
+	}
+	var parts []string
+	for p := range strings.SplitSeq(path, "/") {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	if len(parts) < list.Len() || len(parts) > list.Len() && !s.mayBeLonger(list.Len()) {
+		return strings.Contains(path, "//") // an empty segment counts as one
+	}
+	for n, p := range parts[:list.Len()] {
+		known := list.Elem(n)
+		if !s.overlaps(append(slices.Clone(segments), ast.IntNumberTerm(n))) && !known.Equal(ast.StringTerm(p)) {
+			return strings.Contains(path, "//")
+		}
+	}
+	return true
+}
 
 // mayBeLonger reports whether there may be segments beyond the first n.
 func (s *settler) mayBeLonger(n int) bool {
@@ -126,6 +192,33 @@ func (s *settler) mayBeLonger(n int) bool {
 		}
 	}
 	return false
+}
+
+// helper is whether one of several rules holds.
+func (s *settler) helper(ctx context.Context, rules []*ast.Rule) (holds, settled bool) {
+	if s.depth > 8 {
+		return false, false
+	}
+	s.depth++
+	defer func() { s.depth-- }()
+	for _, r := range rules {
+		all := true
+		for _, e := range r.Body {
+			if holds, settled := s.holds(ctx, e); !settled {
+				return false, false
+			} else if !holds {
+				all = false
+				break
+			}
+		}
+		if all && len(r.Head.Args) == 0 && r.Head.Value.Equal(ast.BooleanTerm(true)) && !r.Default {
+			return true, true
+		}
+		if all {
+			return false, false
+		}
+	}
+	return false, true
 }
 
 // close puts what is known in the place of every reference to the input. It is not ok

@@ -27,7 +27,10 @@ require contains {"level": "authenticated"} if not public
 
 # METADATA
 # title: Stop signs, from data.routes
-require contains requirement if some requirement in routes.requirements(data.routes, input.request)
+require contains entry.require if {
+	some entry in data.routes
+	routes.matches(entry, input.request)
+}
 
 # The upstream learns the tenant from us or not at all: what a client sends
 # under this name is removed.
