@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/examples"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/policy"
 )
 
 // initFlags are what a new folder is made for.
@@ -53,9 +54,19 @@ service. Nothing that is there is overwritten.`,
 	return cmd
 }
 
+// regal is the configuration of the linter Regal for policies of Stepward: what it takes
+// for a slip and is none here.
+const regal = `# Regal (https://openpolicyagent.org/projects/regal) beside stepward validate.
+rules:
+  idiomatic:
+    no-defined-entrypoint: { level: ignore } # entry rules are found by their names
+  style:
+    messy-rule: { level: ignore } # a rule of require stands beside what it is about
+`
+
 // files are the quickstart's with what the flags say, by name.
 func (f initFlags) files() (map[string]string, error) {
-	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema)}
+	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema), ".regal/config.yaml": regal}
 	err := fs.WalkDir(examples.Quickstart(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || name == "README.md" {
 			return err
@@ -104,16 +115,25 @@ func writeNew(dir string, files map[string]string, force bool) error {
 
 func newSchemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of the configuration",
+		Use:   "schema [config | input | result]",
+		Short: "Print a JSON Schema, for editors",
 		Long: `Prints the JSON Schema (2020-12) of stepward.yaml, for editors that complete and
 check it. A first line such as this binds it in most of them:
 
-  # yaml-language-server: $schema=stepward.schema.json`,
-		Example: "  stepward schema > stepward.schema.json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(config.Schema)
+  # yaml-language-server: $schema=stepward.schema.json
+
+input is the schema of what a policy reads, by which its references are checked when it
+is loaded; result is that of what its entry rules yield.`,
+		Example: `  stepward schema > stepward.schema.json
+  stepward schema input > input.schema.json`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"config", "input", "result"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			which := "config"
+			if len(args) == 1 {
+				which = args[0]
+			}
+			_, err := cmd.OutOrStdout().Write(map[string][]byte{"config": config.Schema, "input": policy.InputSchema, "result": policy.ResultSchema}[which])
 			return err
 		},
 	}

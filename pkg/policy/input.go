@@ -14,6 +14,12 @@ import (
 //go:embed input.schema.json
 var InputSchema []byte
 
+// ResultSchema is the JSON Schema (draft 7) of what entry rules yield, as one object. It is
+// for editors and people: [DecodeRequirement] and [DecodeDenial] are stricter.
+//
+//go:embed result.schema.json
+var ResultSchema []byte
+
 // hidden lists request headers that no policy sees: credentials, and the
 // identity of a caller as a client may have forged it.
 var hidden = map[string]bool{

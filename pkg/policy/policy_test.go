@@ -199,3 +199,20 @@ func TestReferenceInput(t *testing.T) {
 	walk("input", root)
 	golden.Check(t, "../../docs/reference/input.md", b.String())
 }
+
+// The schema of the result names what the decoder takes, and no more.
+func TestResultSchema(t *testing.T) {
+	var schema struct {
+		Definitions map[string]struct {
+			Properties map[string]any `json:"properties"`
+		} `json:"definitions"`
+	}
+	if err := json.Unmarshal(policy.ResultSchema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for name, keys := range map[string][]string{"requirement": policy.RequirementKeys, "denial": policy.DenialKeys} {
+		if got := slices.Sorted(maps.Keys(schema.Definitions[name].Properties)); !slices.Equal(got, slices.Sorted(slices.Values(keys))) {
+			t.Errorf("%s: %v; want %v", name, got, keys)
+		}
+	}
+}
