@@ -11,10 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
-	"github.com/stepward/stepward/pkg/server"
 )
 
 // evaluated is what came of a scenario: which rules held with which values, and what
@@ -79,18 +77,7 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	if len(paths) == 0 {
 		paths = c.Policy.Paths
 	}
-	options, err := loadOptions(c)
-	if err != nil {
-		return evaluated{}, usage(err)
-	}
-	sources, err := server.Sources(paths)
-	if err != nil {
-		return evaluated{}, usage(err)
-	}
-	p, err := rego.Load(cmd.Context(), sources, options)
-	if list := (finding.List)(nil); errors.As(err, &list) {
-		return evaluated{}, usage(fmt.Errorf("the policy is refused:\n%w", err))
-	}
+	p, _, _, err := loadPolicy(cmd.Context(), c, paths)
 	if err != nil {
 		return evaluated{}, err
 	}

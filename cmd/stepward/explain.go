@@ -266,17 +266,12 @@ func readFile(cmd *cobra.Command, name string) ([]byte, error) {
 
 // client is one kind of caller that the same request could come from.
 type client struct {
-	name    string
-	headers []request.Field
-	bearer  bool // brings an Authorization header along
+	name   string
+	as     string // in a scenario
+	bearer bool   // brings an Authorization header along
 }
 
-var clients = []client{
-	{"browser", []request.Field{{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"}, {Name: "accept", Value: "text/html"}}, false},
-	{"page script", []request.Field{{Name: "sec-fetch-mode", Value: "cors"}, {Name: "sec-fetch-dest", Value: "empty"}, {Name: "accept", Value: "*/*"}}, true},
-	{"API client", []request.Field{{Name: "accept", Value: "application/json"}}, true},
-	{"gRPC client", []request.Field{{Name: "content-type", Value: "application/grpc"}}, true},
-}
+var clients = []client{{"browser", "browser", false}, {"page script", "page", true}, {"API client", "api", true}, {"gRPC client", "grpc", true}}
 
 // of is raw as if it came from c.
 func (c client) of(raw request.Raw) request.Raw {
@@ -289,6 +284,6 @@ func (c client) of(raw request.Raw) request.Raw {
 			kept = append(kept, h)
 		}
 	}
-	raw.Headers = append(kept, c.headers...)
+	raw.Headers = append(kept, scenario.Headers(c.as)...)
 	return raw
 }

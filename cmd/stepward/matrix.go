@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/matrix"
 	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // matrixFlags are which routes, which policy and how to tell.
@@ -80,39 +80,31 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 	if len(paths) == 0 {
 		paths = c.Policy.Paths
 	}
-	options, err := loadOptions(c)
-	if err != nil {
-		return usage(err)
-	}
-	m, err := f.make(cmd, paths, options, routes)
+	m, ladder, err := f.make(cmd, c, paths, routes)
 	if err != nil {
 		return err
 	}
 	switch {
 	case f.diff != "":
-		return f.compare(cmd, m, options, routes)
+		return f.compare(cmd, m, ladder, c, routes)
 	case f.public != "":
 		return f.golden(cmd, m)
 	}
 	return m.Print(cmd.OutOrStdout(), f.format)
 }
 
-func (f *matrixFlags) make(cmd *cobra.Command, paths []string, options rego.Options, routes []matrix.Route) (matrix.Matrix, error) {
-	sources, err := server.Sources(paths)
-	if err != nil {
-		return matrix.Matrix{}, usage(err)
-	}
+// make asks the policy at paths about every route, as many at once as there are cores.
+func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (matrix.Matrix, stepup.Ladder, error) {
 	policies := make([]*rego.Policy, runtime.GOMAXPROCS(0))
+	var options rego.Options
 	for n := range policies {
-		policies[n], err = rego.Load(cmd.Context(), sources, options)
-		if list := (finding.List)(nil); errors.As(err, &list) {
-			return matrix.Matrix{}, usage(fmt.Errorf("the policy is refused:\n%w", err))
-		}
-		if err != nil {
-			return matrix.Matrix{}, err
+		var err error
+		if policies[n], options, _, err = loadPolicy(cmd.Context(), c, paths); err != nil {
+			return matrix.Matrix{}, options.Ladder, err
 		}
 	}
-	return matrix.Make(cmd.Context(), policies, options.Ladder, routes, progress(cmd, len(routes)))
+	m, err := matrix.Make(cmd.Context(), policies, options.Ladder, routes, progress(cmd, len(routes)))
+	return m, options.Ladder, err
 }
 
 // progress tells a person who waits, and no file.
@@ -129,12 +121,12 @@ func progress(cmd *cobra.Command, all int) func(done, all int) {
 	}
 }
 
-func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, options rego.Options, routes []matrix.Route) error {
-	was, err := f.before(cmd, options, routes)
+func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, ladder stepup.Ladder, c config.Config, routes []matrix.Route) error {
+	was, err := f.before(cmd, c, routes)
 	if err != nil {
 		return err
 	}
-	changes := matrix.Diff(was, is, options.Ladder)
+	changes := matrix.Diff(was, is, ladder)
 	matrix.PrintChanges(cmd.OutOrStdout(), changes)
 	if slices.ContainsFunc(changes, func(c matrix.Change) bool { return len(c.Weaker) > 0 }) {
 		return found()
@@ -143,9 +135,10 @@ func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, options rego
 }
 
 // before is the matrix to compare with: of a policy, or one that was written down.
-func (f *matrixFlags) before(cmd *cobra.Command, options rego.Options, routes []matrix.Route) (matrix.Matrix, error) {
+func (f *matrixFlags) before(cmd *cobra.Command, c config.Config, routes []matrix.Route) (matrix.Matrix, error) {
 	if !strings.HasSuffix(f.diff, ".json") {
-		return f.make(cmd, []string{f.diff}, options, routes)
+		m, _, err := f.make(cmd, c, []string{f.diff}, routes)
+		return m, err
 	}
 	text, err := os.ReadFile(f.diff)
 	if err != nil {

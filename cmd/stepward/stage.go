@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
 	"github.com/stepward/stepward/pkg/server"
@@ -65,6 +67,24 @@ func (nobody) Verify(context.Context, credential.Credential) (token.Token, error
 func loadOptions(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
 	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
+}
+
+// loadPolicy loads the policy at paths, or the shipped one where there are none, under c.
+// A policy that is refused is a [finding.List] in an error of what the user wrote.
+func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Policy, rego.Options, []rego.Source, error) {
+	options, err := loadOptions(c)
+	if err != nil {
+		return nil, options, nil, usage(err)
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return nil, options, nil, usage(err)
+	}
+	p, err := rego.Load(ctx, sources, options)
+	if list := (finding.List)(nil); errors.As(err, &list) {
+		err = usage(fmt.Errorf("the policy is refused:\n%w", list))
+	}
+	return p, options, sources, err
 }
 
 // newStage plays scenarios before a policy under c.

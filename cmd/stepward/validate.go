@@ -124,9 +124,15 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, nil
 	}
 	v.revision = snapshot.Authorizer.Policy.Revision()
-	if v.warnings, err = lint(c, c.Policy.Paths); err != nil {
-		return v, err
+	options, err := loadOptions(c)
+	if err != nil {
+		return v, usage(err)
 	}
+	sources, err := server.Sources(c.Policy.Paths)
+	if err != nil {
+		return v, usage(err)
+	}
+	v.warnings = lint(c, sources, options)
 	if f.online {
 		findings, warnings := compare(cmd, f.config.file, c)
 		v.findings, v.warnings = findings, append(v.warnings, warnings...)
@@ -142,15 +148,7 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 	if err != nil {
 		return v, err
 	}
-	sources, err := server.Sources(paths)
-	if err != nil {
-		return v, usage(err)
-	}
-	options, err := loadOptions(c)
-	if err != nil {
-		return v, usage(err)
-	}
-	p, err := rego.Load(cmd.Context(), sources, options)
+	p, options, sources, err := loadPolicy(cmd.Context(), c, paths)
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -158,22 +156,14 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 		return v, err
 	}
 	v.revision = p.Revision()
-	v.warnings, err = lint(c, paths)
-	return v, err
+	v.warnings = lint(c, sources, options)
+	return v, nil
 }
 
-// lint looks over the policy at paths, by the levels of c.
-func lint(c config.Config, paths []string) (finding.List, error) {
-	sources, err := server.Sources(paths)
-	if err != nil {
-		return nil, usage(err)
-	}
-	options, err := loadOptions(c)
-	if err != nil {
-		return nil, usage(err)
-	}
+// lint looks over a policy, by the levels of c.
+func lint(c config.Config, sources []rego.Source, options rego.Options) finding.List {
 	keeps := slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
-	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps}), nil
+	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps})
 }
 
 // repair makes the fixes that there are and looks again.

@@ -172,6 +172,15 @@ func (c Config) Ladders() (map[string]stepup.Ladder, error) {
 	return ladders, nil
 }
 
+// LadderOf is the ladder in the words of the issuer of that name.
+func (c Config) LadderOf(name string) (stepup.Ladder, error) {
+	ladders, err := c.Ladders()
+	if own, there := ladders[name]; there || err != nil {
+		return own, err
+	}
+	return c.Ladder()
+}
+
 func (d *decoder) issuers(c Config) {
 	names, urls := map[string]bool{}, map[string]bool{}
 	for i, x := range c.Issuers {

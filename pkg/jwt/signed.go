@@ -32,14 +32,7 @@ type Signed struct {
 
 // NewSigned reads what i signs; of i it uses URL, Algorithms, Leeway and Keys.
 func NewSigned(i Issuer, now func() time.Time) *Signed {
-	if len(i.Algorithms) == 0 {
-		i.Algorithms = Algorithms
-	}
-	algorithms := make([]string, len(i.Algorithms))
-	for n, a := range i.Algorithms {
-		algorithms[n] = canonical(a)
-	}
-	i.Algorithms = algorithms
+	i.Algorithms = algorithms(i.Algorithms)
 	return &Signed{i: issuer{i}, now: now}
 }
 

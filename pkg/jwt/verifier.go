@@ -47,6 +47,18 @@ func canonical(alg string) string {
 	return alg
 }
 
+// algorithms are those of an issuer, each by its one name, or the default.
+func algorithms(names []string) []string {
+	if len(names) == 0 {
+		names = Algorithms
+	}
+	out := make([]string, len(names))
+	for n, a := range names {
+		out[n] = canonical(a)
+	}
+	return out
+}
+
 // KeySource finds the keys of one issuer.
 //
 // Key returns a key that [keyset.Key.Verifies] may still refuse, or an error that
@@ -116,9 +128,7 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 	}
 	v.cache = newCache(o.CacheSize)
 	for _, i := range issuers {
-		if len(i.Algorithms) == 0 {
-			i.Algorithms = Algorithms
-		}
+		i.Algorithms = algorithms(i.Algorithms)
 		if i.Profile == "" {
 			i.Profile = RFC9068
 		}
@@ -130,11 +140,8 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 		case profiles[i.Profile] == nil:
 			return nil, fmt.Errorf("jwt: no profile %q", i.Profile)
 		}
-		names := i.Algorithms
-		i.Algorithms = nil
-		for _, a := range names {
-			i.Algorithms = append(i.Algorithms, canonical(a))
-			if _, supported := hashes[canonical(a)]; !supported {
+		for _, a := range i.Algorithms {
+			if _, supported := hashes[a]; !supported {
 				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
 			}
 		}

@@ -16,19 +16,15 @@ import (
 // Metadata is what an issuer says of itself (OpenID Connect Discovery §3, RFC 8414
 // §2). What it leaves out is empty; where it was not said whether, false.
 type Metadata struct {
-	Issuer                 string
-	JWKSURI                string
-	AuthorizationEndpoint  string
-	TokenEndpoint          string
-	IntrospectionEndpoint  string
-	PushedRequestEndpoint  string   // RFC 9126 §5
-	ACRValues              []string // acr_values_supported
-	DPoPAlgorithms         []string // RFC 9449 §5.1
-	CodeChallengeMethods   []string
-	SigningAlgorithms      []string // of ID tokens; access tokens are mostly signed alike
-	ClaimsParameter        bool     // OpenID Connect Core §5.5
-	ResponseIssuer         bool     // RFC 9207 §3
-	CertificateBoundTokens bool     // RFC 8705 §3.3
+	Issuer                string
+	JWKSURI               string
+	AuthorizationEndpoint string
+	TokenEndpoint         string
+	IntrospectionEndpoint string
+	PushedRequestEndpoint string   // RFC 9126 §5
+	ACRValues             []string // acr_values_supported
+	DPoPAlgorithms        []string // RFC 9449 §5.1
+	ClaimsParameter       bool     // OpenID Connect Core §5.5
 }
 
 // Discover gets the metadata of an issuer: as OpenID Connect Discovery §4 has it, else
@@ -80,13 +76,10 @@ func ParseMetadata(text []byte, issuer string) (Metadata, error) {
 	}
 	for name, into := range map[string]*[]string{
 		"acr_values_supported": &m.ACRValues, "dpop_signing_alg_values_supported": &m.DPoPAlgorithms,
-		"code_challenge_methods_supported": &m.CodeChallengeMethods, "id_token_signing_alg_values_supported": &m.SigningAlgorithms,
 	} {
 		*into = texts(o[name])
 	}
 	m.ClaimsParameter = o["claims_parameter_supported"] == true
-	m.ResponseIssuer = o["authorization_response_iss_parameter_supported"] == true
-	m.CertificateBoundTokens = o["tls_client_certificate_bound_access_tokens"] == true
 	return m, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -111,6 +112,23 @@ func (m Matrix) Print(out io.Writer, format string) error {
 		fmt.Fprintln(out, " ", p)
 	}
 	return nil
+}
+
+// ParseMatrix reads what JSON has written.
+func ParseMatrix(text []byte) (Matrix, error) {
+	var m Matrix
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("matrix: %w", err)
+	}
+	return m, nil
+}
+
+// seconds is an age in words.
+func seconds(s *int64) string {
+	if s == nil {
+		return ""
+	}
+	return strconv.FormatInt(*s, 10) + "s"
 }
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }

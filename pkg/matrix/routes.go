@@ -3,11 +3,9 @@ package matrix
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -334,21 +332,4 @@ func texts(v any) []string {
 		}
 	}
 	return out
-}
-
-// ParseMatrix reads what JSON has written.
-func ParseMatrix(text []byte) (Matrix, error) {
-	var m Matrix
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("matrix: %w", err)
-	}
-	return m, nil
-}
-
-// seconds is an age in words.
-func seconds(s *int64) string {
-	if s == nil {
-		return ""
-	}
-	return strconv.FormatInt(*s, 10) + "s"
 }

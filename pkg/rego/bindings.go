@@ -1,7 +1,6 @@
 package rego
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -40,7 +39,7 @@ func (f *firings) TraceEvent(e topdown.Event) {
 	if e.Op != topdown.ExitOp || !isRule || !strings.HasPrefix(string(r.Head.Name), hiddenPrefix) {
 		return
 	}
-	i := slices.IndexFunc(f.policy.members, func(m member) bool { return m.rule.Location.Equal(r.Location) })
+	i := memberAt(f.policy.members, r.Location)
 	if i < 0 {
 		return
 	}

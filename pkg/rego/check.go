@@ -168,7 +168,7 @@ func (l *loader) checkAnonymous(c *ast.Compiler) {
 			if r.Head.Name != hiddenPrefix+ruleRequire || !readsToken(c, r, map[*ast.Rule]bool{}) {
 				continue
 			}
-			i := slices.IndexFunc(l.members, func(x member) bool { return x.rule.Location.Equal(r.Location) })
+			i := memberAt(l.members, r.Location)
 			l.members[i].readsToken = true
 			if literalLevel(l.members[i].rule) == stepup.Anonymous {
 				l.add(at(r.Location, "anonymous_token", "a rule that makes a route public reads input.token", "a public route is public for everyone: decide it on input.request alone"))

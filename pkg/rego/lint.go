@@ -76,12 +76,8 @@ func (l *linter) module(m *ast.Module) {
 			l.calls(x)
 		}
 		if isEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
-			switch r.Head.Name {
-			case ruleRequire:
-				l.r = r
+			if r.Head.Name == ruleRequire {
 				l.requirement(m, r)
-			case ruleDeny:
-				l.r = r
 			}
 		}
 	}

@@ -98,6 +98,12 @@ type member struct {
 	readsToken bool
 }
 
+// memberAt is the place in members of the entry rule at loc, or -1: a copy of it keeps its
+// location.
+func memberAt(members []member, loc *ast.Location) int {
+	return slices.IndexFunc(members, func(m member) bool { return m.rule.Location.Equal(loc) })
+}
+
 func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 
 // parse reads the Rego files of sources, tests only when they are wanted, and

@@ -133,11 +133,7 @@ func (s *settler) elsewhere(e *ast.Expr) bool {
 		if operator == "eq" || operator == "equal" || operator == "neq" {
 			paths = []*ast.Term{other}
 		}
-	case *ast.Array:
-		if operator == "internal.member_2" {
-			v.Foreach(func(t *ast.Term) { paths = append(paths, t) })
-		}
-	case ast.Set:
+	case interface{ Foreach(func(*ast.Term)) }: // an array or a set
 		if operator == "internal.member_2" {
 			v.Foreach(func(t *ast.Term) { paths = append(paths, t) })
 		}

@@ -7,9 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/internal/golden"
-	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
 	"github.com/stepward/stepward/pkg/server"
 )
@@ -17,18 +15,6 @@ import (
 // TestGolden holds the answers of every shipped policy to what they were: a change of
 // the engine, or of ours, that changes one is seen.
 func TestGolden(t *testing.T) {
-	c, err := config.Parse("stepward.yaml", []byte(`
-issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api] }]
-levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr, phrh] }]
-login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
-`), config.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ladder, err := c.Ladder()
-	if err != nil {
-		t.Fatal(err)
-	}
 	examples, err := filepath.Glob("../../examples/policies/*/policy.rego")
 	if err != nil {
 		t.Fatal(err)
@@ -44,15 +30,7 @@ login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder, Timeout: 1e10})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := server.NewAuthorizer(c, nil, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stage := scenario.NewStage(a, c)
+		stage := open(t, ladder+"login_redirect: { url: \"https://login.example.com/\", hosts: [app.example.com] }\n", sources...)
 		for _, written := range scenarios() {
 			s, err := scenario.Parse([]byte(written))
 			if err != nil {

@@ -8,26 +8,19 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
-	"github.com/stepward/stepward/pkg/server"
 )
+
+// ladder is what the other evaluator knows, too.
+const ladder = `
+issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api] }]
+levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr, phrh] }]
+`
 
 // TestIndependent: an evaluator in another language, which shares nothing with this one,
 // comes to the same answers.
 func TestIndependent(t *testing.T) {
-	c, err := config.Parse("stepward.yaml", []byte(`
-issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api] }]
-levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr, phrh] }]
-`), config.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ladder, err := c.Ladder()
-	if err != nil {
-		t.Fatal(err)
-	}
 	python := exec.CommandContext(t.Context(), "python3", "testdata/evaluate.py", "1500", "20261124")
 	out, err := python.StdoutPipe()
 	if err != nil {
@@ -56,19 +49,11 @@ levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phis
 		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
 			t.Fatal(err)
 		}
-		p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(x.Policy)}}, rego.Options{Ladder: ladder, Timeout: 1e10})
-		if err != nil {
-			t.Fatalf("%v\n%s", err, x.Policy)
-		}
-		a, err := server.NewAuthorizer(c, nil, p)
-		if err != nil {
-			t.Fatal(err)
-		}
 		s, err := scenario.Parse(x.Scenario)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := scenario.NewStage(a, c).Decide(t.Context(), s)
+		r, err := open(t, ladder, rego.Source{Name: "p.rego", Text: []byte(x.Policy)}).Decide(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,10 +79,13 @@ var clients = map[string][]request.Field{
 // Clients are the kinds of caller that a scenario may come from.
 func Clients() []string { return []string{"browser", "page", "api", "grpc"} }
 
+// Headers are those by which a kind of caller is told.
+func Headers(as string) []request.Field { return slices.Clone(clients[as]) }
+
 // Raw is the request of s, without its credential.
 func (s Scenario) Raw() request.Raw {
 	raw := request.Raw{
-		Method: s.Method, Host: s.Host, Target: s.Path, Scheme: "https", Size: -1, Headers: slices.Clone(clients[s.client()]),
+		Method: s.Method, Host: s.Host, Target: s.Path, Scheme: "https", Size: -1, Headers: Headers(s.client()),
 		Source: request.Source{Address: s.Address, Principal: s.Principal}, Route: request.Route{Extensions: s.Route},
 	}
 	if raw.Method == "" {

@@ -25,16 +25,10 @@ deny contains {"code": "programs"} if input.token.principal == "client"
 headers["x-tenant"] := input.token.claims.tenant
 `
 
-func open(t *testing.T) *scenario.Stage {
+// open plays scenarios before a policy under a configuration.
+func open(t *testing.T, settings string, sources ...rego.Source) *scenario.Stage {
 	t.Helper()
-	c, err := config.Parse("stepward.yaml", []byte(`
-issuers:
-- { name: corp, issuer: "https://idp.example.com", audiences: [api] }
-- { name: bank, issuer: "https://bank.example.com", audiences: [api], assurance: amr, levels: { mfa: { amr: [[pwd, otp]] } } }
-- { name: entra, issuer: "https://entra.example.com", audiences: [api], assurance: { claim: acrs }, levels: { mfa: { acr: [c1] } } }
-levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }]
-login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
-`), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(settings), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +36,9 @@ login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(policyText)}}, rego.Options{Ladder: ladder, Timeout: 1e10})
+	p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder, Timeout: 1e10})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, sources[0].Text)
 	}
 	a, err := server.NewAuthorizer(c, nil, p)
 	if err != nil {
@@ -53,9 +47,18 @@ login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
 	return scenario.NewStage(a, c)
 }
 
+const issuers = `
+issuers:
+- { name: corp, issuer: "https://idp.example.com", audiences: [api] }
+- { name: bank, issuer: "https://bank.example.com", audiences: [api], assurance: amr, levels: { mfa: { amr: [[pwd, otp]] } } }
+- { name: entra, issuer: "https://entra.example.com", audiences: [api], assurance: { claim: acrs }, levels: { mfa: { acr: [c1] } } }
+levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }]
+login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
+`
+
 // Each scenario comes to the answer that a caller would get.
 func TestDecide(t *testing.T) {
-	s := open(t)
+	s := open(t, issuers, rego.Source{Name: "p.rego", Text: []byte(policyText)})
 	for text, want := range map[string]string{
 		`{"path":"/"}`:                                                                      `{"result":"allow","reason":"ok","status":200}`,
 		`{"path":"/x"}`:                                                                     `{"result":"challenge","reason":"no_credentials","status":401}`,
@@ -119,7 +122,7 @@ func TestDecide(t *testing.T) {
 
 // What a test cannot mean is an error, and not a scenario that happens to be refused.
 func TestRefuses(t *testing.T) {
-	s := open(t)
+	s := open(t, issuers, rego.Source{Name: "p.rego", Text: []byte(policyText)})
 	for text, says := range map[string]string{
 		``: "EOF", `{}`: "path is missing", `{"path":"x"}`: "does not begin with /", `{"path":"/","as":"robot"}`: "not known", `{"path":"/","tokn":{}}`: "unknown field",
 		`{"path":"/","token":{"level":"mfaa"}}`: "not on the ladder", `{"path":"/","token":{"iss":"nobody"}}`: "not a configured issuer", `{"path":"/","token":{"acr":2}}`: "not a string",

@@ -43,27 +43,12 @@ func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out c
 			return signed.Introspection(ctx, raw, in.ClientID)
 		}
 	}
-	rank, err := rankOf(c, i)
+	ladder, err := c.LadderOf(i.Name)
 	if err != nil {
 		return nil, err
 	}
+	rank := func(t token.Token) int { return len(ladder.Proven(t)) }
 	return &jwt.Introspection{Client: introspection.New(settings), Prefix: in.Prefix, All: in.Tokens == "all", Rank: rank}, nil
-}
-
-// rankOf orders tokens of an issuer by the levels that they prove.
-func rankOf(c config.Config, i config.Issuer) (func(token.Token) int, error) {
-	ladder, err := c.Ladder()
-	if err != nil {
-		return nil, err
-	}
-	ladders, err := c.Ladders()
-	if err != nil {
-		return nil, err
-	}
-	if own, ok := ladders[i.Name]; ok {
-		ladder = own
-	}
-	return func(t token.Token) int { return len(ladder.Proven(t)) }, nil
 }
 
 // introspectionClient is what an issuer is asked with, and what proves to it who asks.
