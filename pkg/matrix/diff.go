@@ -68,40 +68,60 @@ func (c *Change) compare(ladder stepup.Ladder) {
 	c.sets("scope", was.Scope, is.Scope)
 	c.sets("demand", was.More, is.More)
 	c.sets("refusal", withoutPlace(was.Denied), withoutPlace(is.Denied))
-	c.sets("condition", conditions(was.If), conditions(is.If))
+	c.conditions(was.If, is.If)
 }
 
-// sets tells what was given up, which may weaken, and what is new. A condition that
-// makes something public is the other way round.
+// sets tells what was given up, which weakens, and what is new.
 func (c *Change) sets(what string, was, is []string) {
-	for _, x := range was {
-		if slices.Contains(is, x) {
-			continue
-		}
-		if opens(x) {
-			c.other("no %s %s any more", what, x)
-		} else {
-			c.weaker("no %s %s any more", what, x)
+	for _, x := range without(was, is) {
+		c.weaker("no %s %s any more", what, x)
+	}
+	for _, x := range without(is, was) {
+		c.other("%s %s", what, x)
+	}
+}
+
+// conditions tells the same of what holds under conditions. What makes something public is
+// the other way round, and what a request decides may be either.
+func (c *Change) conditions(was, is []If) {
+	for _, i := range was {
+		if text := i.String(); !holds(is, text) {
+			tell(c, !i.Opens, "no condition %s any more", text)
 		}
 	}
-	for _, x := range is {
-		if slices.Contains(was, x) {
-			continue
-		}
-		if opens(x) {
-			c.weaker("%s %s", what, x)
-		} else {
-			c.other("%s %s", what, x)
+	for _, i := range is {
+		if text := i.String(); !holds(was, text) {
+			tell(c, i.Opens || i.Computed, "condition %s", text)
 		}
 	}
 }
 
-func opens(condition string) bool { return strings.Contains(condition, `{"level":"anonymous"}`) }
+func tell(c *Change, weaker bool, format, text string) {
+	if weaker {
+		c.weaker(format, text)
+	} else {
+		c.other(format, text)
+	}
+}
+
+func holds(list []If, text string) bool {
+	return slices.ContainsFunc(list, func(i If) bool { return i.String() == text })
+}
+
+// without are those of a that b has not.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
+
+// String is a condition and what it adds, without the rule, whose line moves.
+func (i If) String() string {
+	return fmt.Sprintf("%s %s if %s", i.Entry, i.Adds, strings.Join(i.When, " and "))
+}
 
 func conditions(list []If) []string {
 	out := make([]string, len(list))
 	for n, i := range list {
-		out[n] = fmt.Sprintf("%s %s if %s", i.Entry, i.Adds, strings.Join(i.When, " and "))
+		out[n] = i.String()
 	}
 	return out
 }

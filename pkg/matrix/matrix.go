@@ -59,6 +59,10 @@ type If struct {
 	Adds  string   `json:"adds"`
 	When  []string `json:"when"`
 	Rule  string   `json:"rule"`
+	// Opens is set where a requirement makes the route public; Computed where what it
+	// requires depends on the request, so that it may.
+	Opens    bool `json:"opens,omitempty"`
+	Computed bool `json:"computed,omitempty"`
 }
 
 // None and Unsettled are in the place of a level.
@@ -69,7 +73,7 @@ const (
 
 // Public reports whether everybody is let in: nothing above anonymous is ever required.
 func (r Row) Public() bool {
-	return r.Level == stepup.Anonymous && len(r.Denied) == 0 && !slices.ContainsFunc(r.If, func(i If) bool { return i.Entry != "require" || i.Adds != `{"level":"anonymous"}` })
+	return r.Level == stepup.Anonymous && len(r.Denied) == 0 && !slices.ContainsFunc(r.If, func(i If) bool { return !i.Opens })
 }
 
 // Make asks a policy about every route. It is given loaded more than once to be asked
@@ -135,15 +139,16 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 		row.Level, row.Problem = Unsettled, err.Error()
 		return row, nil
 	}
+	asksFirst := slices.ContainsFunc(list, func(c rego.Conditional) bool { return c.Entry == "require" && len(c.When) == 0 && !opens(c) })
 	for _, c := range list {
-		if caller == "nobody" && c.Entry == "deny" && !strings.Contains(c.Value, `"always":true`) && !opened(list) {
+		if caller == "nobody" && c.Entry == "deny" && asksFirst && !always(c) {
 			continue // judged only once the caller is known
 		}
 		if len(c.When) > 0 || !c.Known {
-			row.If = append(row.If, If{Entry: c.Entry, Adds: c.Value, When: c.When, Rule: c.Rule})
+			row.If = append(row.If, If{Entry: c.Entry, Adds: c.Value, When: c.When, Rule: c.Rule, Opens: opens(c), Computed: !c.Known})
 			continue
 		}
-		if err := row.always(c, ladder); err != nil {
+		if err := row.add(c, ladder); err != nil {
 			row.Problem = err.Error()
 		}
 	}
@@ -157,15 +162,25 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 	return row, nil
 }
 
-// opened reports whether nobody need sign in: then every refusal is judged.
-func opened(list []rego.Conditional) bool {
-	return !slices.ContainsFunc(list, func(c rego.Conditional) bool {
-		return c.Entry == "require" && len(c.When) == 0 && c.Value != `{"level":"anonymous"}`
-	})
+// member is the object that a rule yields, or nil where that depends on the request.
+func member(c rego.Conditional) map[string]any {
+	var o map[string]any
+	if !c.Known || json.Unmarshal([]byte(c.Value), &o) != nil {
+		return nil
+	}
+	return o
 }
 
-// always adds a member that holds for every such request.
-func (r *Row) always(c rego.Conditional, ladder stepup.Ladder) error {
+// opens reports whether a requirement makes a route public.
+func opens(c rego.Conditional) bool {
+	return c.Entry == "require" && member(c)["level"] == stepup.Anonymous
+}
+
+// always reports whether a refusal may be judged before anybody signs in.
+func always(c rego.Conditional) bool { return !c.Known || member(c)["always"] == true }
+
+// add takes a member that holds for every such request.
+func (r *Row) add(c rego.Conditional, ladder stepup.Ladder) error {
 	var value any
 	d := json.NewDecoder(strings.NewReader(c.Value))
 	d.UseNumber()

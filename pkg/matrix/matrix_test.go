@@ -259,10 +259,12 @@ func TestDiff(t *testing.T) {
 require contains {"level": "authenticated"} if not input.request.path == "/"
 require contains {"level": "authenticated"} if not input.request.method == "GET"`, `input.request.path }
 `, "became public"},
-		"only observed":       {`{"level": "mfa", "max_age": "5m"}`, `{"level": "mfa", "max_age": "5m", "shadow": true}`, "needs authenticated, was mfa"},
-		"a condition more":    {`if input.request.segments[0] == "admin"`, `if { input.request.segments[0] == "admin"; not input.request.headers["x"] == "1" }`, "needs authenticated"},
-		"public by a header":  {`input.request.path == "/"; input.request.method == "GET"`, `input.request.headers["x"] == "1"`, "condition"},
-		"a rule of no effect": {`deny contains`, "require contains {\"level\": \"password\"} if input.request.segments[0] == \"payments\"\ndeny contains", ""},
+		"only observed":                     {`{"level": "mfa", "max_age": "5m"}`, `{"level": "mfa", "max_age": "5m", "shadow": true}`, "needs authenticated, was mfa"},
+		"a condition more":                  {`if input.request.segments[0] == "admin"`, `if { input.request.segments[0] == "admin"; not input.request.headers["x"] == "1" }`, "needs authenticated"},
+		"public by a header":                {`input.request.path == "/"; input.request.method == "GET"`, `input.request.headers["x"] == "1"`, "condition"},
+		"public by a header, with a reason": {`{"level": "anonymous"} if { input.request.path == "/"; input.request.method == "GET" }`, `{"level": "anonymous", "reason": "x"} if input.request.headers["x"] == "1"`, "condition require"},
+		"a computed level":                  {`deny contains`, "require contains {\"level\": object.get({\"1\": \"anonymous\"}, input.request.headers[\"x\"], \"mfa\")} if input.request.segments[0] == \"other\"\ndeny contains", "condition require"},
+		"a rule of no effect":               {`deny contains`, "require contains {\"level\": \"password\"} if input.request.segments[0] == \"payments\"\ndeny contains", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(table, x.old, x.new, 1)
@@ -314,6 +316,33 @@ func TestParseRoutes(t *testing.T) {
 	for _, bad := range []string{"", "# nothing\n", "nonsense\n", "get /a\n", "GET /a b\n", "{}", "[1]"} {
 		if list, err := matrix.ParseRoutes("bad", []byte(bad)); err == nil {
 			t.Errorf("%q: %v", bad, list)
+		}
+	}
+}
+
+// What is public is found whatever else its rule says, and a refusal that nobody is
+// asked about first is seen beside it.
+func TestPublic(t *testing.T) {
+	const text = `package stepward.policy
+import rego.v2
+require contains {"level": "anonymous", "reason": "a page"} if input.request.path in {"/", "/gone", "/maybe"}
+require contains {"level": "anonymous", "reason": "more"} if { input.request.path == "/"; input.request.headers["x"] == "1" }
+require contains {"level": "authenticated"} if not input.request.path in {"/", "/gone", "/maybe"}
+deny contains {"code": "gone"} if input.request.path == "/gone"
+deny contains {"code": "inner"} if input.request.path == "/inner"
+deny contains {"code": "always", "always": true} if input.request.path == "/always"
+deny contains {"code": input.request.headers["x"], "always": true} if input.request.path == "/maybe"
+`
+	m := made(t, text, "GET /\nGET /gone\nGET /inner\nGET /always\nGET /maybe\n")
+	if got := strings.Join(m.Public(), "|"); got != "GET /" {
+		t.Errorf("public: %s", got)
+	}
+	for path, want := range map[string][2]int{"/": {0, 0}, "/gone": {1, 0}, "/inner": {0, 0}, "/always": {1, 0}, "/maybe": {0, 1}} {
+		for _, r := range m.Rows {
+			denies := len(slices.DeleteFunc(slices.Clone(r.If), func(i matrix.If) bool { return i.Entry != "deny" }))
+			if r.Path == path && r.Caller == "nobody" && (len(r.Denied) != want[0] || denies != want[1]) {
+				t.Errorf("%s: refused by %v, and perhaps by %d", path, r.Denied, denies)
+			}
 		}
 	}
 }
