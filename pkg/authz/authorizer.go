@@ -47,7 +47,7 @@ var errPanic = errors.New("authz: a stage panicked")
 // package comment for the order, and [stepup.Decide] for the order of judgement.
 // A context that has ended, or ends on the way, is a refusal.
 func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
-	r := Record{ID: newID(a.Rand), Time: a.Now(), Revision: a.Policy.Revision(), Held: stepup.Anonymous}
+	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Revision(), Held: stepup.Anonymous}}
 	ctx, cancel := a.budget(ctx)
 	defer cancel()
 
@@ -93,26 +93,8 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		return // no policy is asked for an answer that comes too late
 	}
 	r.Stages.Verified = a.Now()
-	ladder, levels := a.ladder(r.Token)
-	if len(levels) > 0 {
-		r.Held = levels[len(levels)-1]
-	}
-	floors, routes, err := policy.Floors(r.Request.Route, ladder)
-	if err == nil {
-		r.Policy, err = a.Policy.Evaluate(ctx, policy.Input{Request: r.Request, Token: r.Token, Levels: levels, Routes: routes})
-	}
-	r.Fault, r.Stages.Evaluated = err, a.Now()
-	r.Required = append(floors, r.Policy.Require...)
-	r.Shortfall = stepup.Assess(r.Required, ladder, r.Token, r.Time)
-	r.Decision = stepup.Decide(stepup.Case{
-		Fault:       policyReason(err),
-		Shortfall:   r.Shortfall,
-		Denials:     r.Policy.Deny,
-		Presented:   presented.Present(),
-		Token:       r.Token,
-		Failure:     r.Failure,
-		Interactive: a.Answers.Login.reaches(r.Request),
-	})
+	r.Judgement = a.Judge(ctx, a.Policy, r.Question())
+	r.Stages.Evaluated = a.Now()
 }
 
 // verify turns a credential into a token or into the reason why not, and never

@@ -6,7 +6,7 @@
 //	request.New        what is asked            pkg/request
 //	credential.Extract what is presented        pkg/credential
 //	Verifier.Verify    who asks                 pkg/jwt
-//	Policy.Evaluate    what is required         pkg/policy, pkg/rego
+//	Policy.Evaluate    what is required         judge.go, pkg/policy, pkg/rego
 //	stepup.Assess      what is missing          pkg/stepup
 //	stepup.Decide      what to answer           pkg/stepup
 //	Answers.Word       how to say it            answer.go and its neighbours

@@ -3,9 +3,7 @@ package authz
 import (
 	"time"
 
-	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -20,50 +18,22 @@ type Record struct {
 	Time     time.Time
 	Duration time.Duration
 	Stages   Stages
-	Revision string // of the policy
 
 	Request request.Request
 	Scheme  token.Scheme // of the credential presented; empty for none
 	Token   *token.Token // nil when nobody is known
 	Failure *token.Error // why the credential presented is not a Token
 
-	Policy    policy.Result        // what the rules returned
-	Required  []stepup.Requirement // rules and floors together
-	Shortfall stepup.Shortfall
-	Held      string // the strongest level proven; anonymous for nobody
-
-	Decision stepup.Decision
-	// Fault says what went wrong, in the operator's words, when the request was
-	// malformed or we were at fault.
-	Fault    error
+	Judgement
 	Response Response
+}
+
+// Question is what the policy was asked about, where the request came that far.
+func (r Record) Question() Question {
+	return Question{Request: r.Request, Presented: r.Scheme != "", Token: r.Token, Failure: r.Failure, Time: r.Time}
 }
 
 // Stages are the times at which stages ended; zero for one that was not reached.
 type Stages struct {
 	Normalized, Verified, Evaluated time.Time
-}
-
-// Reason is why the request was answered as it was; [stepup.Internal] before
-// anything was decided.
-func (r Record) Reason() stepup.Reason {
-	if r.Decision == nil {
-		return stepup.Internal
-	}
-	return r.Decision.Reason()
-}
-
-// Result is the coarse outcome.
-func (r Record) Result() stepup.Result { return stepup.ResultOf(r.Decision) }
-
-// Rule names the rule behind the decision: of the denial, else of the first
-// requirement that is not met, else of the strictest there is.
-func (r Record) Rule() string {
-	if d, ok := r.Decision.(stepup.Deny); ok && d.Denial.Rule != "" {
-		return d.Denial.Rule
-	}
-	if len(r.Shortfall.Unmet) > 0 {
-		return r.Shortfall.Unmet[0].Requirement.Rule
-	}
-	return r.Shortfall.Rule
 }

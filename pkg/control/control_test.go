@@ -24,7 +24,7 @@ import (
 
 func decision(n int) authz.Record {
 	r := authz.Record{
-		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Decision: stepup.Allow{}, Response: authz.Response{Allowed: true},
+		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: authz.Response{Allowed: true},
 	}
 	if n%2 == 0 {
 		r.Request.Path, r.Request.RawQuery = "/even", "code=SECRET"

@@ -53,10 +53,13 @@ func record(t *testing.T) authz.Record {
 	}
 	gap := stepup.Gap{Part: stepup.LevelPart, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
-		ID: "d1", Revision: "rev1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer, Held: "password",
-		Token:     &token.Token{IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
-		Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},
-		Decision:  stepup.Challenge{Why: stepup.InsufficientLevel}, Response: authz.Response{Status: 401},
+		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer,
+		Token: &token.Token{IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
+		Judgement: authz.Judgement{
+			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},
+			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},
+		},
+		Response: authz.Response{Status: 401},
 	}
 }
 
@@ -101,7 +104,7 @@ func TestFailure(t *testing.T) {
 	if _, metrics := observe(t, r); !strings.Contains(metrics, `stepward_token_failures_total{issuer="corp",reason="token_bad_signature"} 1`) {
 		t.Error("a token failure is not counted")
 	}
-	lines, _ := observe(t, authz.Record{Fault: errors.New("disk on fire")})
+	lines, _ := observe(t, authz.Record{Judgement: authz.Judgement{Fault: errors.New("disk on fire")}})
 	if !strings.Contains(lines, "disk on fire") || !strings.Contains(lines, `"level":"warn"`) || !strings.Contains(lines, `"result":"error"`) {
 		t.Errorf("a fault of our own: %s", lines)
 	}

@@ -1,0 +1,90 @@
+package authz
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// Question is a request and who makes it: all that a judgement depends on beside the
+// policy. Neither a credential nor the way in which it was verified is part of it, so a
+// question can be asked again: of another policy, or much later.
+type Question struct {
+	Request   request.Request
+	Presented bool         // the caller brought a credential of ours
+	Token     *token.Token // nil when nobody is known
+	Failure   *token.Error // why what was presented is not a Token
+	Time      time.Time    // at which ages are judged
+}
+
+// Judgement is what a policy and the rules of step-up made of a question. The zero
+// Judgement refuses.
+type Judgement struct {
+	Revision string // of the policy
+
+	Policy    policy.Result        // what the rules returned
+	Required  []stepup.Requirement // rules and floors together
+	Shortfall stepup.Shortfall
+	Held      string // the strongest level proven; anonymous for nobody
+
+	Decision stepup.Decision
+	// Fault says what went wrong, in the operator's words, when the request was
+	// malformed or we were at fault.
+	Fault error
+}
+
+// Judge asks p what q requires, compares it with what q's caller has at that time, and
+// decides. An error of p is a refusal. It does not recover from a panic of p.
+func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) Judgement {
+	ladder, levels := a.ladder(q.Token)
+	j := Judgement{Revision: p.Revision(), Held: stepup.Anonymous}
+	if len(levels) > 0 {
+		j.Held = levels[len(levels)-1]
+	}
+	floors, routes, err := policy.Floors(q.Request.Route, ladder)
+	if err == nil {
+		j.Policy, err = p.Evaluate(ctx, policy.Input{Request: q.Request, Token: q.Token, Levels: levels, Routes: routes})
+	}
+	j.Fault = err
+	j.Required = slices.Concat(floors, j.Policy.Require)
+	j.Shortfall = stepup.Assess(j.Required, ladder, q.Token, q.Time)
+	j.Decision = stepup.Decide(stepup.Case{
+		Fault:       policyReason(err),
+		Shortfall:   j.Shortfall,
+		Denials:     j.Policy.Deny,
+		Presented:   q.Presented,
+		Token:       q.Token,
+		Failure:     q.Failure,
+		Interactive: a.Answers.Login.reaches(q.Request),
+	})
+	return j
+}
+
+// Reason is why the request was answered as it was; [stepup.Internal] before
+// anything was decided.
+func (j Judgement) Reason() stepup.Reason {
+	if j.Decision == nil {
+		return stepup.Internal
+	}
+	return j.Decision.Reason()
+}
+
+// Result is the coarse outcome.
+func (j Judgement) Result() stepup.Result { return stepup.ResultOf(j.Decision) }
+
+// Rule names the rule behind the decision: of the denial, else of the first
+// requirement that is not met, else of the strictest there is.
+func (j Judgement) Rule() string {
+	if d, ok := j.Decision.(stepup.Deny); ok && d.Denial.Rule != "" {
+		return d.Denial.Rule
+	}
+	if len(j.Shortfall.Unmet) > 0 {
+		return j.Shortfall.Unmet[0].Requirement.Rule
+	}
+	return j.Shortfall.Rule
+}
