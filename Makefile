@@ -98,7 +98,7 @@ fuzz: ## Fuzz every target for FUZZTIME (5s)
 
 .PHONY: bench
 bench: ## Measure Check beside a no-op server in the same run
-	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server ./pkg/jwt
+	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server ./pkg/jwt ./pkg/rego ./pkg/matrix
 
 .PHONY: cover
 cover: ## Test coverage by package

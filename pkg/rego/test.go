@@ -62,7 +62,7 @@ func (r TestReport) Failed() int {
 // compiler as [Load]: what a test calls is what is enforced. A [finding.List] as the error
 // means that the sources do not compile.
 func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
-	l := &loader{}
+	l := newLoader(Options{})
 	modules, document := l.parse(sources, true)
 	library, _ := l.parse(opt.Library, false)
 	maps.Copy(modules, library)
