@@ -22,13 +22,14 @@ var level = map[string]int{
 	"pkg/stepup": 2, "pkg/credential": 2, "pkg/keyset": 2, "pkg/introspection": 2, "pkg/statuslist": 2,
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
-	"pkg/extauthz": 5, "pkg/admin": 5, "pkg/telemetry": 5, "pkg/explain": 5,
-	"pkg/control": 6,
-	"pkg/config":  5, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
-	"pkg/server": 7, "pkg/scenario": 7, "pkg/matrix": 5,
-	"pkg/conformance": 8,
-	"pkg/demo":        9,
-	"cmd/stepward":    10,
+	"pkg/decisionlog": 5,
+	"pkg/extauthz":    5, "pkg/admin": 5, "pkg/explain": 5,
+	"pkg/telemetry": 6, "pkg/divergence": 6, "pkg/control": 7, "pkg/replay": 7,
+	"pkg/config": 6, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
+	"pkg/server": 8, "pkg/scenario": 8, "pkg/matrix": 5,
+	"pkg/conformance": 9,
+	"pkg/demo":        10,
+	"cmd/stepward":    11,
 }
 
 // forbidden says who must not import what, and why.

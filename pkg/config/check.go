@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/outbound"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -91,6 +92,16 @@ func (d *decoder) log(l Log) {
 	}
 	if l.MaxFiles < 1 || l.MaxFiles > 1000 {
 		d.failAt("log.max_files", "must be 1 to 1000", "")
+	}
+	for name, list := range map[string][]string{"log.mask": l.Mask, "log.keep": l.Keep} {
+		for i, pointer := range list {
+			if err := decisionlog.CheckPointer(pointer); err != nil {
+				d.failAt(fmt.Sprintf("%s[%d]", name, i), strings.TrimPrefix(err.Error(), "decisionlog: "), "such as /input/token/claims/email")
+			}
+		}
+		if len(list) > 0 && !l.Input {
+			d.failAt(name, "goes with input: true, and only with it", "")
+		}
 	}
 }
 
