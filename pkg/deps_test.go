@@ -24,7 +24,7 @@ var level = map[string]int{
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
 	"pkg/decisionlog": 5,
 	"pkg/extauthz":    5, "pkg/admin": 5, "pkg/explain": 5,
-	"pkg/telemetry": 6, "pkg/divergence": 6, "pkg/control": 7, "pkg/replay": 7,
+	"pkg/divergence": 6, "pkg/telemetry": 7, "pkg/shadow": 7, "pkg/control": 7, "pkg/replay": 7,
 	"pkg/config": 6, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
 	"pkg/server": 8, "pkg/scenario": 8, "pkg/matrix": 5,
 	"pkg/conformance": 9,

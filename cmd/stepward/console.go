@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
 )
 
@@ -38,12 +41,30 @@ func (f controlFlags) client(flags configFlags) (*control.Client, error) {
 	return client, nil
 }
 
+// printCandidate prints what is known of the candidate policy, as replay would.
+func printCandidate(cmd *cobra.Command, client *control.Client, format string, asJSON bool) error {
+	if asJSON {
+		format = "json"
+	}
+	if !slices.Contains(divergence.Formats, format) {
+		return usage(fmt.Errorf("--format %s is not known: %s", format, strings.Join(divergence.Formats, ", ")))
+	}
+	r, err := client.Candidate(cmd.Context())
+	if errors.Is(err, control.ErrNotFound) {
+		return usage(errors.New("the service has no candidate policy; name one in policy.candidate.paths"))
+	}
+	if err != nil {
+		return err
+	}
+	return r.Print(cmd.OutOrStdout(), format)
+}
+
 func newConsoleCommand() *cobra.Command {
 	var flags configFlags
 	var where controlFlags
 	var filter control.Filter
-	var asJSON, snapshot, once bool
-	var level string
+	var asJSON, snapshot, once, candidate bool
+	var level, format string
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
 		Short: "Watch a running service decide",
@@ -54,6 +75,7 @@ the control socket, which the configuration must name.
 Explain one of them with: stepward explain -c FILE --decision ID`,
 		Example: `  stepward console -c stepward.yaml
   stepward console -c stepward.yaml --result challenge --path /payments
+  stepward console -c stepward.yaml --candidate
   stepward console --control unix:///run/stepward-control.sock --snapshot`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,6 +86,9 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 			out := cmd.OutOrStdout()
 			if level != "" {
 				return client.SetLogLevel(cmd.Context(), level)
+			}
+			if candidate {
+				return printCandidate(cmd, client, format, asJSON)
 			}
 			if snapshot {
 				text, err := client.Snapshot(cmd.Context())
@@ -94,6 +119,8 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
 	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
+	cmd.Flags().BoolVar(&candidate, "candidate", false, "print what the candidate policy would change, and stop")
+	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+strings.Join(divergence.Formats, ", "))
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
 	return cmd
 }

@@ -167,6 +167,14 @@ type Words struct {
 type Policy struct {
 	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
 	Timeout Duration `yaml:"timeout"` // default 50ms
+	// Candidate is asked about every request, too, and what it would change is told:
+	// metrics, log, console --candidate. It decides nothing.
+	Candidate Candidate `yaml:"candidate"`
+}
+
+// Candidate is a policy that may be enforced one day.
+type Candidate struct {
+	Paths []string `yaml:"paths"` // files and folders; none means that there is no candidate
 }
 
 // Request takes single refusals of normalization back.

@@ -96,7 +96,7 @@ type evaluation struct {
 // An evaluation that is given up is counted until it ends, and above a limit
 // nothing more is begun: a hostile expression may waste some goroutines, not all.
 func (p *Policy) guard(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
-	if p.abandoned.Load() >= maxAbandoned {
+	if p.abandoned.Load() >= p.opt.MaxAbandoned {
 		return nil, fmt.Errorf("%w: %w", ErrSaturated, policy.ErrTimeout)
 	}
 	bounded, cancel := context.WithTimeout(ctx, p.opt.Timeout)

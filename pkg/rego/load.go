@@ -22,10 +22,10 @@ import (
 // DefaultTimeout is how long an evaluation may take.
 const DefaultTimeout = 50 * time.Millisecond
 
-// maxAbandoned is how many evaluations may still run after their time is up.
+// defaultAbandoned is how many evaluations may still run after their time is up.
 // OPA looks for cancellation between expressions, and one expression can be a
 // regular expression that takes seconds.
-const maxAbandoned = 16
+const defaultAbandoned = 16
 
 // hiddenPrefix begins the names of the copies of entry rules that are evaluated, and
 // wholePrefix those of copies that look into whole tables, where the former do not: they
@@ -40,6 +40,9 @@ type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
+	// MaxAbandoned is how many evaluations may still run after their time is up, before
+	// no other is begun; 0 means 16.
+	MaxAbandoned int64
 }
 
 func (o Options) withDefaults() Options {
@@ -48,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.MaxAbandoned == 0 {
+		o.MaxAbandoned = defaultAbandoned
 	}
 	return o
 }

@@ -158,8 +158,12 @@ func (s *Server) observer(o Options) {
 		if log := x.Config.Log; log.Input {
 			observer.Input = &telemetry.Input{Prefix: x.Config.Upstream.HeaderPrefix, Masks: decisionlog.Masks{More: log.Mask, Keep: log.Keep}}
 		}
+		s.shadow(x)
 		x.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
 			observer.Observe(ctx, r)
+			if x.shadow != nil {
+				x.shadow.Observe(r)
+			}
 			if s.ring != nil {
 				s.ring.Observe(ctx, r)
 			}
@@ -182,7 +186,9 @@ func (s *Server) serveControl(o Options) {
 	}
 	s.ring = control.NewRing(remembered)
 	s.console = &http.Server{
-		Handler:           control.Handler(control.Config{Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations}),
+		Handler: control.Handler(control.Config{
+			Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations, Candidate: s.candidate,
+		}),
 		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/revocation"
+	"github.com/stepward/stepward/pkg/shadow"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -26,7 +27,10 @@ type Snapshot struct {
 	Config     config.Config
 	Authorizer *authz.Authorizer
 	Keys       []Keys
-	TLS        *tls.Config // nil without TLS
+	TLS        *tls.Config  // nil without TLS
+	Candidate  authz.Policy // asked beside the enforced policy; nil without one
+
+	shadow *shadow.Runner // of the candidate; nil without one
 
 	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
 	caller  caller
@@ -68,11 +72,12 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	sources, err := Sources(c.Policy.Paths)
+	options := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
+	policy, err := load(ctx, c.Policy.Paths, options)
 	if err != nil {
 		return nil, err
 	}
-	policy, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)})
+	candidate, err := candidate(ctx, c, options)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +90,29 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 		return nil, err
 	}
 	a.Gate, a.Now = o.Gate, o.Now
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: a}, nil
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, Authorizer: a}, nil
+}
+
+func load(ctx context.Context, paths []string, o rego.Options) (*rego.Policy, error) {
+	sources, err := Sources(paths)
+	if err != nil {
+		return nil, err
+	}
+	return rego.Load(ctx, sources, o)
+}
+
+// candidate is the policy that decides nothing, or nil. One evaluation that runs on after
+// its time is enough of it.
+func candidate(ctx context.Context, c config.Config, o rego.Options) (authz.Policy, error) {
+	if len(c.Policy.Candidate.Paths) == 0 {
+		return nil, nil
+	}
+	o.MaxAbandoned = 1
+	p, err := load(ctx, c.Policy.Candidate.Paths, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
