@@ -285,8 +285,8 @@ func mutationNames(x *exam, a ask, tell tell) {
 	} else if k > 3 {
 		more, missing = fmt.Sprintf(" and %d more", k-3), missing[:3]
 	}
-	_, expression, _ := strings.Cut(MutationRule(x.service.HeaderPrefix, x.service.Headers), "  allow_")
-	tell(n, "may not be changed, and must be: %s%s", strings.Join(missing, ", "), more).Hint = "write allow_" + strings.TrimSpace(expression)
+	tell(n, "may not be changed, and must be: %s%s", strings.Join(missing, ", "), more).Hint =
+		fmt.Sprintf("write allow_expression: { regex: %q }", Changes(x.service.HeaderPrefix, x.service.Headers))
 }
 
 func mutationsSilent(_ *exam, a ask, tell tell) {

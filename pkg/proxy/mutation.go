@@ -8,36 +8,26 @@ import (
 )
 
 // MutationRule is the header mutation rule of Envoy's ext_authz filter, in YAML, under
-// which Stepward can set and remove all that it has to: identity headers with prefix,
-// credentials that were not verified, and the headers that a policy may set, each in
-// every spelling that an application may take for it. Nothing else may be changed.
+// which Stepward can do its work, and nothing else may be changed. See [Changes].
 func MutationRule(prefix string, headers []string) string {
+	return "decoder_header_mutation_rules:\n  disallow_all: true\n  disallow_is_error: true\n" +
+		fmt.Sprintf("  allow_expression: { regex: %q }\n", Changes(prefix, headers))
+}
+
+// Changes is an expression for the names of all that Stepward sets and removes: identity
+// headers with prefix, credentials that were not verified, and the headers that a policy
+// may set, each in every spelling that an application may take for it.
+func Changes(prefix string, headers []string) string {
 	names := []string{spellings(prefix) + ".*", "authorization", "dpop"}
 	for _, h := range headers {
 		names = append(names, spellings(h))
 	}
-	return "decoder_header_mutation_rules:\n  disallow_all: true\n  disallow_is_error: true\n" +
-		fmt.Sprintf("  allow_expression: { regex: \"^(%s)$\" }\n", strings.Join(names, "|"))
+	return "^(" + strings.Join(names, "|") + ")$"
 }
 
-// spellings is an expression for a name with "_" and "." where it has "-". Other
-// characters of header names that mean something in an expression are escaped, without
-// the backslash that YAML would read.
+// spellings is an expression for a name with "_" and "." where it has "-".
 func spellings(name string) string {
-	var b strings.Builder
-	for _, c := range name {
-		switch {
-		case c == '-':
-			b.WriteString("[-_.]")
-		case strings.ContainsRune(`.+*?()|[]{}$`, c):
-			b.WriteString("[" + string(c) + "]")
-		case c == '^':
-			b.WriteString(`\\^`)
-		default:
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
+	return strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[-_.]")
 }
 
 // identity are the names after the prefix that are set and removed whether a client
