@@ -45,7 +45,7 @@ beside or above the first, or of a built-in ladder.
 
 With --envoy it looks over what the proxy in front was told, too: a bootstrap or config
 dump of Envoy, Istio's MeshConfig and AuthorizationPolicy, Envoy Gateway's
-SecurityPolicy. What fails open or breaks is refused: a filter that lets through what
+SecurityPolicy, Contour's HTTPProxy, an HTTPRoute with ExternalAuth. What fails open or breaks is refused: a filter that lets through what
 nobody judged, routes that nobody is asked about, a header mutation rule that does not
 permit what the loaded policy sets and removes, TLS on one side alone, what the policy
 reads and the proxy does not send. The rest are warnings; docs/reference/envoy.md lists
@@ -164,9 +164,12 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, error) {
 	v := validated{name: paths[0]}
 	flags := f.config
-	c, _, err := flags.rehearsal(paths)
+	c, file, err := flags.rehearsal(paths)
 	if err != nil {
 		return v, err
+	}
+	if file == "" && os.Getenv("STEPWARD_CONFIG") == "" {
+		c.Limits.Deadline = 0 // a rehearsal's says nothing about a proxy
 	}
 	p, options, sources, err := loadPolicy(cmd.Context(), c, paths)
 	switch {

@@ -38,6 +38,14 @@ var (
 		metadata: "includeRouteMetadata", hidden: "headersToExtAuth", http: "http", patience: 10 * time.Second,
 		known: []string{"grpc", "http", "headersToExtAuth", "bodyToExtAuth", "timeout", "failOpen", "recomputeRoute", "includeRouteMetadata", "contextExtensions", "statusOnError"},
 	}
+	contour = product{
+		name: "Contour", failOpen: "failOpen", timeout: "responseTimeout", body: "withRequestBody", patience: 2 * time.Second,
+		known: []string{"extensionRef", "responseTimeout", "failOpen", "authPolicy", "withRequestBody"},
+	}
+	gatewayAPI = product{
+		name: "Gateway API", body: "forwardBody", hidden: "grpc/allowedHeaders", http: "http",
+		known: []string{"protocol", "backendRef", "grpc", "http", "forwardBody"},
+	}
 )
 
 // tell adds a finding at a place. What it returns may be given a fix.
@@ -51,17 +59,17 @@ type askRule struct {
 
 // askRules are about every place where a service is asked, whatever asks.
 var askRules = []askRule{
-	{Rule{"fail_open", true, "`failure_mode_allow` (Envoy) or `failOpen` (Istio, Envoy Gateway) is true", "what nobody judged goes through whenever Stepward cannot be reached", "write `false`"}, failOpen},
+	{Rule{"fail_open", true, "`failure_mode_allow` (Envoy) or `failOpen` (elsewhere) is true", "what nobody judged goes through whenever Stepward cannot be reached", "write `false`"}, failOpen},
 	{Rule{"error_status", false, "`status_on_error` is missing, or no 5xx", "an outage looks like a decision of the policy, as the default is 403", "write 503 (`ServiceUnavailable`)"}, errorStatus},
 	{Rule{"check_timeout", false, "no timeout, one of more than 5 s, or one that is no longer than Stepward's `limits.deadline`", "a service that hangs holds every request, or Envoy gives up before Stepward answers with a reason", "write 0.25s, and longer than `limits.deadline`"}, checkTimeout},
-	{Rule{"http_service", true, "the service is asked by HTTP", "Stepward answers Check of envoy.service.auth.v3 over gRPC, and nothing else: every request fails", "write `grpc_service` (Envoy), `envoyExtAuthzGrpc` (Istio), `grpc` (Envoy Gateway)"}, httpService},
+	{Rule{"http_service", true, "the service is asked by HTTP", "Stepward answers Check of envoy.service.auth.v3 over gRPC, and nothing else: every request fails", "write `grpc_service` (Envoy), `envoyExtAuthzGrpc` (Istio), `grpc` (Envoy Gateway, Gateway API)"}, httpService},
 	{Rule{"reroute", true, "`clear_route_cache`, `clearRouteCache` or `recomputeRoute` is true", "headers that are set after the decision choose another route, which was not judged", "write `false`"}, reroute},
-	{Rule{"headers_hidden", true, "`allowed_headers`, `disallowed_headers` or `headersToExtAuth` keep headers from Stepward", "what it is not shown it can neither judge nor remove: forged identity headers in other spellings go through", "leave it out: all headers are sent"}, headersHidden},
+	{Rule{"headers_hidden", true, "`allowed_headers`, `disallowed_headers`, `headersToExtAuth` or `allowedHeaders` keep headers from Stepward", "what it is not shown it can neither judge nor remove: forged identity headers in other spellings go through", "leave it out: all headers are sent"}, headersHidden},
 	{Rule{"no_body", true, "the policy reads `input.request.body`, and no body is sent", "its rules judge a body that is never there", "write `with_request_body: { max_request_bytes: 8192, allow_partial_message: true }`, or its like"}, noBody},
 	{Rule{"body_refused", false, "bodies are sent whole or not at all", "Envoy answers 413 to every larger request, without asking", "write `allow_partial_message: true`; a body that was cut off is `input.request.body.truncated`"}, bodyRefused},
-	{Rule{"no_route_metadata", true, "the policy reads `input.route.metadata`, or a route sets a floor in its metadata, and the namespace is not sent", "the floor does not hold; rules judge metadata that is never there", "write `route_metadata_context_namespaces: [stepward]` (Envoy), `includeRouteMetadata: true` (Envoy Gateway); Istio cannot send any"}, noRouteMetadata},
-	{Rule{"no_certificate", true, "the policy reads `input.source.certificate`, and it is not sent", "its rules judge a certificate that is never there", "write `include_peer_certificate: true`; Istio and Envoy Gateway cannot send it"}, noCertificate},
-	{Rule{"no_sni", true, "the policy reads `input.tls.sni`, and it is not sent", "its rules judge a name that is never there", "write `include_tls_session: true`; Istio and Envoy Gateway cannot send it"}, noSNI},
+	{Rule{"no_route_metadata", true, "the policy reads `input.route.metadata`, or a route sets a floor in its metadata, and the namespace is not sent", "the floor does not hold; rules judge metadata that is never there", "write `route_metadata_context_namespaces: [stepward]` (Envoy), `includeRouteMetadata: true` (Envoy Gateway); others cannot send any"}, noRouteMetadata},
+	{Rule{"no_certificate", true, "the policy reads `input.source.certificate`, and it is not sent", "its rules judge a certificate that is never there", "write `include_peer_certificate: true`; others cannot send it"}, noCertificate},
+	{Rule{"no_sni", true, "the policy reads `input.tls.sni`, and it is not sent", "its rules judge a name that is never there", "write `include_tls_session: true`; others cannot send it"}, noSNI},
 	{Rule{"port", false, "no endpoint has the address of `listen`", "Envoy asks somewhere else, unless a Service or a NAT leads to it", "the address of `listen` in stepward.yaml"}, port},
 	{Rule{"api_version", true, "`transport_api_version` is not V3", "Envoy refuses the file, or calls a method that Stepward does not have", "write `V3`"}, apiVersion},
 	{Rule{"partly_asked", true, "`filter_enabled`, `filter_enabled_metadata`, `shadow_mode` or `disabled` on the filter", "requests go through unasked, or whatever is answered", "leave it out; observe with `shadow: true` in the policy"}, partlyAsked},
@@ -75,13 +83,16 @@ var askRules = []askRule{
 
 func failOpen(_ *exam, a ask, tell tell) {
 	if n := a.node.get(a.product.failOpen); n.yes() {
-		tell(n, "%s is true", a.product.failOpen).Fix = &finding.Fix{Old: "true", New: "false"}
+		tell(n, "%s is true", a.product.failOpen).Fix = n.fix("false")
 	}
 }
 
 func errorStatus(_ *exam, a ask, tell tell) {
 	name, _, _ := strings.Cut(a.product.status, "/")
 	n := a.node.get(a.product.status)
+	if name == "" {
+		return // it is not ours to say
+	}
 	if !n.there() {
 		tell(a.node, "no %s", name)
 		return
@@ -99,7 +110,7 @@ func checkTimeout(x *exam, a ask, tell tell) {
 	n := a.node.get(a.product.timeout)
 	d, ok := n.duration()
 	switch {
-	case a.node.get(a.product.http).there():
+	case a.node.get(a.product.http).there(), a.product.timeout == "":
 	case !n.there() || !ok:
 		tell(a.node, "no timeout, and %s are the default of %s", a.product.patience, a.product.name)
 	case d > 5*time.Second || d == 0:
@@ -119,7 +130,7 @@ func httpService(_ *exam, a ask, tell tell) {
 
 func reroute(_ *exam, a ask, tell tell) {
 	if n := a.node.get(a.product.reroute); n.yes() {
-		tell(n, "%s is true", a.product.reroute).Fix = &finding.Fix{Old: "true", New: "false"}
+		tell(n, "%s is true", a.product.reroute).Fix = n.fix("false")
 	}
 }
 
@@ -139,7 +150,8 @@ func noBody(x *exam, a ask, tell tell) {
 
 func bodyRefused(_ *exam, a ask, tell tell) {
 	n := a.node.get(a.product.body)
-	if a.product.name != gateway.name && n.there() && !n.get("allow_partial_message").yes() {
+	partial := a.product.name == envoy.name || a.product.name == istio.name || a.product.name == contour.name
+	if partial && n.there() && !n.get("allow_partial_message").yes() {
 		tell(n, "%s without allow_partial_message", a.product.body)
 	}
 }
@@ -210,10 +222,10 @@ func noSNI(x *exam, a ask, tell tell) {
 	}
 }
 
-// port compares the port that Istio and Envoy Gateway name; a cluster of Envoy has rules
+// port compares the port that controllers name; a cluster of Envoy has rules
 // of its own.
 func port(x *exam, a ask, tell tell) {
-	ports := []node{a.node.get("port")}
+	ports := []node{a.node.get("port"), a.node.get("backendRef/port")}
 	for b := range a.node.get("grpc/backendRefs").items() {
 		ports = append(ports, b.get("port"))
 	}
@@ -247,7 +259,7 @@ func partlyAsked(_ *exam, a ask, tell tell) {
 		tell(n, "filter_enabled_metadata is set")
 	}
 	if n := a.node.get("shadow_mode"); n.yes() {
-		tell(n, "shadow_mode is true").Fix = &finding.Fix{Old: "true", New: "false"}
+		tell(n, "shadow_mode is true").Fix = n.fix("false")
 	}
 }
 

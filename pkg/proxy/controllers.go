@@ -71,17 +71,18 @@ func meshPaths(_ *exam, n node, tell tell) {
 	}
 }
 
-// gatewayRule finds trouble in objects of Envoy Gateway.
+// gatewayRule finds trouble in objects of Envoy Gateway and Contour.
 type gatewayRule struct {
 	Rule
 	find func(x *exam, n node, tell tell)
 }
 
-// gatewayRules are about Envoy Gateway.
+// gatewayRules are about Envoy Gateway and Contour.
 var gatewayRules = []gatewayRule{
 	{Rule{"partial_target", false, "a SecurityPolicy that is attached to routes, and not to the Gateway", "a route that is added is not asked about", "a policy for the Gateway"}, partialTarget},
 	{Rule{"gateway_paths", false, "a ClientTrafficPolicy that keeps escaped slashes, does not merge slashes, or allows underscores in header names", "Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `escapedSlashesAction: RejectRequest`, `disableMergeSlashes: false`, `withUnderscoresAction: RejectRequest`"}, gatewayPaths},
-	{Rule{"gateway_floor", true, "`contextExtensions` or annotations of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; annotations `gateway.envoyproxy.io/stepward-level`, `-max-age`, `-policy`"}, gatewayFloor},
+	{Rule{"contour_unasked", true, "`authPolicy.disabled` on a virtual host or route of Contour", "nobody is asked", "leave it out; say in the policy what is public: `level: anonymous`"}, contourUnasked},
+	{Rule{"gateway_floor", true, "`contextExtensions` (Envoy Gateway), `authPolicy.context` (Contour) or annotations of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; annotations `gateway.envoyproxy.io/stepward-level`, `-max-age`, `-policy`"}, gatewayFloor},
 }
 
 func partialTarget(_ *exam, n node, tell tell) {
@@ -114,9 +115,34 @@ func gatewayPaths(_ *exam, n node, tell tell) {
 	}
 }
 
+// authPolicies are those of the virtual host and the routes of an HTTPProxy of Contour.
+func authPolicies(n node) []node {
+	if n.get("kind").text() != "HTTPProxy" {
+		return nil
+	}
+	all := []node{n.get("spec/virtualhost/authorization/authPolicy")}
+	for r := range n.get("spec/routes").items() {
+		all = append(all, r.get("authPolicy"))
+	}
+	return all
+}
+
+func contourUnasked(_ *exam, n node, tell tell) {
+	for _, p := range authPolicies(n) {
+		if d := p.get("disabled"); d.yes() {
+			tell(d, "authPolicy is disabled").Fix = d.fix("false")
+		}
+	}
+}
+
 func gatewayFloor(x *exam, n node, tell tell) {
 	if x.service.Route == nil {
 		return
+	}
+	for _, p := range authPolicies(n) {
+		if err := x.service.Route(request.Route{Extensions: p.get("context").strings()}); err != nil {
+			tell(p.get("context"), "%v", err)
+		}
 	}
 	extensions := map[string]string{}
 	list := n.get("spec/extAuth/contextExtensions")

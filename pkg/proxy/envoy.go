@@ -7,7 +7,6 @@ const (
 	typeManager  = "http_connection_manager.v3.HttpConnectionManager"
 	typeFilter   = "ext_authz.v3.ExtAuthz"
 	typePerRoute = "ext_authz.v3.ExtAuthzPerRoute"
-	typeDisabled = "config.route.v3.FilterConfig"
 	typeTLS      = "transport_sockets.tls.v3.UpstreamTlsContext"
 	typeHTTP     = "upstreams.http.v3.HttpProtocolOptions"
 	typeCluster  = "config.cluster.v3.Cluster"
@@ -105,13 +104,15 @@ func (m manager) scopes(visit func(scope node)) {
 	})
 }
 
-// own is what a scope says about the filter that asks.
-func (m manager) own(scope node) node {
+// own is what a scope says about the filter that asks, also inside of a wrapper.
+func (m manager) own(scope node) []node {
+	var all []node
 	name := m.filter.get("name").text()
 	for key, value := range scope.get("typed_per_filter_config").members() {
-		if key.y.Value == name || value.typed(typePerRoute) {
-			return value
+		inside := value.get("config")
+		if key.y.Value == name || value.typed(typePerRoute) || inside.typed(typePerRoute) {
+			all = append(all, value, inside)
 		}
 	}
-	return node{}
+	return all
 }

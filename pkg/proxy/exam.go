@@ -44,7 +44,6 @@ type manager struct {
 type ask struct {
 	product product
 	node    node // of the settings
-	listen  node // where the service is, for a message
 }
 
 // report adds a finding of r at n.
@@ -65,8 +64,8 @@ func (x *exam) report(r Rule, n node, what string) *finding.Finding {
 
 var (
 	ruleYAML    = Rule{"yaml", true, "a file that is no YAML or JSON", "", "proxies refuse it, too"}
-	ruleNothing = Rule{"nothing_asks", true, "nothing in the file has anything to do with Stepward", "nobody is asked", "name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, or a SecurityPolicy of Envoy Gateway"}
-	ruleUnknown = Rule{"unknown_field", true, "a field that Envoy, Istio or Envoy Gateway does not know", "Envoy refuses the file; a controller may drop the field without a word", "compare it with the reference of your version"}
+	ruleNothing = Rule{"nothing_asks", true, "nothing in the file has anything to do with Stepward", "nobody is asked", "name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, a SecurityPolicy of Envoy Gateway, an HTTPProxy of Contour, or an HTTPRoute with ExternalAuth"}
+	ruleUnknown = Rule{"unknown_field", true, "a field that the proxy or its controller does not know", "Envoy refuses the file; a controller may drop the field without a word", "compare it with the reference of your version"}
 	ruleValue   = Rule{"field_value", true, "a value that its field does not take", "Envoy refuses the file", "compare it with the reference of your version"}
 )
 
@@ -143,10 +142,25 @@ func (x *exam) object(n node) {
 		x.mesh(n.get("spec/meshConfig"))
 	case group == "security.istio.io" && kind == "AuthorizationPolicy" && n.get("spec/action").text() == "CUSTOM":
 		x.custom = append(x.custom, n)
+	case kind == "HTTPProxy" && n.get("spec/virtualhost/authorization").there():
+		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/virtualhost/authorization")})
+	case kind == "HTTPRoute":
+		x.filters(n)
 	case kind == "SecurityPolicy" && group == "gateway.envoyproxy.io" && n.get("spec/extAuth").there():
 		x.asks = append(x.asks, ask{product: gateway, node: n.get("spec/extAuth")})
 	}
 	x.objects = append(x.objects, n)
+}
+
+// filters takes the filters of a Gateway API route that ask.
+func (x *exam) filters(n node) {
+	for r := range n.get("spec/rules").items() {
+		for f := range r.get("filters").items() {
+			if e := f.get("externalAuth"); e.there() {
+				x.asks = append(x.asks, ask{product: gatewayAPI, node: e})
+			}
+		}
+	}
 }
 
 // inner takes the document that a text holds, and keeps the places true.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/request"
 )
 
@@ -46,19 +45,23 @@ func unasked(x *exam, m manager, tell tell) {
 
 func routeUnasked(_ *exam, m manager, tell tell) {
 	if n := m.filter.get("disabled"); n.yes() {
-		tell(n, "the filter is disabled").Fix = &finding.Fix{Old: "true", New: "false"}
+		tell(n, "the filter is disabled").Fix = n.fix("false")
 	}
 	m.scopes(func(scope node) {
-		if n := m.own(scope).get("disabled"); n.yes() {
-			tell(n, "ext_authz is disabled here")
+		for _, o := range m.own(scope) {
+			if n := o.get("disabled"); n.yes() {
+				tell(n, "ext_authz is disabled here")
+			}
 		}
 	})
 }
 
 func routeBody(x *exam, m manager, tell tell) {
 	m.scopes(func(scope node) {
-		if n := m.own(scope).get("check_settings/disable_request_body_buffering"); n.yes() && x.service.reads("request", "body") {
-			tell(n, "the policy reads input.request.body, and no body is sent here")
+		for _, o := range m.own(scope) {
+			if n := o.get("check_settings/disable_request_body_buffering"); n.yes() && x.service.reads("request", "body") {
+				tell(n, "the policy reads input.request.body, and no body is sent here")
+			}
 		}
 	})
 }
@@ -68,13 +71,9 @@ func floor(x *exam, m manager, tell tell) {
 		return
 	}
 	m.scopes(func(scope node) {
-		extensions := m.own(scope).get("check_settings/context_extensions")
-		if extensions.there() {
-			said := map[string]string{}
-			for key, value := range extensions.members() {
-				said[key.y.Value] = value.text()
-			}
-			if err := x.service.Route(request.Route{Extensions: said}); err != nil {
+		for _, o := range m.own(scope) {
+			extensions := o.get("check_settings/context_extensions")
+			if err := x.service.Route(request.Route{Extensions: extensions.strings()}); err != nil {
 				tell(extensions, "%v", err)
 			}
 		}
@@ -135,7 +134,7 @@ func paths(_ *exam, m manager, tell tell) {
 		if n := m.node.get(name); m.filter.there() && !n.yes() {
 			f := tell(or(n, m.node), "%s is not true", name)
 			if n.no() {
-				f.Fix = &finding.Fix{Old: "false", New: "true"}
+				f.Fix = n.fix("true")
 			}
 		}
 	}

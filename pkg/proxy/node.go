@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 // node is a value of a document and where it stands. The zero node is one that is not
@@ -111,15 +114,32 @@ func (n node) text() string {
 	return n.y.Value
 }
 
-func (n node) yes() bool { return n.text() == "true" }
+// yes and no know the words that proxies and controllers take for true and false.
+func (n node) yes() bool {
+	return slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.text()))
+}
 
-func (n node) no() bool { return n.text() == "false" }
+func (n node) no() bool {
+	return slices.Contains([]string{"false", "no", "off", "n"}, strings.ToLower(n.text()))
+}
+
+// fix puts another value in the place of n.
+func (n node) fix(value string) *finding.Fix { return &finding.Fix{Old: n.text(), New: value} }
 
 // texts are the elements of a list of texts.
 func (n node) texts() []string {
 	var all []string
 	for item := range n.items() {
 		all = append(all, item.text())
+	}
+	return all
+}
+
+// strings are the members of an object of texts.
+func (n node) strings() map[string]string {
+	all := map[string]string{}
+	for key, value := range n.members() {
+		all[key.y.Value] = value.text()
 	}
 	return all
 }

@@ -1,6 +1,6 @@
 // Package proxy looks over what the proxy in front was told: configurations and dumps of
 // Envoy, mesh configurations and authorization policies of Istio, security policies of
-// Envoy Gateway. Stepward can refuse only what it is asked about, and only where its
+// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can refuse only what it is asked about, and only where its
 // answer is honoured; [Check] finds what keeps that from being so.
 //
 // Each kind of trouble is a [Rule] with a code of its own. [MutationRule] is the header
@@ -8,6 +8,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stepward/stepward/pkg/finding"
@@ -33,20 +34,11 @@ type Service struct {
 // reads reports whether the policy looks at a member of the input, or below it.
 func (s Service) reads(path ...string) bool {
 	for _, r := range s.Reads {
-		if len(r) >= len(path) && equal(r[:len(path)], path) {
+		if len(r) >= len(path) && slices.Equal(r[:len(path)], path) {
 			return true
 		}
 	}
 	return false
-}
-
-func equal(a, b []string) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // File is a file to look over.
@@ -85,9 +77,7 @@ func Check(files []File, s Service) (findings, warnings finding.List) {
 // Rules lists every kind of trouble, in the order in which they are looked for.
 func Rules() []Rule {
 	var all []Rule
-	for _, r := range fileRules {
-		all = append(all, r)
-	}
+	all = append(all, fileRules...)
 	for _, r := range askRules {
 		all = append(all, r.Rule)
 	}

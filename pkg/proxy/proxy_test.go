@@ -58,6 +58,8 @@ func TestWhatIsShipped(t *testing.T) {
 		"compose": {"../../examples/compose/envoy.yaml"},
 		"istio":   {"../../envoy/istio/mesh.yaml", "../../envoy/istio/policy.yaml"},
 		"gateway": {"../../envoy/gateway/stepward.yaml", "../../envoy/gateway/routes.yaml"},
+		"contour": {"../../envoy/contour/stepward.yaml"},
+		"route":   {"../../envoy/gateway-api/route.yaml"},
 	} {
 		s := plain()
 		if name == "compose" {

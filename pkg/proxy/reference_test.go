@@ -12,7 +12,7 @@ import (
 // TestReferenceEnvoy keeps docs/reference/envoy.md in step with the rules.
 func TestReferenceEnvoy(t *testing.T) {
 	var b strings.Builder
-	b.WriteString(`# What is found in configurations of Envoy, Istio and Envoy Gateway
+	b.WriteString(`# What is found in configurations of Envoy and of what configures it
 
 Written by ` + "`make docs`" + ` from the rules of ` + "`stepward validate -c stepward.yaml --envoy FILE`" + `.
 What fails open or breaks makes the exit code 1; the rest is a warning. Each code has
