@@ -45,12 +45,12 @@ beside or above the first, or of a built-in ladder.
 
 With --envoy it looks over what the proxy in front was told, too: a bootstrap or config
 dump of Envoy, Istio's MeshConfig and AuthorizationPolicy, Envoy Gateway's
-SecurityPolicy, Contour's HTTPProxy, an HTTPRoute with ExternalAuth. What fails open or breaks is refused: a filter that lets through what
-nobody judged, routes that nobody is asked about, a header mutation rule that does not
-permit what the loaded policy sets and removes, TLS on one side alone, what the policy
-reads and the proxy does not send. The rest are warnings; docs/reference/envoy.md lists
-them. --mutation-rule prints the header mutation rule that the policy needs, and nothing
-else.
+SecurityPolicy, Contour's HTTPProxy, an HTTPRoute with ExternalAuth. What fails open or
+breaks is refused: a filter that lets through what nobody judged, routes that nobody is
+asked about, a header mutation rule that does not permit what the loaded policy sets and
+removes, TLS on one side alone, what the policy reads and the proxy does not send. The
+rest are warnings; docs/reference/envoy.md lists them all. --mutation-rule prints the
+header mutation rule that the policy needs, and nothing else.
 
 It asks no identity provider, unless with --online: then what the configuration needs
 is held against what each issuer says of itself.
@@ -194,7 +194,7 @@ func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) 
 	files := map[string]bool{}
 	all := slices.Concat(v.findings, v.warnings)
 	for _, w := range all {
-		if w.Fix != nil {
+		if w.Fix != nil && w.File != "-" { // standard input
 			files[w.File] = true
 		}
 	}
