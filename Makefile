@@ -106,7 +106,7 @@ cover: ## Test coverage by package
 
 .PHONY: docs
 docs: ## Write the reference pages anew
-	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/internal/golden -run TestReference -count=1 -args -update
+	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/proxy ./pkg/internal/golden -run TestReference -count=1 -args -update
 
 .PHONY: soak
 soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas under load through the real Envoy

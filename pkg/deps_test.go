@@ -19,7 +19,7 @@ const module = "github.com/stepward/stepward/"
 var level = map[string]int{
 	"pkg/finding": 0, "pkg/strictjson": 0, "pkg/token": 0,
 	"pkg/request": 1, "pkg/outbound": 1, "pkg/revocation": 1,
-	"pkg/stepup": 2, "pkg/credential": 2, "pkg/keyset": 2, "pkg/introspection": 2, "pkg/statuslist": 2,
+	"pkg/stepup": 2, "pkg/credential": 2, "pkg/proxy": 2, "pkg/keyset": 2, "pkg/introspection": 2, "pkg/statuslist": 2,
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,
 	"pkg/decisionlog": 5,
@@ -40,7 +40,7 @@ var forbidden = []struct {
 }{
 	{"github.com/lestrrat-go/jwx", []string{"pkg/jwt", "pkg/keyset", "pkg/internal/testidp"}, "jwx/v2 is no longer maintained: a move to its successor must be a change of these packages"},
 	{"github.com/open-policy-agent/opa", []string{"pkg/rego"}, "the contract with a policy does not depend on the engine"},
-	{"github.com/envoyproxy/go-control-plane", []string{"pkg/extauthz", "pkg/conformance", "envoy", "pkg/server"}, "the spine answers in HTTP terms; only the edge speaks Envoy's"},
+	{"github.com/envoyproxy/go-control-plane", []string{"pkg/extauthz", "pkg/conformance", "envoy", "pkg/server", "pkg/proxy"}, "the spine answers in HTTP terms; only the edge speaks Envoy's"},
 	{"go.uber.org/zap", []string{"pkg/telemetry", "pkg/server", "pkg/demo", "pkg/conformance", "cmd/stepward"}, "mechanisms return errors; they do not log"},
 	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/server", "pkg/conformance", "cmd/stepward", "pkg/telemetry"}, "one edge speaks gRPC; telemetry measures it"},
 	{"go.opentelemetry.io", []string{"pkg/telemetry"}, "stages leave times in the record; what is made of them is decided in one place"},
