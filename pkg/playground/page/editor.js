@@ -44,9 +44,9 @@ export class Editor {
     const shown = [], numbers = []
     lines.forEach((line, i) => {
       const here = this.marks.filter((f) => f.line === i + 1)
-      const kind = here.length && (here.every((f) => f.severity === 'warning') ? 'warned' : 'refused')
-      shown.push(h('div', { class: kind || undefined }, coloured(line), kind && h('span', { class: 'note' }, here[0].message)))
-      numbers.push(h('span', { class: kind || undefined }, String(i + 1)), '\n')
+      const kind = here.length === 0 ? undefined : here.every((f) => f.severity === 'warning') ? 'warned' : 'refused'
+      shown.push(h('div', { class: kind }, coloured(line), kind && h('span', { class: 'note' }, here[0].message.split('\n')[0])))
+      numbers.push(h('span', { class: kind }, String(i + 1)), '\n')
     })
     $('shown').replaceChildren(...shown)
     $('gutter').replaceChildren(h('div', {}, numbers))

@@ -40,11 +40,11 @@ export function stages(e) {
     row('who', who(e)),
     row('proves', e.token && proof(e)),
     row('fault', e.fault && h('span', { class: 'error' }, e.fault)),
-    row('required', (e.required ?? []).map((q) => [h('span', {}, q.text, q.reason && `: ${q.reason}`), by(q.rule)])),
-    row('denied', (e.denied ?? []).map((d) => [h('span', {}, d.code || 'refused', d.reason && `: ${d.reason}`), by(d.rule)])),
-    row('missing', (e.missing ?? []).map((m) => [h('strong', {}, m.part), by(m.rule)])),
-    row('observed', (e.observed_only ?? []).map((m) => [`${m.part} would be missing`, by(m.rule)])),
-    row('answer', [pill(e.answer.result, e.answer.result), ` ${e.answer.allowed ? '' : e.answer.status + ' '}${e.answer.reason}`]),
+    row('required', (e.required ?? []).map((q) => h('span', {}, q.text, q.reason && `: ${q.reason}`, by(q.rule)))),
+    row('denied', (e.denied ?? []).map((d) => h('span', {}, d.code || 'refused', d.reason && `: ${d.reason}`, by(d.rule)))),
+    row('missing', (e.missing ?? []).map((m) => h('span', {}, h('strong', {}, m.part), by(m.rule)))),
+    row('observed', (e.observed_only ?? []).map((m) => h('span', {}, `${m.part} would be missing`, by(m.rule)))),
+    row('answer', h('span', {}, pill(e.answer.result, e.answer.result), ` ${e.answer.allowed ? '' : e.answer.status + ' '}${e.answer.reason}`)),
     row('removed', e.answer.removed_headers?.length > 0 && h('span', { class: 'rule' }, e.answer.removed_headers.join(', '))),
     row('policy', h('span', { class: 'why' }, `revision ${e.policy_revision}`)))
 }

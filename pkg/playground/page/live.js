@@ -81,13 +81,14 @@ export class Live {
 
   row(x) {
     const e = x.decision
+    const levels = e.required_level ? `${e.level} → ${e.required_level}` : e.level
     const who = e.token ? (e.token.principal === 'client' ? e.token.client_id || e.token.subject : e.token.subject) : 'nobody'
     return h('tr', { 'data-id': e.decision_id, 'aria-current': this.chosen?.decision.decision_id === e.decision_id && 'true', onclick: () => this.choose(x) },
       h('td', {}, h('span', { class: 'mono' }, new Date(e.time).toLocaleTimeString('en-GB'))),
       h('td', {}, pill(e.answer.result, e.answer.allowed ? 'allow' : `${e.answer.result} ${e.answer.status}`)),
-      h('td', {}, h('button', { type: 'button', title: e.request.raw_path }, h('code', {}, `${e.request.method} ${e.request.raw_path}`))),
-      h('td', {}, who),
-      h('td', {}, `${e.level || '–'}, ${e.required_level || '–'}`),
+      h('td', {}, h('button', { type: 'button', title: e.request.raw_path }, h('code', {}, `${e.request.method} ${e.request.raw_path || '(not read)'}`))),
+      h('td', { title: who }, who),
+      h('td', { title: levels }, levels),
       h('td', { title: e.rule }, h('span', { class: 'rule' }, (e.rule ?? '').replace(/^stepward\./, ''))))
   }
 
