@@ -157,6 +157,7 @@ type Matrix struct {
 	Lines   []matrix.Line `json:"lines,omitempty"`
 	Public  []string      `json:"public,omitempty"`
 	Problem string        `json:"problem,omitempty"`
+	Refused bool          `json:"refused,omitempty"` // the Problem is that settings or policy are refused
 }
 
 // matrix makes the matrix of w. The policy is loaded for it alone: see
@@ -174,7 +175,7 @@ func (h *handler) matrix(ctx context.Context, w Workspace) (Matrix, error) {
 	}
 	l, err := w.load(ctx)
 	if list := (finding.List)(nil); errors.As(err, &list) {
-		return Matrix{Problem: "the policy or its settings are refused"}, nil
+		return Matrix{Problem: "the policy or its settings are refused", Refused: true}, nil
 	}
 	if err != nil {
 		return Matrix{}, err

@@ -17,8 +17,12 @@ export function h(name, attributes = {}, ...children) {
 
 export const pill = (result, ...text) => h('span', { class: `pill ${result === 'error' ? 'error-result' : result}` }, ...text)
 
-export function tell(text) {
+// tell shows a message. One of another source stays until that source takes it back, or
+// a newer message comes.
+export function tell(text, source = '') {
+  if (!text && $('message').dataset.source !== source) return
   $('message').textContent = text
+  $('message').dataset.source = source
   $('message').hidden = !text
 }
 

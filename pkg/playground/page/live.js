@@ -89,7 +89,7 @@ export class Live {
       h('td', {}, h('button', { type: 'button', title: e.request.raw_path }, h('code', {}, `${e.request.method} ${e.request.raw_path || '(not read)'}`))),
       h('td', { title: who }, who),
       h('td', { title: levels }, levels),
-      h('td', { title: e.rule }, h('span', { class: 'rule' }, (e.rule ?? '').replace(/^stepward\./, ''))))
+      h('td', { title: e.rule }, h('span', { class: 'rule' }, /\((.*)\)$/.exec(e.rule ?? '')?.[1] ?? e.rule)))
   }
 
   choose(x) {

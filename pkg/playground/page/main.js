@@ -162,7 +162,7 @@ function later(what, wait, run) {
     } catch (e) {
       if (e.name === 'AbortError' || e.status === 409 || mine !== running[what]) return
       stale(true)
-      tell(e.message)
+      tell(e.message, 'question')
     }
   }, wait)
 }
@@ -187,7 +187,7 @@ function question(wait = 150) {
   later('evaluate', wait, async (signal) => {
     const start = performance.now()
     const result = await ask('api/evaluate', body, signal)
-    tell('')
+    tell('', 'question')
     show(result, Math.round(performance.now() - start))
   })
   later('matrix', wait * 3, async (signal) => showMatrix(await ask('api/matrix', body, signal)))
@@ -247,7 +247,12 @@ function detail({ answer: a, explanation: e, fired: rules }) {
   ].filter(Boolean)
 }
 
+// showMatrix takes a matrix. Where the policy is refused the last one stays, marked.
 function showMatrix(m) {
+  const keep = Boolean(m.refused && $('rows').querySelector('table'))
+  $('matrix-stale').hidden = !keep
+  $('matrix').classList.toggle('stale', keep)
+  if (keep) return
   $('public').textContent = m.lines ? `${m.public?.length ?? 0} public` : ''
   $('rows').replaceChildren(m.lines
     ? h('table', {}, h('thead', {}, h('tr', {}, ['Method', 'Route', 'Who', 'Needs', 'By'].map((t) => h('th', { scope: 'col' }, t)))),
@@ -262,6 +267,7 @@ function begin(workspace) {
   work = workspace
   last = { levels: last.levels }
   changed = false
+  $('rows').replaceChildren()
   $('routes').value = work.routes
   showScenario(work.scenario)
   showFile(work.policy[0].name)
@@ -270,6 +276,7 @@ function begin(workspace) {
 
 async function openFile(chosen) {
   if (!chosen) return
+  if (changed && !confirm('What is not saved will be gone. Open the file?')) return
   try {
     begin(await ask('api/open', await chosen.text()))
     view('playground')
@@ -290,6 +297,7 @@ function save() {
   h('a', { href: url, download: 'playground.json' }).click()
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
   changed = false
+  tell('')
 }
 
 // Views
@@ -315,7 +323,11 @@ function listen() {
   $('level').addEventListener('input', () => setClaims(({ level, ...rest }) => ($('level').value === 'nobody' ? undefined : $('level').value ? { level: $('level').value, ...rest } : rest)))
   $('age').addEventListener('change', () => setClaims(({ auth_age, ...rest }) => ($('age').value.trim() ? { ...rest, auth_age: $('age').value.trim() } : rest)))
   $('open').addEventListener('click', () => $('file').click())
-  $('file').addEventListener('change', async () => { await openFile($('file').files[0]); $('file').value = '' })
+  $('file').addEventListener('change', () => {
+    const [chosen] = $('file').files
+    $('file').value = '' // so that the same file can be chosen again
+    openFile(chosen)
+  })
   $('save').addEventListener('click', save)
   $('show-playground').addEventListener('click', () => view('playground'))
   $('show-live').addEventListener('click', () => view('live'))
