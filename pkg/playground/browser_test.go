@@ -494,4 +494,8 @@ func keyboardWorks(t *testing.T, chrome context.Context) {
 	}
 	b.run(chromedp.Focus(chromedp.CSS("#files [aria-selected=true]")), chromedp.KeyEvent(kb.ArrowRight))
 	b.is("document.activeElement.textContent === 'data.json' && document.getElementById('text').value.includes('open')")
+	b.run(chromedp.Focus(chromedp.CSS("#by-client tr[data-as=grpc] button")), chromedp.KeyEvent(kb.Enter))
+	b.says("spoken", "grpc: 401 insufficient_level")
+	b.says("answers", "kind grpc")
+	b.is("document.activeElement.closest('tr')?.dataset.as === 'grpc'")
 }

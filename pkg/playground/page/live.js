@@ -35,6 +35,7 @@ export class Live {
     const res = await fetch('api/live')
     if (!res.ok) throw new Error(res.statusText)
     this.seen = []
+    this.draw()
     this.link(true, 'following')
     let rest = '', any = false
     for (const reader = res.body.pipeThrough(new TextDecoderStream()).getReader(); ;) {

@@ -20,6 +20,7 @@ const editor = new Editor((text) => {
 // Files
 
 function showFile(name) {
+  const focused = $('files').contains(document.activeElement)
   file = name
   const names = [...work.policy.map((f) => f.name), settings]
   $('files').replaceChildren(...names.map((n) => h('button', {
@@ -28,9 +29,9 @@ function showFile(name) {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key]
       if (!step) return
       showFile(names[(names.indexOf(name) + step + names.length) % names.length])
-      $('files').querySelector('[aria-selected=true]').focus()
     },
   }, n)))
+  if (focused) $('files').querySelector('[aria-selected=true]').focus()
   $('remove-file').hidden = name === settings || work.policy.length === 1
   editor.show(name === settings ? work.settings : work.policy.find((f) => f.name === name).text)
   showFindings()
@@ -133,8 +134,9 @@ function showLevels() {
   const held = token === undefined ? 'nobody' : token.level ?? ''
   const names = ['nobody', ...(last.levels ?? []).filter((l) => l !== 'anonymous')]
   if (!names.includes(held)) names.push(held)
-  $('level').replaceChildren(...names.map((n) => h('option', { value: n, selected: n === held }, n || 'what the claims say')))
-  $('age').value = token?.auth_age ?? ''
+  if ([...$('level').options].map((o) => o.value).join() !== names.join()) $('level').replaceChildren(...names.map((n) => h('option', { value: n }, n || 'what the claims say')))
+  $('level').value = held
+  if (document.activeElement !== $('age')) $('age').value = token?.auth_age ?? ''
   $('age').disabled = token === undefined
 }
 
@@ -178,6 +180,8 @@ function question(wait = 150) {
     scenario = readScenario()
     problem('')
   } catch (e) {
+    for (const what of Object.keys(timers)) clearTimeout(timers[what])
+    for (const asked of Object.values(running)) asked.abort()
     problem(e.message)
     stale(true)
     return
@@ -220,6 +224,7 @@ function showAnswers() {
   const as = document.querySelector('[name=as]:checked').value
   const mine = last.clients?.find((c) => c.as === as)
   if (!last.clients) return
+  const focused = document.activeElement.closest('#by-client tr')?.dataset.as
   const rows = clients.map((name) => {
     const c = last.clients.find((x) => x.as === name)
     const choose = () => { document.querySelector(`[name=as][value=${name}]`).checked = true; touched(); showAnswers() }
@@ -232,11 +237,14 @@ function showAnswers() {
     h('table', { id: 'by-client' }, h('thead', {}, h('tr', {}, ['Client', 'Answer', 'Reason'].map((t) => h('th', { scope: 'col' }, t)))), h('tbody', {}, rows)),
     mine ? detail(mine) : h('p', { class: 'error' }, 'Not asked: the time of the policy was up for a client before.'),
   ].flat(9).filter(Boolean))
+  if (focused) document.querySelector(`#by-client tr[data-as=${focused}] button`).focus()
+  const spoken = mine ? `${as}: ${mine.answer.status} ${mine.answer.reason}` : `${as}: not asked`
+  if ($('spoken').textContent !== spoken) $('spoken').textContent = spoken
 }
 
 function detail({ answer: a, explanation: e, fired: rules }) {
   return [
-    h('p', { class: 'headline', role: 'status' }, `${a.status} ${a.reason}`),
+    h('p', { class: 'headline' }, `${a.status} ${a.reason}`),
     h('p', { class: 'why' }, needed(a)),
     a.fault && h('p', { class: 'error' }, a.fault),
     wire(a),
