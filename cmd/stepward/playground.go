@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stepward/stepward/examples"
+	"github.com/stepward/stepward/pkg/matrix"
 	"github.com/stepward/stepward/pkg/playground"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/policies"
@@ -118,8 +119,12 @@ func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, scenario string, er
 		if err != nil {
 			return "", "", err
 		}
-		if routes += string(text); len(f.routes) > 1 && path.Ext(name) != ".txt" {
-			routes += "\n---\n"
+		list, err := matrix.ParseRoutes(name, text)
+		if err != nil {
+			return "", "", err
+		}
+		for _, r := range list { // and nothing else of the file, which may be shared
+			routes += r.String() + "\n"
 		}
 	}
 	if len(f.routes) == 0 {
