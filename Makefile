@@ -77,7 +77,7 @@ $(BROWSER)/.made: $(AXE)/package-lock.json $(AXE)/package.json
 browser: $(BROWSER)/.made ## Install Chromium, as root on Debian, and axe-core, for the tests of the pages
 	@if command -v chromium chromium-browser google-chrome > /dev/null; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get > /dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
 	else echo "Chromium is missing: install it, for example with apt-get install chromium"; test "$$CI" != true; fi
 
 .PHONY: test

@@ -142,6 +142,10 @@ func answer(w http.ResponseWriter, v any) {
 	json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
 }
 
+// types are those of the page's files. The system's table may say otherwise, and a browser
+// that is told not to guess would then run nothing.
+var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
 func page(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		text, err := pages.ReadFile(path.Join("page", name))
@@ -149,7 +153,7 @@ func page(name string) http.HandlerFunc {
 			refuse(w, http.StatusNotFound, "no such file")
 			return
 		}
-		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+		w.Header().Set("Content-Type", types[path.Ext(name)])
 		w.Write(text) // a client that is gone needs no answer
 	}
 }

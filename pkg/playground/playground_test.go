@@ -407,6 +407,31 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// The stream has each decision beside its scenario, and ends with why it does.
+func TestLive(t *testing.T) {
+	for ends, err := range map[string]error{"the service has stopped": nil, "no socket": errors.New("no socket")} {
+		h := playground.Handler(playground.Options{Host: host, Token: secret, Workspace: workspace(), Stage: stage, Live: func(_ context.Context, each func(explain.Explanation)) error {
+			each(explain.Explanation{DecisionID: "d1", Request: explain.Request{Method: "GET", RawPath: "/x", Kind: "navigation"}})
+			each(explain.Explanation{DecisionID: "d2"})
+			return err
+		}})
+		res := call(t, h, "GET", "/"+secret+"/api/live", "", nil)
+		lines := strings.Split(strings.TrimSpace(res.Body.String()), "\n")
+		if res.Code != 200 || len(lines) != 3 || !strings.Contains(lines[0], `"decision_id":"d1"`) || !strings.Contains(lines[0], `"scenario":{"as":"browser"`) || strings.Contains(lines[1], "scenario") || lines[2] != `{"end":"`+ends+`"}` {
+			t.Errorf("%d %q", res.Code, lines)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	h := playground.Handler(playground.Options{Host: host, Token: secret, Workspace: workspace(), Stage: stage, Live: func(ctx context.Context, _ func(explain.Explanation)) error {
+		cancel()
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	if res := call(t, h, "GET", "/"+secret+"/api/live", "", func(r *http.Request) { *r = *r.WithContext(gone) }); res.Body.Len() != 0 {
+		t.Errorf("%s for who is gone", res.Body)
+	}
+}
+
 // Every example that is shipped opens.
 func TestExamples(t *testing.T) {
 	examples, err := filepath.Glob("../../examples/policies/*/policy.rego")
