@@ -28,6 +28,7 @@ var level = map[string]int{
 	"pkg/config": 6, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
 	"pkg/server": 8, "pkg/scenario": 8, "pkg/matrix": 5,
 	"pkg/conformance": 9,
+	"pkg/playground":  9, // plays scenarios, makes matrices and shows what the control socket tells
 	"pkg/demo":        10,
 	"cmd/stepward":    11,
 }
@@ -44,6 +45,7 @@ var forbidden = []struct {
 	{"go.uber.org/zap", []string{"pkg/telemetry", "pkg/server", "pkg/demo", "pkg/conformance", "cmd/stepward"}, "mechanisms return errors; they do not log"},
 	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/server", "pkg/conformance", "cmd/stepward", "pkg/telemetry"}, "one edge speaks gRPC; telemetry measures it"},
 	{"go.opentelemetry.io", []string{"pkg/telemetry"}, "stages leave times in the record; what is made of them is decided in one place"},
+	{"github.com/chromedp", nil, "a browser drives tests, and nothing that is shipped"},
 	{"github.com/spf13/cobra", []string{"cmd/stepward"}, "commands live in cmd"},
 	{"github.com/prometheus", []string{"pkg/telemetry", "pkg/admin", "pkg/server"}, "metrics are made of records, not by stages"},
 	{"math/rand", nil, "chance that matters is crypto/rand, through a field"},

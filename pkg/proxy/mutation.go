@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
 )
 
 // MutationRule is the header mutation rule of Envoy's ext_authz filter, in YAML, under
@@ -25,9 +27,9 @@ func Changes(prefix string, headers []string) string {
 	return "^(" + strings.Join(names, "|") + ")$"
 }
 
-// spellings is an expression for a name with "_" and "." where it has "-".
+// spellings is an expression for a name in every spelling, whichever it comes in.
 func spellings(name string) string {
-	return strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[-_.]")
+	return strings.ReplaceAll(regexp.QuoteMeta(request.Spelling(name)), "-", "[-_.]")
 }
 
 // identity are the names after the prefix that are set and removed whether a client
@@ -49,6 +51,7 @@ func (s Service) changed() []string {
 // spelt lists the spellings of a name: with "-" as it stands, as "_" and as ".", in every
 // mixture of the first of them.
 func spelt(name string) []string {
+	name = request.Spelling(name)
 	all := []string{name}
 	for range min(strings.Count(name, "-"), 4) {
 		var more []string

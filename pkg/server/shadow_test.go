@@ -170,7 +170,10 @@ func TestBrokenCandidate(t *testing.T) {
 		t.Errorf("%v", res)
 	}
 	write(t, f.dir, map[string]string{"next/policy.rego": variant("b")["policy/policy.rego"]})
-	eventually(t, "the mended one is taken", func() bool { _, text := page(t, f.running, "/readyz?verbose"); return !strings.Contains(text, "failed") })
+	eventually(t, "the mended one is taken", func() bool {
+		_, text := page(t, f.running, "/readyz?verbose")
+		return !strings.Contains(text, "failed")
+	})
 }
 
 // BenchmarkCandidate is the p99 of decisions at a steady rate, without a candidate and
