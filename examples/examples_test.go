@@ -57,22 +57,33 @@ func TestEveryExampleIsRun(t *testing.T) {
 	}
 }
 
-// TestGuide walks docs/policy.md from its first line to its last, with the real Envoy.
-func TestGuide(t *testing.T) {
+// TestGuides walks the guides from their first line to their last, with the real Envoy.
+func TestGuides(t *testing.T) {
 	path, err := envoy.Get(t.Context(), "", os.Stderr) // found from here, and not from the folder of the walk
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("ENVOY_PATH", path)
-	steps := commands(t, "../docs/policy.md")
-	text, err := os.ReadFile("../docs/policy.md")
+	for _, guide := range []string{"policy", "rollout"} {
+		t.Run(guide, func(t *testing.T) { walk(t, "../docs/"+guide+".md") })
+	}
+}
+
+// walk follows a guide in an empty folder.
+func walk(t *testing.T, guide string) {
+	steps := commands(t, guide)
+	text, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if shown := strings.Count(string(text), "\n$ "); shown < 15 || shown > len(steps) {
 		t.Fatalf("%d commands stand there, and %d of them in console blocks", shown, len(steps))
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "guide") // a short name: a socket is made in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	for _, c := range steps {
 		if c.file != "" {
 			file := filepath.Join(dir, c.file)

@@ -134,7 +134,8 @@ its stages, and in a playground beside the policy of the configuration.`,
 	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
 	page.add(cmd)
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
-	cmd.MarkFlagsMutuallyExclusive("web", "json", "once", "snapshot", "log-level")
+	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate")
+	cmd.MarkFlagsMutuallyExclusive("web", "json")
 	return cmd
 }
 

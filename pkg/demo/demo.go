@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
@@ -33,9 +35,12 @@ type Options struct {
 	EnvoyPath string
 	Progress  io.Writer
 	Observe   func(context.Context, authz.Record)
-	// Config is a configuration to try: its ladder and policy, with the demo's own
-	// issuer, addresses and login page. Nil is the demo's own, with the shipped policy.
-	Config *config.Config
+	// Load reads a configuration to try: its ladder and policies, with the demo's own
+	// issuer, addresses and login page. Its files are followed. Nil is the demo's own
+	// configuration, with the shipped policy.
+	Load func() (config.Config, error)
+	// Decisions is where decisions are logged; nil logs none.
+	Decisions *zap.Logger
 }
 
 // Demo is everything running. Close it.
@@ -83,8 +88,11 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, idp.Close)
 	d.Provider = idp.URL
-	if err := d.configure(o.Config); err != nil {
+	if d.config, err = d.configure(o.Load); err != nil {
 		return err
+	}
+	for _, l := range d.config.Levels {
+		d.Levels = append(d.Levels, l.Name)
 	}
 	pages(idp, d.config.Levels)
 	changes, body, err := d.needs(ctx)
@@ -99,7 +107,11 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 		}
 		apps = append(apps, address)
 	}
-	for range 2 {
+	replicas := 2
+	if d.config.Control != "" { // whose socket is of one process
+		replicas = 1
+	}
+	for range replicas {
 		address, err := d.service(ctx, o)
 		if err != nil {
 			return err
@@ -116,7 +128,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, process.Stop)
 	d.Ingress, d.Admin = "http://"+process.Ingress, process.Admin
-	return process.WaitHealthy(ctx, 2)
+	return process.WaitHealthy(ctx, replicas)
 }
 
 // settings is the configuration of both Stepwards: the shipped policy, and the
@@ -135,26 +147,25 @@ drain: { delay: 10ms }
 
 // configure makes the configuration of both Stepwards: the demo's own or, where there is
 // one to try, that with what the demo has in place of its surroundings.
-func (d *Demo) configure(tried *config.Config) error {
-	c, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
+func (d *Demo) configure(load func() (config.Config, error)) (config.Config, error) {
+	own, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
+	if err != nil || load == nil {
+		return own, err
+	}
+	c, err := load()
 	if err != nil {
-		return err
+		return c, err
 	}
-	if tried != nil {
-		own := c
-		c = *tried
-		if len(c.Issuers) > 0 { // policies may know it by name
-			own.Issuers[0].Name = c.Issuers[0].Name
-		}
-		c.Issuers, c.LoginRedirect, c.Drain, c.Outbound = own.Issuers, own.LoginRedirect, own.Drain, own.Outbound
-		c.TLS, c.Control, c.Log, c.Request.TrustedHops = own.TLS, own.Control, own.Log, 0
-		c.Limits.Deadline, c.Policy.Timeout = max(c.Limits.Deadline, own.Limits.Deadline), max(c.Policy.Timeout, own.Policy.Timeout)
+	if len(c.Issuers) > 0 { // policies may know it by name
+		own.Issuers[0].Name = c.Issuers[0].Name
 	}
-	d.config = c
-	for _, l := range c.Levels {
-		d.Levels = append(d.Levels, l.Name)
+	if c.Log.Decisions != "file" {
+		c.Log = own.Log
 	}
-	return nil
+	c.Issuers, c.LoginRedirect, c.Drain, c.Outbound = own.Issuers, own.LoginRedirect, own.Drain, own.Outbound
+	c.Listen, c.Admin, c.TLS, c.Request.TrustedHops = own.Listen, own.Admin, own.TLS, 0
+	c.Limits.Deadline, c.Policy.Timeout = max(c.Limits.Deadline, own.Limits.Deadline), max(c.Policy.Timeout, own.Policy.Timeout)
+	return c, nil
 }
 
 // needs is what the policy needs of Envoy: which headers may be changed, and how much of
@@ -183,7 +194,10 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 
 // service runs one Stepward until Close.
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
-	options := server.Options{Observe: o.Observe, Version: "demo"}
+	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions}
+	if o.Load != nil {
+		options.Reload = func() (config.Config, error) { return d.configure(o.Load) }
+	}
 	for _, l := range []*net.Listener{&options.Listener, &options.AdminListener} {
 		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			return "", err

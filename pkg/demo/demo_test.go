@@ -80,7 +80,7 @@ upstream: { header_prefix: x-id- }
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Config: &c})
+		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Load: func() (config.Config, error) { return c, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}
