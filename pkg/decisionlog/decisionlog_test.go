@@ -11,7 +11,7 @@ func document(t *testing.T) map[string]any {
 	t.Helper()
 	var o map[string]any
 	if err := newDecoder([]byte(`{
-		"request": {"path": "/pay", "query": {"q": ["1"]}, "headers": {"x-plan": "gold", "x-api-key": "k", "x/token": "t"}, "header_values": {"x-plan": ["gold"], "x-api-key": ["k"], "x/token": ["t"]},
+		"request": {"path": "/pay", "query": {"q": ["1"]}, "headers": {"x-plan": "gold", "x-api-key": "k", "x/token": "t", "referer": "https://x/?q=1"}, "header_values": {"x-plan": ["gold"], "x-api-key": ["k"], "x/token": ["t"]},
 			"body": {"present": true, "json": {"amount": 7, "card": {"number": "4", "kind": "visa"}}}},
 		"source": {"address": "10.0.0.1", "certificate": "PEM"},
 		"token": {"subject": "alice", "claims": {"email": "a@example.com", "roles": ["x"]}}
@@ -23,7 +23,7 @@ func document(t *testing.T) map[string]any {
 
 func TestMasks(t *testing.T) {
 	base := []string{"/input/request/query", "/input/request/body/json", "/input/source/certificate"}
-	headers := []string{"/input/request/headers/x-api-key", "/input/request/headers/x~1token", "/input/request/header_values/x-api-key", "/input/request/header_values/x~1token"}
+	headers := []string{"/input/request/headers/referer", "/input/request/headers/x-api-key", "/input/request/headers/x~1token", "/input/request/header_values/x-api-key", "/input/request/header_values/x~1token"}
 	for name, v := range map[string]struct {
 		masks  Masks
 		erased []string
@@ -35,7 +35,7 @@ func TestMasks(t *testing.T) {
 		"keep a part": {Masks{Keep: []string{"/input/request/body/json/amount", "/input/request/body/json/card/kind"}}, append(append([]string{}, base...), headers...),
 			map[string]string{"request.body.json": `{"amount":7,"card":{"kind":"visa"}}`}},
 		"keep all": {Masks{Keep: []string{"/input/request/query", "/input/request/body", "/input/request/headers/x-api-key", "/input/request/header_values/x-api-key"}},
-			[]string{"/input/source/certificate", "/input/request/headers/x~1token", "/input/request/header_values/x~1token"},
+			[]string{"/input/source/certificate", "/input/request/headers/referer", "/input/request/headers/x~1token", "/input/request/header_values/x~1token"},
 			map[string]string{"request.query": `{"q":["1"]}`, "request.headers": `{"x-api-key":"k","x-plan":"gold"}`}},
 	} {
 		t.Run(name, func(t *testing.T) {

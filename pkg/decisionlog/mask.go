@@ -22,6 +22,14 @@ var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", 
 // secretWords are parts of names of headers that hold a secret.
 var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature", "csrf", "xsrf", "jwt", "assertion"}
 
+// queries are headers in which proxies and browsers repeat a query.
+var queries = []string{"referer", "x-envoy-original-path", "x-forwarded-uri"}
+
+// secret reports whether a header is masked for its name.
+func secret(name string) bool {
+	return slices.Contains(queries, name) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+}
+
 // CheckPointer is an error when p is no pointer that a mask can have.
 func CheckPointer(p string) error {
 	if !strings.HasPrefix(p, "/input/") || strings.HasSuffix(p, "/") {
@@ -39,7 +47,7 @@ func (m Masks) apply(document map[string]any) (map[string]any, []string) {
 	for _, member := range []string{"headers", "header_values"} {
 		headers, _ := child(child(document, "request"), member).(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			if slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) {
+			if secret(name) {
 				x.take("/input/request/" + member + "/" + escape(name))
 			}
 		}
