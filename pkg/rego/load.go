@@ -22,11 +22,6 @@ import (
 // DefaultTimeout is how long an evaluation may take.
 const DefaultTimeout = 50 * time.Millisecond
 
-// maxAbandoned is how many evaluations may still run after their time is up.
-// OPA looks for cancellation between expressions, and one expression can be a
-// regular expression that takes seconds.
-const maxAbandoned = 16
-
 // hiddenPrefix begins the names of the copies of entry rules that are evaluated.
 const hiddenPrefix = "__stepward_"
 
@@ -198,7 +193,7 @@ func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{},
+		routes: map[string]rego.PreparedEvalQuery{}, watch: &watchdog{limit: l.opt.Timeout},
 	}
 	store := inmem.NewFromObject(document)
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]

@@ -24,6 +24,11 @@ type Raw struct {
 	Source   Source
 	SNI      string
 	Route    Route
+	// Attributes is the report itself, for policies that read it in the proxy's own
+	// shape: nil where it did not come from Envoy. It makes a new document at each call,
+	// of what JSON holds; without the decoded body when body is false. The error says
+	// which part of the request cannot be read.
+	Attributes func(body bool) (map[string]any, error)
 }
 
 // Field is one header line. Pseudo headers (":path") are header lines too.
@@ -75,6 +80,8 @@ type Request struct {
 	ClientCertificate string
 	SNI               string
 	Route             Route
+	// Attributes is that of the [Raw]; nil where the request did not come from Envoy.
+	Attributes func(body bool) (map[string]any, error)
 }
 
 // Body is the body as policies see it.
