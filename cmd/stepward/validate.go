@@ -108,7 +108,7 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return f.policy(cmd, paths)
 	}
 	v := validated{name: f.config.file}
-	c, err := config.Load(f.config.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.config.insecure})
+	c, err := config.Load(f.config.file, f.config.options("", ""))
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -128,11 +128,9 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 	if err != nil {
 		return v, usage(err)
 	}
-	sources, err := server.Sources(c.Policy.Paths)
-	if err != nil {
+	if v.warnings, err = f.warnings(c, c.Policy.Paths, options); err != nil {
 		return v, usage(err)
 	}
-	v.warnings = lint(c, sources, options)
 	if f.online {
 		findings, warnings := compare(cmd, f.config.file, c)
 		v.findings, v.warnings = findings, append(v.warnings, warnings...)
@@ -148,19 +146,40 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 	if err != nil {
 		return v, err
 	}
-	p, options, sources, err := loadPolicy(cmd.Context(), c, paths)
+	options, err := loadOptions(c)
+	if err != nil {
+		return v, usage(err)
+	}
+	c.Policy.Paths = paths
+	p, err := server.LoadPolicy(cmd.Context(), c, options, nil)
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
 	case err != nil:
-		return v, err
+		return v, usage(err)
 	}
 	v.revision = p.Revision()
-	v.warnings = lint(c, sources, options)
-	return v, nil
+	v.warnings, err = f.warnings(c, paths, options)
+	return v, err
 }
 
-// lint looks over a policy, by the levels of c.
+// warnings looks over the policy at paths, by the levels of c.
+func (f *validateFlags) warnings(c config.Config, paths []string, options rego.Options) (finding.List, error) {
+	if c.Policy.Compat != "" {
+		sources, err := rego.FromPaths(paths)
+		if err != nil {
+			return nil, err
+		}
+		return rego.LintCompat(sources, server.Compat(c, options)), nil
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return nil, err
+	}
+	return lint(c, sources, options), nil
+}
+
+// lint looks over a policy of ours, by the levels of c.
 func lint(c config.Config, sources []rego.Source, options rego.Options) finding.List {
 	keeps := slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
 	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps})

@@ -88,16 +88,16 @@ func (w Answers) deny(r *Record, d stepup.Deny) Response {
 	return w.refusal(r, status, p, fields)
 }
 
-// worded is a refusal in the policy's own words. Where it gives no body, and the status is
-// none that moves the client on, ours says why; a header that it sets is not set by us.
+// worded is a refusal in the policy's own words. Where it has none, neither headers nor a
+// body, ours say why.
 func (w Answers) worded(r *Record, d stepup.Deny, status int) Response {
 	own := d.Denial.Wording
-	res := Response{Status: status, Headers: w.CORS.readable(r.Request, nil), Body: own.Body}
-	if !own.HasBody && status >= 400 {
+	if !own.HasBody && len(own.Headers) == 0 && status >= 400 {
 		p := w.problem(r, d.Why, stepup.Ask{})
 		p.Title = http.StatusText(status)
-		res = w.refusal(r, status, p, nil)
+		return w.refusal(r, status, p, nil)
 	}
+	res := Response{Status: status, Headers: w.CORS.readable(r.Request, nil), Body: own.Body}
 	res.Headers = slices.DeleteFunc(res.Headers, func(f request.Field) bool { return own.Headers[f.Name] != nil })
 	res.Headers = append(res.Headers, responseHeaders(own.Headers)...)
 	return res

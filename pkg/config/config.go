@@ -161,7 +161,18 @@ type Words struct {
 type Policy struct {
 	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
 	Timeout Duration `yaml:"timeout"` // default 50ms
+	Compat  string   `yaml:"compat"`  // opa-envoy: the policy was written for opa-envoy-plugin, and runs as it is
+	// Path is the decision that such a policy makes, as its plugin has it; default
+	// envoy/authz/allow.
+	Path string `yaml:"path"`
+	// SkipBody leaves parsed_body and truncated_body out of what such a policy reads.
+	SkipBody bool `yaml:"skip_body"`
+	// Network is what the command line permits; see [Options].
+	Network bool `yaml:"-"`
 }
+
+// OPAEnvoy is the word of policy.compat for policies of opa-envoy-plugin.
+const OPAEnvoy = "opa-envoy"
 
 // Request takes single refusals of normalization back.
 type Request struct {

@@ -84,6 +84,7 @@ type loader struct {
 	headers  map[string]bool     // request headers that rules set
 	packages map[string][]string // entry rules of each package, by its path
 	members  []member
+	compat   *CompatOptions // of a policy of opa-envoy-plugin; nil for one of ours
 }
 
 // member is an entry rule whose elements say which rule they come from.
@@ -105,14 +106,23 @@ func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 // merges the data files.
 func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, map[string]any) {
 	document, found := data(sources)
+	permitted := capabilities()
+	if l.compat != nil {
+		document, found = dataTree(sources)
+		permitted = compatCapabilities(l.compat.Network)
+	}
 	l.found = append(l.found, found...)
 	modules := map[string]*ast.Module{}
 	for _, s := range sources {
-		if filepath.Ext(s.Name) != ".rego" || !tests && isTest(s.Name) {
+		if !isRego(s.Name) || !tests && isTest(s.Name) {
 			continue
 		}
-		m, err := parseModule(s)
-		if err != nil {
+		m, err := parseModule(s, permitted)
+		switch {
+		case err != nil && l.compat != nil:
+			l.found = append(l.found, compatParseError(s, err)...)
+			continue
+		case err != nil:
 			l.found = append(l.found, fromOPA(err, s.Name)...)
 			continue
 		}
@@ -122,20 +132,22 @@ func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, ma
 }
 
 // parseModule turns a panic of the parser into an error of the file.
-func parseModule(s Source) (m *ast.Module, err error) {
+func parseModule(s Source, c *ast.Capabilities) (m *ast.Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the parser failed on this file")
 		}
 	}()
 	m, err = ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
-		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities(),
+		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: c,
 	})
 	if err == nil && m == nil {
 		err = fmt.Errorf("the file is empty")
 	}
 	return m, err
 }
+
+func isRego(name string) bool { return filepath.Ext(name) == ".rego" }
 
 func isTest(name string) bool {
 	matched, _ := filepath.Match("*_test.rego", filepath.Base(name)) // the pattern is well-formed

@@ -68,11 +68,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	sources, err := Sources(c.Policy.Paths)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)})
+	policy, err := LoadPolicy(ctx, c, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}, o.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +82,31 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	}
 	a.Gate, a.Now = o.Gate, o.Now
 	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: a}, nil
+}
+
+// LoadPolicy loads the policy of c, of the kind that it says. now is the clock that one of
+// opa-envoy-plugin may read; nil means time.Now. An error of the policy is a
+// [finding.List].
+func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func() time.Time) (authz.Policy, error) {
+	if c.Policy.Compat == config.OPAEnvoy {
+		sources, err := rego.FromPaths(c.Policy.Paths)
+		if err != nil {
+			return nil, err
+		}
+		compat := Compat(c, o)
+		compat.Now = now
+		return rego.LoadCompat(ctx, sources, compat)
+	}
+	sources, err := Sources(c.Policy.Paths)
+	if err != nil {
+		return nil, err
+	}
+	return rego.Load(ctx, sources, o)
+}
+
+// Compat is what a policy of opa-envoy-plugin is loaded with under c.
+func Compat(c config.Config, o rego.Options) rego.CompatOptions {
+	return rego.CompatOptions{Options: o, Path: c.Policy.Path, SkipBody: c.Policy.SkipBody, Network: c.Policy.Network}
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
