@@ -38,13 +38,17 @@ import (
 // foreign is a policy that was written for opa-envoy-plugin, with requests and what must
 // come of them.
 type foreign struct {
-	Name   string        `yaml:"name"`
-	Clause string        `yaml:"clause"` // where the behaviour is documented
-	Path   string        `yaml:"path"`
-	Config string        `yaml:"config"` // more members of policy
-	Policy string        `yaml:"policy"`
-	Each   *foreignCase  `yaml:"each"` // what comes of every member of forms that no case names
-	Cases  []foreignCase `yaml:"cases"`
+	Name   string `yaml:"name"`
+	Clause string `yaml:"clause"` // where the behaviour is documented
+	Path   string `yaml:"path"`
+	Config string `yaml:"config"` // more members of policy
+	Policy string `yaml:"policy"`
+	// Unvalidated leaves validate_mutations of Envoy off, which permits query parameters
+	// of letters, digits and marks only.
+	Unvalidated bool `yaml:"unvalidated"`
+
+	Each  *foreignCase  `yaml:"each"` // what comes of every member of forms that no case names
+	Cases []foreignCase `yaml:"cases"`
 }
 
 type foreignCase struct {
@@ -279,7 +283,7 @@ func (c foreignCase) checkRequest(raw bool) *authv3.CheckRequest {
 		lines = append(lines, fmt.Sprintf("content-length: %d", len(body)))
 	}
 	lines = append(lines, fmt.Sprintf("x-envoy-auth-partial-body: %t", len(body) > limit))
-	h := &authv3.AttributeContext_HttpRequest{Id: "7", Method: c.Method, Host: "app.example.com", Path: c.Target, Scheme: "http", Protocol: "HTTP/1.1", Size: int64(len(body)) - 1}
+	h := &authv3.AttributeContext_HttpRequest{Id: "7", Method: c.Method, Host: "app.example.com", Path: c.Target, Scheme: "http", Protocol: "HTTP/1.1", Size: int64(len(body))}
 	if body = body[:min(limit, len(body))]; raw {
 		h.RawBody, h.HeaderMap = []byte(body), &corev3.HeaderMap{}
 	} else {
@@ -436,6 +440,7 @@ func (f foreign) gateway(t *testing.T, path string, raw bool, app string, s *ser
 	filter["encode_raw_headers"] = raw
 	filter["with_request_body"] = map[string]any{"max_request_bytes": 8192, "allow_partial_message": true, "pack_as_bytes": raw}
 	filter["metadata_context_namespaces"] = []any{"example.jwt"}
+	filter["validate_mutations"] = !f.Unvalidated
 	delete(filter, "decoder_header_mutation_rules")
 	manager["http_filters"] = append([]any{map[string]any{"name": "envoy.filters.http.set_metadata", "typed_config": map[string]any{
 		"@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -101,14 +102,14 @@ func (o OPAEnvoy) allow(v map[string]any) (Result, error) {
 	keep(e)
 	r.Response, e = foreignHeaders(v, "response_headers_to_add", checkForeignHeader)
 	keep(e)
-	r.Remove, e = foreignNames(v, "request_headers_to_remove")
+	r.Remove, e = foreignNames(v, "request_headers_to_remove", request.IsToken)
 	keep(e)
 	for i, name := range r.Remove {
 		r.Remove[i] = strings.ToLower(name)
 		keep(checkForeignHeader(r.Remove[i]))
 		delete(r.Headers, r.Remove[i]) // Envoy removes after it sets
 	}
-	r.RemoveQuery, e = foreignNames(v, "query_parameters_to_remove")
+	r.RemoveQuery, e = foreignNames(v, "query_parameters_to_remove", isParameter)
 	keep(e)
 	r.SetQuery, e = foreignQuery(v)
 	keep(e)
@@ -223,7 +224,7 @@ func foreignValues(what string, v any, valid func(string) bool) ([]string, error
 	return out, nil
 }
 
-func foreignNames(decision map[string]any, what string) ([]string, error) {
+func foreignNames(decision map[string]any, what string, valid func(string) bool) ([]string, error) {
 	v, there := decision[what]
 	if !there {
 		return nil, nil
@@ -231,7 +232,7 @@ func foreignNames(decision map[string]any, what string) ([]string, error) {
 	if _, ok := v.([]any); !ok {
 		return nil, fmt.Errorf("%s is not an array of names", what)
 	}
-	return foreignValues(what, v, func(s string) bool { return s != "" })
+	return foreignValues(what, v, valid)
 }
 
 func foreignQuery(decision map[string]any) (map[string][]string, error) {
@@ -245,6 +246,9 @@ func foreignQuery(decision map[string]any) (map[string][]string, error) {
 	}
 	out := make(map[string][]string, len(object))
 	for name, value := range object {
+		if !isParameter(name) {
+			return nil, fmt.Errorf("query_parameters_to_set: %q is not a name of letters, digits and marks", name)
+		}
 		values, err := foreignValues("query_parameters_to_set", value, func(string) bool { return true })
 		if err != nil {
 			return nil, err
@@ -295,3 +299,32 @@ func checkForeignHeader(name string) error {
 
 // isForeignHeaderValue is [isHeaderValue] with spaces around, which mean nothing.
 func isForeignHeaderValue(s string) bool { return isHeaderValue(strings.Trim(s, " ")) }
+
+// isParameter holds for names that mean the same encoded and decoded: the unreserved
+// characters of RFC 3986 §2.3.
+func isParameter(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20
+		if (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && !strings.ContainsRune("-._~", rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// CheckQuery is an error that wraps [ErrRequest] when r edits a parameter which raw, the
+// query as it was sent, has under another spelling. Envoy looks for the bytes of a name,
+// so that an application would find such a parameter beside the one that is set.
+func (r Result) CheckQuery(raw string) error {
+	if len(r.SetQuery)+len(r.RemoveQuery) == 0 {
+		return nil
+	}
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		decoded, err := url.QueryUnescape(name)
+		if _, set := r.SetQuery[decoded]; err != nil || decoded != name && (set || slices.Contains(r.RemoveQuery, decoded)) {
+			return fmt.Errorf("%w: a query parameter that the policy edits is spelt with escapes", ErrRequest)
+		}
+	}
+	return nil
+}

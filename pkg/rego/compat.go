@@ -200,7 +200,14 @@ func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Re
 	if err != nil {
 		return policy.Result{}, fmt.Errorf("%w: %w", policy.ErrRequest, err)
 	}
-	return guard(ctx, p.watch, func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, document) })
+	r, err := guard(ctx, p.watch, func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, document) })
+	if err == nil {
+		err = r.CheckQuery(in.Request.RawQuery)
+	}
+	if err != nil {
+		return policy.Result{}, err
+	}
+	return r, nil
 }
 
 func (p *CompatPolicy) evaluate(ctx context.Context, document map[string]any) (policy.Result, error) {
