@@ -168,7 +168,7 @@ func (m *migration) plugin(own map[string]any) error {
 		case "grpc-max-send-msg-size":
 			m.note(key, "not needed: an answer is bounded by what a decision object may hold")
 		case "proto-descriptor":
-			m.note(key, "the messages of gRPC are not decoded: input.parsed_body is null for them, and a rule that reads it does not hold")
+			m.policy = append(m.policy, pair("proto_descriptor", v)...)
 		case "enable-performance-metrics", "grpc-request-duration-seconds-buckets":
 			m.note(key, "metrics are always there, under names of ours, at /metrics of the admin listener; see docs/reference/metrics.md")
 		default:

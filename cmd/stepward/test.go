@@ -99,7 +99,10 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	options := rego.TestOptions{Filter: f.filter, Library: library, Answer: answerer(c), Load: load}
 	if c.Policy.Compat != "" {
-		compat := server.Compat(c, load)
+		compat, err := server.Compat(c, load)
+		if err != nil {
+			return usage(err)
+		}
 		options.Compat, options.Library = &compat, nil
 	}
 	report, err := rego.Test(cmd.Context(), sources, options)

@@ -170,7 +170,11 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 		if err != nil {
 			return nil, err
 		}
-		return rego.LintCompat(sources, server.Compat(c, options)), nil
+		compat, err := server.Compat(c, options)
+		if err != nil {
+			return nil, err
+		}
+		return rego.LintCompat(sources, compat), nil
 	}
 	sources, err := server.Sources(paths)
 	if err != nil {

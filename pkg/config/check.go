@@ -90,7 +90,7 @@ var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_
 // policy keeps the keys of another product's policies to these.
 func (d *decoder) policy(p Policy) {
 	if p.Compat == "" {
-		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody} {
+		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody, "proto_descriptor": p.ProtoDescriptor != ""} {
 			if used {
 				d.failAt("policy."+name, "goes with compat: opa-envoy, and only with it", "our own policies are found by their packages; see docs/policy.md")
 			}

@@ -167,6 +167,9 @@ type Policy struct {
 	Path string `yaml:"path"`
 	// SkipBody leaves parsed_body and truncated_body out of what such a policy reads.
 	SkipBody bool `yaml:"skip_body"`
+	// ProtoDescriptor is a file of descriptors, of protoc with --include_imports, by which
+	// messages of gRPC are decoded for such a policy.
+	ProtoDescriptor string `yaml:"proto_descriptor"`
 	// Network is what the command line permits; see [Options].
 	Network bool `yaml:"-"`
 }

@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,12 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/stepward/stepward/pkg/request"
@@ -23,10 +29,10 @@ import (
 
 // document is req as the document that policies of opa-envoy-plugin read. Beside the
 // message itself it holds what that plugin derives of it: version, parsed_path,
-// parsed_query, source_principal and, with body, parsed_body and truncated_body.
+// parsed_query, source_principal and, unless it is skipped, parsed_body and truncated_body.
 //
 // Headers stand under attributes.request.http.headers in either encoding.
-func document(req *authv3.CheckRequest, body bool) (map[string]any, error) {
+func document(req *authv3.CheckRequest, d request.BodyDecoding) (map[string]any, error) {
 	http := req.GetAttributes().GetRequest().GetHttp()
 	doc := populated(req.ProtoReflect())
 	headers := joined(http)
@@ -43,8 +49,8 @@ func document(req *authv3.CheckRequest, body bool) (map[string]any, error) {
 		return nil, err
 	}
 	doc["parsed_path"], doc["parsed_query"] = path, query
-	if body {
-		parsed, truncated, err := parsedBody(http, headers)
+	if !d.Skip {
+		parsed, truncated, err := parsedBody(http, headers, path, d)
 		if err != nil {
 			return nil, fmt.Errorf("extauthz: the body: %w", err)
 		}
@@ -156,13 +162,16 @@ func lists(values url.Values) map[string]any {
 // parsedBody decodes a body of JSON, of a form or of several parts by the content-type
 // that the client gives; nil where there is none, or it is of another type. A body of
 // which Envoy did not send all is not decoded.
-func parsedBody(http *authv3.AttributeContext_HttpRequest, headers map[string]string) (parsed any, truncated bool, err error) {
+func parsedBody(http *authv3.AttributeContext_HttpRequest, headers map[string]string, path []any, d request.BodyDecoding) (parsed any, truncated bool, err error) {
 	if headers[partialBody] == "true" {
 		return nil, true, nil
 	}
 	media := headers["content-type"]
 	decode := decoderOf(media)
-	if decode == nil {
+	switch {
+	case decode == nil && strings.Contains(media, "application/grpc"):
+		return frame(http.GetRawBody(), path, d)
+	case decode == nil:
 		return nil, false, nil
 	}
 	body := http.GetBody()
@@ -186,7 +195,7 @@ func parsedBody(http *authv3.AttributeContext_HttpRequest, headers map[string]st
 }
 
 // decoderOf reads bodies of the type media, in which the first of these is looked for; nil
-// where there is none. The messages of gRPC are not read.
+// where there is none. The messages of gRPC are read by [frame].
 func decoderOf(media string) func(body string) (any, error) {
 	switch {
 	case strings.Contains(media, "application/json"):
@@ -208,6 +217,66 @@ func decoderOf(media string) func(body string) (any, error) {
 }
 
 var errParts = errors.New("its parts cannot be told apart")
+
+// frame is the first message of a gRPC request, which stands after a byte that says
+// whether it is compressed and four of its length. What is compressed is not read.
+func frame(body []byte, path []any, d request.BodyDecoding) (parsed any, truncated bool, err error) {
+	if d.Message == nil || len(body) == 0 {
+		return nil, false, nil
+	}
+	if len(path) != 2 || len(body) < 5 {
+		return nil, false, errors.New("no call of gRPC")
+	}
+	if body[0] != 0 {
+		return nil, false, nil
+	}
+	size := binary.BigEndian.Uint32(body[1:5])
+	if uint64(size) > uint64(len(body)-5) {
+		return nil, true, nil
+	}
+	service, _ := path[0].(string)
+	method, _ := path[1].(string)
+	parsed, known, err := d.Message(service, method, body[5:5+size])
+	if err != nil || !known {
+		parsed = nil
+	}
+	return parsed, false, err
+}
+
+// Messages decodes messages by the descriptors in a file that protoc has written with
+// --descriptor_set_out and --include_imports: to what the JSON mapping of protobuf has,
+// with numbers as [json.Number].
+func Messages(descriptors []byte) (func(service, method string, message []byte) (any, bool, error), error) {
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(descriptors, &set); err != nil {
+		return nil, fmt.Errorf("extauthz: not a set of descriptors: %w", err)
+	}
+	files, err := protodesc.NewFiles(&set)
+	if err != nil {
+		return nil, fmt.Errorf("extauthz: %w", err)
+	}
+	return func(service, method string, message []byte) (any, bool, error) {
+		found, err := files.FindDescriptorByName(protoreflect.FullName(service))
+		s, ok := found.(protoreflect.ServiceDescriptor)
+		if err != nil || !ok {
+			return nil, false, nil
+		}
+		m := s.Methods().ByName(protoreflect.Name(method))
+		if m == nil || m.IsStreamingClient() {
+			return nil, false, nil
+		}
+		input := dynamicpb.NewMessage(m.Input())
+		if proto.Unmarshal(message, input) != nil {
+			return nil, true, errors.New("it is no message of the method")
+		}
+		text, err := protojson.Marshal(input)
+		if err != nil {
+			return nil, true, errors.New("it has no form in JSON")
+		}
+		value, err := strictjson.Decode(text)
+		return value, true, err
+	}, nil
+}
 
 // parts is the values of a multipart/form-data body by the names of their fields.
 func parts(body, media string) (any, error) {

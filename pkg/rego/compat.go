@@ -31,9 +31,8 @@ const maxCached = 8 << 20
 // CompatOptions are what a policy of opa-envoy-plugin is loaded with.
 type CompatOptions struct {
 	Options
-	Path string // of the decision below data, with slashes; empty means DefaultCompatPath
-	// SkipBody leaves parsed_body and truncated_body out of the input.
-	SkipBody bool
+	Path string               // of the decision below data, with slashes; empty means DefaultCompatPath
+	Body request.BodyDecoding // how the input's parsed_body and truncated_body are made
 	// Network permits built-in functions that reach the network.
 	Network bool
 	Now     func() time.Time // the clock of policies, read once for each evaluation; nil means time.Now
@@ -196,11 +195,7 @@ func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Re
 	case in.Request.Attributes == nil:
 		return policy.Result{}, errors.New("rego: the request did not come from Envoy")
 	}
-	document, err := in.Request.Attributes(!p.opt.SkipBody)
-	if err != nil {
-		return policy.Result{}, fmt.Errorf("%w: %w", policy.ErrRequest, err)
-	}
-	r, err := guard(ctx, p.watch, func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, document) })
+	r, err := guard(ctx, p.watch, func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, in.Request) })
 	if err == nil {
 		err = r.CheckQuery(in.Request.RawQuery)
 	}
@@ -210,7 +205,11 @@ func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Re
 	return r, nil
 }
 
-func (p *CompatPolicy) evaluate(ctx context.Context, document map[string]any) (policy.Result, error) {
+func (p *CompatPolicy) evaluate(ctx context.Context, r request.Request) (policy.Result, error) {
+	document, err := r.Attributes(p.opt.Body)
+	if err != nil {
+		return policy.Result{}, fmt.Errorf("%w: %w", policy.ErrRequest, err)
+	}
 	input, err := ast.InterfaceToValue(document)
 	if err != nil {
 		return policy.Result{}, fmt.Errorf("rego: input: %w", err)

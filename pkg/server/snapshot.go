@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -93,7 +95,10 @@ func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func()
 		if err != nil {
 			return nil, err
 		}
-		compat := Compat(c, o)
+		compat, err := Compat(c, o)
+		if err != nil {
+			return nil, err
+		}
 		compat.Now = now
 		return rego.LoadCompat(ctx, sources, compat)
 	}
@@ -105,8 +110,19 @@ func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func()
 }
 
 // Compat is what a policy of opa-envoy-plugin is loaded with under c.
-func Compat(c config.Config, o rego.Options) rego.CompatOptions {
-	return rego.CompatOptions{Options: o, Path: c.Policy.Path, SkipBody: c.Policy.SkipBody, Network: c.Policy.Network}
+func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
+	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody}, Network: c.Policy.Network}
+	if c.Policy.ProtoDescriptor == "" {
+		return options, nil
+	}
+	text, err := os.ReadFile(c.Policy.ProtoDescriptor)
+	if err == nil {
+		options.Body.Message, err = extauthz.Messages(text)
+	}
+	if err != nil {
+		err = fmt.Errorf("policy.proto_descriptor: %w", err)
+	}
+	return options, err
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
