@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,7 @@ OPA takes the files of its policy from its command line; give them with --policy
 			if err != nil {
 				return usage(err)
 			}
-			written, notes, err := migrateOPAEnvoy(args[0], text, policies)
+			written, notes, err := migrateOPAEnvoy(args[0], text, policies, func(name string) string { return seenFrom(out, name) })
 			if err != nil {
 				return usage(fmt.Errorf("%s: %w", args[0], err))
 			}
@@ -82,6 +83,7 @@ type migration struct {
 	members []*yaml.Node // of stepward.yaml, keys and values in turn
 	policy  []*yaml.Node
 	notes   []note
+	seen    func(string) string
 }
 
 func (m *migration) note(key, format string, args ...any) {
@@ -97,8 +99,21 @@ func pair(key string, value any) []*yaml.Node {
 	return []*yaml.Node{{Kind: yaml.ScalarNode, Value: key}, v}
 }
 
+// seenFrom is the name of a file as a configuration in the file at out names it.
+func seenFrom(out, name string) string {
+	if filepath.IsAbs(name) || out == "" {
+		return name
+	}
+	relative, err := filepath.Rel(filepath.Dir(out), name)
+	if err != nil {
+		return name
+	}
+	return relative
+}
+
 // migrateOPAEnvoy is stepward.yaml for the configuration of an OPA, and what is not in it.
-func migrateOPAEnvoy(name string, text []byte, policies []string) ([]byte, []note, error) {
+// seen turns the name of a file into one by which stepward.yaml finds it.
+func migrateOPAEnvoy(name string, text []byte, policies []string, seen func(string) string) ([]byte, []note, error) {
 	var root map[string]any
 	if err := yaml.Unmarshal(text, &root); err != nil {
 		return nil, nil, fmt.Errorf("not YAML: %w", err)
@@ -109,7 +124,7 @@ func migrateOPAEnvoy(name string, text []byte, policies []string) ([]byte, []not
 	if !there || !ok && plugin != nil {
 		return nil, nil, errors.New("no plugins.envoy_ext_authz_grpc: not the configuration of an opa-envoy-plugin")
 	}
-	m := &migration{policy: pair("compat", config.OPAEnvoy)}
+	m := &migration{seen: seen, policy: pair("compat", config.OPAEnvoy)}
 	if err := m.plugin(own); err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +132,11 @@ func migrateOPAEnvoy(name string, text []byte, policies []string) ([]byte, []not
 		policies = []string{"policies"}
 		m.note("policy.paths", "OPA takes its policies from its command line: here they are in the folder policies; say where with --policy")
 	}
-	m.policy = append(m.policy, pair("paths", policies)...)
+	paths := make([]string, len(policies))
+	for i, p := range policies {
+		paths[i] = seen(p)
+	}
+	m.policy = append(m.policy, pair("paths", paths)...)
 	for _, key := range slices.Sorted(maps.Keys(plugins)) {
 		if key != "envoy_ext_authz_grpc" {
 			m.note("plugins."+key, "another plugin of OPA, which is not there")
@@ -168,7 +187,7 @@ func (m *migration) plugin(own map[string]any) error {
 		case "grpc-max-send-msg-size":
 			m.note(key, "not needed: an answer is bounded by what a decision object may hold")
 		case "proto-descriptor":
-			m.policy = append(m.policy, pair("proto_descriptor", v)...)
+			m.policy = append(m.policy, pair("proto_descriptor", m.seen(fmt.Sprint(v)))...)
 		case "enable-performance-metrics", "grpc-request-duration-seconds-buckets":
 			m.note(key, "metrics are always there, under names of ours, at /metrics of the admin listener; see docs/reference/metrics.md")
 		default:
@@ -190,7 +209,7 @@ func (m *migration) listen(addr string) error {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
+	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
 		return fmt.Errorf("addr %q is not host:port", addr)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
