@@ -329,6 +329,9 @@ func message(raw request.Raw) *authv3.CheckRequest {
 		RawBody: raw.Body.Bytes, HeaderMap: &corev3.HeaderMap{},
 	}
 	lines := raw.Headers
+	if !slices.ContainsFunc(lines, func(f request.Field) bool { return strings.HasPrefix(f.Name, ":") }) {
+		lines = append([]request.Field{{Name: ":authority", Value: raw.Host}, {Name: ":path", Value: raw.Target}, {Name: ":method", Value: raw.Method}, {Name: ":scheme", Value: raw.Scheme}}, lines...)
+	}
 	if raw.Body.Present {
 		lines = append(slices.Clone(lines), request.Field{Name: partialBody, Value: strconv.FormatBool(raw.Body.Truncated)})
 	}

@@ -191,7 +191,7 @@ func TestReported(t *testing.T) {
 	for path, want := range map[string]string{
 		"attributes.request.http.method": "POST", "attributes.request.http.path": "/p?q=1", "attributes.source.address.socketAddress.address": "10.0.0.1",
 		"attributes.contextExtensions.k": "v", "attributes.routeMetadataContext.filterMetadata.ns.level": "mfa", "attributes.tlsSession.sni": "a.test",
-		"parsed_body.a": "1", "source_principal": "p", "attributes.request.http.headers.content-type": "application/json",
+		"attributes.request.http.headers.:method": "POST", "parsed_body.a": "1", "source_principal": "p", "attributes.request.http.headers.content-type": "application/json",
 	} {
 		names := strings.Split(path, ".")
 		o := at(got, names[:len(names)-1]...)

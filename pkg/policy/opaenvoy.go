@@ -19,6 +19,7 @@ import (
 // results, since policies that exist must still run; more is an error.
 const (
 	MaxForeignValue    = 16 << 10 // bytes of a header value or query parameter
+	MaxForeignHeaders  = 64 << 10 // bytes of all headers of one member
 	MaxForeignBody     = 1 << 20  // bytes
 	MaxForeignMetadata = 8 << 10  // bytes as JSON
 	maxForeignMembers  = 256      // of a list or object
@@ -40,7 +41,7 @@ type OPAEnvoy struct {
 //
 // As there, members that have no meaning for the decision are not looked at: those of an
 // allow on a denial and the other way round, and names that are not known. One exception
-// is a name that is nearly "require", as it would require nothing.
+// is a name of an allow that is nearly "require", as it would require nothing.
 func (o OPAEnvoy) Decode(v any) (Result, error) {
 	if allowed, ok := v.(bool); ok {
 		return o.result(allowed, &stepup.Wording{}), nil
@@ -70,11 +71,6 @@ func (o OPAEnvoy) object(v map[string]any) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("allowed is missing, or is not true or false")
 	}
-	for name := range v {
-		if name != "require" && isNearlyRequire(name) {
-			return Result{}, fmt.Errorf("%q is not known; is require meant?", name)
-		}
-	}
 	metadata, err := foreignMetadata(v)
 	if err != nil {
 		return Result{}, err
@@ -98,7 +94,7 @@ func (o OPAEnvoy) allow(v map[string]any) (Result, error) {
 		}
 	}
 	var e error
-	r.Headers, e = foreignHeaders(v, "headers", func(name string) error { return o.checkRequestHeader(name) })
+	r.Headers, e = foreignHeaders(v, "headers", o.checkRequestHeader)
 	keep(e)
 	r.Response, e = foreignHeaders(v, "response_headers_to_add", checkForeignHeader)
 	keep(e)
@@ -107,6 +103,7 @@ func (o OPAEnvoy) allow(v map[string]any) (Result, error) {
 	for i, name := range r.Remove {
 		r.Remove[i] = strings.ToLower(name)
 		keep(checkForeignHeader(r.Remove[i]))
+		keep(checkEnvoyHeader(r.Remove[i]))
 		delete(r.Headers, r.Remove[i]) // Envoy removes after it sets
 	}
 	r.RemoveQuery, e = foreignNames(v, "query_parameters_to_remove", isParameter)
@@ -121,6 +118,11 @@ func (o OPAEnvoy) allow(v map[string]any) (Result, error) {
 
 // require reads our own member.
 func (o OPAEnvoy) require(v map[string]any) ([]stepup.Requirement, error) {
+	for name := range v {
+		if name != "require" && isNearlyRequire(name) {
+			return nil, fmt.Errorf("%q is not known; is require meant?", name)
+		}
+	}
 	value, there := v["require"]
 	if !there {
 		return nil, nil
@@ -177,7 +179,7 @@ func foreignHeaders(decision map[string]any, what string, check func(name string
 	if !isList {
 		list = []any{v}
 	}
-	out := map[string][]string{}
+	out, size := map[string][]string{}, 0
 	for _, x := range list {
 		object, ok := x.(map[string]any)
 		if !ok || len(object)+len(out) > maxForeignMembers {
@@ -198,7 +200,11 @@ func foreignHeaders(decision map[string]any, what string, check func(name string
 					return nil, fmt.Errorf("%s sets a cookie of Stepward's own", what)
 				}
 				out[name] = append(out[name], s)
+				size += len(name) + len(s)
 			}
+		}
+		if size > MaxForeignHeaders {
+			return nil, fmt.Errorf("%s is larger than %d bytes", what, MaxForeignHeaders)
 		}
 	}
 	return out, nil
@@ -276,14 +282,21 @@ func foreignMetadata(decision map[string]any) (map[string]any, error) {
 // checkRequestHeader permits what our own policies may not set, authorization and cookies
 // among it: that the application gets them is what such policies are there for.
 func (o OPAEnvoy) checkRequestHeader(name string) error {
-	spelling := request.Spelling(name)
-	switch {
-	case strings.HasPrefix(spelling, o.HeaderPrefix):
+	if strings.HasPrefix(request.Spelling(name), o.HeaderPrefix) {
 		return fmt.Errorf("header %q is one of Stepward's own", name)
-	case strings.HasPrefix(spelling, "x-envoy-"):
-		return fmt.Errorf("header %q is Envoy's own", name)
+	}
+	if err := checkEnvoyHeader(name); err != nil {
+		return err
 	}
 	return checkForeignHeader(name)
+}
+
+// checkEnvoyHeader refuses names by which a request steers Envoy.
+func checkEnvoyHeader(name string) error {
+	if strings.HasPrefix(request.Spelling(name), "x-envoy-") {
+		return fmt.Errorf("header %q is Envoy's own", name)
+	}
+	return nil
 }
 
 // checkForeignHeader refuses names that move or frame a message.
