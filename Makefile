@@ -62,8 +62,26 @@ $(NODE_IDP)/.made: $(NODE_SRC)/package-lock.json $(NODE_SRC)/package.json $(NODE
 .PHONY: providers
 providers: $(TOOLS)/keycloak-$(KEYCLOAK)/.made $(NODE_IDP)/.made ## Install the identity providers that tests run against
 
+# A browser for the tests of the pages: Debian's, where we may install it, and rules of
+# accessibility for what it shows.
+BROWSER := $(TOOLS)/axe
+AXE     := pkg/playground/testdata/axe
+
+$(BROWSER)/.made: $(AXE)/package-lock.json $(AXE)/package.json
+	mkdir -p $(BROWSER)
+	cp $(AXE)/package.json $(AXE)/package-lock.json $(BROWSER)
+	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
+.PHONY: browser
+browser: $(BROWSER)/.made ## Install Chromium, as root on Debian, and axe-core, for the tests of the pages
+	@if command -v chromium chromium-browser google-chrome > /dev/null; then :; \
+	elif test "$$(id -u)" = 0 && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
+	else echo "Chromium is missing: install it, for example with apt-get install chromium"; test "$$CI" != true; fi
+
 .PHONY: test
-test: build producers providers ## Run every test, with a real Envoy, and the demo once
+test: build producers providers browser ## Run every test, with a real Envoy, and the demo once
 	go test -race ./...
 	cd envoy/validate && go test ./...
 	$(STEPWARD) test
@@ -98,7 +116,7 @@ fuzz: ## Fuzz every target for FUZZTIME (5s)
 
 .PHONY: bench
 bench: ## Measure Check beside a no-op server in the same run
-	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server ./pkg/jwt
+	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server ./pkg/jwt ./pkg/rego ./pkg/matrix
 
 .PHONY: cover
 cover: ## Test coverage by package
@@ -106,7 +124,11 @@ cover: ## Test coverage by package
 
 .PHONY: docs
 docs: ## Write the reference pages anew
-	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/internal/golden -run TestReference -count=1 -args -update
+	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/proxy ./pkg/internal/golden -run TestReference -count=1 -args -update
+
+.PHONY: pictures
+pictures: browser ## Take the pictures of docs/images anew
+	go test ./pkg/playground -run TestBrowser -count=1 -args -update
 
 .PHONY: soak
 soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas under load through the real Envoy

@@ -32,6 +32,11 @@ type Params struct {
 	CheckTimeout time.Duration
 	// Routes stand before the last route, in Envoy's own form.
 	Routes []map[string]any
+	// Changes is an expression for the names of request headers that may be changed;
+	// empty keeps the shipped one.
+	Changes string
+	// Body is how much of a request's body is sent along, in bytes; 0 sends none.
+	Body int
 }
 
 // Render is the shipped configuration with the addresses of p. Everything else is
@@ -52,9 +57,7 @@ func Render(p Params) ([]byte, error) {
 		p.AccessLog = os.DevNull
 	}
 	e.object(e.item(manager, "access_log", 0), "typed_config")["path"] = p.AccessLog
-	if p.CheckTimeout > 0 {
-		e.timeout(e.object(e.item(manager, "http_filters", 0), "typed_config"), p.CheckTimeout)
-	}
+	e.filter(e.object(e.item(manager, "http_filters", 0), "typed_config"), p)
 	host := e.item(e.object(manager, "route_config"), "virtual_hosts", 0)
 	routes := []any{}
 	for _, r := range p.Routes {
@@ -121,6 +124,19 @@ func (e *editor) socket(hostPort string) map[string]any {
 		e.err = fmt.Errorf("%q is not host:port", hostPort)
 	}
 	return map[string]any{"socket_address": map[string]any{"address": host, "port_value": number}}
+}
+
+// filter sets what of p is about the filter that asks.
+func (e *editor) filter(filter map[string]any, p Params) {
+	if p.CheckTimeout > 0 {
+		e.timeout(filter, p.CheckTimeout)
+	}
+	if p.Changes != "" {
+		e.object(e.object(filter, "decoder_header_mutation_rules"), "allow_expression")["regex"] = p.Changes
+	}
+	if p.Body > 0 {
+		filter["with_request_body"] = map[string]any{"max_request_bytes": p.Body, "allow_partial_message": true, "pack_as_bytes": true}
+	}
 }
 
 // timeout sets the time for a Check, and half of it for each of two tries.

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/playground"
 )
 
 // controlFlags are the flags of commands that ask a running service.
@@ -38,12 +43,31 @@ func (f controlFlags) client(flags configFlags) (*control.Client, error) {
 	return client, nil
 }
 
+// printCandidate prints what is known of the candidate policy, as replay would.
+func printCandidate(cmd *cobra.Command, client *control.Client, format string, asJSON bool) error {
+	if asJSON {
+		format = "json"
+	}
+	if !slices.Contains(divergence.Formats, format) {
+		return usage(fmt.Errorf("--format %s is not known: %s", format, strings.Join(divergence.Formats, ", ")))
+	}
+	r, err := client.Candidate(cmd.Context())
+	if errors.Is(err, control.ErrNotFound) {
+		return usage(errors.New("the service has no candidate policy; name one in policy.candidate.paths"))
+	}
+	if err != nil {
+		return err
+	}
+	return r.Print(cmd.OutOrStdout(), format)
+}
+
 func newConsoleCommand() *cobra.Command {
 	var flags configFlags
 	var where controlFlags
 	var filter control.Filter
-	var asJSON, snapshot, once bool
-	var level string
+	var page pageFlags
+	var asJSON, snapshot, once, candidate, web bool
+	var level, format string
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
 		Short: "Watch a running service decide",
@@ -51,10 +75,15 @@ func newConsoleCommand() *cobra.Command {
 as it is made: who was challenged, and by which rule. Ctrl-C ends it. It asks at
 the control socket, which the configuration must name.
 
-Explain one of them with: stepward explain -c FILE --decision ID`,
+Explain one of them with: stepward explain -c FILE --decision ID
+
+--web shows them on a page for the browser of this machine, where each opens with all
+its stages, and in a playground beside the policy of the configuration.`,
 		Example: `  stepward console -c stepward.yaml
   stepward console -c stepward.yaml --result challenge --path /payments
-  stepward console --control unix:///run/stepward-control.sock --snapshot`,
+  stepward console -c stepward.yaml --candidate
+  stepward console --control unix:///run/stepward-control.sock --snapshot
+  stepward console -c stepward.yaml --web`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := where.client(flags)
@@ -65,6 +94,9 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 			if level != "" {
 				return client.SetLogLevel(cmd.Context(), level)
 			}
+			if candidate {
+				return printCandidate(cmd, client, format, asJSON)
+			}
 			if snapshot {
 				text, err := client.Snapshot(cmd.Context())
 				if err != nil {
@@ -72,6 +104,9 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 				}
 				fmt.Fprintf(out, "%s\n", text)
 				return nil
+			}
+			if web {
+				return page.watch(cmd, flags, client, filter)
 			}
 			p := &painter{out: out, colour: coloured(os.Stdout)}
 			encode := json.NewEncoder(out)
@@ -94,6 +129,25 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
 	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
+	cmd.Flags().BoolVar(&candidate, "candidate", false, "print what the candidate policy would change, and stop")
+	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+strings.Join(divergence.Formats, ", "))
+	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
+	page.add(cmd)
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
+	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate")
+	cmd.MarkFlagsMutuallyExclusive("web", "json")
 	return cmd
+}
+
+// watch serves the page with the decisions of a service beside the policy of its
+// configuration.
+func (f pageFlags) watch(cmd *cobra.Command, flags configFlags, client *control.Client, filter control.Filter) error {
+	work := playgroundFlags{config: flags}
+	w, err := work.workspace(cmd, nil)
+	if err != nil {
+		return err
+	}
+	return f.serve(cmd, playground.Options{Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
+		return client.Decisions(ctx, filter, true, each)
+	}})
 }

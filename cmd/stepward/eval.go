@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/playground"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
 )
@@ -81,23 +82,17 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	if err != nil {
 		return evaluated{}, err
 	}
+	stage := func(p *rego.Policy) (*scenario.Stage, error) { return newStage(c, p) }
+	played, err := playground.Play(cmd.Context(), stage, p, s)
+	if err != nil {
+		return evaluated{}, usage(err)
+	}
 	x := evaluated{Scenario: json.RawMessage(text), Answers: map[string]scenario.Answer{}}
-	for _, as := range scenario.Clients() {
-		asked := s
-		asked.As = as
-		var fired []rego.Firing
-		stage, err := newStage(c, p.Traced(func(f rego.Firing) { fired = append(fired, f) }))
-		if err != nil {
-			return x, usage(err)
+	for _, as := range played {
+		if as.As == s.As || s.As == "" && as.As == "api" {
+			x.Fired = as.Fired
 		}
-		r, err := stage.Decide(cmd.Context(), asked)
-		if err != nil {
-			return x, usage(err)
-		}
-		if as == s.As || s.As == "" && as == "api" {
-			x.Fired = fired
-		}
-		x.Answers[as] = scenario.AnswerOf(r)
+		x.Answers[as.As] = as.Answer
 	}
 	return x, nil
 }
@@ -114,7 +109,10 @@ func (x evaluated) print(out io.Writer) {
 	}
 	fmt.Fprintln(out)
 	for _, as := range scenario.Clients() {
-		a := x.Answers[as]
+		a, asked := x.Answers[as]
+		if !asked {
+			continue // the policy's time was up before
+		}
 		fmt.Fprintf(out, "%-8s %d %s", as, a.Status, a.Reason)
 		if a.Location != "" {
 			fmt.Fprintf(out, " → %s", a.Location)

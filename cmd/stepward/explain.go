@@ -154,7 +154,7 @@ func (f *explainFlags) recent(cmd *cobra.Command) error {
 	}
 	x, err := client.Decision(cmd.Context(), f.decision)
 	if errors.Is(err, control.ErrNotFound) {
-		fmt.Fprintln(cmd.ErrOrStderr(), "stepward:", err)
+		fmt.Fprintln(cmd.ErrOrStderr(), "stepward: no such decision among the last ones")
 		return found()
 	}
 	if err != nil {

@@ -70,6 +70,14 @@ func loadOptions(c config.Config) (rego.Options, error) {
 	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
 }
 
+// needsRules is an error of what the user wrote where c names a policy of another product.
+func needsRules(c config.Config) error {
+	if c.Policy.Compat == "" {
+		return nil
+	}
+	return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
+}
+
 // loadPolicy loads the policy at paths, or the shipped one where there are none, under c.
 // A policy that is refused is a [finding.List] in an error of what the user wrote, and
 // one of opa-envoy-plugin is not one whose rules can be shown.
@@ -78,8 +86,8 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 	if err != nil {
 		return nil, options, nil, usage(err)
 	}
-	if c.Policy.Compat != "" {
-		return nil, options, nil, usage(errors.New("policy.compat is opa-envoy: such a policy decides and has no rules of require to show; ask about single requests with stepward explain"))
+	if err := needsRules(c); err != nil {
+		return nil, options, nil, err
 	}
 	sources, err := server.Sources(paths)
 	if err != nil {
@@ -93,7 +101,7 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 }
 
 // newStage plays scenarios before a policy under c.
-func newStage(c config.Config, p authz.Policy) (*scenario.Stage, error) {
+func newStage[P authz.Policy](c config.Config, p P) (*scenario.Stage, error) {
 	a, err := server.NewAuthorizer(c, nobody{}, p)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,8 @@ type validateFlags struct {
 	online bool
 	strict bool
 	fix    bool
+	envoys []string
+	rule   bool
 }
 
 func newValidateCommand() *cobra.Command {
@@ -41,13 +43,25 @@ keep acr. These are warnings.
 With paths in place of -c it checks a policy alone, by the levels of a stepward.yaml
 beside or above the first, or of a built-in ladder.
 
+With --envoy it looks over what the proxy in front was told, too: a bootstrap or config
+dump of Envoy, Istio's MeshConfig and AuthorizationPolicy, Envoy Gateway's
+SecurityPolicy, Contour's HTTPProxy, an HTTPRoute with ExternalAuth. What fails open or
+breaks is refused: a filter that lets through what nobody judged, routes that nobody is
+asked about, a header mutation rule that does not permit what the loaded policy sets and
+removes, TLS on one side alone, what the policy reads and the proxy does not send. The
+rest are warnings; docs/reference/envoy.md lists them all. --mutation-rule prints the
+header mutation rule that the policy needs, and nothing else.
+
 It asks no identity provider, unless with --online: then what the configuration needs
 is held against what each issuer says of itself.
 
-Exits with 0 when serve would start, and with 1 when it would not; with --strict, also
-when there are warnings.`,
+Exits with 0 when serve would start and Envoy honours its answers, and with 1 when not;
+with --strict, also when there are warnings.`,
 		Example: `  stepward validate -c stepward.yaml
   stepward validate policies/ --fix
+  stepward validate -c stepward.yaml --envoy envoy.yaml
+  stepward validate -c stepward.yaml --envoy mesh.yaml --envoy policy.yaml
+  stepward validate -c stepward.yaml --mutation-rule
   stepward validate -c stepward.yaml --strict --format github
   stepward validate -c stepward.yaml --format sarif > stepward.sarif
   stepward validate -c stepward.yaml --online --json | jq .findings`,
@@ -57,6 +71,8 @@ when there are warnings.`,
 	cmd.Flags().StringVar(&f.format, "format", "text", "text, json, sarif or github")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "the same as --format json")
 	cmd.Flags().BoolVar(&f.online, "online", false, "ask the issuers, too")
+	cmd.Flags().StringArrayVar(&f.envoys, "envoy", nil, "configuration of the proxy in front; more than once for files that belong together")
+	cmd.Flags().BoolVar(&f.rule, "mutation-rule", false, "print the header mutation rule that the policy needs, for Envoy's ext_authz filter")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail on warnings")
 	cmd.Flags().BoolVar(&f.fix, "fix", false, "change the files where the fix is safe, and say what is left")
 	return cmd
@@ -86,6 +102,10 @@ func (f *validateFlags) run(cmd *cobra.Command, paths []string) error {
 			return err
 		}
 	}
+	if f.rule && len(v.findings) == 0 {
+		_, err := fmt.Fprint(cmd.OutOrStdout(), v.rule)
+		return err
+	}
 	if err := v.print(cmd.OutOrStdout(), f.format); err != nil {
 		return err
 	}
@@ -100,6 +120,7 @@ type validated struct {
 	name               string
 	findings, warnings finding.List
 	revision           string
+	rule               string // header mutation rule that the policy needs
 }
 
 // validate looks at everything. An error is for a file that cannot be read at all.
@@ -131,9 +152,12 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 	if v.warnings, err = f.warnings(c, c.Policy.Paths, options); err != nil {
 		return v, usage(err)
 	}
+	if err := f.proxies(cmd, &v, c, snapshot.Authorizer.Policy); err != nil {
+		return v, err
+	}
 	if f.online {
 		findings, warnings := compare(cmd, f.config.file, c)
-		v.findings, v.warnings = findings, append(v.warnings, warnings...)
+		v.findings, v.warnings = append(v.findings, findings...), append(v.warnings, warnings...)
 	}
 	return v, nil
 }
@@ -142,9 +166,12 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, error) {
 	v := validated{name: paths[0]}
 	flags := f.config
-	c, _, err := flags.rehearsal(paths)
+	c, file, err := flags.rehearsal(paths)
 	if err != nil {
 		return v, err
+	}
+	if file == "" && os.Getenv("STEPWARD_CONFIG") == "" {
+		c.Limits.Deadline = 0 // a rehearsal's says nothing about a proxy
 	}
 	options, err := loadOptions(c)
 	if err != nil {
@@ -159,8 +186,10 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 		return v, usage(err)
 	}
 	v.revision = p.Revision()
-	v.warnings, err = f.warnings(c, paths, options)
-	return v, err
+	if v.warnings, err = f.warnings(c, paths, options); err != nil {
+		return v, usage(err)
+	}
+	return v, f.proxies(cmd, &v, c, p)
 }
 
 // warnings looks over the policy at paths, by the levels of c.
@@ -192,8 +221,9 @@ func lint(c config.Config, sources []rego.Source, options rego.Options) finding.
 // repair makes the fixes that there are and looks again.
 func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) (validated, error) {
 	files := map[string]bool{}
-	for _, w := range v.warnings {
-		if w.Fix != nil {
+	all := slices.Concat(v.findings, v.warnings)
+	for _, w := range all {
+		if w.Fix != nil && w.File != "-" { // standard input
 			files[w.File] = true
 		}
 	}
@@ -202,7 +232,7 @@ func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) 
 		if err != nil {
 			return v, usage(err)
 		}
-		fixed, n := v.warnings.Apply(file, text)
+		fixed, n := all.Apply(file, text)
 		if n == 0 {
 			continue
 		}

@@ -28,11 +28,13 @@ func (w Answers) allow(r *Record, settable []string) Response {
 		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "_"))
 		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "."))
 	}
-	for _, name := range settable {
+	spelt := make([]string, len(settable))
+	for i, name := range settable {
 		e.remove(name)
+		spelt[i] = request.Spelling(name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Request.Headers)) {
-		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || name != spelling && slices.Contains(settable, spelling) {
+		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(spelt, spelling) {
 			e.remove(name)
 		}
 	}

@@ -176,14 +176,14 @@ func TestEndedContextDenies(t *testing.T) {
 
 // What the upstream may believe is set by us or is not there.
 func TestUpstreamHeaders(t *testing.T) {
-	p := rules{headers: []string{"x-tenant", "x-plan"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+	p := rules{headers: []string{"x-tenant", "x-plan", "x_risk"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
 		return policy.Result{
 			Require: []stepup.Requirement{{Level: "anonymous"}},
 			Headers: map[string][]string{"x-plan": {"a", "b"}},
 		}, nil
 	}}
 	forged := append(bearer("odd"), "x-stepward-subject", "root", "X_Stepward_Acr", "root", "x.stepward-anything", "root",
-		"x-tenant", "root", "x_plan", "root", "x-other", "kept", "dpop", "proof")
+		"x-tenant", "root", "x_plan", "root", "x-risk", "root", "x.risk", "root", "x-other", "kept", "dpop", "proof")
 	r := newAuthorizer(t, p).Authorize(t.Context(), get("/", forged...))
 	for name, want := range map[string]string{
 		"x-stepward-subject": "%C3%A4%20b%0D%0A%25", "x-stepward-amr": "x%20y z", "x-stepward-acr": "loa:1", "x-stepward-level": "password",
@@ -197,7 +197,7 @@ func TestUpstreamHeaders(t *testing.T) {
 			t.Errorf("%s is set and removed", name)
 		}
 	}
-	for _, name := range []string{"x_stepward_acr", "x.stepward-anything", "x-tenant", "x_plan", "x_stepward_subject", "x.stepward.subject", "dpop"} {
+	for _, name := range []string{"x_stepward_acr", "x.stepward-anything", "x-tenant", "x_plan", "x_risk", "x-risk", "x.risk", "x_stepward_subject", "x.stepward.subject", "dpop"} {
 		if !slices.Contains(r.Response.Remove, name) {
 			t.Errorf("%s is not removed from the request", name)
 		}

@@ -30,7 +30,8 @@ type Judgement struct {
 	Policy    policy.Result        // what the rules returned
 	Required  []stepup.Requirement // rules and floors together
 	Shortfall stepup.Shortfall
-	Held      string // the strongest level proven; anonymous for nobody
+	Levels    []string // that are proven, weakest first
+	Held      string   // the strongest of them; anonymous for nobody
 
 	Decision stepup.Decision
 	// Fault says what went wrong, in the operator's words, when the request was
@@ -42,7 +43,7 @@ type Judgement struct {
 // decides. An error of p is a refusal. It does not recover from a panic of p.
 func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) Judgement {
 	ladder, levels := a.ladder(q.Token)
-	j := Judgement{Revision: p.Revision(), Held: stepup.Anonymous}
+	j := Judgement{Revision: p.Revision(), Levels: levels, Held: stepup.Anonymous}
 	if len(levels) > 0 {
 		j.Held = levels[len(levels)-1]
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/outbound"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -101,6 +102,9 @@ func (d *decoder) policy(p Policy) {
 	if len(p.Paths) == 0 {
 		d.failAt("policy.paths", "is missing", "the files and folders that OPA was given")
 	}
+	if len(p.Candidate.Paths) > 0 {
+		d.failAt("policy.candidate", "does not go with compat: opa-envoy", "a candidate is asked who the caller is, and here a token is verified only where the policy requires one")
+	}
 	if p.Path != "" && !decisionPath.MatchString(p.Path) {
 		d.failAt("policy.path", "must be names with slashes between", "such as envoy/authz/allow: the rule allow of package envoy.authz")
 	}
@@ -114,6 +118,16 @@ func (d *decoder) log(l Log) {
 	}
 	if l.MaxFiles < 1 || l.MaxFiles > 1000 {
 		d.failAt("log.max_files", "must be 1 to 1000", "")
+	}
+	for name, list := range map[string][]string{"log.mask": l.Mask, "log.keep": l.Keep} {
+		for i, pointer := range list {
+			if err := decisionlog.CheckPointer(pointer); err != nil {
+				d.failAt(fmt.Sprintf("%s[%d]", name, i), strings.TrimPrefix(err.Error(), "decisionlog: "), "such as /input/token/claims/email")
+			}
+		}
+		if len(list) > 0 && !l.Input {
+			d.failAt(name, "goes with input: true, and only with it", "")
+		}
 	}
 }
 

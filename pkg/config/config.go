@@ -62,6 +62,12 @@ type Log struct {
 	File      string `yaml:"file"`      // where decisions go when they go to a file
 	MaxSize   Size   `yaml:"max_size"`  // of the file, before it is rotated; default 100MiB
 	MaxFiles  int    `yaml:"max_files"` // rotated files to keep; default 5
+	// Input writes what the policy was asked beside each decision, so that replay can ask
+	// another one; default false. Bodies, queries and headers that sound like a secret's
+	// are masked.
+	Input bool     `yaml:"input"`
+	Mask  []string `yaml:"mask"` // JSON pointers to more that is masked, such as /input/token/claims/email
+	Keep  []string `yaml:"keep"` // JSON pointers to what is not, such as /input/request/body/json/amount
 }
 
 // Drain is how the service stops.
@@ -172,6 +178,14 @@ type Policy struct {
 	ProtoDescriptor string `yaml:"proto_descriptor"`
 	// Network is what the command line permits; see [Options].
 	Network bool `yaml:"-"`
+	// Candidate is asked about every request, too, and what it would change is told:
+	// metrics, log, console --candidate. It decides nothing.
+	Candidate Candidate `yaml:"candidate"`
+}
+
+// Candidate is a policy that may be enforced one day.
+type Candidate struct {
+	Paths []string `yaml:"paths"` // files and folders; none means that there is no candidate
 }
 
 // OPAEnvoy is the word of policy.compat for policies of opa-envoy-plugin.

@@ -372,12 +372,14 @@ func (d *decoder) resolve(c *Config) {
 		c.Sources = append(c.Sources, d.exists(path, *field))
 	}
 	c.Log.File = at(c.Log.File)
-	paths := make([]string, len(c.Policy.Paths))
-	for i, p := range c.Policy.Paths {
-		paths[i] = at(p)
-		c.Sources = append(c.Sources, d.exists(fmt.Sprintf("policy.paths[%d]", i), paths[i]))
+	for path, field := range map[string]*[]string{"policy.paths": &c.Policy.Paths, "policy.candidate.paths": &c.Policy.Candidate.Paths} {
+		paths := make([]string, len(*field))
+		for i, p := range *field {
+			paths[i] = at(p)
+			c.Sources = append(c.Sources, d.exists(fmt.Sprintf("%s[%d]", path, i), paths[i]))
+		}
+		*field = paths
 	}
-	c.Policy.Paths = paths
 	c.Sources = slices.DeleteFunc(append(c.Sources, d.file), func(name string) bool { return name == "" })
 	slices.Sort(c.Sources)
 }

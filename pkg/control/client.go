@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/revocation"
 )
@@ -22,9 +23,9 @@ type Client struct {
 	http http.Client
 }
 
-// ErrNotFound means that the service does not keep such a decision, or not any
-// more.
-var ErrNotFound = errors.New("control: no such decision among the last ones")
+// ErrNotFound means that the service has no such thing: it does not keep a decision, or
+// not any more, or there is no candidate policy.
+var ErrNotFound = errors.New("control: not found")
 
 // NewClient asks at unix:///path.
 func NewClient(address string) (*Client, error) {
@@ -125,6 +126,14 @@ func (c *Client) Issuers(ctx context.Context) ([]Issuer, error) {
 	var list []Issuer
 	err := c.document(ctx, "/issuers", &list)
 	return list, err
+}
+
+// Candidate is what is known of the candidate policy. The error is [ErrNotFound] when
+// there is none.
+func (c *Client) Candidate(ctx context.Context) (divergence.Report, error) {
+	var r divergence.Report
+	err := c.document(ctx, "/candidate", &r)
+	return r, err
 }
 
 // send sends a document. An answer other than 200 is an error with its text.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/revocation"
 )
@@ -48,6 +49,8 @@ type Config struct {
 	Issuers  func() []Issuer
 	// Revocations takes what is revoked by hand.
 	Revocations *revocation.Index
+	// Candidate is what is known of the candidate policy; false without one.
+	Candidate func() (divergence.Report, bool)
 }
 
 // Issuer is how an issuer stands.
@@ -64,8 +67,8 @@ type Issuer struct {
 }
 
 // Handler serves GET /decisions (one JSON object a line; with follow=true it goes
-// on), GET /decisions/{id}, GET /snapshot, GET /issuers, GET and POST /revocations, and
-// GET and PUT /log-level.
+// on), GET /decisions/{id}, GET /snapshot, GET /issuers, GET /candidate, GET and POST
+// /revocations, and GET and PUT /log-level.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, r *http.Request) { decisions(w, r, c.Ring) })
@@ -80,6 +83,14 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Snapshot()) })
 	mux.Handle("/log-level", c.Level)
 	mux.HandleFunc("GET /issuers", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Issuers()) })
+	mux.HandleFunc("GET /candidate", func(w http.ResponseWriter, _ *http.Request) {
+		report, ok := c.Candidate()
+		if !ok {
+			http.Error(w, "no candidate policy is configured", http.StatusNotFound)
+			return
+		}
+		answer(w, report)
+	})
 	mux.HandleFunc("GET /revocations", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Revocations.Entries()) })
 	mux.HandleFunc("POST /revocations", func(w http.ResponseWriter, r *http.Request) { revoke(w, r, c) })
 	return mux

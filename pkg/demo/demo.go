@@ -4,19 +4,29 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/proxy"
+	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/server"
 )
 
@@ -25,15 +35,24 @@ type Options struct {
 	EnvoyPath string
 	Progress  io.Writer
 	Observe   func(context.Context, authz.Record)
+	// Load reads a configuration to try: its ladder and policies, with the demo's own
+	// issuer, addresses and login page. Its files are followed. Nil is the demo's own
+	// configuration, with the shipped policy.
+	Load func() (config.Config, error)
+	// Decisions is where decisions are logged; nil logs none.
+	Decisions *zap.Logger
 }
 
 // Demo is everything running. Close it.
 type Demo struct {
-	Ingress  string // http://host:port of Envoy
-	Provider string // http://host:port of the identity provider
-	Admin    string // host:port of Envoy's admin pages
+	Ingress  string   // http://host:port of Envoy
+	Provider string   // http://host:port of the identity provider
+	Admin    string   // host:port of Envoy's admin pages
+	Levels   []string // of the ladder, weakest first
 
-	stops []func()
+	config  config.Config
+	headers []string // that the policy may set
+	stops   []func()
 }
 
 // Start runs everything on free ports of loopback. On an error nothing is left
@@ -69,7 +88,17 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, idp.Close)
 	d.Provider = idp.URL
-	pages(idp)
+	if d.config, err = d.configure(o.Load); err != nil {
+		return err
+	}
+	for _, l := range d.config.Levels {
+		d.Levels = append(d.Levels, l.Name)
+	}
+	pages(idp, d.config.Levels)
+	changes, body, err := d.needs(ctx)
+	if err != nil {
+		return err
+	}
 	var apps, services []string
 	for i := range 2 {
 		address, err := d.app(fmt.Sprintf("app-%d", i+1))
@@ -78,14 +107,18 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 		}
 		apps = append(apps, address)
 	}
-	for range 2 {
+	replicas := 2
+	if d.config.Control != "" { // whose socket is of one process
+		replicas = 1
+	}
+	for range replicas {
 		address, err := d.service(ctx, o)
 		if err != nil {
 			return err
 		}
 		services = append(services, address)
 	}
-	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: apps, Stepwards: services, CheckTimeout: 2 * time.Second})
+	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: apps, Stepwards: services, CheckTimeout: 2 * time.Second, Changes: changes, Body: body})
 	if err != nil {
 		return err
 	}
@@ -95,7 +128,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, process.Stop)
 	d.Ingress, d.Admin = "http://"+process.Ingress, process.Admin
-	return process.WaitHealthy(ctx, 2)
+	return process.WaitHealthy(ctx, replicas)
 }
 
 // settings is the configuration of both Stepwards: the shipped policy, and the
@@ -112,19 +145,65 @@ policy: { timeout: 500ms }
 drain: { delay: 10ms }
 `
 
-// service runs one Stepward until Close.
-func (d *Demo) service(ctx context.Context, o Options) (string, error) {
-	c, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
-	if err != nil {
-		return "", err
+// configure makes the configuration of both Stepwards: the demo's own or, where there is
+// one to try, that with what the demo has in place of its surroundings.
+func (d *Demo) configure(load func() (config.Config, error)) (config.Config, error) {
+	own, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
+	if err != nil || load == nil {
+		return own, err
 	}
-	options := server.Options{Observe: o.Observe, Version: "demo"}
+	c, err := load()
+	if err != nil {
+		return c, err
+	}
+	if len(c.Issuers) > 0 { // policies may know it by name
+		own.Issuers[0].Name = c.Issuers[0].Name
+	}
+	if c.Log.Decisions != "file" {
+		c.Log = own.Log
+	}
+	c.Issuers, c.LoginRedirect, c.Drain, c.Outbound = own.Issuers, own.LoginRedirect, own.Drain, own.Outbound
+	c.Listen, c.Admin, c.TLS, c.Request.TrustedHops = own.Listen, own.Admin, own.TLS, 0
+	c.Limits.Deadline, c.Policy.Timeout = max(c.Limits.Deadline, own.Limits.Deadline), max(c.Policy.Timeout, own.Policy.Timeout)
+	return c, nil
+}
+
+// needs is what the policy needs of Envoy: which headers may be changed, and how much of
+// a body it reads.
+func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) {
+	ladder, err := d.config.Ladder()
+	if err != nil {
+		return "", 0, err
+	}
+	sources, err := server.Sources(d.config.Policy.Paths)
+	if err != nil {
+		return "", 0, err
+	}
+	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix})
+	if err != nil {
+		return "", 0, err
+	}
+	for _, r := range p.Reads() {
+		if len(r) > 1 && r[0] == "request" && r[1] == "body" {
+			body = 8192
+		}
+	}
+	d.headers = p.RequestHeaders()
+	return proxy.Changes(d.config.Upstream.HeaderPrefix, d.headers), body, nil
+}
+
+// service runs one Stepward until Close.
+func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
+	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions}
+	if o.Load != nil {
+		options.Reload = func() (config.Config, error) { return d.configure(o.Load) }
+	}
 	for _, l := range []*net.Listener{&options.Listener, &options.AdminListener} {
 		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			return "", err
 		}
 	}
-	s, err := server.New(ctx, c, options)
+	s, err := server.New(ctx, d.config, options)
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +224,7 @@ func (d *Demo) app(name string) (string, error) {
 		fmt.Fprintf(w, "%s got %s %s\n", name, r.Method, r.URL.Path)
 		var lines []string
 		for header := range r.Header {
-			if n := strings.ToLower(header); strings.HasPrefix(n, "x-stepward-") || n == "x-tenant" {
+			if n := strings.ToLower(header); strings.HasPrefix(n, d.config.Upstream.HeaderPrefix) || slices.Contains(d.headers, n) {
 				lines = append(lines, fmt.Sprintf("  %s: %s\n", n, r.Header.Get(header)))
 			}
 		}
@@ -157,24 +236,14 @@ func (d *Demo) app(name string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// pages are what the provider has for the demo: /token issues a token of a level
-// and age, /step-up stands for a login application.
-func pages(idp *testidp.IDP) {
-	words := map[string]string{"": "", "password": "urn:example:loa:1", "mfa": "urn:example:loa:2", "phishing-resistant": "phr"}
+// pages are what the provider has for the demo: /token issues a token of a level and age,
+// with other claims as JSON; /step-up stands for a login application.
+func pages(idp *testidp.IDP, levels []config.Level) {
 	idp.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		acr, known := words[q.Get("level")]
-		age, err := time.ParseDuration(q.Get("age") + "s")
-		if q.Get("age") == "" {
-			age, err = 0, nil
-		}
-		if err != nil || !known {
-			http.Error(w, "say level=password, mfa or phishing-resistant, and age=SECONDS", http.StatusBadRequest)
+		claims, err := claimsOf(r.URL.Query(), levels)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
-		}
-		claims := map[string]any{"auth_time": time.Now().Add(-age).Unix(), "exp": time.Now().Add(time.Hour).Unix()}
-		if acr != "" {
-			claims["acr"] = acr
 		}
 		token, err := idp.Mint(testidp.Token{Claims: claims})
 		if err != nil {
@@ -187,4 +256,36 @@ func pages(idp *testidp.IDP) {
 		fmt.Fprintf(w, "Here your login application would ask for acr_values=%q max_age=%q\nand then send the browser back to %s\n",
 			r.URL.Query().Get("acr_values"), r.URL.Query().Get("max_age"), r.URL.Query().Get("return_to"))
 	})
+}
+
+// claimsOf are the claims of a token that is asked for with level, age (seconds) and
+// claims (a JSON object), all of which may be left out.
+func claimsOf(q url.Values, levels []config.Level) (map[string]any, error) {
+	claims := map[string]any{}
+	if text := q.Get("claims"); text != "" {
+		if err := json.Unmarshal([]byte(text), &claims); err != nil {
+			return nil, fmt.Errorf("claims must be a JSON object: %w", err)
+		}
+	}
+	age, err := strconv.Atoi(cmp.Or(q.Get("age"), "0"))
+	if err != nil {
+		return nil, errors.New("age must be a number of seconds")
+	}
+	claims["auth_time"], claims["exp"] = time.Now().Add(-time.Duration(age)*time.Second).Unix(), time.Now().Add(time.Hour).Unix()
+	name := q.Get("level")
+	if name == "" {
+		return claims, nil
+	}
+	for _, l := range levels {
+		switch {
+		case l.Name != name:
+		case len(l.ACR) > 0:
+			claims["acr"] = l.ACR[0]
+			return claims, nil
+		case len(l.AMR) > 0:
+			claims["amr"] = l.AMR[0]
+			return claims, nil
+		}
+	}
+	return nil, fmt.Errorf("no token proves level %q", name)
 }

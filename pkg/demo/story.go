@@ -18,6 +18,7 @@ type Step struct {
 	Path   string
 	Token  string   // query of the provider's /token; empty for none
 	Header []string // "name: value"
+	Body   string   // JSON, or empty
 
 	Status   int
 	Contains []string // in the answer, headers included
@@ -97,13 +98,17 @@ func (s Step) Do(ctx context.Context, d *Demo) error {
 	}
 	authorization := ""
 	if s.Token != "" {
-		res, err := get(ctx, client, "GET", d.Provider+"/token?"+s.Token, nil)
+		res, err := get(ctx, client, "GET", d.Provider+"/token?"+s.Token, nil, "")
 		if err != nil {
 			return err
 		}
 		authorization = "authorization: Bearer " + res.body
 	}
-	res, err := get(ctx, client, s.Method, d.Ingress+s.Path, append([]string{authorization}, s.Header...))
+	headers := append([]string{authorization}, s.Header...)
+	if s.Body != "" {
+		headers = append(headers, "content-type: application/json")
+	}
+	res, err := get(ctx, client, s.Method, d.Ingress+s.Path, headers, s.Body)
 	if err != nil {
 		return err
 	}
@@ -128,12 +133,12 @@ type answer struct {
 	body, text string // text is headers and body
 }
 
-func get(ctx context.Context, client *http.Client, method, target string, headers []string) (answer, error) {
+func get(ctx context.Context, client *http.Client, method, target string, headers []string, body string) (answer, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return answer{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -147,7 +152,7 @@ func get(ctx context.Context, client *http.Client, method, target string, header
 		return answer{}, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return answer{}, err
 	}
@@ -155,5 +160,5 @@ func get(ctx context.Context, client *http.Client, method, target string, header
 	if err := res.Header.Write(&head); err != nil {
 		return answer{}, err
 	}
-	return answer{status: res.StatusCode, body: string(body), text: head.String() + "\n" + string(body)}, nil
+	return answer{status: res.StatusCode, body: string(text), text: head.String() + "\n" + string(text)}, nil
 }

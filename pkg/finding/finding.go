@@ -38,9 +38,13 @@ type Fix struct {
 
 // String is file:line:column, the message, and the hint.
 func (f Finding) String() string {
-	s := fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	s := fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column)
 	if f.Severity != "" {
-		s = fmt.Sprintf("%s:%d:%d: %s: %s [%s]", f.File, f.Line, f.Column, f.Severity, f.Message, f.Code)
+		s += f.Severity + ": "
+	}
+	s += f.Message
+	if f.Code != "" && f.Code != "config" { // that says nothing
+		s += " [" + f.Code + "]"
 	}
 	if f.Hint != "" {
 		s += "\n\thint: " + f.Hint

@@ -13,7 +13,7 @@ func TestTidy(t *testing.T) {
 		{File: "a", Line: 2, Column: 3, Message: "m", Hint: "h"},
 		{File: "a", Line: 2, Column: 9, Code: "x", Message: "m"},
 	}.Tidy()
-	if want := "a:2:3: m\n\thint: h\na:2:9: m\nb:1:1: m"; l.Error() != want {
+	if want := "a:2:3: m\n\thint: h\na:2:9: m [x]\nb:1:1: m"; l.Error() != want {
 		t.Errorf("%s\nwant\n%s", l.Error(), want)
 	}
 }

@@ -302,6 +302,10 @@ func TestParseRoutes(t *testing.T) {
 			}
 			var got []string
 			for _, r := range list {
+				again, err := matrix.ParseRoutes(name, []byte(r.String()))
+				if err != nil || len(again) != 1 || again[0].String() != r.String() || again[0].Path != r.Path || again[0].Host != r.Host {
+					t.Errorf("%q is read as %v, %v", r, again, err)
+				}
 				methods := r.Methods
 				if len(methods) == 0 {
 					methods = []string{"GET", "POST"}

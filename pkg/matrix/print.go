@@ -12,19 +12,22 @@ import (
 	"text/tabwriter"
 )
 
-// line is a row as it is shown, with callers of one answer together.
-type line struct {
-	Method, Route, Callers, Needs string
-	Rules                         []string
-	If                            []string
-	Public                        bool
+// Line is a row as it is shown, with callers of one answer together.
+type Line struct {
+	Method  string   `json:"method"`
+	Route   string   `json:"route"` // host and path
+	Callers string   `json:"callers"`
+	Needs   string   `json:"needs"` // in words
+	Rules   []string `json:"rules,omitempty"`
+	If      []string `json:"if,omitempty"` // conditions, in words
+	Public  bool     `json:"public,omitempty"`
 }
 
-// lines are the rows of m, in which callers that are treated alike share one.
-func (m Matrix) lines() []line {
-	var out []line
+// Lines are the rows of m, in which callers that are treated alike share one.
+func (m Matrix) Lines() []Line {
+	var out []Line
 	for _, r := range m.Rows {
-		l := line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules, If: conditions(r.If), Public: r.Public()}
+		l := Line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules, If: conditions(r.If), Public: r.Public()}
 		if n := len(out) - 1; n >= 0 && out[n].Method == l.Method && out[n].Route == l.Route && out[n].Needs == l.Needs && slices.Equal(out[n].If, l.If) {
 			out[n].Callers += ", " + l.Callers
 			continue
@@ -88,17 +91,17 @@ func (m Matrix) Print(out io.Writer, format string) error {
 		return e.Encode(m)
 	case "markdown":
 		fmt.Fprintf(out, "| method | route | who | needs | unless settled |\n|---|---|---|---|---|\n")
-		for _, l := range m.lines() {
+		for _, l := range m.Lines() {
 			fmt.Fprintf(out, "| %s | `%s` | %s | %s | %s |\n", l.Method, cell(l.Route), l.Callers, cell(l.Needs), cell(strings.Join(l.If, "<br>")))
 		}
 		fmt.Fprintf(out, "\nPublic: %s\n", cell(strings.Join(m.Public(), ", ")))
 		return nil
 	case "html":
-		return page.Execute(out, map[string]any{"Revision": m.Revision, "Lines": m.lines(), "Public": m.Public()})
+		return page.Execute(out, map[string]any{"Revision": m.Revision, "Lines": m.Lines(), "Public": m.Public()})
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "METHOD\tROUTE\tWHO\tNEEDS")
-	for _, l := range m.lines() {
+	for _, l := range m.Lines() {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Method, l.Route, l.Callers, l.Needs)
 		for _, i := range l.If {
 			fmt.Fprintf(w, "\t\t\t+ %s\n", i)

@@ -20,6 +20,11 @@ type Route struct {
 	From    string   // where it is written
 }
 
+// String is r as a line of a list that [ParseRoutes] reads.
+func (r Route) String() string {
+	return strings.TrimSpace(strings.Join(r.Methods, ",") + " " + r.Host + r.Path)
+}
+
 func (r Route) methods() []string {
 	if len(r.Methods) == 0 {
 		return []string{"GET", "POST"}

@@ -14,7 +14,7 @@ func CheckRequestHeader(name, prefix string) error {
 	if err := checkHeader(name, "authorization", "cookie", "dpop"); err != nil {
 		return err
 	}
-	if strings.HasPrefix(name, prefix) {
+	if strings.HasPrefix(request.Spelling(name), prefix) {
 		return fmt.Errorf("header %q is one of Stepward's own", name)
 	}
 	return nil

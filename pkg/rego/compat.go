@@ -59,6 +59,7 @@ type CompatPolicy struct {
 	opt      CompatOptions
 	revision string
 	headers  []string
+	reads    [][]string
 	query    rego.PreparedEvalQuery
 	decode   policy.OPAEnvoy
 	cache    cache.InterQueryCache // of http.send; nil without the network
@@ -85,8 +86,8 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		return nil, fmt.Errorf("rego: %w", err)
 	}
 	p := &CompatPolicy{
-		opt: opt, revision: revision(sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix), query: query,
-		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix}, watch: &watchdog{limit: opt.Timeout},
+		opt: opt, revision: revision(sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix), reads: compatReads(compiler.Modules), query: query,
+		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix}, watch: newWatchdog(opt.Options),
 	}
 	if opt.Network {
 		size := int64(maxCached)
@@ -98,7 +99,8 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 // compileCompat compiles sources by OPA's own rules: no schema of the input, no strictness
 // beyond the language's.
 func compileCompat(sources []Source, opt CompatOptions) (*ast.Compiler, map[string]any, finding.List) {
-	l := &loader{compat: &opt}
+	l := newLoader(opt.Options)
+	l.compat = &opt
 	modules, document := l.parse(sources, false)
 	if len(l.found) > 0 {
 		return nil, nil, l.found
@@ -179,6 +181,29 @@ func (p *CompatPolicy) Revision() string { return p.revision }
 // Those that it computes are not known before it is asked, so a client's own header of
 // such a name reaches the application whenever the policy does not set it.
 func (p *CompatPolicy) RequestHeaders() []string { return p.headers }
+
+// Reads is [Policy.Reads] of what needs something of a proxy, in the words of our own
+// input: the body, the certificate of the peer, and the TLS session.
+func (p *CompatPolicy) Reads() [][]string { return p.reads }
+
+func compatReads(modules map[string]*ast.Module) [][]string {
+	needs := map[string][]string{
+		"parsed_body": {"request", "body"}, "truncated_body": {"request", "body"}, "body": {"request", "body"}, "rawBody": {"request", "body"},
+		"certificate": {"source", "certificate"}, "tlsSession": {"tls"},
+	}
+	var reads [][]string
+	for _, m := range modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			name, _ := t.Value.(ast.String)
+			if path, ok := needs[string(name)]; ok && !slices.ContainsFunc(reads, func(r []string) bool { return slices.Equal(r, path) }) {
+				reads = append(reads, path)
+			}
+			return false
+		})
+	}
+	slices.SortFunc(reads, slices.Compare[[]string])
+	return reads
+}
 
 // Blind is true: the input holds what Envoy reports and nothing of ours.
 func (p *CompatPolicy) Blind() bool { return true }

@@ -26,7 +26,7 @@ type LintOptions struct {
 // warnings; a policy that [Load] refuses has others. Every finding has a place, and
 // some a fix.
 func Lint(sources []Source, opt LintOptions) finding.List {
-	loading := &loader{opt: opt.withDefaults()}
+	loading := newLoader(opt.Options)
 	modules, _ := loading.parse(sources, false)
 	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}}
 	var schema any

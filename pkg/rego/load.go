@@ -22,14 +22,22 @@ import (
 // DefaultTimeout is how long an evaluation may take.
 const DefaultTimeout = 50 * time.Millisecond
 
-// hiddenPrefix begins the names of the copies of entry rules that are evaluated.
-const hiddenPrefix = "__stepward_"
+// hiddenPrefix begins the names of the copies of entry rules that are evaluated, and
+// wholePrefix those of copies that look into whole tables, where the former do not: they
+// are for partial evaluation, which cannot follow an index.
+const (
+	hiddenPrefix = "__stepward_"
+	wholePrefix  = "__stepward_whole_"
+)
 
 // Options are what a policy is loaded with.
 type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
+	// MaxAbandoned is how many evaluations may still run after their time is up, before
+	// no other is begun; 0 means 16.
+	MaxAbandoned int64
 }
 
 func (o Options) withDefaults() Options {
@@ -39,19 +47,22 @@ func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
+	if o.MaxAbandoned == 0 {
+		o.MaxAbandoned = defaultAbandoned
+	}
 	return o
 }
 
 // Load makes a policy of sources. When something is wrong with them the error is
 // a [finding.List] that holds all of it.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
-	l := &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}}
+	l := newLoader(opt)
 	modules, document := l.parse(sources, false)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
 	}
 	if len(l.found) == 0 {
-		l.copyEntryRules(modules)
+		l.copyEntryRules(modules, document)
 	}
 	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
@@ -83,8 +94,14 @@ type loader struct {
 	found    finding.List
 	headers  map[string]bool     // request headers that rules set
 	packages map[string][]string // entry rules of each package, by its path
+	texts    map[string][]byte   // of modules, by their names
+	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
 	compat   *CompatOptions // of a policy of opa-envoy-plugin; nil for one of ours
+}
+
+func newLoader(opt Options) *loader {
+	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}, texts: map[string][]byte{}}
 }
 
 // member is an entry rule whose elements say which rule they come from.
@@ -126,7 +143,7 @@ func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, ma
 			l.found = append(l.found, fromOPA(err, s.Name)...)
 			continue
 		}
-		modules[s.Name] = m
+		modules[s.Name], l.texts[s.Name] = m, s.Text
 	}
 	return modules, document
 }
@@ -166,7 +183,9 @@ func newCompiler() *ast.Compiler {
 // copyEntryRules gives each require and deny rule a copy under a hidden name
 // whose elements are wrapped with the number of the rule. The query reads the
 // copies; whoever reads `require` itself still sees what its author wrote.
-func (l *loader) copyEntryRules(modules map[string]*ast.Module) {
+func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[string]any) {
+	t := &tables{loader: l, document: document, modules: modules}
+	var whole []func()
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
 		m := modules[file]
 		if !isEntry(m.Package.Path) {
@@ -181,22 +200,45 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module) {
 			if !slices.Contains(l.packages[path], name) {
 				l.packages[path] = append(l.packages[path], name)
 			}
-			if name == ruleRequire || name == ruleDeny {
-				m.Rules = append(m.Rules, l.wrap(r, m))
+			if name != ruleRequire && name != ruleDeny {
+				continue
 			}
+			number := l.member(r, m)
+			evaluated := t.narrowed(r, m)
+			if evaluated == nil {
+				evaluated = r.Copy()
+			}
+			m.Rules = append(m.Rules, wrap(evaluated, m, hiddenPrefix, number))
+			whole = append(whole, func() { m.Rules = append(m.Rules, wrap(r.Copy(), m, wholePrefix, number)) })
+		}
+	}
+	candidates, err := t.module()
+	if err != nil {
+		l.found = append(l.found, fromOPA(err, "tables")...)
+	}
+	if l.narrowed = candidates != nil; l.narrowed {
+		modules[tablesPackage] = candidates
+		for _, add := range whole {
+			add()
 		}
 	}
 }
 
-func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
+// member takes an entry rule into the list of those that elements come from, and returns
+// its number.
+func (l *loader) member(r *ast.Rule, m *ast.Module) int {
 	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File), r.Location.Row)
-	c := r.Copy()
-	c.Module = m
-	hidden := ast.Var(hiddenPrefix + string(r.Head.Name))
-	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
-	number := ast.IntNumberTerm(len(l.members))
-	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), number}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(r.Head.Key.Location)
 	l.members = append(l.members, member{rule: r, id: id})
+	return len(l.members) - 1
+}
+
+// wrap gives c, a copy of an entry rule, a hidden name, and its elements the number of
+// the rule.
+func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
+	c.Module = m
+	hidden := ast.Var(prefix + string(c.Head.Name))
+	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
+	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), ast.IntNumberTerm(number)}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(c.Head.Key.Location)
 	return c
 }
 
@@ -205,11 +247,15 @@ func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{}, watch: &watchdog{limit: l.opt.Timeout},
+		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt),
 	}
 	store := inmem.NewFromObject(document)
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
-	p.partials = map[string]func() (rego.PreparedPartialQuery, error){ruleRequire: p.preparePartial(ruleRequire), ruleDeny: p.preparePartial(ruleDeny)}
+	partly := hiddenPrefix
+	if l.narrowed {
+		partly = wholePrefix
+	}
+	p.partials = map[string]func() (rego.PreparedPartialQuery, error){ruleRequire: p.preparePartial(partly + ruleRequire), ruleDeny: p.preparePartial(partly + ruleDeny)}
 	for path, rules := range l.packages {
 		query, err := prepareQuery(ctx, c, store, path, rules)
 		if err != nil {

@@ -57,11 +57,11 @@ func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []st
 	return all, nil
 }
 
-// preparePartial makes the query of an entry rule when it is first asked.
-func (p *Policy) preparePartial(entry string) func() (rego.PreparedPartialQuery, error) {
+// preparePartial makes the query of copies of an entry rule when it is first asked.
+func (p *Policy) preparePartial(copies string) func() (rego.PreparedPartialQuery, error) {
 	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
 		return rego.New(
-			rego.Query(fmt.Sprintf("data.stepward.policy.%s%s[member]", hiddenPrefix, entry)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()),
+			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()),
 		).PrepareForPartial(context.Background())
 	})
 }

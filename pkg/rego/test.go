@@ -73,7 +73,8 @@ func (r TestReport) Failed() int {
 // compiler as [Load]: what a test calls is what is enforced. A [finding.List] as the error
 // means that the sources do not compile.
 func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
-	l := &loader{compat: opt.Compat}
+	l := newLoader(Options{})
+	l.compat = opt.Compat
 	modules, document := l.parse(sources, true)
 	library, _ := l.parse(opt.Library, false)
 	maps.Copy(modules, library)

@@ -14,17 +14,20 @@ import (
 // since too many are still running after their time was up.
 var ErrSaturated = errors.New("rego: too many evaluations run past their time budget")
 
-// maxAbandoned is how many evaluations may still run after their time is up.
+// defaultAbandoned is how many evaluations may still run after their time is up.
 // OPA looks for cancellation between expressions, and one expression can be a
 // regular expression that takes seconds.
-const maxAbandoned = 16
+const defaultAbandoned = 16
 
 // watchdog bounds the evaluations of one policy by the clock on the wall.
 type watchdog struct {
 	limit time.Duration
+	most  int64 // that may be abandoned before no other is begun
 	// abandoned counts evaluations that were given up and still run.
 	abandoned atomic.Int64
 }
+
+func newWatchdog(o Options) *watchdog { return &watchdog{limit: o.Timeout, most: o.MaxAbandoned} }
 
 // The states of an evaluation: whoever leaves first, it or who waits for it,
 // tells the other.
@@ -48,7 +51,7 @@ type evaluation[T any] struct {
 // is an error.
 func guard[T any](ctx context.Context, w *watchdog, evaluate func(context.Context) (T, error)) (T, error) {
 	var none T
-	if w.abandoned.Load() >= maxAbandoned {
+	if w.abandoned.Load() >= w.most {
 		return none, fmt.Errorf("%w: %w", ErrSaturated, policy.ErrTimeout)
 	}
 	bounded, cancel := context.WithTimeout(ctx, w.limit)

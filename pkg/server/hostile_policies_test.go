@@ -127,8 +127,12 @@ deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbe
 			t.Fatalf("%s, %v", r.Reason(), err)
 		}
 	}
-	if now := resident(t); now > idle+512<<20 {
-		t.Errorf("%d MiB more than idle", (now-idle)>>20)
+	highest := resident(t)
+	for start := time.Now(); time.Since(start) < 2*time.Second; time.Sleep(10 * time.Millisecond) { // they still run
+		highest = max(highest, resident(t))
+	}
+	if highest > idle+512<<20 {
+		t.Errorf("%d MiB more than idle", (highest-idle)>>20)
 	}
 }
 

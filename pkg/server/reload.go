@@ -32,6 +32,8 @@ type conductor struct {
 	keys    *keyring
 	pending *Snapshot // its keys are not all there yet
 
+	unfollow func() // ends the comparing of the enforced snapshot's candidate; nil without one
+
 	watched     []string
 	tried, seen uint64 // stamps of what is watched: as it was tried, and at the last look
 }
@@ -45,9 +47,10 @@ func (s *Server) conduct(ctx context.Context) {
 	defer ready.Stop()
 	defer watch.Stop()
 	for {
-		c.enforce()
+		c.enforce(ctx)
 		select {
 		case <-ctx.Done():
+			c.follow(ctx, nil)
 			c.keys.retain()
 			return
 		case <-s.reload:
@@ -71,7 +74,7 @@ func (c *conductor) changed() bool {
 }
 
 // enforce puts the pending snapshot in place once its keys are there.
-func (c *conductor) enforce() {
+func (c *conductor) enforce(ctx context.Context) {
 	if c.pending == nil || len(c.pending.Waiting()) > 0 {
 		return
 	}
@@ -83,6 +86,12 @@ func (c *conductor) enforce() {
 	s.gate.SetLimit(next.Config.Limits.InFlight)
 	c.keys.retain(next)
 	s.metrics.Enforced(s.Revision())
+	c.follow(ctx, next)
+	if next.Candidate != nil {
+		s.metrics.Candidate(next.Candidate.Revision())
+	} else {
+		s.metrics.Candidate("")
+	}
 	s.updateHealth()
 	if s.enforced != nil {
 		s.enforced(next.Config)

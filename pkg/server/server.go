@@ -32,6 +32,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/revocation"
@@ -152,10 +153,17 @@ func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
 
 // observer makes what every snapshot's authorizer reports to.
 func (s *Server) observer(o Options) {
-	observer := &telemetry.Observer{Log: o.Decisions, Metrics: s.metrics, Tracing: o.Tracing}
 	s.observe = func(x *Snapshot) {
+		observer := &telemetry.Observer{Log: o.Decisions, Metrics: s.metrics, Tracing: o.Tracing}
+		if log := x.Config.Log; log.Input {
+			observer.Input = &telemetry.Input{Prefix: x.Config.Upstream.HeaderPrefix, Masks: decisionlog.Masks{More: log.Mask, Keep: log.Keep}}
+		}
+		s.shadow(x)
 		x.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
 			observer.Observe(ctx, r)
+			if x.shadow != nil {
+				x.shadow.Observe(r)
+			}
 			if s.ring != nil {
 				s.ring.Observe(ctx, r)
 			}
@@ -178,7 +186,9 @@ func (s *Server) serveControl(o Options) {
 	}
 	s.ring = control.NewRing(remembered)
 	s.console = &http.Server{
-		Handler:           control.Handler(control.Config{Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations}),
+		Handler: control.Handler(control.Config{
+			Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations, Candidate: s.candidate,
+		}),
 		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 }

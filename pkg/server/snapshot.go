@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/revocation"
+	"github.com/stepward/stepward/pkg/shadow"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -28,7 +29,10 @@ type Snapshot struct {
 	Config     config.Config
 	Authorizer *authz.Authorizer
 	Keys       []Keys
-	TLS        *tls.Config // nil without TLS
+	TLS        *tls.Config  // nil without TLS
+	Candidate  authz.Policy // asked beside the enforced policy; nil without one
+
+	shadow *shadow.Runner // of the candidate; nil without one
 
 	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
 	caller  caller
@@ -70,7 +74,12 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	policy, err := LoadPolicy(ctx, c, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}, o.Now)
+	options := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
+	policy, err := LoadPolicy(ctx, c, options, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	candidate, err := candidate(ctx, c, options)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +92,29 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 		return nil, err
 	}
 	a.Gate, a.Now = o.Gate, o.Now
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: a}, nil
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, Authorizer: a}, nil
+}
+
+func load(ctx context.Context, paths []string, o rego.Options) (*rego.Policy, error) {
+	sources, err := Sources(paths)
+	if err != nil {
+		return nil, err
+	}
+	return rego.Load(ctx, sources, o)
+}
+
+// candidate is the policy that decides nothing, or nil. One evaluation that runs on after
+// its time is enough of it.
+func candidate(ctx context.Context, c config.Config, o rego.Options) (authz.Policy, error) {
+	if len(c.Policy.Candidate.Paths) == 0 {
+		return nil, nil
+	}
+	o.MaxAbandoned = 1
+	p, err := load(ctx, c.Policy.Candidate.Paths, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // LoadPolicy loads the policy of c, of the kind that it says. now is the clock that one of
@@ -102,11 +133,7 @@ func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func()
 		compat.Now = now
 		return rego.LoadCompat(ctx, sources, compat)
 	}
-	sources, err := Sources(c.Policy.Paths)
-	if err != nil {
-		return nil, err
-	}
-	return rego.Load(ctx, sources, o)
+	return load(ctx, c.Policy.Paths, o)
 }
 
 // Compat is what a policy of opa-envoy-plugin is loaded with under c.

@@ -9,11 +9,13 @@ package telemetry
 import (
 	"context"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -23,6 +25,27 @@ type Observer struct {
 	Log     *zap.Logger // nil writes nothing
 	Metrics *Metrics
 	Tracing *Tracing // nil traces nothing
+	// Input, if set, writes what the policy was asked beside what was decided, so that
+	// the decision can be made again.
+	Input *Input
+}
+
+// Input is how inputs are written.
+type Input struct {
+	Prefix string // of identity headers, which no policy sees
+	Masks  decisionlog.Masks
+}
+
+// fields are those of r, none where no policy was asked.
+func (i *Input) fields(r authz.Record) []zap.Field {
+	if i == nil {
+		return nil
+	}
+	e, ok := decisionlog.Of(r, i.Prefix, i.Masks)
+	if !ok {
+		return nil
+	}
+	return []zap.Field{zap.String("decided_at", e.Time.UTC().Format(time.RFC3339Nano)), zap.Any("input", e.Input), zap.Strings("erased", e.Erased), zap.Any("caller", e.Caller), zap.Any("outcome", e.Outcome)}
 }
 
 // Observe writes and counts r, which was decided in ctx.
@@ -37,7 +60,7 @@ func (o *Observer) Observe(ctx context.Context, r authz.Record) {
 		level = zap.WarnLevel
 	}
 	if entry := o.Log.Check(level, "decision"); entry != nil {
-		entry.Write(fields(ctx, r)...)
+		entry.Write(append(fields(ctx, r), o.Input.fields(r)...)...)
 	}
 }
 

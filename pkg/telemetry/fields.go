@@ -31,4 +31,9 @@ var Fields = []Field{
 	{"policy_reason", "`reason` of the rule: the operator's words"},
 	{"shadow_rule", "a rule that is only observed and was not met"},
 	{"shadow_missing", "which part of it"},
+	{"decided_at", "with `log.input`: the time by which ages were judged"},
+	{"input", "with `log.input`: what the policy was asked, less what is masked; see [input](input.md)"},
+	{"erased", "with `log.input`: JSON pointers to what is masked"},
+	{"caller", "with `log.input`: what else is needed to judge again: `presented`, `failure`, `auth_time`, `issued_at`, `assurance`"},
+	{"outcome", "with `log.input`: `result`, `reason` and `rule`, and what was asked for: `level`, `acr_values`, `max_age`, `scope`"},
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/revocation"
@@ -34,6 +35,10 @@ type Metrics struct {
 	reloaded  prometheus.Gauge
 	reloadAt  prometheus.Gauge
 	dropped   *prometheus.CounterVec
+	compared  *prometheus.CounterVec
+	diverged  *prometheus.CounterVec
+	left      *prometheus.CounterVec
+	candidate *prometheus.GaugeVec
 	grpc      *grpcprom.ServerMetrics
 }
 
@@ -88,6 +93,18 @@ func NewMetrics(version string) *Metrics {
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_log_dropped_total", Help: "Log lines that a sink was too slow for.",
 		}, []string{"sink"}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_candidate_decisions_total", Help: "Decisions that the candidate policy was asked about, by how its answer differs; same where it does not.",
+		}, []string{"difference"}),
+		diverged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_candidate_divergences_total", Help: "Decisions that the candidate policy would change, by how and by the rule behind it.",
+		}, []string{"difference", "rule"}),
+		left: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepward_candidate_left_out_total", Help: "Decisions that the candidate policy was not asked about, by why: behind or resting.",
+		}, []string{"why"}),
+		candidate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "stepward_candidate_revision_info", Help: "1 for the revision of the candidate policy.",
+		}, []string{"revision"}),
 		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds))),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stepward_build_info", Help: "1 for the version that runs."}, []string{"version", "go_version"})
@@ -98,7 +115,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	build.WithLabelValues(version, goVersion).Set(1)
 	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.asked, m.revision, m.shadow, m.completed,
-		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.grpc, build,
+		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.compared, m.diverged, m.left, m.candidate, m.grpc, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded.Set(1)
 	m.reloadAt.SetToCurrentTime()
@@ -127,6 +144,27 @@ func (m *Metrics) Enforced(revision string) {
 	m.revision.Reset()
 	m.revision.WithLabelValues(revision).Set(1)
 }
+
+// Candidate says which candidate policy is asked from now on; empty means none. What was
+// counted of another one stays.
+func (m *Metrics) Candidate(revision string) {
+	m.candidate.Reset()
+	if revision != "" {
+		m.candidate.WithLabelValues(revision).Set(1)
+	}
+}
+
+// Compared counts a decision that a candidate policy was asked about.
+func (m *Metrics) Compared(c divergence.Comparison) {
+	k := c.Kind()
+	m.compared.WithLabelValues(string(k)).Inc()
+	if k != divergence.Same {
+		m.diverged.WithLabelValues(string(k), c.Rule()).Inc()
+	}
+}
+
+// NotCompared counts a decision that a candidate policy was not asked about.
+func (m *Metrics) NotCompared(why string) { m.left.WithLabelValues(why).Inc() }
 
 // Reloaded counts a reload of configuration and policy.
 func (m *Metrics) Reloaded(err error) {

@@ -18,10 +18,12 @@ call(request) := {"service": request.segments[0], "method": request.segments[1]}
 }
 
 # METADATA
-# title: The requirements of every entry about a call
-requirements(table, request) := {entry.require |
+# title: Whether an entry is about a call
+# description: |
+#   Written as `some entry in data.methods` and `grpc.matches(entry, input.request)` in a
+#   rule of require or deny, a table of thousands costs no more than one of ten.
+matches(entry, request) if {
 	c := call(request)
-	some entry in table
 	entry.service == c.service
 	c.method in object.get(entry, "methods", [c.method])
 }

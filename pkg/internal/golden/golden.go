@@ -36,6 +36,26 @@ func Check(t *testing.T, file, text string) {
 	}
 }
 
+// maxPicture is how large a picture of the documentation may be, in bytes.
+const maxPicture = 150 << 10
+
+// CheckPicture fails unless the file is there and small; with -update it writes it. Machines
+// draw differently, so that picture is not compared.
+func CheckPicture(t *testing.T, file string, picture []byte) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() == 0 || info.Size() > maxPicture {
+		t.Errorf("%s is missing, empty or larger than %d bytes (%v); run the test with -args -update", file, maxPicture, err)
+	}
+}
+
 // CheckCompressed is Check for a file that is kept compressed by gzip.
 func CheckCompressed(t *testing.T, file, text string) {
 	t.Helper()

@@ -1,0 +1,184 @@
+// Package decisionlog is a decision as it is kept: what was asked, in the policy's own
+// words, and what came of it. From an [Entry] the same question can be put again, to
+// another policy or years later.
+//
+// An entry never holds a credential, since no policy sees one. What a client may have put
+// in a secret's place all the same, in a query, a body or a header of a telling name, is
+// taken out, and what was taken out is listed: see [Masks].
+//
+// [Of] makes an entry of a record, [Parse] reads one back: of our own decision log, with
+// log.input, or an event of OPA's decision logs.
+package decisionlog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// Entry is one decision.
+type Entry struct {
+	DecisionID string
+	Time       time.Time
+	Revision   string         // of the policy that decided
+	Input      map[string]any // what the policy was asked, less what is masked
+	Erased     []string       // JSON pointers to what was masked, from /input
+	Caller     Caller
+	Outcome    Outcome
+}
+
+// Caller is what a judgement needs to know of who asks beside the input.
+type Caller struct {
+	Presented bool       `json:"presented,omitempty"` // a credential of ours
+	Failure   token.Code `json:"failure,omitempty"`   // why it was not accepted
+	AuthTime  int64      `json:"auth_time,omitempty"` // Unix seconds; 0 where the token does not say
+	IssuedAt  int64      `json:"issued_at,omitempty"`
+	// Assurance is the values of the claim that proves levels, where that is another than
+	// acr and amr.
+	Assurance []string `json:"assurance,omitempty"`
+}
+
+// Outcome is what was answered, and what it asked for.
+type Outcome struct {
+	Result    stepup.Result `json:"result"`
+	Reason    stepup.Reason `json:"reason"`
+	Rule      string        `json:"rule,omitempty"`
+	Level     string        `json:"level,omitempty"` // the weakest that would do
+	ACRValues []string      `json:"acr_values,omitempty"`
+	MaxAge    *int64        `json:"max_age,omitempty"` // seconds
+	Scope     []string      `json:"scope,omitempty"`
+}
+
+// OutcomeOf is what j answers. Its terms are those that the caller is told.
+func OutcomeOf(j authz.Judgement) Outcome {
+	o := Outcome{Result: j.Result(), Reason: j.Reason(), Rule: j.Rule()}
+	var ask stepup.Ask
+	switch d := j.Decision.(type) {
+	case stepup.Redirect:
+		ask = d.Ask
+	case stepup.Challenge:
+		if j.Reason() != stepup.NoCredentials {
+			ask = d.Ask
+		}
+	}
+	o.Level, o.ACRValues, o.Scope = ask.Level, ask.ACRValues, ask.Scope
+	if age, set := ask.MaxAge.Get(); set {
+		seconds := int64(age.Seconds())
+		o.MaxAge = &seconds
+	}
+	return o
+}
+
+// Of is r as it is kept, with ok false for a request that no policy was asked about: one
+// that was malformed, or came when there was no time. prefix is that of identity headers.
+func Of(r authz.Record, prefix string, m Masks) (e Entry, ok bool) {
+	if r.Stages.Evaluated.IsZero() {
+		return Entry{}, false
+	}
+	in := policy.Input{Request: r.Request, Token: r.Token, Levels: r.Levels}
+	e = Entry{
+		DecisionID: r.ID, Time: r.Time, Revision: r.Revision, Input: in.Document(prefix), Outcome: OutcomeOf(r.Judgement),
+		Caller: Caller{Presented: r.Scheme != ""},
+	}
+	if r.Failure != nil {
+		e.Caller.Failure = r.Failure.Code
+	}
+	if t := r.Token; t != nil {
+		e.Caller.AuthTime, e.Caller.IssuedAt, e.Caller.Assurance = seconds(t.AuthTime), seconds(t.IssuedAt), t.Assurance
+	}
+	e.Input, e.Erased = m.apply(e.Input)
+	return e, true
+}
+
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// line is an entry in either of the two shapes: a line of our decision log, or an event
+// of OPA's.
+type line struct {
+	DecisionID     string          `json:"decision_id"`
+	DecidedAt      time.Time       `json:"decided_at"`
+	Timestamp      time.Time       `json:"timestamp"`
+	PolicyRevision string          `json:"policy_revision"`
+	Revision       string          `json:"revision"`
+	Input          map[string]any  `json:"input"`
+	Erased         []string        `json:"erased"`
+	Caller         *Caller         `json:"caller"`
+	Outcome        *Outcome        `json:"outcome"`
+	Result         json.RawMessage `json:"result"`
+	Custom         struct {
+		Stepward *struct {
+			Caller  *Caller  `json:"caller"`
+			Outcome *Outcome `json:"outcome"`
+		} `json:"stepward"`
+	} `json:"custom"`
+}
+
+// ErrNoInput means that a line is a decision, and that what was asked was not kept.
+var ErrNoInput = errors.New("decisionlog: the entry does not say what was asked; set log.input")
+
+// ErrNotOurs means that a line is something else than a decision.
+var ErrNotOurs = errors.New("decisionlog: not a decision")
+
+// Parse reads one entry. The error wraps [ErrNoInput] or [ErrNotOurs] where the line is
+// well-formed and of no use; any other means that it is broken.
+func Parse(text []byte) (Entry, error) {
+	d := newDecoder(text)
+	var l line
+	if err := d.Decode(&l); err != nil {
+		return Entry{}, fmt.Errorf("decisionlog: %w", err)
+	}
+	if l.DecisionID == "" {
+		return Entry{}, ErrNotOurs
+	}
+	e := Entry{DecisionID: l.DecisionID, Time: l.DecidedAt, Revision: l.PolicyRevision, Input: l.Input, Erased: l.Erased}
+	if !l.Timestamp.IsZero() {
+		e.Time, e.Revision = l.Timestamp, l.Revision
+	}
+	caller, outcome := l.Caller, l.Outcome
+	if ours := l.Custom.Stepward; ours != nil {
+		caller, outcome = ours.Caller, ours.Outcome
+	}
+	switch {
+	case l.Input == nil || caller == nil:
+		return Entry{}, ErrNoInput
+	case outcome == nil || e.Time.IsZero():
+		return Entry{}, errors.New("decisionlog: the entry does not say what was decided, or when")
+	}
+	e.Caller, e.Outcome = *caller, *outcome
+	return e, nil
+}
+
+// Question is what was asked, as it can be asked again.
+func (e Entry) Question() (authz.Question, error) {
+	in, err := policy.ParseInput(e.Input)
+	if err != nil {
+		return authz.Question{}, err
+	}
+	q := authz.Question{Request: in.Request, Presented: e.Caller.Presented, Token: in.Token, Time: e.Time}
+	if q.Token != nil {
+		q.Token.Assurance = e.Caller.Assurance
+		q.Token.AuthTime, q.Token.IssuedAt = at(e.Caller.AuthTime), at(e.Caller.IssuedAt)
+	}
+	if e.Caller.Failure != "" {
+		q.Failure = &token.Error{Code: e.Caller.Failure}
+	}
+	return q, nil
+}
+
+func at(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}

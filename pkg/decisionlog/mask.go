@@ -1,0 +1,142 @@
+package decisionlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Masks say what is taken out of an input before it is kept. The zero Masks take out
+// what [DefaultMasks] lists, and headers whose names sound like a secret's.
+type Masks struct {
+	More []string // JSON pointers (RFC 6901) from /input, beside the default ones
+	Keep []string // what stays although a default mask, or the name of a header, covers it
+}
+
+// DefaultMasks are where clients put what nobody should keep.
+var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", "/input/request/body/form", "/input/source/certificate"}
+
+// secretWords are parts of names of headers that hold a secret.
+var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature", "csrf", "xsrf", "jwt", "assertion"}
+
+// CheckPointer is an error when p is no pointer that a mask can have.
+func CheckPointer(p string) error {
+	if !strings.HasPrefix(p, "/input/") || strings.HasSuffix(p, "/") {
+		return fmt.Errorf("decisionlog: %q is not a JSON pointer that begins with /input/", p)
+	}
+	return nil
+}
+
+// apply is document less what is masked, and what that was. The document is not changed.
+func (m Masks) apply(document map[string]any) (map[string]any, []string) {
+	x := masking{root: document, keep: m.Keep}
+	for _, pointer := range slices.Concat(DefaultMasks, m.More) {
+		x.take(pointer)
+	}
+	for _, member := range []string{"headers", "header_values"} {
+		headers, _ := child(child(document, "request"), member).(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(headers)) {
+			if slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) {
+				x.take("/input/request/" + member + "/" + escape(name))
+			}
+		}
+	}
+	return x.root, x.erased
+}
+
+// masking copies what it changes.
+type masking struct {
+	root   map[string]any
+	keep   []string
+	erased []string
+}
+
+// take erases what pointer leads to, but for what is to be kept below it.
+func (x *masking) take(pointer string) {
+	if slices.ContainsFunc(x.keep, func(k string) bool { return within(pointer, k) }) {
+		return
+	}
+	path := strings.Split(strings.TrimPrefix(pointer, "/input/"), "/")
+	root, taken := without(x.root, path, pointer, x.keep)
+	if taken {
+		x.root = root.(map[string]any)
+		x.erased = append(x.erased, pointer)
+	}
+}
+
+// within reports whether pointer leads to what outer leads to, or to a part of it.
+func within(pointer, outer string) bool {
+	return pointer == outer || strings.HasPrefix(pointer, outer+"/")
+}
+
+// without is v less what stands at path; pointer is that of the member taken.
+func without(v any, path []string, pointer string, keep []string) (any, bool) {
+	o, ok := v.(map[string]any)
+	if !ok {
+		return v, false // a place in a list has no name that stays
+	}
+	name := unescape(path[0])
+	old, there := o[name]
+	if empty, isObject := old.(map[string]any); !there || isObject && len(empty) == 0 {
+		return v, false // nothing is taken of nothing
+	}
+	if len(path) > 1 {
+		inner, taken := without(old, path[1:], pointer, keep)
+		if !taken {
+			return v, false
+		}
+		out := maps.Clone(o)
+		out[name] = inner
+		return out, true
+	}
+	out := maps.Clone(o)
+	delete(out, name)
+	if kept := only(old, pointer, keep); kept != nil {
+		out[name] = kept
+	}
+	return out, true
+}
+
+// only is what of v, which stands at pointer, is to be kept; nil for nothing.
+func only(v any, pointer string, keep []string) any {
+	if slices.Contains(keep, pointer) {
+		return v
+	}
+	o, ok := v.(map[string]any)
+	if !ok || !slices.ContainsFunc(keep, func(k string) bool { return within(k, pointer) }) {
+		return nil
+	}
+	out := map[string]any{}
+	for name, member := range o {
+		if kept := only(member, pointer+"/"+escape(name), keep); kept != nil {
+			out[name] = kept
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+func child(v any, name string) any {
+	o, _ := v.(map[string]any)
+	return o[name]
+}
+
+func escape(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+func unescape(token string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+}
+
+// newDecoder keeps numbers as they are written, as policies saw them.
+func newDecoder(text []byte) *json.Decoder {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d
+}

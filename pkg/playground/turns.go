@@ -1,0 +1,76 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// errNewer is why a question is not answered after which another was asked.
+var errNewer = errors.New("another question was asked since")
+
+// atOnce is how many questions are worked on at the same time, of all pages together.
+const atOnce = 2
+
+// turns keeps each page to one question at a time, of which the newest wins.
+type turns struct {
+	mu    sync.Mutex
+	pages map[string]*turn
+	slots chan struct{}
+}
+
+// turn is a page that asks. It is forgotten when nobody uses it.
+type turn struct {
+	busy   chan struct{}
+	newer  context.CancelCauseFunc // tells the question before that another was asked
+	asking int
+}
+
+func newTurns() *turns {
+	return &turns{pages: map[string]*turn{}, slots: make(chan struct{}, atOnce)}
+}
+
+// take waits for the turn of a page. The context that it returns ends when the page asks
+// again, with errNewer as its cause. Unless there is an error, done must be called.
+func (t *turns) take(ctx context.Context, page string) (asked context.Context, done func(), err error) {
+	asked, cancel := context.WithCancelCause(ctx)
+	t.mu.Lock()
+	p := t.pages[page]
+	if p == nil {
+		p = &turn{busy: make(chan struct{}, 1)}
+		t.pages[page] = p
+	}
+	if p.newer != nil {
+		p.newer(errNewer)
+	}
+	p.newer = cancel
+	p.asking++
+	t.mu.Unlock()
+	leave := func() {
+		cancel(nil)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if p.asking--; p.asking == 0 {
+			delete(t.pages, page)
+		}
+	}
+	if err := acquire(asked, p.busy); err != nil {
+		leave()
+		return asked, nil, err
+	}
+	if err := acquire(asked, t.slots); err != nil {
+		<-p.busy
+		leave()
+		return asked, nil, err
+	}
+	return asked, func() { <-t.slots; <-p.busy; leave() }, nil
+}
+
+func acquire(ctx context.Context, slot chan struct{}) error {
+	select {
+	case slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"net"
+	"slices"
+	"strings"
+)
+
+// clusterRule finds trouble on the way from Envoy to Stepward.
+type clusterRule struct {
+	Rule
+	find func(x *exam, c cluster, tell tell)
+}
+
+// cluster is a cluster that a filter asks; not there where the file does not define it.
+type cluster struct {
+	name node // where it is asked for
+	node node
+}
+
+// clusterRules are about the clusters that Envoy's filters ask.
+var clusterRules = []clusterRule{
+	{Rule{"cluster", true, "no cluster has the name that the filter asks for", "Envoy refuses the file, or every request fails", "the name of a cluster of this file"}, clusterThere},
+	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails", "write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
+	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round", "every request fails", "write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
+	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate", "the handshake fails, and with it every request", "write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"}, clusterCertificate},
+	{Rule{"cluster_unverified", true, "the cluster speaks TLS and verifies nobody", "whoever gets between answers in Stepward's place, and allows everything", "write `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"}, clusterUnverified},
+	{Rule{"cluster_address", false, "no endpoint of the cluster has the address of `listen`", "Envoy asks somewhere else, unless a NAT leads to it", "the address of `listen` in stepward.yaml"}, clusterAddress},
+}
+
+func clusterThere(x *exam, c cluster, tell tell) {
+	if !c.node.there() && len(x.clusters) > 0 {
+		tell(c.name, "no cluster %q", c.name.text())
+	}
+}
+
+// protocol is the HttpProtocolOptions of the cluster.
+func (c cluster) protocol() node {
+	for _, value := range c.node.get("typed_extension_protocol_options").members() {
+		if value.typed(typeHTTP) {
+			return value
+		}
+	}
+	return node{}
+}
+
+func clusterHTTP2(_ *exam, c cluster, tell tell) {
+	options := c.protocol()
+	own := options.get("explicit_http_config/http2_protocol_options").y != nil || options.get("use_downstream_protocol_config/http2_protocol_options").y != nil ||
+		options.get("auto_config").there() || c.node.get("http2_protocol_options").y != nil
+	if c.node.there() && !own {
+		tell(c.node, "cluster %q has no http2_protocol_options", c.name.text())
+	}
+}
+
+func clusterTLS(x *exam, c cluster, tell tell) {
+	socket := c.node.get("transport_socket")
+	speaks := socket.there() && !strings.Contains(socket.get("typed_config/@type").text(), "raw_buffer")
+	switch {
+	case !c.node.there() || speaks == x.service.TLS:
+	case speaks:
+		tell(socket, "cluster %q speaks TLS, and stepward.yaml has no tls", c.name.text())
+	default:
+		tell(c.node, "cluster %q speaks plain TCP, and stepward.yaml has tls", c.name.text())
+	}
+}
+
+// context is the common_tls_context of the cluster, where it has one.
+func (c cluster) context() node {
+	if config := c.node.get("transport_socket/typed_config"); config.typed(typeTLS) {
+		return or(config.get("common_tls_context"), config)
+	}
+	return node{}
+}
+
+func clusterCertificate(x *exam, c cluster, tell tell) {
+	context := c.context()
+	shows := false
+	for _, name := range []string{"tls_certificates", "tls_certificate_sds_secret_configs", "tls_certificate_provider_instance", "tls_certificate_certificate_provider_instance", "custom_tls_certificate_selector"} {
+		shows = shows || context.get(name).there()
+	}
+	if x.service.ClientCertificate && context.there() && !shows {
+		tell(context, "cluster %q shows no certificate", c.name.text())
+	}
+}
+
+func clusterUnverified(_ *exam, c cluster, tell tell) {
+	context := c.context()
+	verifies := false
+	for _, name := range []string{"validation_context", "validation_context_sds_secret_config", "combined_validation_context"} {
+		verifies = verifies || context.get(name).there()
+	}
+	if context.there() && !verifies {
+		tell(context, "cluster %q verifies no certificate", c.name.text())
+	}
+}
+
+func clusterAddress(x *exam, c cluster, tell tell) {
+	var seen []string
+	c.node.get("load_assignment").walk(func(o node) {
+		if a := o.get("address/socket_address"); a.there() {
+			seen = append(seen, net.JoinHostPort(a.get("address").text(), a.get("port_value").text()))
+		}
+		if p := o.get("address/pipe/path"); p.there() {
+			seen = append(seen, "unix://"+p.text())
+		}
+	})
+	if len(seen) > 0 && !slices.ContainsFunc(seen, x.service.at) {
+		tell(c.node, "cluster %q is at %s, and listen is %s", c.name.text(), strings.Join(seen, ", "), x.service.Listen)
+	}
+}
+
+// address is the host and port of Listen; not ok for a socket of the file system.
+func (s Service) address() (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(s.Listen)
+	return host, port, err == nil && !strings.HasPrefix(s.Listen, "unix:")
+}
+
+// at reports whether the service may be reached at an endpoint: the same socket, or the
+// same port and no other address.
+func (s Service) at(endpoint string) bool {
+	host, port, ok := s.address()
+	if !ok {
+		return endpoint == s.Listen
+	}
+	h, p, err := net.SplitHostPort(endpoint)
+	if err != nil || p != port {
+		return false
+	}
+	own, theirs := net.ParseIP(host), net.ParseIP(h)
+	return own == nil || theirs == nil || own.IsUnspecified() || own.Equal(theirs)
+}

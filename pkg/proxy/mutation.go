@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// MutationRule is the header mutation rule of Envoy's ext_authz filter, in YAML, under
+// which Stepward can do its work, and nothing else may be changed. See [Changes].
+func MutationRule(prefix string, headers []string) string {
+	return "decoder_header_mutation_rules:\n  disallow_all: true\n  disallow_is_error: true\n" +
+		fmt.Sprintf("  allow_expression: { regex: %q }\n", Changes(prefix, headers))
+}
+
+// Changes is an expression for the names of all that Stepward sets and removes: identity
+// headers with prefix, credentials that were not verified, and the headers that a policy
+// may set, each in every spelling that an application may take for it.
+func Changes(prefix string, headers []string) string {
+	names := []string{spellings(prefix) + ".*", "authorization", "dpop"}
+	for _, h := range headers {
+		names = append(names, spellings(h))
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// spellings is an expression for a name in every spelling, whichever it comes in.
+func spellings(name string) string {
+	return strings.ReplaceAll(regexp.QuoteMeta(request.Spelling(name)), "-", "[-_.]")
+}
+
+// identity are the names after the prefix that are set and removed whether a client
+// sends them or not; a name that it makes up is removed, too.
+var identity = []string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id", "made-up"}
+
+// changed are the names that Stepward sets or removes, in every spelling.
+func (s Service) changed() []string {
+	var names []string
+	for _, name := range identity {
+		names = append(names, spelt(s.HeaderPrefix+name)...)
+	}
+	for _, h := range s.Headers {
+		names = append(names, spelt(h)...)
+	}
+	return append(names, "authorization", "dpop")
+}
+
+// spelt lists the spellings of a name: with "-" as it stands, as "_" and as ".", in every
+// mixture of the first of them.
+func spelt(name string) []string {
+	name = request.Spelling(name)
+	all := []string{name}
+	for range min(strings.Count(name, "-"), 4) {
+		var more []string
+		for _, n := range all {
+			for _, separator := range []string{"_", "."} {
+				more = append(more, strings.Replace(n, "-", separator, 1))
+			}
+		}
+		all = append(all, more...)
+	}
+	all = append(all, strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."))
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// mutations are header mutation rules as Envoy applies them.
+type mutations struct {
+	allow, disallow *regexp.Regexp
+	all             bool // disallow_all
+}
+
+func mutationsOf(n node) (mutations, node, error) {
+	m := mutations{all: n.get("disallow_all").yes()}
+	for name, into := range map[string]**regexp.Regexp{"allow_expression": &m.allow, "disallow_expression": &m.disallow} {
+		e := n.get(name + "/regex")
+		if !e.there() {
+			continue
+		}
+		compiled, err := regexp.Compile("^(?:" + e.text() + ")$") // Envoy matches whole names, by RE2
+		if err != nil {
+			return m, e, err
+		}
+		*into = compiled
+	}
+	return m, node{}, nil
+}
+
+// permits reports whether Envoy lets a name that is no pseudo-header be changed.
+func (m mutations) permits(name string) bool {
+	switch {
+	case m.disallow != nil && m.disallow.MatchString(name):
+		return false
+	case m.allow != nil && m.allow.MatchString(name):
+		return true
+	}
+	return !m.all
+}

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/finding"
+)
+
+// node is a value of a document and where it stands. The zero node is one that is not
+// there; looking into it finds nothing.
+type node struct {
+	y    *yaml.Node
+	file string
+	line int // to be added, for a document inside of another
+	col  int
+	path string // as static_resources.listeners[0]
+}
+
+func (n node) there() bool { return n.y != nil && n.y.Tag != "!!null" }
+
+func (n node) at(y *yaml.Node, path string) node {
+	for y != nil && y.Kind == yaml.AliasNode {
+		y = y.Alias
+	}
+	n.y, n.path = y, path
+	return n
+}
+
+// members are the keys and values of an object, those that are merged into it after its
+// own.
+func (n node) members() iter.Seq2[node, node] {
+	return func(yield func(key, value node) bool) {
+		if n.y == nil || n.y.Kind != yaml.MappingNode {
+			return
+		}
+		for i := 0; i+1 < len(n.y.Content); i += 2 {
+			key := n.y.Content[i]
+			if key.Tag == "!!merge" {
+				continue
+			}
+			path := key.Value
+			if n.path != "" {
+				path = n.path + "." + path
+			}
+			if !yield(n.at(key, path), n.at(n.y.Content[i+1], path)) {
+				return
+			}
+		}
+		for i := 0; i+1 < len(n.y.Content); i += 2 {
+			if n.y.Content[i].Tag != "!!merge" {
+				continue
+			}
+			for key, value := range n.at(n.y.Content[i+1], n.path).members() {
+				if !yield(key, value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// items are the elements of a list.
+func (n node) items() iter.Seq[node] {
+	return func(yield func(node) bool) {
+		if n.y == nil || n.y.Kind != yaml.SequenceNode {
+			return
+		}
+		for i, y := range n.y.Content {
+			if !yield(n.at(y, n.path+"["+itoa(i)+"]")) {
+				return
+			}
+		}
+	}
+}
+
+// get is the member at a path of names joined by "/", each as it stands or as JSON spells
+// it.
+func (n node) get(path string) node {
+	for name := range strings.SplitSeq(path, "/") {
+		found := node{}
+		for key, value := range n.members() {
+			if key.y.Value == name || key.y.Value == camel(name) {
+				found = value
+				break
+			}
+		}
+		if n = found; n.y == nil {
+			return node{}
+		}
+	}
+	return n
+}
+
+// camel is a name as protobuf's JSON spells it.
+func camel(name string) string {
+	parts := strings.Split(name, "_")
+	for i := 1; i < len(parts); i++ {
+		if parts[i] != "" {
+			parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
+		}
+	}
+	return strings.Join(parts, "")
+}
+
+func (n node) text() string {
+	if n.y == nil || n.y.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return n.y.Value
+}
+
+// yes and no know the words that proxies and controllers take for true and false.
+func (n node) yes() bool {
+	return slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.text()))
+}
+
+func (n node) no() bool {
+	return slices.Contains([]string{"false", "no", "off", "n"}, strings.ToLower(n.text()))
+}
+
+// fix puts another value in the place of n.
+func (n node) fix(value string) *finding.Fix { return &finding.Fix{Old: n.text(), New: value} }
+
+// texts are the elements of a list of texts.
+func (n node) texts() []string {
+	var all []string
+	for item := range n.items() {
+		all = append(all, item.text())
+	}
+	return all
+}
+
+// strings are the members of an object of texts.
+func (n node) strings() map[string]string {
+	all := map[string]string{}
+	for key, value := range n.members() {
+		all[key.y.Value] = value.text()
+	}
+	return all
+}
+
+// duration is a length of time, as "0.25s" or "250ms".
+func (n node) duration() (time.Duration, bool) {
+	d, err := time.ParseDuration(n.text())
+	return d, err == nil
+}
+
+// typed reports whether the object is a typed configuration of a message that ends so.
+func (n node) typed(suffix string) bool {
+	return strings.HasSuffix(n.get("@type").text(), suffix)
+}
+
+// walk visits every object in n, itself first.
+func (n node) walk(visit func(node)) {
+	if n.y == nil {
+		return
+	}
+	if n.y.Kind == yaml.MappingNode {
+		visit(n)
+	}
+	for _, value := range n.members() {
+		value.walk(visit)
+	}
+	for item := range n.items() {
+		item.walk(visit)
+	}
+}
+
+// value is what n decodes to, nil where it is not there.
+func (n node) value() any {
+	if n.y == nil {
+		return nil
+	}
+	var v any
+	if err := n.y.Decode(&v); err != nil {
+		return nil
+	}
+	return v
+}

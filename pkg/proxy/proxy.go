@@ -1,0 +1,97 @@
+// Package proxy looks over what the proxy in front was told: configurations and dumps of
+// Envoy, mesh configurations and authorization policies of Istio, security policies of
+// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can refuse only what it is asked about, and only where its
+// answer is honoured; [Check] finds what keeps that from being so.
+//
+// Each kind of trouble is a [Rule] with a code of its own. [MutationRule] is the header
+// mutation rule that a policy needs.
+package proxy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// Service is the Stepward that is to be asked: what its configuration and its policy need
+// of the proxy.
+type Service struct {
+	Listen            string        // host:port, or unix:///path
+	TLS               bool          // of the listener
+	ClientCertificate bool          // callers must bring one
+	Deadline          time.Duration // of a decision
+	TrustedHops       int           // proxies in front of Envoy
+	HeaderPrefix      string        // of identity headers; ends with -
+	Headers           []string      // that the policy may set on requests
+	Reads             [][]string    // members of the input that the policy looks at
+	// Route is an error where what a route asks for (context extensions, metadata) is not
+	// understood.
+	Route func(request.Route) error
+}
+
+// reads reports whether the policy looks at a member of the input, or below it.
+func (s Service) reads(path ...string) bool {
+	for _, r := range s.Reads {
+		if len(r) >= len(path) && slices.Equal(r[:len(path)], path) {
+			return true
+		}
+	}
+	return false
+}
+
+// File is a file to look over.
+type File struct {
+	Name string
+	Text []byte
+}
+
+// Rule is a kind of trouble.
+type Rule struct {
+	Code    string // of its findings
+	Refused bool   // it fails open or breaks; else it is a warning
+	What    string // what is wrong
+	Why     string // what comes of it
+	Instead string // what to write
+}
+
+// Check looks over files that belong together. What fails open or breaks comes as a
+// finding, the rest as a warning.
+func Check(files []File, s Service) (findings, warnings finding.List) {
+	x := &exam{service: s}
+	for _, f := range files {
+		x.read(f)
+	}
+	x.look()
+	for _, f := range x.found.Tidy() {
+		if f.Severity == finding.Warning {
+			warnings = append(warnings, f)
+		} else {
+			findings = append(findings, f)
+		}
+	}
+	return findings, warnings
+}
+
+// Rules lists every kind of trouble, in the order in which they are looked for.
+func Rules() []Rule {
+	var all []Rule
+	all = append(all, fileRules...)
+	for _, r := range askRules {
+		all = append(all, r.Rule)
+	}
+	for _, r := range managerRules {
+		all = append(all, r.Rule)
+	}
+	for _, r := range clusterRules {
+		all = append(all, r.Rule)
+	}
+	for _, r := range meshRules {
+		all = append(all, r.Rule)
+	}
+	for _, r := range gatewayRules {
+		all = append(all, r.Rule)
+	}
+	return all
+}

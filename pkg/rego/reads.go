@@ -1,0 +1,133 @@
+package rego
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// Reads lists the members of the input that the policy looks at, each as the names that
+// lead to it, such as ["request", "body", "json"], sorted. It follows parts of the input
+// into rules and functions. A name that is computed ends the list before it.
+func (p *Policy) Reads() [][]string {
+	r := reader{compiler: p.compiler, seen: map[string]bool{}, found: map[string][]string{}}
+	for _, m := range p.compiler.Modules {
+		for _, rule := range m.Rules {
+			if isEntry(m.Package.Path) && slices.Contains(entryRules, string(rule.Head.Ref()[0].Value.(ast.Var))) {
+				r.rule(rule, nil)
+			}
+		}
+	}
+	all := make([][]string, 0, len(r.found))
+	for _, path := range r.found {
+		all = append(all, path)
+	}
+	slices.SortFunc(all, slices.Compare[[]string])
+	return all
+}
+
+// reader gathers what rules look at.
+type reader struct {
+	compiler *ast.Compiler
+	seen     map[string]bool // rules with what their arguments stand for
+	found    map[string][]string
+}
+
+// rule looks at a rule, where bound says which of its variables are parts of the input.
+func (r *reader) rule(rule *ast.Rule, bound map[ast.Var][]string) {
+	key := fmt.Sprint(rule.Location, rule.Head.Name, bound)
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	known := map[ast.Var][]string{}
+	maps.Copy(known, bound)
+	r.aliases(rule, known)
+	ast.WalkRefs(rule, func(ref ast.Ref) bool {
+		if path, ok := inputPath(ref, known); ok {
+			r.found[strings.Join(path, "\x00")] = path
+		}
+		return false
+	})
+	ast.WalkExprs(rule, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			r.call(e, known)
+		}
+		return false
+	})
+	for dep := range r.compiler.Graph.Dependencies(rule) {
+		if d, ok := dep.(*ast.Rule); ok && len(d.Head.Args) == 0 {
+			r.rule(d, nil)
+		}
+	}
+}
+
+// aliases adds variables that stand for parts of the input: the compiler makes them of
+// arguments.
+func (r *reader) aliases(rule *ast.Rule, known map[ast.Var][]string) {
+	ast.WalkExprs(rule, func(e *ast.Expr) bool {
+		if !e.IsEquality() {
+			return false
+		}
+		for n, t := range e.Operands() {
+			v, isVar := e.Operand(1 - n).Value.(ast.Var)
+			ref, isRef := t.Value.(ast.Ref)
+			if !isVar || !isRef {
+				continue
+			}
+			if path, ok := inputPath(ref, known); ok {
+				known[v] = path
+			}
+		}
+		return false
+	})
+}
+
+// call follows parts of the input into a function.
+func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
+	for _, f := range r.compiler.GetRulesExact(e.Operator()) {
+		bound := map[ast.Var][]string{}
+		for n, a := range f.Head.Args {
+			param, ok := a.Value.(ast.Var)
+			if !ok || n >= len(e.Operands()) {
+				continue
+			}
+			switch x := e.Operand(n).Value.(type) {
+			case ast.Ref:
+				if path, ok := inputPath(x, known); ok {
+					bound[param] = path
+				}
+			case ast.Var:
+				if path, ok := known[x]; ok {
+					bound[param] = path
+				} else if x.Equal(ast.InputRootDocument.Value) {
+					bound[param] = []string{}
+				}
+			}
+		}
+		r.rule(f, bound)
+	}
+}
+
+// inputPath is where ref leads in the input, up to the first name that is computed.
+func inputPath(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
+	var path []string
+	if !ref[0].Equal(ast.InputRootDocument) {
+		v, ok := ref[0].Value.(ast.Var)
+		if !ok || known[v] == nil {
+			return nil, false
+		}
+		path = slices.Clone(known[v])
+	}
+	for _, t := range ref[1:] {
+		name, literal := t.Value.(ast.String)
+		if !literal {
+			break
+		}
+		path = append(path, string(name))
+	}
+	return append([]string{}, path...), true
+}

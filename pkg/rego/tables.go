@@ -1,0 +1,233 @@
+package rego
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/policies"
+)
+
+// A rule that looks for its entry in a table of data,
+//
+//	some entry in data.routes
+//	routes.matches(entry, input.request)
+//
+// would compare the request with every entry. So the copy of it that is evaluated looks
+// among candidates only: for each table there is a set of the places of entries, one rule
+// for a place, whose conditions are the segments that the entry's pattern spells out.
+// OPA finds the rules of such a set by an index.
+//
+// A candidate is still compared in full. What must hold for a table to be narrowed is
+// that whatever matches is a candidate, or a requirement would be lost: where that is not
+// plain to see, the rule stays as it was written.
+
+// tablesPackage is where the candidates are.
+const tablesPackage = "__stepward.tables"
+
+// maxSpelled is how many segments of a pattern decide about a candidate.
+const maxSpelled = 8
+
+// spelled is a segment of a path that an entry can only match if it is text.
+type spelled struct {
+	place int
+	text  string
+}
+
+// matcher is a function of the library, and what of a path an entry spells out for it.
+// An entry that spells nothing, or cannot be read, is always a candidate.
+type matcher struct {
+	pkg, function, file string
+	spells              func(entry map[string]any) []spelled
+}
+
+var matchers = []matcher{
+	{"data.stepward.lib.routes", "matches", "routes.rego", spelledByPath},
+	{"data.stepward.lib.grpc", "matches", "grpc.rego", spelledByService},
+}
+
+// spelledByPath is what stepward.lib.routes compares one by one: each segment of the
+// pattern but "*", and "**" at the end.
+func spelledByPath(entry map[string]any) []spelled {
+	pattern, _ := entry["path"].(string)
+	segments := slices.DeleteFunc(strings.Split(pattern, "/"), func(s string) bool { return s == "" })
+	if n := len(segments); n > 0 && segments[n-1] == "**" {
+		segments = segments[:n-1]
+	}
+	var list []spelled
+	for i, s := range segments {
+		if s != "*" && len(list) < maxSpelled {
+			list = append(list, spelled{i, s})
+		}
+	}
+	return list
+}
+
+func spelledByService(entry map[string]any) []spelled {
+	if service, ok := entry["service"].(string); ok {
+		return []spelled{{0, service}}
+	}
+	return nil
+}
+
+// tables gathers the candidates of the tables that rules look into.
+type tables struct {
+	loader   *loader
+	document map[string]any
+	modules  map[string]*ast.Module
+	text     strings.Builder
+	count    int
+}
+
+// narrowed is r with candidates in the place of whole tables, or nil where there are none
+// to be had.
+func (t *tables) narrowed(r *ast.Rule, m *ast.Module) *ast.Rule {
+	var body ast.Body
+	c := r.Copy()
+	for i, e := range c.Body {
+		entry, table := someIn(e)
+		match, ok := t.matcherOf(c.Body[i+1:], entry, m)
+		if table == nil || !ok {
+			body.Append(e)
+			continue
+		}
+		entries, ok := t.lookUp(table)
+		if !ok {
+			body.Append(e)
+			continue
+		}
+		name := t.candidates(entries, match)
+		place := fmt.Sprintf("__stepward_place%d", t.count)
+		for _, x := range ast.MustParseBody(fmt.Sprintf("some %s in data.%s.%s; %s := %s[%s]", place, tablesPackage, name, entry, table, place)) {
+			x.Location = e.Location
+			body.Append(x)
+		}
+		t.count++
+	}
+	if len(body) == len(c.Body) {
+		return nil
+	}
+	c.Body = body
+	return c
+}
+
+// someIn is e as `some entry in table`, where the table is a place in data.
+func someIn(e *ast.Expr) (entry ast.Var, table ast.Ref) {
+	declared, ok := e.Terms.(*ast.SomeDecl)
+	if !ok || e.Negated || len(e.With) > 0 || len(declared.Symbols) != 1 {
+		return "", nil
+	}
+	call, ok := declared.Symbols[0].Value.(ast.Call)
+	if !ok || len(call) != 3 || !call[0].Value.(ast.Ref).Equal(ast.Member.Ref()) {
+		return "", nil
+	}
+	entry, isVar := call[1].Value.(ast.Var)
+	table, isRef := call[2].Value.(ast.Ref)
+	if !isVar || !isRef || !table.HasPrefix(ast.DefaultRootRef) || len(table) < 2 || !table.IsGround() {
+		return "", nil
+	}
+	return entry, table
+}
+
+// matcherOf is the matcher that one of the expressions after it applies to entry and the
+// whole request.
+func (t *tables) matcherOf(rest ast.Body, entry ast.Var, m *ast.Module) (matcher, bool) {
+	for _, e := range rest {
+		if !e.IsCall() || e.Negated || len(e.With) > 0 || len(e.Operands()) != 2 {
+			continue
+		}
+		first, isVar := e.Operand(0).Value.(ast.Var)
+		second, isRef := e.Operand(1).Value.(ast.Ref)
+		if !isVar || first != entry || !isRef || second.String() != "input.request" {
+			continue
+		}
+		called := imported(e.Operator(), m)
+		for _, x := range matchers {
+			if called == x.pkg+"."+x.function && t.shipped(x) {
+				return x, true
+			}
+		}
+	}
+	return matcher{}, false
+}
+
+// imported is ref with the alias of an import written out.
+func imported(ref ast.Ref, m *ast.Module) string {
+	for _, i := range m.Imports {
+		if path, ok := i.Path.Value.(ast.Ref); ok && ref[0].Equal(ast.VarTerm(string(i.Name()))) {
+			return path.Concat(ref[1:]).String()
+		}
+	}
+	return ref.String()
+}
+
+// shipped reports whether the package of x is the library's and nothing else: another
+// rule in it could match more.
+func (t *tables) shipped(x matcher) bool {
+	text, err := fs.ReadFile(policies.Library(), x.file)
+	if err != nil {
+		return false
+	}
+	found := 0
+	for name, m := range t.modules {
+		if m.Package.Path.String() != x.pkg {
+			continue
+		}
+		found++
+		if string(t.loader.texts[name]) != string(text) {
+			return false
+		}
+	}
+	return found > 0
+}
+
+// lookUp is the array at a place in data, unless rules have a part in what is there.
+func (t *tables) lookUp(table ast.Ref) ([]any, bool) {
+	for _, m := range t.modules {
+		if m.Package.Path.HasPrefix(table) || table.HasPrefix(m.Package.Path) {
+			return nil, false
+		}
+	}
+	var at any = t.document
+	for _, term := range table[1:] {
+		name, isText := term.Value.(ast.String)
+		object, isObject := at.(map[string]any)
+		if !isText || !isObject {
+			return nil, false
+		}
+		at = object[string(name)]
+	}
+	entries, ok := at.([]any)
+	return entries, ok
+}
+
+// candidates writes the rules of one table, and returns the name of their set.
+func (t *tables) candidates(entries []any, x matcher) string {
+	name := fmt.Sprintf("t%d", t.count)
+	fmt.Fprintf(&t.text, "%s contains -1 if false\n", name) // a table without entries has candidates, too: none
+	for i, e := range entries {
+		entry, _ := e.(map[string]any)
+		fmt.Fprintf(&t.text, "%s contains %d if {\n", name, i)
+		for _, s := range x.spells(entry) {
+			literal, err := json.Marshal(s.text)
+			if err != nil {
+				continue // fewer conditions make more candidates
+			}
+			fmt.Fprintf(&t.text, "\tinput.request.segments[%d] == %s\n", s.place, literal)
+		}
+		t.text.WriteString("\ttrue\n}\n")
+	}
+	return name
+}
+
+// module is what candidates were written, or nil.
+func (t *tables) module() (*ast.Module, error) {
+	if t.count == 0 {
+		return nil, nil
+	}
+	return parseModule(Source{Name: "__tables.rego", Text: []byte("package " + tablesPackage + "\n\n" + t.text.String())}, capabilities())
+}
