@@ -7,6 +7,6 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newInitCommand(), newServeCommand(), newValidateCommand(), newExplainCommand(), newTestCommand(), newConsoleCommand(),
 		newConformanceCommand(), newDemoCommand(),
-		newMatrixCommand(), newEvalCommand(), newReplayCommand(), newPlaygroundCommand(), newDoctorCommand(), newIssuersCommand(), newRevokeCommand(), newHealthCommand(), newSchemaCommand(), newVersionCommand(),
+		newMatrixCommand(), newEvalCommand(), newReplayCommand(), newPlaygroundCommand(), newMigrateCommand(), newDoctorCommand(), newIssuersCommand(), newRevokeCommand(), newHealthCommand(), newSchemaCommand(), newVersionCommand(),
 	}
 }

@@ -15,11 +15,13 @@ import (
 type configFlags struct {
 	file     string
 	insecure bool
+	network  bool
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
+	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false, "permit policies of opa-envoy-plugin to call other hosts")
 }
 
 // load reads the configuration that the flags name.
@@ -43,5 +45,10 @@ func (f *configFlags) read(listen, admin string) (config.Config, error) {
 	if file == "" {
 		return config.Config{}, errors.New("no configuration; name one with -c FILE")
 	}
-	return config.Load(file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, Listen: listen, Admin: admin})
+	return config.Load(file, f.options(listen, admin))
+}
+
+// options are what the flags say about a configuration.
+func (f *configFlags) options(listen, admin string) config.Options {
+	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, Listen: listen, Admin: admin}
 }

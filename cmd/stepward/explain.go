@@ -285,5 +285,6 @@ func (c client) of(raw request.Raw) request.Raw {
 		}
 	}
 	raw.Headers = append(kept, scenario.Headers(c.as)...)
+	raw.Attributes = nil // they are those of the request that asked
 	return raw
 }

@@ -156,6 +156,9 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 		return sources, configuration, err
 	}
 	c, file, err := f.config.rehearsal(paths)
+	if err == nil {
+		err = needsRules(c)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,7 +211,7 @@ func (f pageFlags) serve(cmd *cobra.Command, o playground.Options) error {
 	if err != nil {
 		return usage(fmt.Errorf("--listen: %w", err))
 	}
-	o.Host, o.Token, o.Stage = strings.TrimSuffix(l.Addr().String(), ":80"), rand.Text(), newStage
+	o.Host, o.Token, o.Stage = strings.TrimSuffix(l.Addr().String(), ":80"), rand.Text(), newStage[*rego.Policy]
 	url := "http://" + o.Host + "/" + o.Token + "/"
 	fmt.Fprintf(cmd.OutOrStdout(), "The page is at\n\n  %s\n\nfor a browser on this machine. Whoever has the address can use it. Ctrl-C ends it.\n", url)
 	all, ctx := errgroup.WithContext(cmd.Context())

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/finding"
@@ -69,12 +70,24 @@ func loadOptions(c config.Config) (rego.Options, error) {
 	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
 }
 
+// needsRules is an error of what the user wrote where c names a policy of another product.
+func needsRules(c config.Config) error {
+	if c.Policy.Compat == "" {
+		return nil
+	}
+	return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
+}
+
 // loadPolicy loads the policy at paths, or the shipped one where there are none, under c.
-// A policy that is refused is a [finding.List] in an error of what the user wrote.
+// A policy that is refused is a [finding.List] in an error of what the user wrote, and
+// one of opa-envoy-plugin is not one whose rules can be shown.
 func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Policy, rego.Options, []rego.Source, error) {
 	options, err := loadOptions(c)
 	if err != nil {
 		return nil, options, nil, usage(err)
+	}
+	if err := needsRules(c); err != nil {
+		return nil, options, nil, err
 	}
 	sources, err := server.Sources(paths)
 	if err != nil {
@@ -88,7 +101,7 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 }
 
 // newStage plays scenarios before a policy under c.
-func newStage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {
+func newStage[P authz.Policy](c config.Config, p P) (*scenario.Stage, error) {
 	a, err := server.NewAuthorizer(c, nobody{}, p)
 	if err != nil {
 		return nil, err
@@ -97,8 +110,8 @@ func newStage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {
 }
 
 // answerer is stepward.answer under c.
-func answerer(c config.Config) func(context.Context, *rego.Policy, any) (any, error) {
-	return func(ctx context.Context, p *rego.Policy, written any) (any, error) {
+func answerer(c config.Config) func(context.Context, rego.Evaluator, any) (any, error) {
+	return func(ctx context.Context, p rego.Evaluator, written any) (any, error) {
 		text, err := json.Marshal(written)
 		if err != nil {
 			return nil, err

@@ -97,7 +97,15 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	report, err := rego.Test(cmd.Context(), sources, rego.TestOptions{Filter: f.filter, Library: library, Answer: answerer(c), Load: load})
+	options := rego.TestOptions{Filter: f.filter, Library: library, Answer: answerer(c), Load: load}
+	if c.Policy.Compat != "" {
+		compat, err := server.Compat(c, load)
+		if err != nil {
+			return usage(err)
+		}
+		options.Compat, options.Library = &compat, nil
+	}
+	report, err := rego.Test(cmd.Context(), sources, options)
 	if list := (finding.List)(nil); errors.As(err, &list) {
 		return usage(fmt.Errorf("the policy does not compile:\n%w", err))
 	}

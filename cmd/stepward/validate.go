@@ -129,7 +129,7 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return f.policy(cmd, paths)
 	}
 	v := validated{name: f.config.file}
-	c, err := config.Load(f.config.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.config.insecure})
+	c, err := config.Load(f.config.file, f.config.options("", ""))
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -145,12 +145,14 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, nil
 	}
 	v.revision = snapshot.Authorizer.Policy.Revision()
-	p, options, sources, err := loadPolicy(cmd.Context(), c, c.Policy.Paths)
+	options, err := loadOptions(c)
 	if err != nil {
-		return v, err
+		return v, usage(err)
 	}
-	v.warnings = lint(c, sources, options)
-	if err := f.proxies(cmd, &v, c, p); err != nil {
+	if v.warnings, err = f.warnings(c, c.Policy.Paths, options); err != nil {
+		return v, usage(err)
+	}
+	if err := f.proxies(cmd, &v, c, snapshot.Authorizer.Policy); err != nil {
 		return v, err
 	}
 	if f.online {
@@ -171,19 +173,46 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 	if file == "" && os.Getenv("STEPWARD_CONFIG") == "" {
 		c.Limits.Deadline = 0 // a rehearsal's says nothing about a proxy
 	}
-	p, options, sources, err := loadPolicy(cmd.Context(), c, paths)
+	options, err := loadOptions(c)
+	if err != nil {
+		return v, usage(err)
+	}
+	c.Policy.Paths = paths
+	p, err := server.LoadPolicy(cmd.Context(), c, options, nil)
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
 	case err != nil:
-		return v, err
+		return v, usage(err)
 	}
 	v.revision = p.Revision()
-	v.warnings = lint(c, sources, options)
+	if v.warnings, err = f.warnings(c, paths, options); err != nil {
+		return v, usage(err)
+	}
 	return v, f.proxies(cmd, &v, c, p)
 }
 
-// lint looks over a policy, by the levels of c.
+// warnings looks over the policy at paths, by the levels of c.
+func (f *validateFlags) warnings(c config.Config, paths []string, options rego.Options) (finding.List, error) {
+	if c.Policy.Compat != "" {
+		sources, err := rego.FromPaths(paths)
+		if err != nil {
+			return nil, err
+		}
+		compat, err := server.Compat(c, options)
+		if err != nil {
+			return nil, err
+		}
+		return rego.LintCompat(sources, compat), nil
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		return nil, err
+	}
+	return lint(c, sources, options), nil
+}
+
+// lint looks over a policy of ours, by the levels of c.
 func lint(c config.Config, sources []rego.Source, options rego.Options) finding.List {
 	keeps := slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
 	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps})

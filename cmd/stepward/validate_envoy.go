@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/proxy"
@@ -17,7 +18,7 @@ import (
 
 // proxies looks over the configurations of proxies that the flags name, for what c and
 // its policy need of them.
-func (f *validateFlags) proxies(cmd *cobra.Command, v *validated, c config.Config, p *rego.Policy) error {
+func (f *validateFlags) proxies(cmd *cobra.Command, v *validated, c config.Config, p authz.Policy) error {
 	v.rule = proxy.MutationRule(c.Upstream.HeaderPrefix, p.RequestHeaders())
 	if len(f.envoys) == 0 {
 		return nil
@@ -41,18 +42,26 @@ func (f *validateFlags) proxies(cmd *cobra.Command, v *validated, c config.Confi
 }
 
 // serviceOf is what c and its policy need of a proxy.
-func serviceOf(c config.Config, p *rego.Policy) (proxy.Service, error) {
+func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 	ladder, err := c.Ladder()
 	if err != nil {
 		return proxy.Service{}, usage(err)
 	}
+	var routes []string
+	var reads [][]string
+	switch p := p.(type) {
+	case *rego.Policy:
+		routes, reads = p.Routes(), p.Reads()
+	case *rego.CompatPolicy:
+		reads = p.Reads()
+	}
 	return proxy.Service{
 		Listen: c.Listen, TLS: c.TLS.CertFile != "", ClientCertificate: c.TLS.ClientCAFile != "", Deadline: time.Duration(c.Limits.Deadline),
-		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.RequestHeaders(), Reads: p.Reads(),
+		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.RequestHeaders(), Reads: reads,
 		Route: func(r request.Route) error {
 			_, packages, err := policy.Floors(r, ladder)
 			for _, name := range packages {
-				if err == nil && !slices.Contains(p.Routes(), name) {
+				if err == nil && !slices.Contains(routes, name) {
 					err = fmt.Errorf("no package stepward.route.%s", name)
 				}
 			}

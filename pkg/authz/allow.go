@@ -20,6 +20,9 @@ func (w Answers) allow(r *Record, settable []string) Response {
 	for _, name := range slices.Sorted(maps.Keys(r.Policy.Headers)) {
 		e.put(name, strings.Join(r.Policy.Headers[name], ", "))
 	}
+	for _, name := range r.Policy.Remove {
+		e.remove(name)
+	}
 	for _, name := range identityHeaders {
 		e.remove(w.HeaderPrefix + name)
 		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "_"))
@@ -35,8 +38,13 @@ func (w Answers) allow(r *Record, settable []string) Response {
 			e.remove(name)
 		}
 	}
-	w.keepCredentials(&e, r)
-	return Response{Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response)}
+	if !r.Policy.Compat || r.Shortfall.Needed {
+		w.keepCredentials(&e, r)
+	}
+	return Response{
+		Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response), AddBeside: r.Policy.Compat,
+		SetQuery: responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
+	}
 }
 
 // keepCredentials removes what was presented and not verified, so that an

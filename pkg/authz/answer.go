@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
@@ -76,12 +77,30 @@ func (w Answers) deny(r *Record, d stepup.Deny) Response {
 	case d.Why == stepup.CredentialMalformed || d.Why == stepup.CredentialRepeated:
 		fields = w.authenticate(r, d.Why, stepup.Ask{})
 	}
+	if d.Denial.Wording != nil && d.Why == stepup.PolicyDenied {
+		return w.worded(r, d, status)
+	}
 	p := w.problem(r, d.Why, stepup.Ask{})
 	p.Detail, p.Code = d.Denial.Detail, d.Denial.Code
 	if d.Denial.Status != 0 {
 		p.Title = http.StatusText(status)
 	}
 	return w.refusal(r, status, p, fields)
+}
+
+// worded is a refusal in the policy's own words. Where it has none, neither headers nor a
+// body, ours say why.
+func (w Answers) worded(r *Record, d stepup.Deny, status int) Response {
+	own := d.Denial.Wording
+	if !own.HasBody && len(own.Headers) == 0 && status >= 400 {
+		p := w.problem(r, d.Why, stepup.Ask{})
+		p.Title = http.StatusText(status)
+		return w.refusal(r, status, p, nil)
+	}
+	res := Response{Status: status, Headers: w.CORS.readable(r.Request, nil), Body: own.Body}
+	res.Headers = slices.DeleteFunc(res.Headers, func(f request.Field) bool { return own.Headers[f.Name] != nil })
+	res.Headers = append(res.Headers, responseHeaders(own.Headers)...)
+	return res
 }
 
 // authenticate is the WWW-Authenticate headers, one for each scheme, and the nonce
@@ -158,8 +177,15 @@ func metadata(r *Record) map[string]any {
 	if r.Token != nil {
 		m["issuer"] = r.Token.IssuerName
 	}
-	if len(r.Policy.Metadata) > 0 {
-		m["policy"] = r.Policy.Metadata
+	switch own := r.Policy.Metadata; {
+	case r.Policy.Compat:
+		for name, value := range own {
+			if name != "decision_id" {
+				m[name] = value
+			}
+		}
+	case len(own) > 0:
+		m["policy"] = own
 	}
 	return m
 }

@@ -89,12 +89,46 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		r.Decision = stepup.Deny{Why: stepup.CredentialMalformed}
 		return
 	}
+	if blind, ok := a.Policy.(Blind); ok && blind.Blind() {
+		a.decideBlind(ctx, presented, r)
+		return
+	}
 	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() != nil {
 		return // no policy is asked for an answer that comes too late
 	}
 	r.Stages.Verified = a.Now()
 	r.Judgement = a.Judge(ctx, a.Policy, r.Question())
 	r.Stages.Evaluated = a.Now()
+}
+
+// decideBlind asks the policy first, and verifies the credential where something is
+// required of its bearer. The policy is asked once.
+func (a *Authorizer) decideBlind(ctx context.Context, presented credential.Credential, r *Record) {
+	p := &answered{Policy: a.Policy}
+	r.Stages.Verified = a.Now() // nothing is verified yet
+	r.Judgement = a.Judge(ctx, p, r.Question())
+	if r.Stages.Evaluated = a.Now(); !r.Shortfall.Needed || r.Fault != nil {
+		return
+	}
+	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() == nil {
+		r.Judgement = a.Judge(ctx, p, r.Question())
+	}
+}
+
+// answered is a policy that is asked about one request and remembers its answer.
+type answered struct {
+	Policy
+	asked  bool
+	result policy.Result
+	err    error
+}
+
+func (p *answered) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
+	if !p.asked {
+		p.result, p.err = p.Policy.Evaluate(ctx, in)
+		p.asked = true
+	}
+	return p.result, p.err
 }
 
 // verify turns a credential into a token or into the reason why not, and never
@@ -139,6 +173,8 @@ func policyReason(err error) stepup.Reason {
 		return ""
 	case errors.Is(err, policy.ErrRoute):
 		return stepup.RouteConfig
+	case errors.Is(err, policy.ErrRequest):
+		return stepup.RequestAmbiguous
 	case errors.Is(err, policy.ErrTimeout):
 		return stepup.PolicyTimeout
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -14,6 +14,11 @@ type Response struct {
 	Set     []request.Field // request headers: each overwrites what the client sent
 	Remove  []string        // request headers: every line of these names goes
 	Add     []request.Field // response headers
+	// AddBeside leaves what the upstream sends under the names of Add, which is
+	// overwritten otherwise.
+	AddBeside   bool
+	SetQuery    []request.Field // query parameters, as they are meant: neither encoded nor decoded
+	RemoveQuery []string        // query parameters, likewise
 
 	// Otherwise Status, Headers and Body are the answer to the client. A name
 	// may stand in Headers more than once and is then sent more than once.

@@ -32,3 +32,11 @@ type Policy interface {
 	// rule of the policy can set. Each is removed when it is not set.
 	RequestHeaders() []string
 }
+
+// Blind is a [Policy] that may be asked before anyone knows who the caller is, as it does
+// not look at the token. A credential is then verified only where something is required.
+type Blind interface {
+	Policy
+	// Blind is true for such a policy.
+	Blind() bool
+}

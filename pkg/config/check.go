@@ -29,6 +29,7 @@ var choices = map[string][]string{
 	"request.path_case":                   {"sensitive", "fold"},
 	"upstream.authorization":              {"pass", "remove"},
 	"challenge.disclose":                  {"full", "none"},
+	"policy.compat":                       {OPAEnvoy},
 	"log.level":                           {"debug", "info", "warn", "error"},
 	"log.decisions":                       {"stdout", "file", "otlp", "off"},
 }
@@ -52,6 +53,7 @@ func (d *decoder) check(c Config, o Options) {
 	}
 	d.levels(c)
 	d.issuers(c)
+	d.policy(c.Policy)
 	d.oneOf("request.path_case", c.Request.PathCase)
 	for i, a := range c.Request.Allow {
 		d.oneOf(fmt.Sprintf("request.allow[%d]", i), a)
@@ -82,6 +84,30 @@ func (d *decoder) check(c Config, o Options) {
 	d.log(c.Log)
 	d.outbound(c.Outbound)
 	d.opaque(c)
+}
+
+var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+
+// policy keeps the keys of another product's policies to these.
+func (d *decoder) policy(p Policy) {
+	if p.Compat == "" {
+		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody, "proto_descriptor": p.ProtoDescriptor != ""} {
+			if used {
+				d.failAt("policy."+name, "goes with compat: opa-envoy, and only with it", "our own policies are found by their packages; see docs/policy.md")
+			}
+		}
+		return
+	}
+	d.oneOf("policy.compat", p.Compat)
+	if len(p.Paths) == 0 {
+		d.failAt("policy.paths", "is missing", "the files and folders that OPA was given")
+	}
+	if len(p.Candidate.Paths) > 0 {
+		d.failAt("policy.candidate", "does not go with compat: opa-envoy", "a candidate is asked who the caller is, and here a token is verified only where the policy requires one")
+	}
+	if p.Path != "" && !decisionPath.MatchString(p.Path) {
+		d.failAt("policy.path", "must be names with slashes between", "such as envoy/authz/allow: the rule allow of package envoy.authz")
+	}
 }
 
 func (d *decoder) log(l Log) {

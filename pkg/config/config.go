@@ -167,6 +167,17 @@ type Words struct {
 type Policy struct {
 	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
 	Timeout Duration `yaml:"timeout"` // default 50ms
+	Compat  string   `yaml:"compat"`  // opa-envoy: the policy was written for opa-envoy-plugin, and runs as it is
+	// Path is the decision that such a policy makes, as its plugin has it; default
+	// envoy/authz/allow.
+	Path string `yaml:"path"`
+	// SkipBody leaves parsed_body and truncated_body out of what such a policy reads.
+	SkipBody bool `yaml:"skip_body"`
+	// ProtoDescriptor is a file of descriptors, of protoc with --include_imports, by which
+	// messages of gRPC are decoded for such a policy.
+	ProtoDescriptor string `yaml:"proto_descriptor"`
+	// Network is what the command line permits; see [Options].
+	Network bool `yaml:"-"`
 	// Candidate is asked about every request, too, and what it would change is told:
 	// metrics, log, console --candidate. It decides nothing.
 	Candidate Candidate `yaml:"candidate"`
@@ -176,6 +187,9 @@ type Policy struct {
 type Candidate struct {
 	Paths []string `yaml:"paths"` // files and folders; none means that there is no candidate
 }
+
+// OPAEnvoy is the word of policy.compat for policies of opa-envoy-plugin.
+const OPAEnvoy = "opa-envoy"
 
 // Request takes single refusals of normalization back.
 type Request struct {

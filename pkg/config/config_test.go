@@ -30,6 +30,18 @@ func parse(text []byte) (config.Config, error) {
 	return config.Parse(filepath.Join("testdata", "stepward.yaml"), text, config.Options{Getenv: func(string) string { return "" }})
 }
 
+// foreign are the keys that go with compat: opa-envoy, and a flag: none of them go with
+// policy.candidate, which is in good.yaml.
+var foreign = regexp.MustCompile(`^\.Policy\.(Compat|Path|SkipBody|ProtoDescriptor|Network)$`)
+
+func TestCompat(t *testing.T) {
+	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte("policy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
+	want := config.Policy{Compat: config.OPAEnvoy, Paths: []string{filepath.Join("testdata", "policy.rego")}, Path: "a/b", SkipBody: true, ProtoDescriptor: filepath.Join("testdata", "secret.txt"), Network: true, Timeout: config.Duration(50 * time.Millisecond), Candidate: config.Candidate{Paths: []string{}}}
+	if err != nil || !reflect.DeepEqual(c.Policy, want) || len(c.Sources) != 3 {
+		t.Errorf("%+v %q %v", c.Policy, c.Sources, err)
+	}
+}
+
 func TestGood(t *testing.T) {
 	c, err := parse(good(t))
 	if err != nil {
@@ -50,7 +62,7 @@ func TestGood(t *testing.T) {
 				walk(v.Index(0), path+"[0]")
 			}
 		default:
-			others := strings.HasSuffix(path, "[0].JWKSFile") || strings.HasSuffix(path, "[0].Introspection.ClientSecretFile") || strings.HasSuffix(path, "[0].Introspection.CertFile")
+			others := foreign.MatchString(path) || strings.HasSuffix(path, "[0].JWKSFile") || strings.HasSuffix(path, "[0].Introspection.ClientSecretFile") || strings.HasSuffix(path, "[0].Introspection.CertFile")
 			if v.IsZero() && !others {
 				t.Errorf("%s is not in testdata/good.yaml", path)
 			}

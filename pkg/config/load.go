@@ -22,6 +22,10 @@ type Options struct {
 	// InsecurePlaintextListener permits a Check listener off loopback. Whoever
 	// reaches it MUST be trusted: it asks for no certificate.
 	InsecurePlaintextListener bool
+	// InsecurePolicyNetwork permits policies of opa-envoy-plugin to call other hosts
+	// during a decision. Whoever writes such a policy chooses what is called with what,
+	// and each call counts against the time of the decision.
+	InsecurePolicyNetwork bool
 	// Getenv is the environment, as [os.Getenv].
 	Getenv func(string) string
 	// Listen and Admin, where set, win over environment and file.
@@ -69,6 +73,7 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 		d.decode(root.Content[0], reflect.ValueOf(&c).Elem(), "")
 	}
 	c = overrides(c, o).WithDefaults()
+	c.Policy.Network = o.InsecurePolicyNetwork
 	d.check(c, o)
 	d.resolve(&c)
 	if len(d.found) > 0 {
@@ -361,6 +366,7 @@ func (d *decoder) resolve(c *Config) {
 	for path, field := range map[string]*string{
 		"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile,
 		"outbound.ca_file": &c.Outbound.CAFile, "outbound.cert_file": &c.Outbound.CertFile, "outbound.key_file": &c.Outbound.KeyFile,
+		"policy.proto_descriptor": &c.Policy.ProtoDescriptor,
 	} {
 		*field = at(*field)
 		c.Sources = append(c.Sources, d.exists(path, *field))

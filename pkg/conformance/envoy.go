@@ -189,7 +189,12 @@ func send(ctx context.Context, address string, q Request, lines []string) (*http
 	}
 	b.WriteString("\r\n")
 	go io.WriteString(conn, b.String()) // Envoy may answer and close before it has read all
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: q.method()})
+	return read(conn, q.method())
+}
+
+// read is the answer to a request that was written to conn.
+func read(conn net.Conn, method string) (*http.Response, string, error) {
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
 		return nil, "", fmt.Errorf("no answer: %w", err)
 	}

@@ -39,6 +39,7 @@ func decode(req *authv3.CheckRequest) request.Raw {
 		Route: request.Route{Extensions: attributes.GetContextExtensions(), Metadata: metadata(attributes.GetRouteMetadataContext())},
 	}
 	raw.Body = body(http, raw.Headers)
+	raw.Attributes = func(d request.BodyDecoding) (map[string]any, error) { return document(req, d) }
 	return raw
 }
 

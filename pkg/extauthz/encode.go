@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -54,17 +55,26 @@ func allowed(r authz.Response) *authv3.CheckResponse {
 		ok.HeadersToRemove = append(ok.HeadersToRemove, name)
 	}
 	for _, f := range r.Add {
-		if f.Name == "set-cookie" {
+		if f.Name == "set-cookie" || r.AddBeside {
 			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, unset(f))
 		} else {
 			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, overwrite(f))
 		}
+	}
+	for _, f := range r.SetQuery {
+		ok.QueryParametersToSet = append(ok.QueryParametersToSet, &corev3.QueryParameter{Key: escape(f.Name), Value: escape(f.Value)})
+	}
+	for _, name := range r.RemoveQuery {
+		ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, escape(name))
 	}
 	return &authv3.CheckResponse{
 		Status:       &status.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
 	}
 }
+
+// escape is s for a query: Envoy writes it into the request line as it comes.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // denied is nil when r is no refusal. 204 is the answer to a preflight; any other
 // status below 300 would pass for the upstream's.
@@ -166,6 +176,8 @@ func shown(v any, budget *int) *structpb.Value {
 		return nil
 	}
 	switch v := v.(type) {
+	case nil:
+		return structpb.NewNullValue()
 	case string:
 		*budget -= len(v)
 		return structpb.NewStringValue(strings.ToValidUTF8(v, "?"))

@@ -25,6 +25,9 @@ func CheckResponseHeader(name string) error {
 	return checkHeader(name)
 }
 
+// framing lists headers that move or frame a message.
+var framing = []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade", "keep-alive", "proxy-connection"}
+
 // checkHeader refuses names that move or frame a message, that proxies trust, and
 // those in also. Names are compared as a careless reader takes them.
 func checkHeader(name string, also ...string) error {
@@ -32,7 +35,6 @@ func checkHeader(name string, also ...string) error {
 		return fmt.Errorf("%q is not a header name in lower case", name)
 	}
 	spelling := request.Spelling(name)
-	framing := []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade", "keep-alive", "proxy-connection"}
 	switch {
 	case slices.Contains(framing, spelling), slices.Contains(also, spelling):
 		return fmt.Errorf("header %q is not a policy's to set", name)

@@ -23,6 +23,10 @@ var ErrTimeout = errors.New("policy: evaluation exceeded its time budget")
 // name, level or key of ours, or an ill-typed value.
 var ErrRoute = errors.New("policy: route configuration")
 
+// ErrRequest is wrapped by an evaluation that could not read the request: the client
+// sent what is not what it says, such as a body that is no JSON.
+var ErrRequest = errors.New("policy: the request cannot be read")
+
 // Input is what a policy is asked about: a request, and who makes it.
 type Input struct {
 	Request request.Request
@@ -44,4 +48,14 @@ type Result struct {
 	Headers  map[string][]string // request headers to the upstream, on allow
 	Response map[string][]string // response headers, on allow
 	Metadata map[string]any      // for the dynamic metadata
+
+	// The rest comes from a decision object of opa-envoy-plugin alone; see [OPAEnvoy].
+
+	// Compat is true for such a result. A credential that nothing requires is then
+	// passed on, response headers are added beside the upstream's, and Metadata stands
+	// at the top of the dynamic metadata.
+	Compat      bool
+	Remove      []string            // request headers to remove, on allow; in lower case
+	SetQuery    map[string][]string // query parameters to set, on allow
+	RemoveQuery []string            // query parameters to remove, on allow
 }

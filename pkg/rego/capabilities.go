@@ -18,6 +18,20 @@ func capabilities() *ast.Capabilities {
 	return c
 }
 
+// compatCapabilities are those for policies of opa-envoy-plugin: what reaches the network
+// only where that is permitted, and nothing that shows the process and its environment.
+func compatCapabilities(network bool) *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion()
+	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
+		reaches := strings.HasPrefix(b.Name, "http.") || strings.HasPrefix(b.Name, "net.lookup")
+		return reaches && !network || strings.HasPrefix(b.Name, "opa.runtime")
+	})
+	if !network {
+		c.AllowNet = []string{} // not nil, which would allow all hosts
+	}
+	return c
+}
+
 func removed(name string) bool {
 	for _, prefix := range []string{"http.", "net.lookup", "opa.runtime", "rand.", "uuid.", "trace", "time.now", "io.jwt.encode", "io.jwt.decode_verify", "providers."} {
 		if strings.HasPrefix(name, prefix) {

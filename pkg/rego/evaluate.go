@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -18,10 +17,6 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
-
-// ErrSaturated is wrapped by the error of an evaluation that was not begun,
-// since too many are still running after their time was up.
-var ErrSaturated = errors.New("rego: too many evaluations run past their time budget")
 
 // Policy is a loaded policy. It is immutable, and its methods may be called from
 // many goroutines.
@@ -37,8 +32,7 @@ type Policy struct {
 	store    storage.Store
 	partials map[string]func() (rego.PreparedPartialQuery, error) // by entry rule
 	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
-	// abandoned counts evaluations that were given up and still run.
-	abandoned atomic.Int64
+	watch    *watchdog
 }
 
 // Revision is the first 12 hexadecimal digits of a SHA-256 over the sources.
@@ -69,74 +63,16 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 	if err != nil {
 		return policy.Result{}, fmt.Errorf("rego: input: %w", err)
 	}
-	documents, err := p.guard(ctx, queries, input)
+	documents, err := guard(ctx, p.watch, func(ctx context.Context) ([]map[string]any, error) { return p.evaluate(ctx, queries, input) })
 	if err != nil {
 		return policy.Result{}, err
 	}
 	return p.decode(documents)
 }
 
-// The states of an evaluation: whoever leaves first, it or who waits for it,
-// tells the other.
-const (
-	running int32 = iota
-	finished
-	abandoned
-)
-
-// evaluation is one run in a goroutine of its own.
-type evaluation struct {
-	state     atomic.Int32
-	done      chan struct{}
-	documents []map[string]any
-	err       error
-}
-
-// guard stops waiting when the budget is spent, whether or not OPA has noticed.
-// An evaluation that is given up is counted until it ends, and above a limit
-// nothing more is begun: a hostile expression may waste some goroutines, not all.
-func (p *Policy) guard(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
-	if p.abandoned.Load() >= p.opt.MaxAbandoned {
-		return nil, fmt.Errorf("%w: %w", ErrSaturated, policy.ErrTimeout)
-	}
-	bounded, cancel := context.WithTimeout(ctx, p.opt.Timeout)
-	defer cancel()
-	e := &evaluation{done: make(chan struct{})}
-	go func() {
-		e.documents, e.err = p.evaluate(bounded, queries, input)
-		if !e.state.CompareAndSwap(running, finished) {
-			p.abandoned.Add(-1)
-		}
-		close(e.done)
-	}()
-	select {
-	case <-e.done:
-		if e.err == nil {
-			return e.documents, nil
-		}
-	case <-bounded.Done():
-		if e.state.CompareAndSwap(running, abandoned) {
-			p.abandoned.Add(1)
-		} else {
-			<-e.done
-		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("rego: %w", ctx.Err())
-	case bounded.Err() != nil:
-		return nil, policy.ErrTimeout
-	}
-	return nil, e.err
-}
-
 // evaluate runs the queries in turn. Its result holds nothing but JSON.
-func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) (documents []map[string]any, err error) {
-	defer func() {
-		if recover() != nil {
-			documents, err = nil, errors.New("rego: the evaluation panicked")
-		}
-	}()
+func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
+	var documents []map[string]any
 	for _, q := range queries {
 		options := []rego.EvalOption{rego.EvalParsedInput(input)}
 		if p.tracer != nil {

@@ -22,11 +22,6 @@ import (
 // DefaultTimeout is how long an evaluation may take.
 const DefaultTimeout = 50 * time.Millisecond
 
-// defaultAbandoned is how many evaluations may still run after their time is up.
-// OPA looks for cancellation between expressions, and one expression can be a
-// regular expression that takes seconds.
-const defaultAbandoned = 16
-
 // hiddenPrefix begins the names of the copies of entry rules that are evaluated, and
 // wholePrefix those of copies that look into whole tables, where the former do not: they
 // are for partial evaluation, which cannot follow an index.
@@ -102,6 +97,7 @@ type loader struct {
 	texts    map[string][]byte   // of modules, by their names
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
+	compat   *CompatOptions // of a policy of opa-envoy-plugin; nil for one of ours
 }
 
 func newLoader(opt Options) *loader {
@@ -127,14 +123,23 @@ func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 // merges the data files.
 func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, map[string]any) {
 	document, found := data(sources)
+	permitted := capabilities()
+	if l.compat != nil {
+		document, found = dataTree(sources)
+		permitted = compatCapabilities(l.compat.Network)
+	}
 	l.found = append(l.found, found...)
 	modules := map[string]*ast.Module{}
 	for _, s := range sources {
-		if filepath.Ext(s.Name) != ".rego" || !tests && isTest(s.Name) {
+		if !isRego(s.Name) || !tests && isTest(s.Name) {
 			continue
 		}
-		m, err := parseModule(s)
-		if err != nil {
+		m, err := parseModule(s, permitted)
+		switch {
+		case err != nil && l.compat != nil:
+			l.found = append(l.found, compatParseError(s, err)...)
+			continue
+		case err != nil:
 			l.found = append(l.found, fromOPA(err, s.Name)...)
 			continue
 		}
@@ -144,20 +149,22 @@ func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, ma
 }
 
 // parseModule turns a panic of the parser into an error of the file.
-func parseModule(s Source) (m *ast.Module, err error) {
+func parseModule(s Source, c *ast.Capabilities) (m *ast.Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the parser failed on this file")
 		}
 	}()
 	m, err = ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
-		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities(),
+		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: c,
 	})
 	if err == nil && m == nil {
 		err = fmt.Errorf("the file is empty")
 	}
 	return m, err
 }
+
+func isRego(name string) bool { return filepath.Ext(name) == ".rego" }
 
 func isTest(name string) bool {
 	matched, _ := filepath.Match("*_test.rego", filepath.Base(name)) // the pattern is well-formed
@@ -240,7 +247,7 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{},
+		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt),
 	}
 	store := inmem.NewFromObject(document)
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]

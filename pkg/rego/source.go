@@ -24,6 +24,9 @@ import (
 type Source struct {
 	Name string
 	Text []byte
+	// Under is the folders between the path that was named and the file. A policy of
+	// opa-envoy-plugin finds data there: data.roles in roles/data.json.
+	Under []string
 }
 
 // isSource reports whether a file takes part in a policy.
@@ -75,7 +78,7 @@ func FromPaths(paths []string) ([]Source, error) {
 			}
 			name := filepath.Join(root, strings.TrimPrefix(path, real))
 			text, err := os.ReadFile(path)
-			sources = append(sources, Source{Name: name, Text: text})
+			sources = append(sources, Source{Name: name, Text: text, Under: foldersOf(strings.TrimPrefix(path, real))})
 			return err
 		})
 		if err != nil {
@@ -86,6 +89,15 @@ func FromPaths(paths []string) ([]Source, error) {
 		}
 	}
 	return sources, nil
+}
+
+// foldersOf are the names of the folders of a path below a root.
+func foldersOf(path string) []string {
+	dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "/")
+	if dir == "" || dir == "." {
+		return nil
+	}
+	return strings.Split(dir, "/")
 }
 
 // revision names sources: the beginning of a SHA-256 over names and texts, with
@@ -141,4 +153,49 @@ func decodeData(s Source) (map[string]any, error) {
 		}
 	}
 	return strictjson.Object(text)
+}
+
+// dataTree merges the data files among sources as OPA loads them from folders: each below
+// the names of its folders, objects member by member.
+func dataTree(sources []Source) (map[string]any, finding.List) {
+	root := map[string]any{}
+	var found finding.List
+	for _, s := range sources {
+		if isRego(s.Name) {
+			continue
+		}
+		document, err := decodeData(s)
+		for _, name := range slices.Backward(s.Under) {
+			document = map[string]any{name: document}
+		}
+		if err == nil {
+			err = merge(root, document, "data")
+		}
+		if err != nil {
+			found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
+				Hint: "a data file holds one object; it stands below the names of its folders"})
+		}
+	}
+	return root, found
+}
+
+// merge puts the members of from into into. One that is there already must be an object
+// in both.
+func merge(into, from map[string]any, at string) error {
+	for name, value := range from {
+		was, there := into[name]
+		if !there {
+			into[name] = value
+			continue
+		}
+		a, isObject := was.(map[string]any)
+		b, both := value.(map[string]any)
+		if !isObject || !both {
+			return fmt.Errorf("%s.%s is in another file already", at, name)
+		}
+		if err := merge(a, b, at+"."+name); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/types"
+
+	"github.com/stepward/stepward/pkg/policy"
 )
 
 // TestOptions choose what [Test] runs.
@@ -24,8 +26,17 @@ type TestOptions struct {
 	// Answer plays a scenario before the policy that is tested: it is what the built-in
 	// function stepward.answer returns, which tests have and policies do not. nil leaves
 	// tests without it.
-	Answer func(ctx context.Context, p *Policy, scenario any) (any, error)
+	Answer func(ctx context.Context, p Evaluator, scenario any) (any, error)
 	Load   Options // of the policy before which scenarios are played
+	// Compat says that the policy is one of opa-envoy-plugin; nil that it is not.
+	Compat *CompatOptions
+}
+
+// Evaluator is a [Policy] or a [CompatPolicy].
+type Evaluator interface {
+	Evaluate(ctx context.Context, in policy.Input) (policy.Result, error)
+	Revision() string
+	RequestHeaders() []string
 }
 
 // TestResult is the outcome of one test rule.
@@ -63,6 +74,7 @@ func (r TestReport) Failed() int {
 // means that the sources do not compile.
 func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
 	l := newLoader(Options{})
+	l.compat = opt.Compat
 	modules, document := l.parse(sources, true)
 	library, _ := l.parse(opt.Library, false)
 	maps.Copy(modules, library)
@@ -77,7 +89,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	if err != nil {
 		return TestReport{}, err
 	}
-	compiler := testCompiler(answers)
+	compiler := opt.compiler(answers)
 	if compiler.Compile(modules); compiler.Failed() {
 		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
@@ -87,8 +99,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		return TestReport{}, fmt.Errorf("rego: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetCompiler(testCompiler(answers)).AddCustomBuiltins(answers).SetStore(store).
-		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(opt.Timeout).
+	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers)).AddCustomBuiltins(answers).SetStore(store).
+		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(opt.Compat == nil).SetTimeout(opt.Timeout).
 		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
 	if err != nil {
 		return TestReport{}, fmt.Errorf("rego: %w", err)
@@ -108,13 +120,32 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	return report, ctx.Err()
 }
 
-// testCompiler is the compiler of [Load] with what only tests have.
-func testCompiler(answers []*tester.Builtin) *ast.Compiler {
-	c := capabilities()
+// compiler is that of [Load] or of [LoadCompat] with what only tests have.
+func (o TestOptions) compiler(answers []*tester.Builtin) *ast.Compiler {
+	compiler, c := newCompiler(), capabilities()
+	if o.Compat != nil {
+		compiler, c = ast.NewCompiler(), compatCapabilities(o.Compat.Network)
+	}
 	for _, b := range answers {
 		c.Builtins = append(c.Builtins, b.Decl)
 	}
-	return newCompiler().WithCapabilities(c).WithEnablePrintStatements(true)
+	return compiler.WithCapabilities(c).WithEnablePrintStatements(true)
+}
+
+// load is the policy before which scenarios are played.
+func (o TestOptions) load(ctx context.Context, sources []Source, coverage *cover.Cover) (Evaluator, error) {
+	if o.Compat != nil {
+		p, err := LoadCompat(ctx, sources, *o.Compat)
+		if err == nil {
+			p.tracer = coverage
+		}
+		return p, err
+	}
+	p, err := Load(ctx, append(slices.Clone(sources), o.Library...), o.Load)
+	if err == nil {
+		p.tracer = coverage
+	}
+	return p, err
 }
 
 // answerFunction is the declaration of stepward.answer.
@@ -129,10 +160,7 @@ func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *co
 	if o.Answer == nil {
 		return nil, nil
 	}
-	p, loadErr := Load(ctx, append(slices.Clone(sources), o.Library...), o.Load)
-	if loadErr == nil {
-		p.tracer = coverage
-	}
+	p, loadErr := o.load(ctx, sources, coverage)
 	call := func(b rego.BuiltinContext, operand *ast.Term) (*ast.Term, error) {
 		if loadErr != nil {
 			return nil, fmt.Errorf("the policy does not load: %w", loadErr)

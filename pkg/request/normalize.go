@@ -33,6 +33,8 @@ func New(raw Raw, opt Options) (Request, error) {
 		Source:   raw.Source,
 		SNI:      strings.ToLower(raw.SNI),
 		Route:    raw.Route,
+
+		Attributes: raw.Attributes,
 	}
 	r.Kind = kind(r.Method, r.Headers)
 	if err := r.normalize(raw, opt); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -152,6 +153,9 @@ func (s *Stage) DecideRaw(ctx context.Context, raw request.Raw, claims map[strin
 			scheme = "DPoP"
 		}
 		raw.Headers = set(raw.Headers, "authorization", scheme+" as-if-verified")
+	}
+	if claims != nil || raw.Attributes == nil {
+		raw = extauthz.Reported(raw)
 	}
 	return a.Authorize(ctx, raw), nil
 }

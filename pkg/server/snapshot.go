@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -73,7 +75,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 		return nil, err
 	}
 	options := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
-	policy, err := load(ctx, c.Policy.Paths, options)
+	policy, err := LoadPolicy(ctx, c, options, o.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +115,41 @@ func candidate(ctx context.Context, c config.Config, o rego.Options) (authz.Poli
 		return nil, err
 	}
 	return p, nil
+}
+
+// LoadPolicy loads the policy of c, of the kind that it says. now is the clock that one of
+// opa-envoy-plugin may read; nil means time.Now. An error of the policy is a
+// [finding.List].
+func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func() time.Time) (authz.Policy, error) {
+	if c.Policy.Compat == config.OPAEnvoy {
+		sources, err := rego.FromPaths(c.Policy.Paths)
+		if err != nil {
+			return nil, err
+		}
+		compat, err := Compat(c, o)
+		if err != nil {
+			return nil, err
+		}
+		compat.Now = now
+		return rego.LoadCompat(ctx, sources, compat)
+	}
+	return load(ctx, c.Policy.Paths, o)
+}
+
+// Compat is what a policy of opa-envoy-plugin is loaded with under c.
+func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
+	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody}, Network: c.Policy.Network}
+	if c.Policy.ProtoDescriptor == "" {
+		return options, nil
+	}
+	text, err := os.ReadFile(c.Policy.ProtoDescriptor)
+	if err == nil {
+		options.Body.Message, err = extauthz.Messages(text)
+	}
+	if err != nil {
+		err = fmt.Errorf("policy.proto_descriptor: %w", err)
+	}
+	return options, err
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It

@@ -57,7 +57,16 @@ type Denial struct {
 	Code   string // a word of the policy's own, for log and metadata
 	Reason string // for the operator
 	Detail string // for the client
-	Status int    // 403 (also for 0), 404, 410, 429 or 451
+	Status int    // 403 (also for 0), 404, 410, 429 or 451; of a Wording any from 300 to 599
 	Always bool   // judged before the credential is looked at
 	Rule   string
+	// Wording is how the policy itself words the answer; nil leaves that to us.
+	Wording *Wording
+}
+
+// Wording is the answer to a client in a policy's own words.
+type Wording struct {
+	Headers map[string][]string // by names in lower case
+	Body    string
+	HasBody bool // false leaves the body to us, true with an empty Body sends none
 }

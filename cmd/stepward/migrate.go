@@ -1,0 +1,324 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/rego"
+)
+
+func newMigrateCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "migrate", Short: "Read the configuration of another service and write ours"}
+	cmd.AddCommand(newMigrateOPAEnvoyCommand())
+	return cmd
+}
+
+func newMigrateOPAEnvoyCommand() *cobra.Command {
+	var out string
+	var policies []string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "opa-envoy CONFIG",
+		Short: "Write a stepward.yaml from the configuration of OPA with opa-envoy-plugin",
+		Long: `Reads the configuration file of an OPA that runs opa-envoy-plugin, in YAML or JSON, and
+prints a stepward.yaml under which the same policy decides on the same port. What has no
+counterpart stands in comments at its end, and on standard error, each with a hint.
+
+OPA takes the files of its policy from its command line; give them with --policy. Then:
+
+  stepward validate -c stepward.yaml
+  stepward serve -c stepward.yaml`,
+		Example: `  stepward migrate opa-envoy opa.yaml --policy policy.rego -o stepward.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readFile(cmd, args[0])
+			if err != nil {
+				return usage(err)
+			}
+			written, notes, err := migrateOPAEnvoy(args[0], text, policies, func(name string) string { return seenFrom(out, name) })
+			if err != nil {
+				return usage(fmt.Errorf("%s: %w", args[0], err))
+			}
+			for _, n := range notes {
+				fmt.Fprintln(cmd.ErrOrStderr(), n)
+			}
+			if out == "" {
+				_, err = cmd.OutOrStdout().Write(written)
+				return err
+			}
+			if _, err := os.Lstat(out); err == nil && !force {
+				return usage(fmt.Errorf("%s is there; --force overwrites it", out))
+			}
+			if err := os.WriteFile(out, written, 0o644); err != nil {
+				return usage(err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write, in place of standard output")
+	cmd.Flags().StringArrayVar(&policies, "policy", nil, "file or folder that OPA was given; more than once for more (default policies)")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file")
+	return cmd
+}
+
+// note is a key of OPA's that has no counterpart, or another meaning here.
+type note struct{ key, says string }
+
+func (n note) String() string { return n.key + ": " + n.says }
+
+// migration is what a configuration of OPA becomes.
+type migration struct {
+	members []*yaml.Node // of stepward.yaml, keys and values in turn
+	policy  []*yaml.Node
+	notes   []note
+	seen    func(string) string
+}
+
+func (m *migration) note(key, format string, args ...any) {
+	m.notes = append(m.notes, note{key, fmt.Sprintf(format, args...)})
+}
+
+// pair is a member of an object. Values are texts, numbers, and lists and objects of them.
+func pair(key string, value any) []*yaml.Node {
+	v := &yaml.Node{}
+	if err := v.Encode(value); err != nil {
+		v = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"} // which is as if it were not there
+	}
+	return []*yaml.Node{{Kind: yaml.ScalarNode, Value: key}, v}
+}
+
+// seenFrom is the name of a file as a configuration in the file at out names it.
+func seenFrom(out, name string) string {
+	if filepath.IsAbs(name) || out == "" {
+		return name
+	}
+	relative, err := filepath.Rel(filepath.Dir(out), name)
+	if err != nil {
+		return name
+	}
+	return relative
+}
+
+// migrateOPAEnvoy is stepward.yaml for the configuration of an OPA, and what is not in it.
+// seen turns the name of a file into one by which stepward.yaml finds it.
+func migrateOPAEnvoy(name string, text []byte, policies []string, seen func(string) string) ([]byte, []note, error) {
+	var root map[string]any
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return nil, nil, fmt.Errorf("not YAML: %w", err)
+	}
+	plugins, _ := root["plugins"].(map[string]any)
+	plugin, there := plugins["envoy_ext_authz_grpc"]
+	own, ok := plugin.(map[string]any)
+	if !there || !ok && plugin != nil {
+		return nil, nil, errors.New("no plugins.envoy_ext_authz_grpc: not the configuration of an opa-envoy-plugin")
+	}
+	m := &migration{seen: seen, policy: pair("compat", config.OPAEnvoy)}
+	if err := m.plugin(own); err != nil {
+		return nil, nil, err
+	}
+	if len(policies) == 0 {
+		policies = []string{"policies"}
+		m.note("policy.paths", "OPA takes its policies from its command line: here they are in the folder policies; say where with --policy")
+	}
+	paths := make([]string, len(policies))
+	for i, p := range policies {
+		paths[i] = seen(p)
+	}
+	m.policy = append(m.policy, pair("paths", paths)...)
+	for _, key := range slices.Sorted(maps.Keys(plugins)) {
+		if key != "envoy_ext_authz_grpc" {
+			m.note("plugins."+key, "another plugin of OPA, which is not there")
+		}
+	}
+	m.managed(root)
+	m.logs(root)
+	m.rest(root)
+	written, err := m.write(filepath.Base(name))
+	return written, m.notes, err
+}
+
+// plugin reads the plugin's own section.
+func (m *migration) plugin(own map[string]any) error {
+	addr, err := memberOf(own, "addr", ":9191")
+	if err != nil {
+		return err
+	}
+	if err := m.listen(addr); err != nil {
+		return err
+	}
+	if err := m.decision(own); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		v := own[key]
+		switch key {
+		case "addr", "path", "query":
+		case "skip-request-body-parse":
+			if v == true {
+				m.policy = append(m.policy, pair("skip_body", true)...)
+			}
+		case "dry-run":
+			if v == true {
+				m.note(key, "ATTENTION: OPA let everything through, and Stepward enforces. To go on observing, keep OPA in front until the decisions agree, or let Envoy ask without enforcing (shadow_mode of its filter, from 1.38)")
+			}
+		case "enable-reflection":
+			if v == true {
+				m.note(key, "start with `stepward serve --grpc-reflection`")
+			}
+		case "grpc-max-recv-msg-size":
+			n, ok := v.(int)
+			if !ok || n <= 0 || n > 64<<20 {
+				m.note(key, "%v cannot be taken over: limits.message is at most 64MiB, and 4MiB unless it is set", v)
+				continue
+			}
+			m.members = append(m.members, pair("limits", map[string]any{"message": n})...)
+		case "grpc-max-send-msg-size":
+			m.note(key, "not needed: an answer is bounded by what a decision object may hold")
+		case "proto-descriptor":
+			m.policy = append(m.policy, pair("proto_descriptor", m.seen(fmt.Sprint(v)))...)
+		case "enable-performance-metrics", "grpc-request-duration-seconds-buckets":
+			m.note(key, "metrics are always there, under names of ours, at /metrics of the admin listener; see docs/reference/metrics.md")
+		default:
+			m.note(key, "no key of opa-envoy-plugin")
+		}
+	}
+	return nil
+}
+
+// listen makes an address of OPA's: there a missing host means every one, without TLS.
+func (m *migration) listen(addr string) error {
+	addr = strings.TrimPrefix(addr, "grpc://")
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		if !strings.HasPrefix(path, "/") {
+			m.note("addr", "%s is not an absolute path: write the path of a socket that Envoy reaches", addr)
+			addr = "unix:///run/stepward.sock"
+		}
+		m.members = append(m.members, pair("listen", addr)...)
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
+		return fmt.Errorf("addr %q is not host:port", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		m.note("addr", "OPA listens at %s without TLS. Here it is loopback, which is enough for an Envoy beside it; for another set listen and tls, or start with --insecure-plaintext-listener where the network is trusted", addr)
+		host = "127.0.0.1"
+	}
+	m.members = append(m.members, pair("listen", net.JoinHostPort(host, port))...)
+	return nil
+}
+
+var plainQuery = regexp.MustCompile(`^data(\.[A-Za-z_][A-Za-z0-9_]*)+$`)
+
+// decision finds which decision is asked for.
+func (m *migration) decision(own map[string]any) error {
+	path, err := memberOf(own, "path", "")
+	if err != nil {
+		return err
+	}
+	query, err := memberOf(own, "query", "")
+	switch {
+	case err != nil:
+		return err
+	case query != "" && path != "":
+		return errors.New("path and query exclude each other, for OPA too")
+	case query != "" && !plainQuery.MatchString(query):
+		return fmt.Errorf("query %q is more than the name of a rule: make a rule of it, and name that in path", query)
+	case query != "":
+		path = strings.ReplaceAll(strings.TrimPrefix(query, "data."), ".", "/")
+	case path == "":
+		path = rego.DefaultCompatPath
+	}
+	m.policy = append(m.policy, pair("path", strings.Trim(path, "/"))...)
+	return nil
+}
+
+// memberOf is a text, or otherwise where there is none.
+func memberOf(own map[string]any, key, otherwise string) (string, error) {
+	v, there := own[key]
+	s, ok := v.(string)
+	if there && !ok {
+		return "", fmt.Errorf("%s is not a text", key)
+	}
+	if s == "" {
+		s = otherwise
+	}
+	return s, nil
+}
+
+// managed is what OPA fetches from elsewhere: the sections go on in OPA's own form.
+func (m *migration) managed(root map[string]any) {
+	var kept []string
+	for _, key := range []string{"services", "bundles", "bundle", "discovery", "keys", "persistence_directory"} {
+		if root[key] != nil {
+			kept = append(kept, key)
+		}
+	}
+	if len(kept) > 0 {
+		m.note(strings.Join(kept, ", "), "keep these sections in a file opa.yaml of their own; until they are read from there, fetch the bundle into the folder of policy.paths")
+	}
+}
+
+// logs is what OPA tells of decisions.
+func (m *migration) logs(root map[string]any) {
+	logs, _ := root["decision_logs"].(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(logs)) {
+		if key != "console" {
+			m.note("decision_logs."+key, "decisions are logged on standard output, to a file or by OTLP, in a form of ours: see log in docs/reference/configuration.md")
+			break
+		}
+	}
+	if root["decision_logs"] != nil {
+		m.members = append(m.members, pair("log", map[string]any{"decisions": "stdout"})...)
+	}
+	if root["status"] != nil {
+		m.note("status", "ask /readyz?verbose and /metrics of the admin listener")
+	}
+}
+
+// rest names every other section.
+func (m *migration) rest(root map[string]any) {
+	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "persistence_directory", "decision_logs", "status"}
+	for _, key := range slices.Sorted(maps.Keys(root)) {
+		switch {
+		case slices.Contains(known, key):
+		case key == "distributed_tracing":
+			m.note(key, "set OpenTelemetry's environment variables, such as OTEL_EXPORTER_OTLP_ENDPOINT")
+		case key == "default_decision" || key == "default_authorization_decision" || key == "server":
+			m.note(key, "OPA's own HTTP API, which is not there")
+		default:
+			m.note(key, "no counterpart")
+		}
+	}
+}
+
+// write is the file. Its order is that of the reference.
+func (m *migration) write(name string) ([]byte, error) {
+	policy := &yaml.Node{Kind: yaml.MappingNode, Content: m.policy}
+	root := &yaml.Node{Kind: yaml.MappingNode, Content: append(m.members, &yaml.Node{Kind: yaml.ScalarNode, Value: "policy"}, policy)}
+	text, err := yaml.Marshal(root)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# From %s, by `stepward migrate opa-envoy`. docs/opa-envoy.md says what differs.\n%s", name, text)
+	if len(m.notes) > 0 {
+		b.WriteString("\n# Not taken over:\n")
+	}
+	for _, n := range m.notes {
+		fmt.Fprintf(&b, "# - %s\n", strings.ReplaceAll(n.String(), "\n", " "))
+	}
+	return []byte(b.String()), nil
+}

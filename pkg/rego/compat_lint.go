@@ -1,0 +1,77 @@
+package rego
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/finding"
+)
+
+// LintCompat looks over a policy of opa-envoy-plugin that loads. It finds a `not` that
+// holds because a built-in function fails: there, as in that plugin, such a failure is
+// undefined, and a rule that keeps somebody out goes silent.
+func LintCompat(sources []Source, opt CompatOptions) finding.List {
+	opt = opt.withDefaults()
+	c, _, found := compileCompat(sources, opt)
+	if len(found) > 0 {
+		return nil // loading it has said so
+	}
+	var list finding.List
+	for _, m := range c.Modules {
+		ast.WalkExprs(m, func(e *ast.Expr) bool {
+			if !e.Negated {
+				return false
+			}
+			if name := mayFail(c, e, map[*ast.Rule]bool{}); name != "" {
+				f := at(e.Location, "silent_error", fmt.Sprintf("this also holds when %s fails, on input that the client chooses", name), "ask in a rule of its own for what must be true, and deny without it")
+				f.Severity = finding.Warning
+				list = append(list, f)
+			}
+			return false
+		})
+	}
+	return list.Tidy()
+}
+
+// fallible lists built-in functions that fail on texts which are not what they expect,
+// by the beginnings of their names.
+var fallible = []string{
+	"base64", "crypto.x509", "hex.decode", "http.send", "io.jwt.", "json.unmarshal", "net.cidr", "net.lookup", "semver.compare", "time.parse", "to_number",
+	"units.parse", "urlquery.decode", "yaml.unmarshal",
+}
+
+// mayFail names a fallible function that node, or a rule that it leads to, calls; or it is
+// empty.
+func mayFail(c *ast.Compiler, node any, seen map[*ast.Rule]bool) string {
+	name := ""
+	visit := func(ref ast.Ref) bool {
+		if name != "" {
+			return true
+		}
+		text := ref.String()
+		if slices.ContainsFunc(fallible, func(prefix string) bool { return strings.HasPrefix(text, prefix) }) && !strings.HasSuffix(text, ".is_valid") && !strings.Contains(text, ".encode") {
+			name = text
+			return true
+		}
+		for _, r := range rulesAt(c, ref) {
+			if !seen[r] && name == "" {
+				seen[r] = true
+				name = mayFail(c, r, seen)
+			}
+		}
+		return name != ""
+	}
+	ast.WalkRefs(node, visit)
+	return name
+}
+
+// rulesAt are the rules that a reference leads to.
+func rulesAt(c *ast.Compiler, ref ast.Ref) []*ast.Rule {
+	if len(ref) == 0 || !ref[0].Equal(ast.DefaultRootDocument) {
+		return nil
+	}
+	return c.GetRulesDynamicWithOpts(ref.GroundPrefix(), ast.RulesOptions{})
+}
