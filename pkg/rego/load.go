@@ -35,6 +35,7 @@ type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
+	Revision     string        // that of the bundles; empty means one made of the sources
 }
 
 func (o Options) withDefaults() Options {
@@ -50,11 +51,15 @@ func (o Options) withDefaults() Options {
 // Load makes a policy of sources. When something is wrong with them the error is
 // a [finding.List] that holds all of it.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
+	if large := tooLarge(sources); large != nil {
+		return nil, large
+	}
 	l := &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}}
 	modules, document := l.parse(sources, false)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
 	}
+	l.checkOrigin(sources, modules)
 	if len(l.found) == 0 {
 		l.copyEntryRules(modules)
 	}
@@ -72,7 +77,10 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if l.checkAnonymous(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	return l.prepare(ctx, compiler, document, revision(sources))
+	if opt.Revision == "" {
+		opt.Revision = revision(sources)
+	}
+	return l.prepare(ctx, compiler, document, opt.Revision)
 }
 
 func firstName(sources []Source) string {
@@ -96,6 +104,7 @@ type member struct {
 	rule       *ast.Rule
 	id         string
 	readsToken bool
+	labels     map[string]any // of the rule's METADATA
 }
 
 // memberAt is the place in members of the entry rule at loc, or -1: a copy of it keeps its
@@ -189,8 +198,20 @@ func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
 	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
 	number := ast.IntNumberTerm(len(l.members))
 	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), number}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(r.Head.Key.Location)
-	l.members = append(l.members, member{rule: r, id: id})
+	l.members = append(l.members, member{rule: r, id: id, labels: labels(r)})
 	return c
+}
+
+// labels are those of the METADATA above r; the innermost wins.
+func labels(r *ast.Rule) map[string]any {
+	var all map[string]any
+	for _, a := range r.Annotations {
+		if all == nil && len(a.Labels) > 0 {
+			all = map[string]any{}
+		}
+		maps.Copy(all, a.Labels)
+	}
+	return all
 }
 
 // prepare makes one query for the policy and one for each package that a route

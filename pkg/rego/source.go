@@ -22,8 +22,23 @@ import (
 // its name. The members of data files together are the document "data"; one
 // member may come from one file only.
 type Source struct {
-	Name string
-	Text []byte
+	Name    string
+	Text    []byte
+	Bundled bool // it comes from a bundle, and not from a file of this machine
+}
+
+// maxSources is how large all sources of a policy may be together, in bytes.
+const maxSources = 32 << 20
+
+// tooLarge finds sources that nobody means to evaluate for each request.
+func tooLarge(sources []Source) finding.List {
+	total := 0
+	for _, s := range sources {
+		if total += len(s.Text); total > maxSources {
+			return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "size", Message: fmt.Sprintf("policy and data are larger than %d MiB together", maxSources>>20)}}
+		}
+	}
+	return nil
 }
 
 // isSource reports whether a file takes part in a policy.
@@ -74,6 +89,9 @@ func FromPaths(paths []string) ([]Source, error) {
 				return nil
 			}
 			name := filepath.Join(root, strings.TrimPrefix(path, real))
+			if info, err := os.Stat(path); err == nil && info.Size() > maxSources {
+				return fmt.Errorf("%s is larger than %d MiB", name, maxSources>>20)
+			}
 			text, err := os.ReadFile(path)
 			sources = append(sources, Source{Name: name, Text: text})
 			return err
