@@ -15,11 +15,13 @@ import (
 type configFlags struct {
 	file     string
 	insecure bool
+	bundles  bool // may come without TLS
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
+	cmd.Flags().BoolVar(&f.bundles, "insecure-bundles", false, "permit bundles and decision logs off loopback without TLS")
 }
 
 // load reads the configuration that the flags name.
@@ -43,5 +45,5 @@ func (f *configFlags) read(listen, admin string) (config.Config, error) {
 	if file == "" {
 		return config.Config{}, errors.New("no configuration; name one with -c FILE")
 	}
-	return config.Load(file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, Listen: listen, Admin: admin})
+	return config.Load(file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecureBundles: f.bundles, Listen: listen, Admin: admin})
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +45,7 @@ func newConsoleCommand() *cobra.Command {
 	var flags configFlags
 	var where controlFlags
 	var filter control.Filter
-	var asJSON, snapshot, once bool
+	var asJSON, snapshot, revisions, once bool
 	var level string
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
@@ -73,6 +76,9 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 				fmt.Fprintf(out, "%s\n", text)
 				return nil
 			}
+			if revisions {
+				return printRevisions(cmd.Context(), out, client, asJSON)
+			}
 			p := &painter{out: out, colour: coloured(os.Stdout)}
 			encode := json.NewEncoder(out)
 			return client.Decisions(cmd.Context(), filter, !once, func(e explain.Explanation) {
@@ -94,6 +100,29 @@ Explain one of them with: stepward explain -c FILE --decision ID`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
 	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
+	cmd.Flags().BoolVar(&revisions, "revisions", false, "print the policies that are loaded, the newest first, and stop")
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
 	return cmd
+}
+
+// printRevisions lists the policies that decisions can still be explained by.
+func printRevisions(ctx context.Context, out io.Writer, client *control.Client, asJSON bool) error {
+	list, err := client.Revisions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if asJSON {
+			if err := json.NewEncoder(out).Encode(r); err != nil {
+				return err
+			}
+			continue
+		}
+		state := "loaded"
+		if r.InForce {
+			state = "in force"
+		}
+		fmt.Fprintf(out, "%-8s  since %s  from %-7s  %s\n", state, r.EnforcedAt.UTC().Format(time.RFC3339), r.From, r.Revision)
+	}
+	return nil
 }

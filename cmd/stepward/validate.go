@@ -108,7 +108,7 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return f.policy(cmd, paths)
 	}
 	v := validated{name: f.config.file}
-	c, err := config.Load(f.config.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.config.insecure})
+	c, err := config.Load(f.config.file, config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.config.insecure, InsecureBundles: f.config.bundles})
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -124,6 +124,10 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, nil
 	}
 	v.revision = snapshot.Authorizer.Policy.Revision()
+	if v.warnings, err = server.CheckBundles(c); err != nil {
+		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config", Message: err.Error()}}
+		return v, nil
+	}
 	options, err := loadOptions(c)
 	if err != nil {
 		return v, usage(err)
@@ -132,7 +136,7 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 	if err != nil {
 		return v, usage(err)
 	}
-	v.warnings = lint(c, sources, options)
+	v.warnings = append(v.warnings, lint(c, sources, options)...)
 	if f.online {
 		findings, warnings := compare(cmd, f.config.file, c)
 		v.findings, v.warnings = findings, append(v.warnings, warnings...)

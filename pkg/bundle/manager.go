@@ -56,6 +56,8 @@ type Manager struct {
 	hook     *discovered
 	queue    chan logged
 
+	listening *bundle.Plugin // what tells us of bundles; touched by New, then by Run
+
 	mu     sync.Mutex
 	status map[string]Status
 
@@ -113,6 +115,7 @@ func New(s Settings, o Options) (*Manager, error) {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	m.opa.Register(discovery.Name, d)
+	m.listen()
 	return m, nil
 }
 
@@ -148,11 +151,10 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.opa.Stop(ctx)
 		return fmt.Errorf("bundle: %w", err)
 	}
-	m.listen()
 	worker, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { m.hand(worker) })
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -188,9 +190,10 @@ func (m *Manager) stop() {
 // listen keeps the status of bundles as the plugin tells it.
 func (m *Manager) listen() {
 	p := bundle.Lookup(m.opa)
-	if p == nil {
+	if p == nil || m.listening == p {
 		return
 	}
+	m.listening = p
 	p.RegisterBulkListener(listener("stepward"), func(all map[string]*bundle.Status) {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,8 +30,7 @@ type Settings struct {
 
 // ParseOptions are what the configuration itself does not say.
 type ParseOptions struct {
-	Getenv   func(string) string // for ${NAME}; nil knows none
-	Insecure bool                // permits services without TLS, or whose certificate nobody checks
+	Insecure bool // permits services without TLS, or whose certificate nobody checks
 }
 
 // The sizes that are filled in where OPA has no bound.
@@ -48,24 +46,12 @@ var (
 	useless = []string{"default_decision", "default_authorization_decision", "caching", "nd_builtin_cache", "distributed_tracing", "metrics_export", "server", "storage"}
 )
 
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
-
 // Parse checks text, a configuration of OPA as YAML or JSON in the file name. The error
 // is a [finding.List].
 func Parse(name string, text []byte, o ParseOptions) (Settings, error) {
 	s := Settings{insecure: o.Insecure, dir: filepath.Dir(name)}
 	c := &checker{file: name, insecure: o.Insecure, dir: s.dir}
-	expanded := variable.ReplaceAllStringFunc(string(text), func(m string) string {
-		value := ""
-		if o.Getenv != nil {
-			value = o.Getenv(m[2 : len(m)-1])
-		}
-		if value == "" {
-			c.fail("", fmt.Sprintf("the environment variable %s is not set", m[2:len(m)-1]), "")
-		}
-		return value
-	})
-	if err := yaml.Unmarshal([]byte(expanded), &s.boot); err != nil {
+	if err := yaml.Unmarshal(text, &s.boot); err != nil {
 		c.fail("", "not an object in YAML or JSON: "+err.Error(), "this is OPA's own configuration file")
 		return Settings{}, c.found
 	}

@@ -81,6 +81,14 @@ func (d *decoder) check(c Config, o Options) {
 	d.log(c.Log)
 	d.outbound(c.Outbound)
 	d.opaque(c)
+	for name, age := range c.Data.MaxAge {
+		if name == "stepward" || name == "system" || name == "" {
+			d.failAt("data.max_age."+name, "is not a member of yours", "")
+		}
+		if time.Duration(age) < time.Second {
+			d.failAt("data.max_age."+name, "must be at least 1s", "")
+		}
+	}
 }
 
 func (d *decoder) log(l Log) {

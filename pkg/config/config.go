@@ -29,6 +29,8 @@ type Config struct {
 	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
 
 	Policy        Policy        `yaml:"policy"`
+	Bundles       Bundles       `yaml:"bundles"`
+	Data          Data          `yaml:"data"`
 	Request       Request       `yaml:"request"`
 	Upstream      Upstream      `yaml:"upstream"`
 	Challenge     Challenge     `yaml:"challenge"`
@@ -161,6 +163,27 @@ type Words struct {
 type Policy struct {
 	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
 	Timeout Duration `yaml:"timeout"` // default 50ms
+}
+
+// Bundles hands policies, data, decision logs and status to OPA's own plugins.
+type Bundles struct {
+	// ConfigFile is OPA's own configuration, as YAML or JSON: services, bundles,
+	// discovery, decision_logs, status, keys, labels, persistence_directory. Where it has
+	// bundles or discovery, the policy comes from them.
+	ConfigFile string `yaml:"config_file"`
+
+	// Text is what is in the file, with ${NAME} replaced.
+	Text string `yaml:"-"`
+	// Insecure permits services without TLS off loopback.
+	Insecure bool `yaml:"-"`
+}
+
+// Data says for how long data can be believed.
+type Data struct {
+	// MaxAge gives members of data, by name, the longest time for which they are believed
+	// after their file was written or their bundle's server confirmed it. A member that is
+	// older is taken away, and data.stepward.unknown.NAME says so.
+	MaxAge map[string]Duration `yaml:"max_age"`
 }
 
 // Request takes single refusals of normalization back.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -36,6 +37,10 @@ type Options struct {
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
 	Revision     string        // that of the bundles; empty means one made of the sources
+	// Unknown lists members of data that are too old to be believed, and the time for
+	// which each held, where it is known. They are taken away, and data.stepward.unknown
+	// says so. Where it is nil, that is not there.
+	Unknown map[string]time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -60,6 +65,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 		l.checkModule(modules[name])
 	}
 	l.checkOrigin(sources, modules)
+	l.forget(document, sources)
 	if len(l.found) == 0 {
 		l.copyEntryRules(modules)
 	}
@@ -77,10 +83,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if l.checkAnonymous(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	if opt.Revision == "" {
-		opt.Revision = revision(sources)
-	}
-	return l.prepare(ctx, compiler, document, opt.Revision)
+	return l.prepare(ctx, compiler, document, named(opt, sources))
 }
 
 func firstName(sources []Source) string {
@@ -200,6 +203,39 @@ func (l *loader) wrap(r *ast.Rule, m *ast.Module) *ast.Rule {
 	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), number}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(r.Head.Key.Location)
 	l.members = append(l.members, member{rule: r, id: id, labels: labels(r)})
 	return c
+}
+
+// named is the revision of a policy: another one where data is taken away.
+func named(opt Options, sources []Source) string {
+	name := opt.Revision
+	if name == "" {
+		name = revision(sources)
+	}
+	if len(opt.Unknown) > 0 {
+		name += "~" + strings.Join(slices.Sorted(maps.Keys(opt.Unknown)), "~")
+	}
+	return name
+}
+
+// forget takes members away that are too old to be believed.
+func (l *loader) forget(document map[string]any, sources []Source) {
+	if l.opt.Unknown == nil {
+		return
+	}
+	if _, taken := document["stepward"]; taken {
+		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data", Message: "data.stepward is in a file or bundle already", Hint: "where data.max_age is configured it is Stepward's own; choose another name"})
+		return
+	}
+	unknown := map[string]any{}
+	for name, at := range l.opt.Unknown {
+		delete(document, name)
+		says := map[string]any{}
+		if !at.IsZero() {
+			says["as_of"] = at.UTC().Format(time.RFC3339)
+		}
+		unknown[name] = says
+	}
+	document["stepward"] = map[string]any{"unknown": unknown}
 }
 
 // labels are those of the METADATA above r; the innermost wins.

@@ -25,6 +25,7 @@ type Source struct {
 	Name    string
 	Text    []byte
 	Bundled bool // it comes from a bundle, and not from a file of this machine
+	Shipped bool // it came with Stepward
 }
 
 // maxSources is how large all sources of a policy may be together, in bytes.
@@ -106,6 +107,23 @@ func FromPaths(paths []string) ([]Source, error) {
 	return sources, nil
 }
 
+// Revision names sources by what they hold, as [Policy.Revision] does.
+func Revision(sources []Source) string { return revision(sources) }
+
+// Packages lists the packages of sources, as far as they can be parsed.
+func Packages(sources []Source) []string {
+	var names []string
+	for _, s := range sources {
+		if filepath.Ext(s.Name) != ".rego" || isTest(s.Name) {
+			continue
+		}
+		if m, err := parseModule(s); err == nil {
+			names = append(names, m.Package.Path.String())
+		}
+	}
+	return names
+}
+
 // revision names sources: the beginning of a SHA-256 over names and texts, with
 // lengths, in order of name.
 func revision(sources []Source) string {
@@ -118,6 +136,24 @@ func revision(sources []Source) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// Owners names the source of each member of data, as far as sources can be read.
+func Owners(sources []Source) map[string]Source {
+	owners := map[string]Source{}
+	for _, s := range sources {
+		if filepath.Ext(s.Name) == ".rego" {
+			continue
+		}
+		document, err := decodeData(s)
+		if err != nil {
+			continue // Load tells of it
+		}
+		for name := range document {
+			owners[name] = s
+		}
+	}
+	return owners
 }
 
 // data merges the data files among sources.

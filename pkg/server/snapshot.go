@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
@@ -30,6 +31,7 @@ type Snapshot struct {
 
 	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
 	caller  caller
+	policy  loaded
 }
 
 // SnapshotOptions are what is not configuration.
@@ -42,6 +44,11 @@ type SnapshotOptions struct {
 	Gate     *authz.Gate // nil admits everything
 	// Revocations are consulted on every request; nil means that nothing is revoked.
 	Revocations *revocation.Index
+	// Bundles are what has come from bundle servers; nil means nothing yet.
+	Bundles *bundle.Set
+	// Confirmed is when the server of a bundle last said what it should be; nil means
+	// never.
+	Confirmed func(bundle string) time.Time
 	// Previous is the snapshot that this one is to replace. Keys that both fetch
 	// are fetched once, and are there at once.
 	Previous *Snapshot
@@ -68,11 +75,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	sources, err := Sources(c.Policy.Paths)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)})
+	policy, err := loadPolicy(ctx, c, ladder, o)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +83,12 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	a, err := NewAuthorizer(c, verifier, policy)
+	a, err := NewAuthorizer(c, verifier, policy.Policy)
 	if err != nil {
 		return nil, err
 	}
 	a.Gate, a.Now = o.Gate, o.Now
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, Authorizer: a}, nil
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, replays: replays, caller: out, policy: policy, Authorizer: a}, nil
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
@@ -169,13 +172,16 @@ func answers(c config.Config) (authz.Answers, error) {
 	}, nil
 }
 
-// Waiting lists the issuers whose keys readiness still waits for.
+// Waiting lists what readiness still waits for: keys of issuers, and bundles.
 func (s *Snapshot) Waiting() []string {
 	var names []string
 	for _, k := range s.Keys {
 		if !k.Optional && !k.Source.Loaded() {
-			names = append(names, k.Name)
+			names = append(names, "keys of "+k.Name)
 		}
+	}
+	for _, b := range s.policy.missing {
+		names = append(names, "bundle "+b)
 	}
 	return names
 }

@@ -1,0 +1,245 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/policies"
+)
+
+// loaded is a policy, and what it was made of.
+type loaded struct {
+	authz.Policy
+	bundled   bool              // it comes from bundles
+	revisions map[string]string // of the bundles
+	missing   []string          // bundles that have not come yet: nothing can be decided
+	signals   []signal
+}
+
+// labels are those of its rules.
+func (l loaded) labels() map[string]map[string]any {
+	if p, ok := l.Policy.(*rego.Policy); ok {
+		return p.Labels()
+	}
+	return nil
+}
+
+// awaited stands for a policy that is in bundles which have not come yet.
+type awaited struct{}
+
+var errAwaited = errors.New("server: no bundle has come yet")
+
+func (awaited) Evaluate(context.Context, policy.Input) (policy.Result, error) {
+	return policy.Result{}, errAwaited
+}
+func (awaited) Revision() string         { return "none" }
+func (awaited) RequestHeaders() []string { return nil }
+
+// loadPolicy makes the policy of c, of files and of the bundles that have come.
+func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o SnapshotOptions) (loaded, error) {
+	settings, err := opaSettings(c)
+	if err != nil {
+		return loaded{}, err
+	}
+	if !settings.Policies() {
+		sources, err := Sources(c.Policy.Paths)
+		if err != nil {
+			return loaded{}, err
+		}
+		return load(ctx, c, ladder, sources, loaded{}, o)
+	}
+	l := loaded{bundled: true}
+	var own []rego.Source
+	if len(c.Policy.Paths) > 0 {
+		if own, err = rego.FromPaths(c.Policy.Paths); err != nil {
+			return loaded{}, err
+		}
+	}
+	if o.Bundles == nil || !o.Bundles.Complete() {
+		l.Policy, l.missing = awaited{}, []string{"bundles"}
+		if o.Bundles != nil && len(o.Bundles.Missing) > 0 {
+			l.missing = o.Bundles.Missing
+		}
+		return l, nil
+	}
+	l.revisions = o.Bundles.Revisions
+	sources := append(own, o.Bundles.Sources...)
+	library, err := Library(sources)
+	if err != nil {
+		return loaded{}, err
+	}
+	return load(ctx, c, ladder, append(sources, library...), l, o)
+}
+
+func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []rego.Source, l loaded, o SnapshotOptions) (loaded, error) {
+	opt := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
+	if l.bundled {
+		opt.Revision = revisionOf(*o.Bundles, sources)
+	}
+	l.signals = signals(c, sources, o)
+	if len(l.signals) > 0 {
+		opt.Unknown = map[string]time.Time{}
+		for i, s := range l.signals {
+			if asOf := s.asOf(); s.expired(o.Now(), asOf) {
+				opt.Unknown[s.name], l.signals[i].unknown = asOf, true
+			}
+		}
+	}
+	p, err := rego.Load(ctx, sources, opt)
+	if err != nil {
+		return loaded{}, err
+	}
+	l.Policy = p
+	return l, nil
+}
+
+// maxRevision is how long a bundle's own word for its revision may be in what is logged
+// and shown.
+const maxRevision = 128
+
+// revisionOf is the bundles' own revision, made printable, with that of the files beside
+// them. It is empty where a bundle has none; one is then made of all sources.
+func revisionOf(set bundle.Set, sources []rego.Source) string {
+	name := set.Revision()
+	if name == "" {
+		return ""
+	}
+	name = strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && r != '"' && r != '\\' {
+			return r
+		}
+		return '_'
+	}, name)
+	if len(name) > maxRevision {
+		return "" // what is cut off could be what differs
+	}
+	files := slices.DeleteFunc(slices.Clone(sources), func(s rego.Source) bool { return s.Bundled || s.Shipped })
+	if len(files) > 0 {
+		name += ",files=" + rego.Revision(files)
+	}
+	return name
+}
+
+// opaSettings is OPA's configuration, which is empty where none is named.
+func opaSettings(c config.Config) (bundle.Settings, error) {
+	if c.Bundles.ConfigFile == "" {
+		return bundle.Settings{}, nil
+	}
+	return bundle.Parse(c.Bundles.ConfigFile, []byte(c.Bundles.Text), bundle.ParseOptions{Insecure: c.Bundles.Insecure})
+}
+
+// Library is the packages that every policy can import, without those that own has
+// itself: a bundle that was built with the library brings it along.
+func Library(own []rego.Source) ([]rego.Source, error) {
+	library, err := rego.FromFS(policies.Library())
+	if err != nil {
+		return nil, err
+	}
+	brought := rego.Packages(own)
+	library = slices.DeleteFunc(library, func(s rego.Source) bool {
+		return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool { return slices.Contains(brought, name) })
+	})
+	for i := range library {
+		library[i].Shipped = true
+	}
+	return library, nil
+}
+
+// signal is a member of data that is believed for a while only.
+type signal struct {
+	name    string
+	maxAge  time.Duration
+	source  string // the file, or the bundle
+	asOf    func() time.Time
+	unknown bool // it was too old when the policy was loaded
+}
+
+// expired reports whether data of that time is too old.
+func (s signal) expired(now, asOf time.Time) bool { return now.Sub(asOf) > s.maxAge }
+
+// signals are the members of data whose age is watched, in order of name. Where nobody
+// brings one, it is as old as can be.
+func signals(c config.Config, sources []rego.Source, o SnapshotOptions) []signal {
+	if len(c.Data.MaxAge) == 0 {
+		return nil
+	}
+	owners := rego.Owners(sources)
+	var list []signal
+	for _, name := range slices.Sorted(maps.Keys(c.Data.MaxAge)) {
+		s := signal{name: name, maxAge: time.Duration(c.Data.MaxAge[name]), source: "nowhere", asOf: func() time.Time { return time.Time{} }}
+		owner, there := owners[name]
+		switch {
+		case there && owner.Bundled:
+			b := o.Bundles.Owner(name)
+			s.source = "bundle " + b
+			s.asOf = func() time.Time {
+				if o.Confirmed == nil {
+					return time.Time{}
+				}
+				return o.Confirmed(b)
+			}
+		case there:
+			s.source = owner.Name
+			s.asOf = func() time.Time { return written(owner.Name) }
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// written is when a file was, or zero when it cannot be told.
+func written(file string) time.Time {
+	info, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// DataStatus is how a member of data stands that is believed for a while only.
+type DataStatus struct {
+	Name    string    `json:"name"`
+	Source  string    `json:"source"`
+	AsOf    time.Time `json:"as_of,omitzero"`
+	MaxAge  string    `json:"max_age"`
+	Unknown bool      `json:"unknown"`
+}
+
+// Data is how the members of data stand whose age is watched.
+func (s *Snapshot) Data() []DataStatus {
+	list := make([]DataStatus, 0, len(s.policy.signals))
+	for _, x := range s.policy.signals {
+		list = append(list, DataStatus{Name: x.name, Source: x.source, AsOf: x.asOf(), MaxAge: config.Duration(x.maxAge).String(), Unknown: x.unknown})
+	}
+	return list
+}
+
+// outdated reports whether a member of data has become too old since the policy was
+// loaded, or is fresh again.
+func (s *Snapshot) outdated(now time.Time) bool {
+	return slices.ContainsFunc(s.policy.signals, func(x signal) bool { return x.expired(now, x.asOf()) != x.unknown })
+}
+
+func (d DataStatus) String() string {
+	age := "never seen"
+	if !d.AsOf.IsZero() {
+		age = "as of " + d.AsOf.UTC().Format(time.RFC3339)
+	}
+	state := "believed"
+	if d.Unknown {
+		state = "unknown: too old"
+	}
+	return fmt.Sprintf("%s; %s, from %s, at most %s", state, age, d.Source, d.MaxAge)
+}
