@@ -143,7 +143,10 @@ func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 		if err != nil {
 			return Set{}, fmt.Errorf("bundle: %w", err)
 		}
-		set.Sources = append(set.Sources, rego.Source{Name: sourcePrefix + strings.TrimPrefix(id, "/"), Text: slices.Clone(text), Bundled: true})
+		s := rego.Source{Name: sourcePrefix + strings.TrimPrefix(id, "/"), Text: slices.Clone(text), Bundled: true}
+		if !system(s) {
+			set.Sources = append(set.Sources, s)
+		}
 	}
 	if err := g.readData(ctx, txn, &set); err != nil {
 		return Set{}, err
@@ -171,6 +174,14 @@ func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	}
 	slices.Sort(set.Missing)
 	return set, nil
+}
+
+// system reports whether a module is for OPA's plugins, as data.system.log.mask is: it has
+// another input than a policy.
+func system(s rego.Source) bool {
+	return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool {
+		return name == "data.system" || strings.HasPrefix(name, "data.system.")
+	})
 }
 
 // readData makes one source of the data of all bundles, without OPA's own.
