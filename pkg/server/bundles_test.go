@@ -209,7 +209,9 @@ func TestBrokenBundles(t *testing.T) {
 			if got := f.serves(t); got != "a" || f.Revision() != "rev-a" {
 				t.Errorf("%s: %q of %s is in force", name, got, f.Revision())
 			}
-			s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
+			again := bundled("a")
+			again["lists/data.json"] = fmt.Sprintf(`{"after": %q}`, name) // else it is the one that it has
+			s.Put("authz.tar.gz", testbundles.Pack(again))
 			eventually(t, "good again after "+name, func() bool { return failing("0") && f.serves(t) == "a" })
 		}
 		s.Put("authz.tar.gz", testbundles.Pack(bundled("b")))
