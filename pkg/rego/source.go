@@ -90,8 +90,8 @@ func FromPaths(paths []string) ([]Source, error) {
 				return nil
 			}
 			name := filepath.Join(root, strings.TrimPrefix(path, real))
-			if info, err := os.Stat(path); err == nil && info.Size() > maxSources {
-				return fmt.Errorf("%s is larger than %d MiB", name, maxSources>>20)
+			if err := within(real, path); err != nil {
+				return fmt.Errorf("%s %w", name, err)
 			}
 			text, err := os.ReadFile(path)
 			sources = append(sources, Source{Name: name, Text: text})
@@ -105,6 +105,26 @@ func FromPaths(paths []string) ([]Source, error) {
 		}
 	}
 	return sources, nil
+}
+
+// within is an error for a file that is too large, or a link that leads out of the folder:
+// a policy is what is in its folder, and not what somebody else may change elsewhere.
+func within(root, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxSources {
+		return fmt.Errorf("is larger than %d MiB", maxSources>>20)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(root, target); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return fmt.Errorf("leads out of its folder, to %s", target)
+	}
+	return nil
 }
 
 // Revision names sources by what they hold, as [Policy.Revision] does.
