@@ -148,3 +148,40 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, polling: { mi
 		return len(s) == 1 && strings.Contains(s[0].Error, "not to our liking") && s[0].Revision == ""
 	})
 }
+
+// What a configuration of OPA must not say, and what is said beside it that it may.
+func TestSettings(t *testing.T) {
+	const services = `services: { c: { url: "https://c.example.com" } }` + "\n"
+	for text, want := range map[string]string{
+		services + `bundles: { a: { service: c } }`:                                                            "",
+		`services: [{ name: c, url: "http://127.0.0.1:1" }]` + "\n" + `bundles: { a: { service: c } }`:         "",
+		`services: { c: { url: "http://c.example.com" } }` + "\n" + `bundles: { a: { service: c } }`:           "services.c.url",
+		`services: { c: { url: "https://c.example.com", allow_insecure_tls: true } }` + "\nbundles: { a: {} }": "allow_insecure_tls",
+		services + `keys: { k: { key: x } }` + "\n" + `bundles: { a: { service: c } }`:                         "bundles.a.signing",
+		services + `keys: { k: { key: x } }` + "\n" + `bundles: { a: { service: c, signing: { keyid: k } } }`:  "",
+		services + `keys: { k: { key: x } }` + "\n" + `discovery: { resource: x }`:                             "discovery.signing",
+		services + `bundle: { name: a }`:                 "bundle: is the old form",
+		services + `bundles: { a: { trigger: manual } }`: "bundles.a.trigger",
+		services + `bundles: {}`:                         "bundles",
+		services + `bundles: [a]`:                        "bundles",
+		services + `decision_logs: { plugin: x }`:        "decision_logs.plugin",
+		services + `decision_logs: { reporting: { buffer_type: size, max_decisions_per_second: 1 } }`: "without end",
+		services + `decision_logs: { service: c }`:                                                    "",
+		services + `status: 1`:                                           "status",
+		services + `statuss: {}` + "\n" + `bundles: { a: {} }`:           "statuss: unknown key",
+		services + `plugins: { mine: {} }` + "\n" + `bundles: { a: {} }`: "plugins.mine",
+		services: "names neither", `- a`: "not an object", ``: "names neither", "services: {": "not an object",
+	} {
+		_, err := bundle.Parse("opa.yaml", []byte(text), bundle.ParseOptions{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+	s, err := bundle.Parse("opa.yaml", []byte(`services: { c: { url: "http://c.example.com" } }`+"\nbundles: { a: { service: c } }\ndefault_decision: x"), bundle.ParseOptions{Insecure: true})
+	if err != nil || len(s.Warnings) != 1 || bundle.Check(s) != nil {
+		t.Errorf("%v, %v, %v", err, s.Warnings, bundle.Check(s))
+	}
+	if s, err = bundle.Parse("opa.yaml", []byte(services+"bundles: { a: { service: nowhere } }"), bundle.ParseOptions{}); err != nil || bundle.Check(s) == nil {
+		t.Errorf("a service that is not there: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +21,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
 	"github.com/open-policy-agent/opa/v1/plugins/discovery"
 	"github.com/open-policy-agent/opa/v1/plugins/logs"
+	"github.com/open-policy-agent/opa/v1/plugins/status"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stepward/stepward/pkg/finding"
@@ -56,7 +58,7 @@ type Manager struct {
 	hook     *discovered
 	queue    chan logged
 
-	listening *bundle.Plugin // what tells us of bundles; touched by New, then by Run
+	listening *bundle.Plugin // what tells us of bundles; touched by Run alone
 
 	mu     sync.Mutex
 	status map[string]Status
@@ -109,14 +111,23 @@ func New(s Settings, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	d, err := discovery.New(m.opa, discovery.Hooks(hooks.New(m.hook)), discovery.BootConfig(s.boot), discovery.Metrics(metrics.New()))
-	if err != nil {
-		m.opa.Stop(context.Background())
+	if err := m.check(); err != nil {
+		m.Close()
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	m.opa.Register(discovery.Name, d)
-	m.listen()
 	return m, nil
+}
+
+// check has each plugin parse its part, as it will when it is made. Plugins are made by
+// Run: one that was never started cannot be stopped.
+func (m *Manager) check() error {
+	c, services, keys := m.opa.GetConfig(), m.opa.Services(), m.opa.PublicKeys()
+	trigger := plugins.DefaultTriggerMode
+	_, discoveryErr := discovery.NewConfigBuilder().WithBytes(c.Discovery).WithServices(services).WithKeyConfigs(keys).Parse()
+	_, bundleErr := bundle.NewConfigBuilder().WithBytes(c.Bundles).WithServices(services).WithKeyConfigs(keys).WithTriggerMode(&trigger).Parse()
+	_, logsErr := logs.ParseConfig(c.DecisionLogs, services, nil)
+	_, statusErr := status.ParseConfig(c.Status, services, nil)
+	return errors.Join(discoveryErr, bundleErr, logsErr, statusErr)
 }
 
 // Close lets go of a manager that is not run.
@@ -147,8 +158,13 @@ func newID(rand io.Reader) (string, error) {
 // Run starts the plugins, hands decisions on, and stops when ctx ends. An error means
 // that a plugin did not start.
 func (m *Manager) Run(ctx context.Context) error {
+	d, err := discovery.New(m.opa, discovery.Hooks(hooks.New(m.hook)), discovery.BootConfig(m.settings.boot), discovery.Metrics(metrics.New()))
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	m.opa.Register(discovery.Name, d)
+	m.listen()
 	if err := m.opa.Start(ctx); err != nil {
-		m.opa.Stop(ctx)
 		return fmt.Errorf("bundle: %w", err)
 	}
 	worker, stop := context.WithCancel(context.Background())
