@@ -48,7 +48,7 @@ func (s *Server) opa(c config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.options.Confirmed = s.confirmed
+	s.options.Confirmed, s.options.Taken = s.confirmed, s.revisions.taken
 	return nil
 }
 

@@ -67,6 +67,10 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, `+polled+` } 
 	}
 	mock.WithTestBundle("/bundles/authz.tar.gz", bundled("b"))
 	eventually(t, "b", func() bool { return f.serves(t) == "b" && f.Revision() == "rev-b" })
+	same := bundled("a")
+	same[".manifest"] = bundled("b")[".manifest"]
+	mock.WithTestBundle("/bundles/authz.tar.gz", same) // a under the name of b
+	eventually(t, "another name for another policy", func() bool { return f.serves(t) == "a" && strings.HasPrefix(f.Revision(), "rev-b@") })
 	if _, body := page(t, f.running, "/metrics"); !strings.Contains(body, `stepward_data_age_seconds{kind="bundle",source="authz"}`) || !strings.Contains(body, "bundle_loaded_counter") {
 		t.Error("no metrics of the bundle")
 	}

@@ -24,6 +24,8 @@ type loaded struct {
 	authz.Policy
 	bundled   bool              // it comes from bundles
 	revisions map[string]string // of the bundles
+	base      string            // the bundles' own word for their revision
+	hash      string            // of all sources
 	missing   []string          // bundles that have not come yet: nothing can be decided
 	signals   []signal
 }
@@ -86,7 +88,10 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []rego.Source, l loaded, o SnapshotOptions) (loaded, error) {
 	opt := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
 	if l.bundled {
-		opt.Revision = revisionOf(*o.Bundles, sources)
+		l.base, l.hash = revisionOf(*o.Bundles, sources), rego.Revision(sources)
+		if opt.Revision = l.base; l.base != "" && o.Taken != nil && o.Taken(l.base, l.hash) {
+			opt.Revision += "@" + l.hash // else one name would stand for two policies
+		}
 	}
 	l.signals = signals(c, sources, o)
 	if len(l.signals) > 0 {

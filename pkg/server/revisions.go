@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,13 @@ func (r *revisions) enforce(x *Snapshot, at time.Time) {
 		}
 	}
 	r.kept = list
+}
+
+// taken reports whether a bundle's revision is the name of other sources that are loaded.
+func (r *revisions) taken(revision, hash string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.policy.base == revision && k.snapshot.policy.hash != hash })
 }
 
 // list is what is loaded, the newest first.

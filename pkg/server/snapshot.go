@@ -49,6 +49,9 @@ type SnapshotOptions struct {
 	// Confirmed is when the server of a bundle last said what it should be; nil means
 	// never.
 	Confirmed func(bundle string) time.Time
+	// Taken reports whether a bundle's revision is the name of other sources already; nil
+	// means that none is.
+	Taken func(revision, hash string) bool
 	// Previous is the snapshot that this one is to replace. Keys that both fetch
 	// are fetched once, and are there at once.
 	Previous *Snapshot
