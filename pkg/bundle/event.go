@@ -104,7 +104,7 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 	r := d.Record
 	info := &opaserver.Info{
 		DecisionID: r.ID, Timestamp: r.Time.UTC(), Path: "stepward/policy", RemoteAddr: r.Request.Source.Address, Metrics: metrics.New(),
-		Bundles: map[string]opaserver.BundleInfo{}, EvaluatedRuleLabels: labelsOf(d), Error: r.Fault,
+		Bundles: map[string]opaserver.BundleInfo{}, EvaluatedRuleLabels: labelsOf(d),
 	}
 	if len(d.Revisions) == 0 {
 		info.Revision = r.Revision
@@ -195,6 +195,9 @@ func customOf(r authz.Record, erased []string) map[string]any {
 	if r.Failure != nil {
 		put(out, "issuer", r.Failure.Issuer)
 		put(out, "detail", r.Failure.Detail)
+	}
+	if r.Fault != nil {
+		put(out, "detail", r.Fault.Error())
 	}
 	if d, ok := r.Decision.(stepup.Deny); ok {
 		put(out, "policy_code", d.Denial.Code)
