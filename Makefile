@@ -131,9 +131,10 @@ pictures: browser ## Take the pictures of docs/images anew
 	go test ./pkg/playground -run TestBrowser -count=1 -args -update
 
 .PHONY: soak
-soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas under load through the real Envoy
+soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas and a thousand bundles under load through the real Envoy
 	STEPWARD_SOAK=50 go test -run 'TestNothingGrows|TestMutator' -count=1 -v ./pkg/server ./pkg/jwt
 	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/conformance
+	STEPWARD_ACTIVATIONS=1000 go test -run TestBundleActivations -count=1 -v ./pkg/conformance
 
 .PHONY: mutants
 mutants: ## Plant each known bug in turn and see that a test turns red

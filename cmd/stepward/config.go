@@ -16,12 +16,14 @@ type configFlags struct {
 	file     string
 	insecure bool
 	network  bool
+	bundles  bool // may come without TLS
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
 	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false, "permit policies of opa-envoy-plugin to call other hosts")
+	cmd.Flags().BoolVar(&f.bundles, "insecure-bundles", false, "permit bundles and decision logs off loopback without TLS")
 }
 
 // load reads the configuration that the flags name.
@@ -50,5 +52,5 @@ func (f *configFlags) read(listen, admin string) (config.Config, error) {
 
 // options are what the flags say about a configuration.
 func (f *configFlags) options(listen, admin string) config.Options {
-	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, Listen: listen, Admin: admin}
+	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, InsecureBundles: f.bundles, Listen: listen, Admin: admin}
 }

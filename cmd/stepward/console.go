@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +68,7 @@ func newConsoleCommand() *cobra.Command {
 	var where controlFlags
 	var filter control.Filter
 	var page pageFlags
-	var asJSON, snapshot, once, candidate, web bool
+	var asJSON, snapshot, revisions, once, candidate, web bool
 	var level, format string
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
@@ -108,6 +110,9 @@ its stages, and in a playground beside the policy of the configuration.`,
 			if web {
 				return page.watch(cmd, flags, client, filter)
 			}
+			if revisions {
+				return printRevisions(cmd.Context(), out, client, asJSON)
+			}
 			p := &painter{out: out, colour: coloured(os.Stdout)}
 			encode := json.NewEncoder(out)
 			return client.Decisions(cmd.Context(), filter, !once, func(e explain.Explanation) {
@@ -133,6 +138,7 @@ its stages, and in a playground beside the policy of the configuration.`,
 	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+strings.Join(divergence.Formats, ", "))
 	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
 	page.add(cmd)
+	cmd.Flags().BoolVar(&revisions, "revisions", false, "print the policies that are loaded, the newest first, and stop")
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
 	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate")
 	cmd.MarkFlagsMutuallyExclusive("web", "json")
@@ -150,4 +156,26 @@ func (f pageFlags) watch(cmd *cobra.Command, flags configFlags, client *control.
 	return f.serve(cmd, playground.Options{Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
 		return client.Decisions(ctx, filter, true, each)
 	}})
+}
+
+// printRevisions lists the policies that decisions can still be explained by.
+func printRevisions(ctx context.Context, out io.Writer, client *control.Client, asJSON bool) error {
+	list, err := client.Revisions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if asJSON {
+			if err := json.NewEncoder(out).Encode(r); err != nil {
+				return err
+			}
+			continue
+		}
+		state := "loaded"
+		if r.InForce {
+			state = "in force"
+		}
+		fmt.Fprintf(out, "%-8s  since %s  from %-7s  %s\n", state, r.EnforcedAt.UTC().Format(time.RFC3339), r.From, r.Revision)
+	}
+	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +56,8 @@ is enough; level stands for what proves one, iss is the first issuer, sub is ali
 and the authentication was just now unless they say otherwise.
 
 --decision explains one of the last decisions of a running service in place of a
-request, by the id in its log line or answer. It asks at the control socket, which
+request, by the id in its log line or answer, and asks the policy that made it again:
+the last five stay loaded. It asks at the control socket, which
 the configuration must name.`,
 		Example: `  stepward explain -c stepward.yaml POST https://app.example.com/payments
   stepward explain -c stepward.yaml --as '{"level":"mfa","auth_age":"301s"}' POST https://app.example.com/payments
@@ -160,7 +163,29 @@ func (f *explainFlags) recent(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return f.print(cmd, x)
+	if f.asJSON {
+		e := json.NewEncoder(cmd.OutOrStdout())
+		e.SetIndent("", "  ")
+		return e.Encode(x)
+	}
+	x.Print(cmd.OutOrStdout())
+	printAgain(cmd.OutOrStdout(), x)
+	return nil
+}
+
+// printAgain says what became of the policy that made a decision, and what it says now.
+func printAgain(out io.Writer, x control.Told) {
+	fmt.Fprintf(out, "policy     revision %s, %s\n", x.Revision, x.Again.State)
+	if x.Again.Reason != "" {
+		fmt.Fprintf(out, "again      %s\n", x.Again.Reason)
+	}
+	for _, r := range x.Again.Rules {
+		line := "           " + r.Rule
+		for _, name := range slices.Sorted(maps.Keys(r.Values)) {
+			line += " " + name + "=" + r.Values[name]
+		}
+		fmt.Fprintln(out, line)
+	}
 }
 
 // fetchKeys waits until the keys of every issuer are there, or for as long as the

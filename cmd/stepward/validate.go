@@ -145,13 +145,19 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, nil
 	}
 	v.revision = snapshot.Authorizer.Policy.Revision()
+	if v.warnings, err = server.CheckBundles(c); err != nil {
+		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config", Message: err.Error()}}
+		return v, nil
+	}
 	options, err := loadOptions(c)
 	if err != nil {
 		return v, usage(err)
 	}
-	if v.warnings, err = f.warnings(c, c.Policy.Paths, options); err != nil {
+	warnings, err := f.warnings(c, c.Policy.Paths, options)
+	if err != nil {
 		return v, usage(err)
 	}
+	v.warnings = append(v.warnings, warnings...)
 	if err := f.proxies(cmd, &v, c, snapshot.Authorizer.Policy); err != nil {
 		return v, err
 	}

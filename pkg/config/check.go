@@ -81,9 +81,17 @@ func (d *decoder) check(c Config, o Options) {
 	d.cors(c.CORS)
 	d.limits(c)
 	d.login(c.LoginRedirect)
-	d.log(c.Log)
+	d.log(c.Log, c.Bundles)
 	d.outbound(c.Outbound)
 	d.opaque(c)
+	for name, age := range c.Data.MaxAge {
+		if name == "stepward" || name == "system" || name == "" {
+			d.failAt("data.max_age."+name, "is not a member of yours", "")
+		}
+		if time.Duration(age) < time.Second {
+			d.failAt("data.max_age."+name, "must be at least 1s", "")
+		}
+	}
 }
 
 var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
@@ -110,7 +118,7 @@ func (d *decoder) policy(p Policy) {
 	}
 }
 
-func (d *decoder) log(l Log) {
+func (d *decoder) log(l Log, bundles Bundles) {
 	d.oneOf("log.level", l.Level)
 	d.oneOf("log.decisions", l.Decisions)
 	if (l.Decisions == "file") != (l.File != "") {
@@ -125,8 +133,8 @@ func (d *decoder) log(l Log) {
 				d.failAt(fmt.Sprintf("%s[%d]", name, i), strings.TrimPrefix(err.Error(), "decisionlog: "), "such as /input/token/claims/email")
 			}
 		}
-		if len(list) > 0 && !l.Input {
-			d.failAt(name, "goes with input: true, and only with it", "")
+		if len(list) > 0 && !l.Input && bundles.ConfigFile == "" {
+			d.failAt(name, "goes with input: true, or with decision logs of OPA", "nothing else keeps an input")
 		}
 	}
 }

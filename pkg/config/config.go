@@ -29,6 +29,8 @@ type Config struct {
 	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
 
 	Policy        Policy        `yaml:"policy"`
+	Bundles       Bundles       `yaml:"bundles"`
+	Data          Data          `yaml:"data"`
 	Request       Request       `yaml:"request"`
 	Upstream      Upstream      `yaml:"upstream"`
 	Challenge     Challenge     `yaml:"challenge"`
@@ -66,7 +68,7 @@ type Log struct {
 	// another one; default false. Bodies, queries and headers that sound like a secret's
 	// are masked.
 	Input bool     `yaml:"input"`
-	Mask  []string `yaml:"mask"` // JSON pointers to more that is masked, such as /input/token/claims/email
+	Mask  []string `yaml:"mask"` // JSON pointers to more that is masked, also in decision logs of OPA, such as /input/token/claims/email
 	Keep  []string `yaml:"keep"` // JSON pointers to what is not, such as /input/request/body/json/amount
 }
 
@@ -190,6 +192,27 @@ type Candidate struct {
 
 // OPAEnvoy is the word of policy.compat for policies of opa-envoy-plugin.
 const OPAEnvoy = "opa-envoy"
+
+// Bundles hands policies, data, decision logs and status to OPA's own plugins.
+type Bundles struct {
+	// ConfigFile is OPA's own configuration, as YAML or JSON: services, bundles,
+	// discovery, decision_logs, status, keys, labels, persistence_directory. Where it has
+	// bundles or discovery, the policy comes from them.
+	ConfigFile string `yaml:"config_file"`
+
+	// Text is what is in the file, with ${NAME} replaced.
+	Text string `yaml:"-"`
+	// Insecure permits services without TLS off loopback.
+	Insecure bool `yaml:"-"`
+}
+
+// Data says for how long data can be believed.
+type Data struct {
+	// MaxAge gives members of data, by name, the longest time for which they are believed
+	// after their file was written or their bundle's server confirmed it. A member that is
+	// older is taken away, and data.stepward.unknown.NAME says so.
+	MaxAge map[string]Duration `yaml:"max_age"`
+}
 
 // Request takes single refusals of normalization back.
 type Request struct {

@@ -26,6 +26,9 @@ type Options struct {
 	// during a decision. Whoever writes such a policy chooses what is called with what,
 	// and each call counts against the time of the decision.
 	InsecurePolicyNetwork bool
+	// InsecureBundles permits bundles, decision logs and status over plain HTTP, and
+	// services whose certificate nobody checks. Whoever is on the way decides then.
+	InsecureBundles bool
 	// Getenv is the environment, as [os.Getenv].
 	Getenv func(string) string
 	// Listen and Admin, where set, win over environment and file.
@@ -76,6 +79,7 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 	c.Policy.Network = o.InsecurePolicyNetwork
 	d.check(c, o)
 	d.resolve(&c)
+	c.Bundles.Insecure = o.InsecureBundles
 	if len(d.found) > 0 {
 		return Config{Sources: c.Sources}, d.found.Tidy()
 	}
@@ -380,8 +384,49 @@ func (d *decoder) resolve(c *Config) {
 		}
 		*field = paths
 	}
+	c.Bundles.ConfigFile = at(c.Bundles.ConfigFile)
+	c.Sources = append(c.Sources, d.exists("bundles.config_file", c.Bundles.ConfigFile))
+	c.Bundles.Text = d.opa(c.Bundles.ConfigFile)
 	c.Sources = slices.DeleteFunc(append(c.Sources, d.file), func(name string) bool { return name == "" })
 	slices.Sort(c.Sources)
+}
+
+// opa reads OPA's configuration and replaces ${NAME} in it, as OPA does.
+func (d *decoder) opa(file string) string {
+	if file == "" {
+		return ""
+	}
+	text, err := read(file)
+	if err != nil {
+		return "" // exists has told of it, or the next look will
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		d.found = append(d.found, syntax(file, err))
+		return ""
+	}
+	inner := &decoder{file: file, getenv: d.getenv}
+	inner.expandAll(&root)
+	d.found = append(d.found, inner.found...)
+	out, err := yaml.Marshal(&root)
+	if err != nil {
+		d.failAt("bundles.config_file", err.Error(), "")
+	}
+	return string(out)
+}
+
+// expandAll replaces ${NAME} in every value. What was written without quotes is read
+// again: a variable can hold a number.
+func (d *decoder) expandAll(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "${") {
+		n.Value = d.expand(n, "")
+		if n.Style == 0 {
+			n.Tag = ""
+		}
+	}
+	for _, x := range n.Content {
+		d.expandAll(x)
+	}
 }
 
 // exists is name, which it reports when there is no such file.

@@ -87,10 +87,17 @@ func (c *Client) Decisions(ctx context.Context, f Filter, follow bool, each func
 }
 
 // Decision is the one of that id. The error is [ErrNotFound] when it is not kept.
-func (c *Client) Decision(ctx context.Context, id string) (explain.Explanation, error) {
-	var e explain.Explanation
+func (c *Client) Decision(ctx context.Context, id string) (Told, error) {
+	var e Told
 	err := c.document(ctx, "/decisions/"+url.PathEscape(id), &e)
 	return e, err
+}
+
+// Revisions lists the policies that are loaded, the newest first.
+func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
+	var list []Revision
+	err := c.document(ctx, "/revisions", &list)
+	return list, err
 }
 
 // SetLogLevel changes the level of the service's log, until its configuration says

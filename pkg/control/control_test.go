@@ -45,10 +45,10 @@ func TestRing(t *testing.T) {
 	if len(recent) != 10 || recent[0].DecisionID != "d15" || recent[9].DecisionID != "d24" {
 		t.Errorf("%d: %s … %s", len(recent), recent[0].DecisionID, recent[len(recent)-1].DecisionID)
 	}
-	if _, ok := ring.Find("d20"); !ok {
+	if _, _, ok := ring.Find("d20"); !ok {
 		t.Error("a recent one is not found")
 	}
-	if _, ok := ring.Find("d3"); ok {
+	if _, _, ok := ring.Find("d3"); ok {
 		t.Error("an old one is kept")
 	}
 	if text := fmt.Sprintf("%+v", recent); strings.Contains(text, "SECRET") {
@@ -72,6 +72,10 @@ func TestSocket(t *testing.T) {
 		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} }, Level: http.NotFoundHandler(),
 			Issuers:     func() []control.Issuer { return []control.Issuer{{Name: "corp", Issuer: "https://idp.example.com"}} },
 			Revocations: revocation.New(2, nil),
+			Revisions:   func() []control.Revision { return []control.Revision{{Revision: "r1", InForce: true, From: "files"}} },
+			Again: func(_ context.Context, revision string, q authz.Question) control.Again {
+				return control.Again{State: "no longer loaded", Reason: q.Request.Path}
+			},
 		})}
 		go server.Serve(listener)
 		defer server.Close()

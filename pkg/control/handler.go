@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/revocation"
 )
 
@@ -51,6 +54,32 @@ type Config struct {
 	Revocations *revocation.Index
 	// Candidate is what is known of the candidate policy; false without one.
 	Candidate func() (divergence.Report, bool)
+	// Revisions lists the policies that are loaded, the newest first.
+	Revisions func() []Revision
+	// Again judges a question by the policy of a revision.
+	Again func(ctx context.Context, revision string, q authz.Question) Again
+}
+
+// Revision is a policy that was enforced and is still loaded.
+type Revision struct {
+	Revision   string            `json:"revision"`
+	EnforcedAt time.Time         `json:"enforced_at"`
+	InForce    bool              `json:"in_force"`
+	From       string            `json:"from"` // files or bundles
+	Bundles    map[string]string `json:"bundles,omitempty"`
+}
+
+// Again is what the policy that made a decision says when it is asked again.
+type Again struct {
+	State  string        `json:"state"`            // of the policy: in force, loaded, or no longer loaded
+	Reason string        `json:"reason,omitempty"` // of the judgement; ages are those of the time of the decision
+	Rules  []rego.Firing `json:"rules,omitempty"`  // that held, and with which values
+}
+
+// Told is a decision with what its policy says of it now.
+type Told struct {
+	explain.Explanation
+	Again Again `json:"again"`
 }
 
 // Issuer is how an issuer stands.
@@ -67,19 +96,20 @@ type Issuer struct {
 }
 
 // Handler serves GET /decisions (one JSON object a line; with follow=true it goes
-// on), GET /decisions/{id}, GET /snapshot, GET /issuers, GET /candidate, GET and POST
-// /revocations, and GET and PUT /log-level.
+// on), GET /decisions/{id}, GET /revisions, GET /snapshot, GET /issuers, GET /candidate, GET
+// and POST /revocations, and GET and PUT /log-level.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, r *http.Request) { decisions(w, r, c.Ring) })
 	mux.HandleFunc("GET /decisions/{id}", func(w http.ResponseWriter, r *http.Request) {
-		e, ok := c.Ring.Find(r.PathValue("id"))
+		e, q, ok := c.Ring.Find(r.PathValue("id"))
 		if !ok {
 			http.Error(w, "no such decision among the last ones", http.StatusNotFound)
 			return
 		}
-		answer(w, e)
+		answer(w, Told{e, c.Again(r.Context(), e.Revision, q)})
 	})
+	mux.HandleFunc("GET /revisions", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Revisions()) })
 	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Snapshot()) })
 	mux.Handle("/log-level", c.Level)
 	mux.HandleFunc("GET /issuers", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Issuers()) })

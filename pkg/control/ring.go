@@ -19,6 +19,7 @@ import (
 type Ring struct {
 	mu        sync.Mutex
 	kept      []explain.Explanation // of at most size; next is the oldest once it is full
+	asked     []authz.Question      // what each was about
 	next      int
 	size      int
 	followers map[chan explain.Explanation]bool
@@ -32,12 +33,16 @@ func NewRing(size int) *Ring {
 // Observe keeps r. A follower that is too slow for it misses it.
 func (r *Ring) Observe(_ context.Context, record authz.Record) {
 	e := explain.Of(record).WithoutQuery()
+	var asked authz.Question // zero where no policy was asked
+	if !record.Stages.Evaluated.IsZero() {
+		asked = record.Question()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.kept) < r.size {
-		r.kept = append(r.kept, e)
+		r.kept, r.asked = append(r.kept, e), append(r.asked, asked)
 	} else {
-		r.kept[r.next] = e
+		r.kept[r.next], r.asked[r.next] = e, asked
 		r.next = (r.next + 1) % r.size
 	}
 	for f := range r.followers {
@@ -55,14 +60,16 @@ func (r *Ring) Recent() []explain.Explanation {
 	return append(append([]explain.Explanation{}, r.kept[r.next:]...), r.kept[:r.next]...)
 }
 
-// Find is the decision of that id, if it is still kept.
-func (r *Ring) Find(id string) (explain.Explanation, bool) {
-	for _, e := range r.Recent() {
+// Find is the decision of that id and what it was about, if it is still kept.
+func (r *Ring) Find(id string) (explain.Explanation, authz.Question, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.kept {
 		if e.DecisionID == id {
-			return e, true
+			return e, r.asked[i], true
 		}
 	}
-	return explain.Explanation{}, false
+	return explain.Explanation{}, authz.Question{}, false
 }
 
 // Follow lists what is kept and hands on what comes, until stop is called.

@@ -11,6 +11,7 @@
 package decisionlog
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,6 +118,8 @@ type line struct {
 	Outcome        *Outcome        `json:"outcome"`
 	Result         json.RawMessage `json:"result"`
 	Custom         struct {
+		Revision string   `json:"policy_revision"`
+		Erased   []string `json:"erased"`
 		Stepward *struct {
 			Caller  *Caller  `json:"caller"`
 			Outcome *Outcome `json:"outcome"`
@@ -141,9 +144,9 @@ func Parse(text []byte) (Entry, error) {
 	if l.DecisionID == "" {
 		return Entry{}, ErrNotOurs
 	}
-	e := Entry{DecisionID: l.DecisionID, Time: l.DecidedAt, Revision: l.PolicyRevision, Input: l.Input, Erased: l.Erased}
+	e := Entry{DecisionID: l.DecisionID, Time: l.DecidedAt, Revision: l.PolicyRevision, Input: l.Input, Erased: append(l.Erased, l.Custom.Erased...)}
 	if !l.Timestamp.IsZero() {
-		e.Time, e.Revision = l.Timestamp, l.Revision
+		e.Time, e.Revision = l.Timestamp, cmp.Or(l.Custom.Revision, l.Revision)
 	}
 	caller, outcome := l.Caller, l.Outcome
 	if ours := l.Custom.Stepward; ours != nil {

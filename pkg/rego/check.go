@@ -158,6 +158,26 @@ func (l *loader) checkKeyed(name string, r *ast.Rule) {
 	}
 }
 
+// checkOrigin refuses a policy of two masters: package stepward.policy is in files or in
+// bundles. What a revision names is then all that it says.
+func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
+	first := ""
+	var bundled bool
+	for _, s := range sources {
+		m := modules[s.Name]
+		if m == nil || !m.Package.Path.Equal(basePackage) {
+			continue
+		}
+		if first == "" {
+			first, bundled = s.Name, s.Bundled
+		} else if s.Bundled != bundled {
+			l.add(at(m.Package.Location, "origin", fmt.Sprintf("package stepward.policy is in %s already: a policy is in files or in bundles, not in both", first),
+				"leave policy.paths out, or keep data, helpers and packages stepward.route.NAME there"))
+			return
+		}
+	}
+}
+
 // checkAnonymous refuses a rule that lifts the need for a credential by what is
 // in one: it would open a route to whoever brings the wrong token. Where the
 // level is not written out, the rule is marked and its members are checked when

@@ -35,7 +35,20 @@ type Policy struct {
 	watch    *watchdog
 }
 
-// Revision is the first 12 hexadecimal digits of a SHA-256 over the sources.
+// Labels are those of the METADATA of require and deny rules, by the name that their
+// members have as Rule. Rules without any are left out.
+func (p *Policy) Labels() map[string]map[string]any {
+	all := map[string]map[string]any{}
+	for _, m := range p.members {
+		if len(m.labels) > 0 {
+			all[m.id] = m.labels
+		}
+	}
+	return all
+}
+
+// Revision is that of the bundles, or the first 12 hexadecimal digits of a SHA-256 over
+// the sources.
 func (p *Policy) Revision() string { return p.revision }
 
 // RequestHeaders lists every request header that a rule can set, sorted.

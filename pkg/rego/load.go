@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -38,6 +39,11 @@ type Options struct {
 	// MaxAbandoned is how many evaluations may still run after their time is up, before
 	// no other is begun; 0 means 16.
 	MaxAbandoned int64
+	Revision     string // that of the bundles; empty means one made of the sources
+	// Unknown lists members of data that are too old to be believed, and the time for
+	// which each held, where it is known. They are taken away, and data.stepward.unknown
+	// says so. Where it is nil, that is not there.
+	Unknown map[string]time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -56,11 +62,16 @@ func (o Options) withDefaults() Options {
 // Load makes a policy of sources. When something is wrong with them the error is
 // a [finding.List] that holds all of it.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
+	if large := tooLarge(sources); large != nil {
+		return nil, large
+	}
 	l := newLoader(opt)
 	modules, document := l.parse(sources, false)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
 	}
+	l.checkOrigin(sources, modules)
+	l.forget(document, sources)
 	if len(l.found) == 0 {
 		l.copyEntryRules(modules, document)
 	}
@@ -78,7 +89,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if l.checkAnonymous(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	return l.prepare(ctx, compiler, document, revision(sources))
+	return l.prepare(ctx, compiler, document, named(opt, sources))
 }
 
 func firstName(sources []Source) string {
@@ -109,6 +120,7 @@ type member struct {
 	rule       *ast.Rule
 	id         string
 	readsToken bool
+	labels     map[string]any // of the rule's METADATA
 }
 
 // memberAt is the place in members of the entry rule at loc, or -1: a copy of it keeps its
@@ -228,7 +240,7 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 // its number.
 func (l *loader) member(r *ast.Rule, m *ast.Module) int {
 	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File), r.Location.Row)
-	l.members = append(l.members, member{rule: r, id: id})
+	l.members = append(l.members, member{rule: r, id: id, labels: labels(r)})
 	return len(l.members) - 1
 }
 
@@ -240,6 +252,51 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
 	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), ast.IntNumberTerm(number)}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(c.Head.Key.Location)
 	return c
+}
+
+// named is the revision of a policy: another one where data is taken away.
+func named(opt Options, sources []Source) string {
+	name := opt.Revision
+	if name == "" {
+		name = revision(sources)
+	}
+	if len(opt.Unknown) > 0 {
+		name += "~" + strings.Join(slices.Sorted(maps.Keys(opt.Unknown)), "~")
+	}
+	return name
+}
+
+// forget takes members away that are too old to be believed.
+func (l *loader) forget(document map[string]any, sources []Source) {
+	if l.opt.Unknown == nil {
+		return
+	}
+	if _, taken := document["stepward"]; taken {
+		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data", Message: "data.stepward is in a file or bundle already", Hint: "where data.max_age is configured it is Stepward's own; choose another name"})
+		return
+	}
+	unknown := map[string]any{}
+	for name, at := range l.opt.Unknown {
+		delete(document, name)
+		says := map[string]any{}
+		if !at.IsZero() {
+			says["as_of"] = at.UTC().Format(time.RFC3339)
+		}
+		unknown[name] = says
+	}
+	document["stepward"] = map[string]any{"unknown": unknown}
+}
+
+// labels are those of the METADATA above r; the innermost wins.
+func labels(r *ast.Rule) map[string]any {
+	var all map[string]any
+	for _, a := range r.Annotations {
+		if all == nil && len(a.Labels) > 0 {
+			all = map[string]any{}
+		}
+		maps.Copy(all, a.Labels)
+	}
+	return all
 }
 
 // prepare makes one query for the policy and one for each package that a route

@@ -22,11 +22,27 @@ import (
 // its name. The members of data files together are the document "data"; one
 // member may come from one file only.
 type Source struct {
-	Name string
-	Text []byte
+	Name    string
+	Text    []byte
+	Bundled bool // it comes from a bundle, and not from a file of this machine
+	Shipped bool // it came with Stepward
 	// Under is the folders between the path that was named and the file. A policy of
 	// opa-envoy-plugin finds data there: data.roles in roles/data.json.
 	Under []string
+}
+
+// maxSources is how large all sources of a policy may be together, in bytes.
+const maxSources = 32 << 20
+
+// tooLarge finds sources that nobody means to evaluate for each request.
+func tooLarge(sources []Source) finding.List {
+	total := 0
+	for _, s := range sources {
+		if total += len(s.Text); total > maxSources {
+			return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "size", Message: fmt.Sprintf("policy and data are larger than %d MiB together", maxSources>>20)}}
+		}
+	}
+	return nil
 }
 
 // isSource reports whether a file takes part in a policy.
@@ -77,6 +93,9 @@ func FromPaths(paths []string) ([]Source, error) {
 				return nil
 			}
 			name := filepath.Join(root, strings.TrimPrefix(path, real))
+			if err := within(real, path); err != nil {
+				return fmt.Errorf("%s %w", name, err)
+			}
 			text, err := os.ReadFile(path)
 			sources = append(sources, Source{Name: name, Text: text, Under: foldersOf(strings.TrimPrefix(path, real))})
 			return err
@@ -100,6 +119,43 @@ func foldersOf(path string) []string {
 	return strings.Split(dir, "/")
 }
 
+// within is an error for a file that is too large, or a link that leads out of the folder:
+// a policy is what is in its folder, and not what somebody else may change elsewhere.
+func within(root, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxSources {
+		return fmt.Errorf("is larger than %d MiB", maxSources>>20)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(root, target); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return fmt.Errorf("leads out of its folder, to %s", target)
+	}
+	return nil
+}
+
+// Revision names sources by what they hold, as [Policy.Revision] does.
+func Revision(sources []Source) string { return revision(sources) }
+
+// Packages lists the packages of sources, as far as they can be parsed.
+func Packages(sources []Source) []string {
+	var names []string
+	for _, s := range sources {
+		if filepath.Ext(s.Name) != ".rego" || isTest(s.Name) {
+			continue
+		}
+		if m, err := parseModule(s, capabilities()); err == nil {
+			names = append(names, m.Package.Path.String())
+		}
+	}
+	return names
+}
+
 // revision names sources: the beginning of a SHA-256 over names and texts, with
 // lengths, in order of name.
 func revision(sources []Source) string {
@@ -112,6 +168,24 @@ func revision(sources []Source) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// Owners names the source of each member of data, as far as sources can be read.
+func Owners(sources []Source) map[string]Source {
+	owners := map[string]Source{}
+	for _, s := range sources {
+		if filepath.Ext(s.Name) == ".rego" {
+			continue
+		}
+		document, err := decodeData(s)
+		if err != nil {
+			continue // Load tells of it
+		}
+		for name := range document {
+			owners[name] = s
+		}
+	}
+	return owners
 }
 
 // data merges the data files among sources.

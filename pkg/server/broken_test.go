@@ -150,6 +150,11 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 		"a policy that is cut": policy[:len(policy)/2], "a policy of nothing": "package stepward.policy\nimport rego.v2\n", "an old policy": strings.Replace(policy, "rego.v2", "rego.v1", 1),
 		"an unknown level": strings.Replace(policy, `"mfa"`, `"mfaa"`, 1), "a boolean deny": policy + "\ndeny if true\n", "network": policy + "\nx := http.send({})\n", "the clock": policy + "\nx := time.now_ns()\n",
 		"recursion": policy + "\na if b\nb if a\n", "a header of ours": policy + "\nheaders[\"x-stepward-level\"] := \"mfa\"\n", "a conflicting import": policy + "\nimport data.stepward.policy as input\n",
+		"v0 syntax": "package stepward.policy\nrequire[x] { x := {\"level\": \"mfa\"} }\n", "an unknown function": policy + "\nx := nowhere(1)\n", "a type error": policy + "\nx if \"a\" + 1 == 2\n",
+		"an input that is not there": policy + "\nx if input.reqest.path\n", "another package": strings.Replace(policy, "stepward.policy", "stepward.polices", 1), "a policy of 50 MB": policy + "\n# " + strings.Repeat("x", 50<<20),
+		"an empty policy": "", "HTML for a policy": "<html><body>404</body></html>", "chance": policy + "\nx := rand.intn(\"a\", 2)\n", "the environment": policy + "\nx := opa.runtime()\n", "an unknown key": policy + "\nrequire contains {\"levl\": \"mfa\"}\n",
+		"a slip of a name": policy + "\nrequires contains {\"level\": \"mfa\"}\n", "a computed header": policy + "\nheaders[name] := \"x\" if some name in [\"x-a\"]\n", "anonymous by the token": policy + "\nrequire contains {\"level\": \"anonymous\"} if input.token.subject == \"root\"\n",
+		"a link that leads out": "link:/etc/hostname", "a link to nowhere": "link:nowhere.rego", "a link to itself": "link:policy.rego", "headers as a whole": policy + "\nheaders := {}\n", "a header of the hop": policy + "\nheaders[\"connection\"] := \"x\"\n",
 		"NUL in a policy": policy + "\x00", "a policy that is not UTF-8": policy + "\n# \xff\xfe\nx := \"\xff\"\n",
 	} {
 		add(name, map[string]string{"policy/policy.rego": rego})
@@ -157,6 +162,12 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 	add("data in conflict", map[string]string{"policy/a.json": `{"x": 1}`, "policy/b.json": `{"x": 2}`})
 	add("data twice", map[string]string{"policy/a.json": `{"x": 1, "x": 2}`})
 	add("data that is cut", map[string]string{"policy/a.json": `{"x": `})
+	add("data of 50 MB", map[string]string{"policy/a.json": `{"x": "` + strings.Repeat("x", 50<<20) + `"}`})
+	add("data that is a list", map[string]string{"policy/a.json": `[1]`})
+	add("data in a cycle", map[string]string{"policy/a.yaml": "x: &x\n  y: *x\n"})
+	add("data with a BOM", map[string]string{"policy/a.json": "\ufeff{\"x\": 1}"})
+	add("data with NUL", map[string]string{"policy/a.json": "{\"x\": \"\x00\"}"})
+	add("data without end", map[string]string{"policy/a.json": strings.Repeat(`{"x":`, 100_000)})
 	otherCert, otherKey := by.issue(t, time.Now().Add(time.Hour))
 	oldCert, oldKey := by.issue(t, time.Now().Add(-time.Hour))
 	for name, files := range map[string]map[string]string{
@@ -213,6 +224,13 @@ func place(t testing.TB, dir string, files map[string]string) {
 	for name, text := range files {
 		if text == "-" {
 			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if target, ok := strings.CutPrefix(text, "link:"); ok {
+			os.Remove(filepath.Join(dir, name))
+			if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}
 			continue

@@ -46,6 +46,7 @@ func (s *Server) conduct(ctx context.Context) {
 	ready, watch := time.NewTicker(readyInterval), time.NewTicker(watchInterval)
 	defer ready.Stop()
 	defer watch.Stop()
+	defer close(s.ended)
 	for {
 		c.enforce(ctx)
 		select {
@@ -55,9 +56,13 @@ func (s *Server) conduct(ctx context.Context) {
 			return
 		case <-s.reload:
 			c.reload(ctx)
+		case p := <-s.proposals:
+			p.taken <- c.take(ctx, p.set)
 		case <-watch.C:
 			if s.load != nil && c.changed() {
 				c.reload(ctx)
+			} else {
+				c.refresh(ctx)
 			}
 		case <-ready.C:
 		}
@@ -83,6 +88,7 @@ func (c *conductor) enforce(ctx context.Context) {
 	s.pending.Store(nil)
 	s.current.Store(next)
 	s.tls.Store(next.TLS)
+	s.revisions.enforce(next, time.Now())
 	s.gate.SetLimit(next.Config.Limits.InFlight)
 	c.keys.retain(next)
 	s.metrics.Enforced(s.Revision())
@@ -113,13 +119,19 @@ func (c *conductor) reload(ctx context.Context) {
 		s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
 		return
 	}
+	c.await(next)
+	if waiting := next.Waiting(); len(waiting) > 0 {
+		s.log.Warn("reload waits; the last good configuration stays in force until then", zap.Strings("for", waiting))
+	}
+}
+
+// await holds next until its keys are there.
+func (c *conductor) await(next *Snapshot) {
+	s := c.server
 	c.pending = next
 	s.pending.Store(next)
 	c.keys.start(next.Keys)
 	c.keys.retain(s.current.Load(), next)
-	if waiting := next.Waiting(); len(waiting) > 0 {
-		s.log.Warn("reload waits for keys; the last good configuration stays in force until then", zap.Strings("issuers", waiting))
-	}
 }
 
 func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
@@ -146,7 +158,7 @@ func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
 	}
 	if err == nil {
 		o := s.options
-		o.Previous = base
+		o.Previous, o.Bundles = base, s.set.Load()
 		next, err = NewSnapshot(ctx, loaded, o)
 	}
 	if moved || stamp(c.watched) != c.tried {
@@ -171,6 +183,7 @@ func fixed(was, is config.Config) error {
 		"admin":          was.Admin == is.Admin,
 		"control":        was.Control == is.Control,
 		"tls":            (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
+		"bundles":        was.Bundles == is.Bundles,
 		"limits.message": was.Limits.Message == is.Limits.Message,
 		"log":            was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File && was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
 	} {

@@ -30,9 +30,9 @@ import (
 
 	"github.com/stepward/stepward/pkg/admin"
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
-	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/revocation"
@@ -80,8 +80,14 @@ type Server struct {
 	pending atomic.Pointer[Snapshot] // waits for keys; nil when none does
 	tls     atomic.Pointer[tls.Config]
 	last    atomic.Pointer[attempt]
-	warned  sync.Map // what compare has said
+	set     atomic.Pointer[bundle.Set] // what bundles hold; nil before the first
+	warned  sync.Map                   // what compare has said
 	reload  chan struct{}
+
+	bundles   *bundle.Manager // nil without
+	proposals chan proposal
+	ended     chan struct{} // closed when nobody takes proposals any more
+	revisions revisions
 
 	draining, stalled atomic.Bool
 
@@ -99,7 +105,7 @@ type Server struct {
 // The errors are those of [NewSnapshot], and of listeners that cannot be opened.
 func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s := &Server{
-		log: o.Log, options: o.Snapshot, load: o.Reload, reload: make(chan struct{}, 1),
+		log: o.Log, options: o.Snapshot, load: o.Reload, reload: make(chan struct{}, 1), proposals: make(chan proposal), ended: make(chan struct{}),
 		metrics: o.Metrics, gate: authz.NewGate(c.Limits.InFlight), enforced: o.Enforce,
 	}
 	if s.metrics == nil {
@@ -126,6 +132,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if err = s.begin(ctx, c); err != nil {
 		return nil, err
 	}
+	if err = s.opa(c); err != nil {
+		return nil, err
+	}
+	s.metrics.WatchSources(s.sources)
 	s.tls.Store(s.first.TLS)
 	if c.Control != "" {
 		s.serveControl(o)
@@ -136,7 +146,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		Handler:           admin.Handler(admin.Config{Ready: s.checks, Metrics: s.metrics.Handler(), Version: o.Version}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
-	return s, s.listen(c, o)
+	if err = s.listen(c, o); err != nil && s.bundles != nil {
+		s.bundles.Close()
+	}
+	return s, err
 }
 
 // begin makes the first snapshot, of files that do not change while they are read.
@@ -156,9 +169,10 @@ func (s *Server) observer(o Options) {
 	s.observe = func(x *Snapshot) {
 		observer := &telemetry.Observer{Log: o.Decisions, Metrics: s.metrics, Tracing: o.Tracing}
 		if log := x.Config.Log; log.Input {
-			observer.Input = &telemetry.Input{Prefix: x.Config.Upstream.HeaderPrefix, Masks: decisionlog.Masks{More: log.Mask, Keep: log.Keep}}
+			observer.Input = &telemetry.Input{Prefix: x.Config.Upstream.HeaderPrefix, Masks: masks(log)}
 		}
 		s.shadow(x)
+		labels := x.policy.labels()
 		x.Authorizer.Observe = func(ctx context.Context, r authz.Record) {
 			observer.Observe(ctx, r)
 			if x.shadow != nil {
@@ -166,6 +180,9 @@ func (s *Server) observer(o Options) {
 			}
 			if s.ring != nil {
 				s.ring.Observe(ctx, r)
+			}
+			if s.bundles != nil {
+				s.decided(ctx, x, labels, r)
 			}
 			if o.Observe != nil {
 				o.Observe(ctx, r)
@@ -188,6 +205,7 @@ func (s *Server) serveControl(o Options) {
 	s.console = &http.Server{
 		Handler: control.Handler(control.Config{
 			Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations, Candidate: s.candidate,
+			Revisions: s.revisions.list, Again: s.again,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
@@ -196,10 +214,14 @@ func (s *Server) serveControl(o Options) {
 // inForce says what decides now.
 func (s *Server) inForce(version any) map[string]any {
 	x := s.snapshot()
-	return map[string]any{
+	in := map[string]any{
 		"version": version, "policy_revision": s.Revision(), "configuration": x.Config.Sources, "levels": x.Authorizer.Ladder.Names(),
-		"checks": s.checks(),
+		"checks": s.checks(), "revisions": s.revisions.list(), "data": x.Data(),
 	}
+	if s.bundles != nil {
+		in["bundles"] = s.bundles.Status()
+	}
+	return in
 }
 
 // serveCheck makes the gRPC server. Its limits are for a peer that is hostile or
@@ -311,9 +333,16 @@ func (s *Server) Reload() {
 // that failed before.
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	var running sync.WaitGroup
 	running.Go(func() { s.conduct(background) })
+	if s.bundles != nil {
+		running.Go(func() {
+			if err := s.bundles.Run(background); err != nil {
+				failed <- err
+			}
+		})
+	}
 	running.Go(func() { s.watchdog(background, stallInterval) })
 	running.Go(func() { failed <- s.grpc.Serve(s.listener) })
 	serve := func(h *http.Server, l net.Listener) {
@@ -371,12 +400,13 @@ func (s *Server) checks() []admin.Check {
 	for _, k := range s.snapshot().Keys {
 		list = append(list, admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(), Detail: detail(k.Source.Status())})
 	}
+	list = append(list, s.sourceChecks()...)
 	if last := s.last.Load(); last != nil {
 		detail := "done at " + last.at.UTC().Format(time.RFC3339)
 		if last.err != nil {
 			detail = "failed at " + last.at.UTC().Format(time.RFC3339) + "; the last good configuration stays in force: " + last.err.Error()
 		} else if pending := s.pending.Load(); pending != nil {
-			detail = "waits for keys of " + strings.Join(pending.Waiting(), ", ") + "; the last good configuration stays in force"
+			detail = "waits for " + strings.Join(pending.Waiting(), ", ") + "; the last good configuration stays in force"
 		}
 		list = append(list, admin.Check{Name: "reload", Ready: true, Detail: detail})
 	}

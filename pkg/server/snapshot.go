@@ -6,13 +6,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -36,6 +35,7 @@ type Snapshot struct {
 
 	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
 	caller  caller
+	policy  loaded
 }
 
 // SnapshotOptions are what is not configuration.
@@ -48,6 +48,14 @@ type SnapshotOptions struct {
 	Gate     *authz.Gate // nil admits everything
 	// Revocations are consulted on every request; nil means that nothing is revoked.
 	Revocations *revocation.Index
+	// Bundles are what has come from bundle servers; nil means nothing yet.
+	Bundles *bundle.Set
+	// Confirmed is when the server of a bundle last said what it should be; nil means
+	// never.
+	Confirmed func(bundle string) time.Time
+	// Taken reports whether a bundle's revision is the name of other sources already; nil
+	// means that none is.
+	Taken func(revision, hash string) bool
 	// Previous is the snapshot that this one is to replace. Keys that both fetch
 	// are fetched once, and are there at once.
 	Previous *Snapshot
@@ -74,12 +82,11 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	options := rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
-	policy, err := LoadPolicy(ctx, c, options, o.Now)
+	policy, err := loadPolicy(ctx, c, ladder, o)
 	if err != nil {
 		return nil, err
 	}
-	candidate, err := candidate(ctx, c, options)
+	candidate, err := candidate(ctx, c, ladder, o)
 	if err != nil {
 		return nil, err
 	}
@@ -87,69 +94,12 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	a, err := NewAuthorizer(c, verifier, policy)
+	a, err := NewAuthorizer(c, verifier, policy.Policy)
 	if err != nil {
 		return nil, err
 	}
 	a.Gate, a.Now = o.Gate, o.Now
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, Authorizer: a}, nil
-}
-
-func load(ctx context.Context, paths []string, o rego.Options) (*rego.Policy, error) {
-	sources, err := Sources(paths)
-	if err != nil {
-		return nil, err
-	}
-	return rego.Load(ctx, sources, o)
-}
-
-// candidate is the policy that decides nothing, or nil. One evaluation that runs on after
-// its time is enough of it.
-func candidate(ctx context.Context, c config.Config, o rego.Options) (authz.Policy, error) {
-	if len(c.Policy.Candidate.Paths) == 0 {
-		return nil, nil
-	}
-	o.MaxAbandoned = 1
-	p, err := load(ctx, c.Policy.Candidate.Paths, o)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// LoadPolicy loads the policy of c, of the kind that it says. now is the clock that one of
-// opa-envoy-plugin may read; nil means time.Now. An error of the policy is a
-// [finding.List].
-func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func() time.Time) (authz.Policy, error) {
-	if c.Policy.Compat == config.OPAEnvoy {
-		sources, err := rego.FromPaths(c.Policy.Paths)
-		if err != nil {
-			return nil, err
-		}
-		compat, err := Compat(c, o)
-		if err != nil {
-			return nil, err
-		}
-		compat.Now = now
-		return rego.LoadCompat(ctx, sources, compat)
-	}
-	return load(ctx, c.Policy.Paths, o)
-}
-
-// Compat is what a policy of opa-envoy-plugin is loaded with under c.
-func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
-	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody}, Network: c.Policy.Network}
-	if c.Policy.ProtoDescriptor == "" {
-		return options, nil
-	}
-	text, err := os.ReadFile(c.Policy.ProtoDescriptor)
-	if err == nil {
-		options.Body.Message, err = extauthz.Messages(text)
-	}
-	if err != nil {
-		err = fmt.Errorf("policy.proto_descriptor: %w", err)
-	}
-	return options, err
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, policy: policy, Authorizer: a}, nil
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
@@ -233,13 +183,16 @@ func answers(c config.Config) (authz.Answers, error) {
 	}, nil
 }
 
-// Waiting lists the issuers whose keys readiness still waits for.
+// Waiting lists what readiness still waits for: keys of issuers, and bundles.
 func (s *Snapshot) Waiting() []string {
 	var names []string
 	for _, k := range s.Keys {
 		if !k.Optional && !k.Source.Loaded() {
-			names = append(names, k.Name)
+			names = append(names, "keys of "+k.Name)
 		}
+	}
+	for _, b := range s.policy.missing {
+		names = append(names, "bundle "+b)
 	}
 	return names
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
@@ -119,7 +120,7 @@ func NewMetrics(version string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded.Set(1)
 	m.reloadAt.SetToCurrentTime()
-	for _, sink := range []string{"decisions", "events"} {
+	for _, sink := range []string{"decisions", "events", "opa"} {
 		m.dropped.WithLabelValues(sink)
 	}
 	for _, result := range []string{"ok", "error"} {
@@ -261,6 +262,48 @@ func (c keysCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(keysSkipped, float64(len(s.Skipped)), issuer)
 		if !s.At.IsZero() {
 			gauge(keysAt, float64(s.At.UnixMilli())/1000, issuer)
+		}
+	}
+}
+
+// Registerer takes the metrics of a part that has its own.
+func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
+
+// Source is where policies or data come from, as it stands.
+type Source struct {
+	Kind    string // bundle or data
+	Name    string
+	At      time.Time // when it was last known to be right; zero for never
+	Failing bool      // the last attempt to get it failed, or it is too old
+}
+
+// WatchSources shows how sources stand whenever metrics are read. It is called once.
+func (m *Metrics) WatchSources(now func() []Source) { m.registry.MustRegister(sourcesCollector(now)) }
+
+// sourcesCollector makes metrics of the sources at the time of a scrape.
+type sourcesCollector func() []Source
+
+var (
+	sourceAge     = prometheus.NewDesc("stepward_data_age_seconds", "Since a bundle's server confirmed it, or since watched data was written; not there for what never came.", []string{"kind", "source"}, nil)
+	sourceFailing = prometheus.NewDesc("stepward_source_failing", "1 while a bundle cannot be had anew, or watched data is too old to be believed.", []string{"kind", "source"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (sourcesCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- sourceAge
+	to <- sourceFailing
+}
+
+// Collect implements [prometheus.Collector].
+func (c sourcesCollector) Collect(to chan<- prometheus.Metric) {
+	for _, s := range c() {
+		failing := 0.0
+		if s.Failing {
+			failing = 1
+		}
+		to <- prometheus.MustNewConstMetric(sourceFailing, prometheus.GaugeValue, failing, s.Kind, s.Name)
+		if !s.At.IsZero() {
+			to <- prometheus.MustNewConstMetric(sourceAge, prometheus.GaugeValue, max(time.Since(s.At).Seconds(), 0), s.Kind, s.Name)
 		}
 	}
 }

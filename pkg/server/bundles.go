@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stepward/stepward/pkg/admin"
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/decisionlog"
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/telemetry"
+)
+
+// proposal is what bundles hold now, and where to say whether it is taken.
+type proposal struct {
+	set   bundle.Set
+	taken chan error
+}
+
+// errStopping refuses a bundle that comes while the service stops.
+var errStopping = errors.New("server: the service stops")
+
+// opa makes the plugins of c, where it has any. They do nothing until they are run.
+func (s *Server) opa(c config.Config) error {
+	if c.Bundles.ConfigFile == "" {
+		return nil
+	}
+	settings, err := opaSettings(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range settings.Warnings {
+		s.log.Warn(w.Message, zap.String("file", w.File))
+	}
+	library, err := Library(nil)
+	if err != nil {
+		return err
+	}
+	s.bundles, err = bundle.New(settings, bundle.Options{
+		Library: library, OnChange: s.propose, OnLog: s.fromOPA, OnDrop: func() { s.metrics.Dropped("opa") },
+		Registerer: s.metrics.Registerer(), HeaderPrefix: c.Upstream.HeaderPrefix,
+	})
+	if err != nil {
+		return err
+	}
+	s.options.Confirmed, s.options.Taken = s.confirmed, s.revisions.taken
+	return nil
+}
+
+// CheckBundles says of OPA's configuration in c what means nothing here. An error is what
+// keeps its plugins from starting.
+func CheckBundles(c config.Config) (finding.List, error) {
+	settings, err := opaSettings(c)
+	if err != nil || c.Bundles.ConfigFile == "" {
+		return nil, err
+	}
+	return settings.Warnings, bundle.Check(settings)
+}
+
+// propose asks the conductor to take a set, and waits until it has.
+func (s *Server) propose(ctx context.Context, set bundle.Set) error {
+	p := proposal{set: set, taken: make(chan error, 1)}
+	select {
+	case s.proposals <- p:
+	case <-s.ended:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-p.taken:
+		return err
+	case <-s.ended:
+		return errStopping
+	}
+}
+
+// take puts a set of bundles into force, as reload does with files: the whole of it, or
+// nothing. Before every bundle has come there is nothing to decide by yet.
+func (c *conductor) take(ctx context.Context, set bundle.Set) error {
+	s := c.server
+	if was := s.set.Load(); !set.Complete() {
+		if was == nil || !was.Complete() {
+			s.set.Store(&set)
+		}
+		return nil
+	}
+	base := s.newest()
+	o := s.options
+	o.Previous, o.Bundles = base, &set
+	next, err := NewSnapshot(ctx, base.Config, o)
+	s.metrics.Reloaded(err)
+	s.last.Store(&attempt{at: time.Now(), err: err})
+	if err != nil {
+		s.log.Error("bundles are refused; the last good ones stay in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		return err
+	}
+	s.set.Store(&set)
+	s.observe(next)
+	c.await(next)
+	c.enforce(ctx)
+	return nil
+}
+
+// refresh makes the policy anew when data has become too old to be believed, or is fresh
+// again.
+func (c *conductor) refresh(ctx context.Context) {
+	s := c.server
+	base := s.newest()
+	if !base.outdated(time.Now()) {
+		return
+	}
+	o := s.options
+	o.Previous, o.Bundles = base, s.set.Load()
+	next, err := NewSnapshot(ctx, base.Config, o)
+	if err != nil {
+		return // files have changed in between: the reload that is due will tell
+	}
+	for _, d := range next.Data() {
+		if d.Unknown {
+			s.log.Warn("data is too old to be believed, and was taken away from policies", zap.String("data", d.Name), zap.String("source", d.Source), zap.Time("as_of", d.AsOf))
+		}
+	}
+	s.observe(next)
+	c.await(next)
+}
+
+// fromOPA logs what a plugin has to say.
+func (s *Server) fromOPA(l bundle.Line) {
+	fields := make([]zap.Field, 0, len(l.Fields))
+	for name, value := range l.Fields {
+		fields = append(fields, zap.Any(name, value))
+	}
+	log := s.log.Named("opa")
+	switch l.Level {
+	case "error":
+		log.Error(l.Message, fields...)
+	case "warn":
+		log.Warn(l.Message, fields...)
+	case "info":
+		log.Info(l.Message, fields...)
+	default:
+		log.Debug(l.Message, fields...)
+	}
+}
+
+// confirmed is when a bundle's server last said what it should be.
+func (s *Server) confirmed(name string) time.Time {
+	for _, b := range s.bundles.Status() {
+		if b.Name == name {
+			if b.Confirmed.Before(b.Activated) {
+				return b.Activated
+			}
+			return b.Confirmed
+		}
+	}
+	return time.Time{}
+}
+
+// decided gives a decision to the plugin that uploads it.
+func (s *Server) decided(ctx context.Context, x *Snapshot, labels map[string]map[string]any, r authz.Record) {
+	s.bundles.Observe(ctx, bundle.Decided{Record: r, Masks: masks(x.Config.Log), Revisions: x.policy.revisions, Labels: labels})
+}
+
+// masks are what is not kept of an input, as it is configured.
+func masks(c config.Log) decisionlog.Masks { return decisionlog.Masks{More: c.Mask, Keep: c.Keep} }
+
+// sources are how bundles and data stand, for metrics.
+func (s *Server) sources() []telemetry.Source {
+	var list []telemetry.Source
+	if s.bundles != nil {
+		for _, b := range s.bundles.Status() {
+			list = append(list, telemetry.Source{Kind: "bundle", Name: b.Name, At: s.confirmed(b.Name), Failing: b.Error != ""})
+		}
+	}
+	for _, d := range s.snapshot().Data() {
+		list = append(list, telemetry.Source{Kind: "data", Name: d.Name, At: d.AsOf, Failing: d.Unknown})
+	}
+	return list
+}
+
+// sourceChecks show how bundles and data stand. A bundle that cannot be fetched again
+// changes no readiness: the last good one decides.
+func (s *Server) sourceChecks() []admin.Check {
+	var list []admin.Check
+	if s.bundles != nil {
+		for _, b := range s.bundles.Status() {
+			list = append(list, admin.Check{Name: "bundle " + b.Name, Ready: s.Ready() || !b.Activated.IsZero(), Detail: bundleDetail(b)})
+		}
+	}
+	for _, d := range s.snapshot().Data() {
+		list = append(list, admin.Check{Name: "data " + d.Name, Ready: true, Detail: d.String()})
+	}
+	return list
+}
+
+func bundleDetail(b bundle.Status) string {
+	text := "not activated yet"
+	if !b.Activated.IsZero() {
+		text = fmt.Sprintf("revision %q, activated at %s", b.Revision, b.Activated.UTC().Format(time.RFC3339))
+	}
+	if b.Error != "" {
+		text += "; the last attempt failed: " + b.Error
+	}
+	return text
+}
