@@ -162,7 +162,7 @@ func TestCompatNetwork(t *testing.T) {
 
 func TestCompatEnds(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	p, err := loadCompat(t, rego.CompatOptions{Options: rego.Options{Timeout: 30 * time.Millisecond}}, source("p.rego", `package envoy.authz
+	p, err := loadCompat(t, rego.CompatOptions{Options: rego.Options{Timeout: time.Second}}, source("p.rego", `package envoy.authz
 default allow := false
 allow if input.quick
 allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
