@@ -280,7 +280,7 @@ func (m *migration) managed(name string, text []byte, root map[string]any) {
 	if logs["console"] == true {
 		m.members = append(m.members, pair("log", map[string]any{"decisions": "stdout"})...)
 	}
-	uploads := slices.ContainsFunc(slices.Collect(maps.Keys(logs)), func(key string) bool { return key != "console" })
+	uploads := root["decision_logs"] != nil && (logs["console"] != true || len(logs) > 1) // to the first service, unless another is named
 	if root["discovery"] == nil && root["bundles"] == nil && root["status"] == nil && !uploads {
 		m.unused(root)
 		return

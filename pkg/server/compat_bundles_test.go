@@ -107,6 +107,13 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, `+polled+` } 
 	if !strings.HasPrefix(f.Revision(), "rev-b@") {
 		t.Errorf("one name for two policies: %s", f.Revision())
 	}
+	plain := compatBundle("c") // it owns everything, and has no name
+	delete(plain, ".manifest")
+	mock.WithTestBundle("/bundles/authz.tar.gz", plain)
+	eventually(t, "c", func() bool { return f.servesCompat(t) == "c" })
+	if f.check(t, "/other", nil).GetStatus().GetCode() != 7 || len(f.Revision()) != 12 {
+		t.Errorf("revision %s", f.Revision())
+	}
 }
 
 // Before its bundle has come, and where the bundle is not what it should be, such a policy
