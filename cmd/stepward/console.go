@@ -86,7 +86,7 @@ its stages, and in a playground beside the policy of the configuration.`,
   stepward console -c stepward.yaml --candidate
   stepward console --control unix:///run/stepward-control.sock --snapshot
   stepward console -c stepward.yaml --web`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := where.client(flags)
 			if err != nil {
