@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/control"
 )
 
 // Exit codes of every command.
@@ -72,8 +74,11 @@ func internalUnless(command func(*cobra.Command, []string) error) func(*cobra.Co
 	return func(cmd *cobra.Command, args []string) error {
 		err := command(cmd, args)
 		var exit exitError
-		if err == nil || errors.As(err, &exit) {
+		switch {
+		case err == nil || errors.As(err, &exit):
 			return err
+		case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrRefused):
+			return usage(err)
 		}
 		return exitError{code: exitInternal, err: err}
 	}
