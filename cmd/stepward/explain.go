@@ -111,7 +111,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.as != "":
 		if claims, err = strictjson.Object([]byte(f.as)); err != nil {
-			return usage(fmt.Errorf("--as: %w", err))
+			return usage(fmt.Errorf("--as: not an object in JSON, such as {\"level\": \"mfa\"}: %w", err))
 		}
 	case hasAuthorization(raw):
 		stop := f.fetchKeys(cmd.Context(), snapshot)
