@@ -107,8 +107,9 @@ its stages, and in a playground beside the policy of the configuration.`,
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(out, "%s\n", text)
-				return nil
+				e := json.NewEncoder(out)
+				e.SetIndent("", "  ")
+				return e.Encode(text)
 			}
 			if web {
 				return page.watch(cmd, flags, client, filter)

@@ -45,7 +45,8 @@ func newExplainCommand() *cobra.Command {
 		Short: "Take one request through every stage and say why",
 		Long: `Decides one request as serve would, and prints what each stage made of it: what
 was presented, who it is, what is required and by which rule, what is missing, and
-what each kind of client would be answered.
+what each other kind of client would be answered: a browser that navigates shows no
+token, the others show the same.
 
 The request is METHOD and URL with headers, or a CheckRequest that was captured as
 JSON. --token verifies a real token, for which the issuer's keys are fetched, and
