@@ -168,7 +168,10 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 	}
 	c, file, err := f.config.rehearsal(paths)
 	if err == nil {
-		err = needsRules(c)
+		if len(paths) == 0 {
+			paths = c.Policy.Paths
+		}
+		err = needsRules(c, paths)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -180,9 +183,6 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 		if configuration, err = os.ReadFile(file); err != nil {
 			return nil, nil, usage(err)
 		}
-	}
-	if len(paths) == 0 {
-		paths = c.Policy.Paths
 	}
 	if len(paths) == 0 {
 		sources, err = rego.FromFS(policies.Default())
