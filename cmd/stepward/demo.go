@@ -109,6 +109,9 @@ func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err
 	if err != nil {
 		return nil, err
 	}
+	if err := needsFiles(c, c.Policy.Paths); err != nil {
+		return nil, err
+	}
 	o.Load = func() (config.Config, error) { return f.config.read("", "") }
 	if c.Log.Decisions != "file" {
 		return func() {}, nil

@@ -99,6 +99,9 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := needsFiles(c, c.Policy.Paths); err != nil {
+		return err
+	}
 	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
 	if err != nil {
 		return refused(err)

@@ -74,10 +74,16 @@ func loadOptions(c config.Config) (rego.Options, error) {
 // needsRules is an error of what the user wrote where c names a policy of another product,
 // or one that is only in bundles, while paths name no files of it.
 func needsRules(c config.Config, paths []string) error {
-	switch {
-	case c.Policy.Compat != "":
+	if c.Policy.Compat != "" {
 		return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
-	case c.Bundles.ConfigFile == "" || len(paths) > 0:
+	}
+	return needsFiles(c, paths)
+}
+
+// needsFiles is an error of what the user wrote where the policy of c is only in bundles,
+// while paths name no files of it: another one would be asked in its place.
+func needsFiles(c config.Config, paths []string) error {
+	if c.Bundles.ConfigFile == "" || len(paths) > 0 {
 		return nil
 	}
 	opa, err := bundle.Parse(c.Bundles.ConfigFile, []byte(c.Bundles.Text), bundle.ParseOptions{Insecure: c.Bundles.Insecure})

@@ -59,6 +59,7 @@ verified; level stands for what proves one, auth_age and age for how long ago th
 authenticated and the token was issued. The answer has result, reason, status, rule,
 held, required, missing, level, acr_values, max_age, scope, headers and more.
 
+Without a path it is the policy of -c FILE that is tested, else the shipped one.
 Levels and issuers are those of -c FILE, else of a stepward.yaml beside or above the
 first path, else password, mfa and phishing-resistant of one issuer.
 
@@ -89,9 +90,15 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 		return usage(fmt.Errorf("--run: %w", err))
 	}
 	config := f.config // each run looks for it anew
-	c, _, err := config.rehearsal(paths)
+	c, file, err := config.rehearsal(paths)
 	if err != nil {
 		return err
+	}
+	if len(paths) == 0 && file != "" {
+		if err := needsFiles(c, c.Policy.Paths); err != nil {
+			return err
+		}
+		paths = c.Policy.Paths
 	}
 	load, err := loadOptions(c)
 	if err != nil {

@@ -158,6 +158,11 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, usage(err)
 	}
 	v.warnings = append(v.warnings, warnings...)
+	if f.rule || len(f.envoys) > 0 { // which headers the policy sets matters
+		if err := needsFiles(c, c.Policy.Paths); err != nil {
+			return v, err
+		}
+	}
 	if err := f.proxies(cmd, &v, c, snapshot.Authorizer.Policy); err != nil {
 		return v, err
 	}

@@ -2,37 +2,26 @@ package stepward.policy_test
 
 import rego.v2
 
-import data.stepward.policy
+test_front_page_is_public if stepward.answer({"path": "/"}).result == "allow"
 
-request(method, segments) := {"request": {
-	"method": method,
-	"path": concat("/", array.concat([""], segments)),
-	"segments": segments,
-}}
-
-test_front_page_is_public if {
-	policy.require == {{"level": "anonymous"}} with input as request("GET", []) with input.request.path as "/"
-}
-
-test_posting_to_it_is_not if {
-	policy.require == {{"level": "authenticated"}} with input as request("POST", []) with input.request.path as "/"
-}
+test_posting_to_it_is_not if stepward.answer({"path": "/", "method": "POST"}).reason == "no_credentials"
 
 test_reading_payments_needs_a_token if {
-	policy.require == {{"level": "authenticated"}} with input as request("GET", ["payments"])
+	stepward.answer({"path": "/payments/7"}).reason == "no_credentials"
+	stepward.answer({"path": "/payments/7", "token": {"level": "password"}}).result == "allow"
 }
 
 test_paying_needs_a_fresh_second_factor if {
-	some r in policy.require with input as request("POST", ["payments"])
-	r.level == "mfa"
-	r.max_age == "5m"
+	pay := {"path": "/payments", "method": "POST"}
+	stepward.answer(object.union(pay, {"token": {"level": "password"}})).level == "mfa"
+	stepward.answer(object.union(pay, {"token": {"level": "mfa", "auth_age": "299s"}})).result == "allow"
+	stepward.answer(object.union(pay, {"token": {"level": "mfa", "auth_age": "301s"}})).reason == "stale_authentication"
 }
 
 test_payroll_without_any_roles if {
-	count(policy.deny) == 1 with input as request("GET", ["payroll"])
+	stepward.answer({"path": "/payroll", "token": {"level": "mfa"}}).reason == "policy_denied"
 }
 
 test_payroll_with_the_role if {
-	count(policy.deny) == 0 with input as request("GET", ["payroll"])
-		with input.token.claims.roles as ["payroll"]
+	stepward.answer({"path": "/payroll", "token": {"level": "password", "roles": ["payroll"]}}).result == "allow"
 }
