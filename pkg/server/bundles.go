@@ -111,16 +111,25 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 // refresh makes the policy anew when data has become too old to be believed, or is fresh
 // again.
 func (c *conductor) refresh(ctx context.Context) {
-	s := c.server
-	base := s.newest()
-	if !base.outdated(time.Now()) {
-		return
+	if next := c.renewed(ctx, c.pending); next != nil {
+		c.await(next)
 	}
-	o := s.options
-	o.Previous, o.Bundles = base, s.set.Load()
-	next, err := NewSnapshot(ctx, base.Config, o)
+	// What is enforced does not wait for the keys of what is pending.
+	if next := c.renewed(ctx, c.server.current.Load()); next != nil {
+		c.put(ctx, next)
+	}
+}
+
+// renewed is x with the data that is believed now, or nil where that is the same.
+func (c *conductor) renewed(ctx context.Context, x *Snapshot) *Snapshot {
+	s := c.server
+	if x == nil || !x.outdated(time.Now()) {
+		return nil
+	}
+	next, err := x.renewed(ctx, s.options)
 	if err != nil {
-		return // files have changed in between: the reload that is due will tell
+		s.log.Error("the age of data has changed, and the policy cannot be made anew", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		return nil
 	}
 	for _, d := range next.Data() {
 		if d.Unknown {
@@ -128,7 +137,7 @@ func (c *conductor) refresh(ctx context.Context) {
 		}
 	}
 	s.observe(next)
-	c.await(next)
+	return next
 }
 
 // fromOPA logs what a plugin has to say.
@@ -150,13 +159,11 @@ func (s *Server) fromOPA(l bundle.Line) {
 	}
 }
 
-// confirmed is when a bundle's server last said what it should be.
+// confirmed is when a bundle's server last said what it should be. One that was kept on
+// disk is as old as can be until then: nobody knows how long the service was down.
 func (s *Server) confirmed(name string) time.Time {
 	for _, b := range s.bundles.Status() {
 		if b.Name == name {
-			if b.Confirmed.Before(b.Activated) {
-				return b.Activated
-			}
 			return b.Confirmed
 		}
 	}

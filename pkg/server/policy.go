@@ -30,6 +30,9 @@ type loaded struct {
 	hash      string            // of all sources
 	missing   []string          // bundles that have not come yet: nothing can be decided
 	signals   []signal
+	// sources and set are what it was made of, for [Snapshot.renewed]; nil without signals.
+	sources []rego.Source
+	set     *bundle.Set
 }
 
 // labels are those of its rules.
@@ -100,6 +103,7 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 	}
 	l.signals = signals(c, sources, o)
 	if len(l.signals) > 0 {
+		l.sources, l.set = sources, o.Bundles
 		opt.Unknown = map[string]time.Time{}
 		for i, s := range l.signals {
 			if asOf := s.asOf(); s.expired(o.Now(), asOf) {
@@ -312,6 +316,27 @@ func (s *Snapshot) Data() []DataStatus {
 // loaded, or is fresh again.
 func (s *Snapshot) outdated(now time.Time) bool {
 	return slices.ContainsFunc(s.policy.signals, func(x signal) bool { return x.expired(now, x.asOf()) != x.unknown })
+}
+
+// renewed is x with a policy of the same sources, made anew as data is too old by now, or
+// fresh again. It reads no file: what lies on disk now may be broken, or half written.
+func (x *Snapshot) renewed(ctx context.Context, o SnapshotOptions) (*Snapshot, error) {
+	ladder, err := x.Config.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	o.Bundles = x.policy.set
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	policy, err := load(ctx, x.Config, ladder, x.policy.sources, loaded{bundled: x.policy.bundled, revisions: x.policy.revisions}, o)
+	if err != nil {
+		return nil, err
+	}
+	next, a := *x, *x.Authorizer
+	a.Policy, a.Observe = policy.Policy, nil
+	next.policy, next.Authorizer, next.shadow = policy, &a, nil
+	return &next, nil
 }
 
 func (d DataStatus) String() string {
