@@ -84,6 +84,9 @@ func (d *decoder) check(c Config, o Options) {
 	d.log(c.Log, c.Bundles)
 	d.outbound(c.Outbound)
 	d.opaque(c)
+	if c.Policy.Compat != "" && len(c.Data.MaxAge) > 0 {
+		d.failAt("data.max_age", "does not go with compat: opa-envoy", "such a policy knows nothing of data that was taken away, and might let in whoever the data keeps out")
+	}
 	for name, age := range c.Data.MaxAge {
 		if name == "stepward" || name == "system" || name == "" {
 			d.failAt("data.max_age."+name, "is not a member of yours", "")
