@@ -82,7 +82,9 @@ func (s *Server) propose(ctx context.Context, set bundle.Set) error {
 }
 
 // take puts a set of bundles into force, as reload does with files: the whole of it, or
-// nothing. Before every bundle has come there is nothing to decide by yet.
+// nothing. Before every bundle has come there is nothing to decide by yet. Files are not
+// read again: a bundle that comes while they are broken, or half written, comes into force
+// with those that are.
 func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	s := c.server
 	if was := s.set.Load(); !set.Complete() {
@@ -93,15 +95,27 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	}
 	base := s.newest()
 	o := s.options
-	o.Previous, o.Bundles = base, &set
-	next, err := NewSnapshot(ctx, base.Config, o)
-	s.metrics.Reloaded(err)
-	s.last.Store(&attempt{at: time.Now(), err: err})
+	o.Bundles = &set
+	next, err := base.bundled(ctx, o)
+	last := s.last.Load()
+	whole := last == nil || last.err == nil || last.bundles // else files are broken, and stay so
+	if whole || err != nil {
+		s.metrics.Reloaded(err)
+		s.last.Store(&attempt{at: time.Now(), err: err, bundles: whole})
+	}
 	if err != nil {
 		s.log.Error("bundles are refused; the last good ones stay in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
 		return err
 	}
 	s.set.Store(&set)
+	// What is enforced does not wait for the keys of what is pending. Under a configuration
+	// that is to go the set may be no policy; then it is as if it came with the next one.
+	if now := s.current.Load(); now != nil && now != base {
+		if now, err := now.bundled(ctx, o); err == nil {
+			s.observe(now)
+			c.put(ctx, now)
+		}
+	}
 	s.observe(next)
 	c.await(next)
 	c.enforce(ctx)

@@ -14,7 +14,9 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	sdktest "github.com/open-policy-agent/opa/v1/sdk/test"
 
 	"github.com/stepward/stepward/pkg/config"
@@ -649,4 +651,39 @@ func TestRefusedBundleConfirmsNothing(t *testing.T) {
 	}
 	s.Put("authz.tar.gz", badBundles(t)["an unknown level"])
 	eventually(t, "it is too old", func() bool { return f.Revision() == "rev-a~lists" })
+}
+
+// A bundle comes into force while a file beside it is broken, with the files that are in
+// force.
+func TestBundleWhileFilesAreBroken(t *testing.T) {
+	s := testbundles.New()
+	defer s.Close()
+	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
+	files := fromBundles(opaConfig(s, ""))
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "policy: { timeout: 2s }", "policy: { paths: [more], timeout: 2s }", 1)
+	files["more/more.rego"] = "package stepward.route.more\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"}\n"
+	f := serveFolder(t, files, server.Options{})
+	more := func() int32 {
+		res, err := f.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{ContextExtensions: map[string]string{"stepward.policy": "more"}, Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/public", Host: "app.example.com", Scheme: "https"},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.GetStatus().GetCode()
+	}
+	if f.serves(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 || more() != int32(codes.Unauthenticated) {
+		t.Fatal("the file beside the bundle does not count")
+	}
+	write(t, f.dir, map[string]string{"more/more.rego": "this is no policy"})
+	failing := func() bool {
+		_, body := page(t, f.running, "/metrics")
+		return strings.Contains(body, "stepward_config_last_reload_success 0")
+	}
+	eventually(t, "the reload fails", failing)
+	s.Put("authz.tar.gz", testbundles.Pack(bundled("b")))
+	eventually(t, "b is in force", func() bool { return f.serves(t) == "b" })
+	if more() != int32(codes.Unauthenticated) || !failing() {
+		t.Error("the file in force is lost, or nobody is told that the one on disk is broken")
+	}
 }

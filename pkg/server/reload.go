@@ -20,8 +20,9 @@ const (
 
 // attempt is what the last reload came to.
 type attempt struct {
-	at  time.Time
-	err error // nil when it is enforced, or waits for keys
+	at      time.Time
+	err     error // nil when it is enforced, or waits for keys
+	bundles bool  // it was of bundles alone
 }
 
 // conductor decides which snapshot is enforced. It is one goroutine: it waits until
