@@ -40,6 +40,7 @@ func (m *Manager) Observe(ctx context.Context, d Decided) {
 	if !m.settings.Logs || m.done.Load() {
 		return
 	}
+	d.Record.Request.Attributes = nil // what Envoy sent, with credentials and body, does not wait here
 	select {
 	case m.queue <- logged{Decided: d, span: trace.SpanContextFromContext(ctx)}:
 	default:
