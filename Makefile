@@ -133,6 +133,7 @@ pictures: browser ## Take the pictures of docs/images anew
 .PHONY: soak
 soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas and a thousand bundles under load through the real Envoy
 	STEPWARD_SOAK=50 go test -run 'TestNothingGrows|TestMutator' -count=1 -v ./pkg/server ./pkg/jwt
+	STEPWARD_SOAK=500 go test -run TestMemoryIsFlat -count=1 -v ./pkg/replay
 	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/conformance
 	STEPWARD_ACTIVATIONS=1000 go test -run TestBundleActivations -count=1 -v ./pkg/conformance
 

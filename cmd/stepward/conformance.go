@@ -46,7 +46,7 @@ Exits with 1 when a case fails.`,
   stepward conformance --write-fixture fixture
   stepward serve -c fixture/stepward.yaml &
   stepward conformance --grpc 127.0.0.1:9191 --fixture fixture`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cmd.Flags().BoolVar(&f.envoy, "envoy", false, "go through a real Envoy")

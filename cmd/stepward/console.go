@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/divergence"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/playground"
+	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // controlFlags are the flags of commands that ask a running service.
@@ -51,7 +51,7 @@ func printCandidate(cmd *cobra.Command, client *control.Client, format string, a
 		format = "json"
 	}
 	if !slices.Contains(divergence.Formats, format) {
-		return usage(fmt.Errorf("--format %s is not known: %s", format, strings.Join(divergence.Formats, ", ")))
+		return usage(fmt.Errorf("--format %s is not known: %s", format, oneOf(divergence.Formats)))
 	}
 	r, err := client.Candidate(cmd.Context())
 	if errors.Is(err, control.ErrNotFound) {
@@ -86,8 +86,11 @@ its stages, and in a playground beside the policy of the configuration.`,
   stepward console -c stepward.yaml --candidate
   stepward console --control unix:///run/stepward-control.sock --snapshot
   stepward console -c stepward.yaml --web`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkConsole(cmd, filter); err != nil {
+				return usage(err)
+			}
 			client, err := where.client(flags)
 			if err != nil {
 				return err
@@ -104,8 +107,9 @@ its stages, and in a playground beside the policy of the configuration.`,
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(out, "%s\n", text)
-				return nil
+				e := json.NewEncoder(out)
+				e.SetIndent("", "  ")
+				return e.Encode(text)
 			}
 			if web {
 				return page.watch(cmd, flags, client, filter)
@@ -135,14 +139,31 @@ its stages, and in a playground beside the policy of the configuration.`,
 	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
 	cmd.Flags().BoolVar(&candidate, "candidate", false, "print what the candidate policy would change, and stop")
-	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+strings.Join(divergence.Formats, ", "))
+	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+oneOf(divergence.Formats))
 	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
 	page.add(cmd)
 	cmd.Flags().BoolVar(&revisions, "revisions", false, "print the policies that are loaded, the newest first, and stop")
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
-	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate")
+	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate", "revisions")
 	cmd.MarkFlagsMutuallyExclusive("web", "json")
 	return cmd
+}
+
+// checkConsole refuses what could never be shown, and flags of what is not asked for.
+func checkConsole(cmd *cobra.Command, filter control.Filter) error {
+	results := []stepup.Result{"", stepup.ResultAllow, stepup.ResultChallenge, stepup.ResultRedirect, stepup.ResultPreflight, stepup.ResultDeny, stepup.ResultError}
+	if !slices.Contains(results, stepup.Result(filter.Result)) {
+		return fmt.Errorf("--result %s is not known: allow, challenge, redirect, preflight, deny or error", filter.Result)
+	}
+	if filter.Reason != "" && !slices.Contains(stepup.Reasons(), stepup.Reason(filter.Reason)) {
+		return fmt.Errorf("--reason %s is not known; docs/reasons.md lists them", filter.Reason)
+	}
+	for _, f := range []struct{ name, of string }{{"format", "candidate"}, {"open", "web"}, {"listen", "web"}} {
+		if cmd.Flags().Changed(f.name) && !cmd.Flags().Changed(f.of) {
+			return fmt.Errorf("--%s is about --%s, which is missing", f.name, f.of)
+		}
+	}
+	return nil
 }
 
 // watch serves the page with the decisions of a service beside the policy of its

@@ -224,6 +224,9 @@ func (p *painter) decision(e explain.Explanation) {
 		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, who, e.Level)
 	if e.Needs != stepup.Anonymous && !e.Answer.Allowed {
 		line += ", needs " + e.Needs
+		if e.Answer.Reason == string(stepup.StaleAuthentication) {
+			line += ", more recent"
+		}
 	}
 	if e.Rule != "" {
 		line += p.paint(dim, "  ← "+e.Rule)

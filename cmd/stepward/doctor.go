@@ -37,7 +37,7 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 		Example: `  stepward doctor -c stepward.yaml
   stepward doctor -c stepward.yaml --issuers
   stepward doctor -c stepward.yaml --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := examine(cmd.Context(), flags, issuers)
 			if asJSON {

@@ -45,7 +45,8 @@ func newExplainCommand() *cobra.Command {
 		Short: "Take one request through every stage and say why",
 		Long: `Decides one request as serve would, and prints what each stage made of it: what
 was presented, who it is, what is required and by which rule, what is missing, and
-what each kind of client would be answered.
+what each other kind of client would be answered: a browser that navigates shows no
+token, the others show the same.
 
 The request is METHOD and URL with headers, or a CheckRequest that was captured as
 JSON. --token verifies a real token, for which the issuer's keys are fetched, and
@@ -111,7 +112,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.as != "":
 		if claims, err = strictjson.Object([]byte(f.as)); err != nil {
-			return usage(fmt.Errorf("--as: %w", err))
+			return usage(fmt.Errorf("--as: not an object in JSON, such as {\"level\": \"mfa\"}: %w", err))
 		}
 	case hasAuthorization(raw):
 		stop := f.fetchKeys(cmd.Context(), snapshot)

@@ -21,7 +21,7 @@ func newHealthCommand() *cobra.Command {
 Exits with 0 when the service is ready, and with 1 and the reasons when it is not.`,
 		Example: `  stepward health
   stepward health --admin 127.0.0.1:9192 --live`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, _, err := net.SplitHostPort(admin); err != nil {
 				return usage(fmt.Errorf("--admin: %w", err))

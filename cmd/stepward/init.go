@@ -34,7 +34,12 @@ configuration for editors, and a hardened Envoy configuration that asks for the
 service. Nothing that is there is overwritten.`,
 		Example: `  stepward init gateway --issuer https://idp.example.com --audience https://api.example.com
   cd gateway && stepward validate -c stepward.yaml && stepward test policies`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name the folder to write, such as gateway")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := f.files()
 			if err != nil {

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stepward/stepward/pkg/control"
 )
 
 // Exit codes of every command.
@@ -71,8 +74,11 @@ func internalUnless(command func(*cobra.Command, []string) error) func(*cobra.Co
 	return func(cmd *cobra.Command, args []string) error {
 		err := command(cmd, args)
 		var exit exitError
-		if err == nil || errors.As(err, &exit) {
+		switch {
+		case err == nil || errors.As(err, &exit):
 			return err
+		case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrRefused):
+			return usage(err)
 		}
 		return exitError{code: exitInternal, err: err}
 	}
@@ -92,15 +98,46 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
   stepward validate -c stepward.yaml
   stepward explain -c stepward.yaml POST https://app.example.com/payments
   stepward serve -c stepward.yaml`,
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2, Args: noArguments, RunE: showHelp,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(commands()...)
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
-		c.RunE = internalUnless(c.RunE)
+		finish(c)
 	}
 	return root
+}
+
+// finish makes errors of c and of the commands below it internal ones, unless they say
+// what they are. A command that only has others shows its help, and takes no arguments.
+func finish(c *cobra.Command) {
+	if !c.Runnable() {
+		c.SuggestionsMinimumDistance, c.Args, c.RunE = 2, noArguments, showHelp
+	}
+	if c.RunE != nil {
+		c.RunE = internalUnless(c.RunE)
+	}
+	for _, below := range c.Commands() {
+		finish(below)
+	}
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// noArguments refuses arguments, and names commands that are spelt nearly so.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !cmd.HasAvailableSubCommands() {
+		return fmt.Errorf("unexpected %q\nsee %s --help", args[0], cmd.CommandPath())
+	}
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q%s\nsee %s --help", args[0], hint, cmd.CommandPath())
 }

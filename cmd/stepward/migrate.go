@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rego"
 )
 
@@ -36,7 +39,9 @@ func newMigrateOPAEnvoyCommand() *cobra.Command {
 prints a stepward.yaml under which the same policy decides on the same port. What has no
 counterpart stands in comments at its end, and on standard error, each with a hint.
 
-OPA takes the files of its policy from its command line; give them with --policy. Then:
+Bundles, discovery, decision logs and status go on by the same file, which stays as it is:
+stepward.yaml names it in bundles.config_file. Where the policy is in files instead, OPA
+takes them from its command line; give them with --policy. Then:
 
   stepward validate -c stepward.yaml
   stepward serve -c stepward.yaml`,
@@ -68,7 +73,7 @@ OPA takes the files of its policy from its command line; give them with --policy
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write, in place of standard output")
-	cmd.Flags().StringArrayVar(&policies, "policy", nil, "file or folder that OPA was given; more than once for more (default policies)")
+	cmd.Flags().StringArrayVar(&policies, "policy", nil, "file or folder that OPA was given; more than once for more (default policies, or none where there are bundles)")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file")
 	return cmd
 }
@@ -83,6 +88,7 @@ type migration struct {
 	members []*yaml.Node // of stepward.yaml, keys and values in turn
 	policy  []*yaml.Node
 	notes   []note
+	config  string // the file that OPA's own plugins go on reading; empty where they have nothing to do
 	seen    func(string) string
 }
 
@@ -128,25 +134,35 @@ func migrateOPAEnvoy(name string, text []byte, policies []string, seen func(stri
 	if err := m.plugin(own); err != nil {
 		return nil, nil, err
 	}
-	if len(policies) == 0 {
+	m.paths(policies, root["bundles"] != nil || root["discovery"] != nil)
+	m.managed(name, text, root)
+	if m.config == "-" {
+		return nil, nil, errors.New("bundles, decision logs and status are read from the file itself: name it")
+	}
+	for _, key := range slices.Sorted(maps.Keys(plugins)) {
+		if key != "envoy_ext_authz_grpc" && m.config == "" { // else it is refused
+			m.note("plugins."+key, "another plugin of OPA, which is not there")
+		}
+	}
+	m.rest(root)
+	written, err := m.write(filepath.Base(name))
+	return written, m.notes, err
+}
+
+// paths are where policies are that do not come from bundles.
+func (m *migration) paths(policies []string, bundled bool) {
+	switch {
+	case len(policies) == 0 && bundled:
+		return
+	case len(policies) == 0:
 		policies = []string{"policies"}
 		m.note("policy.paths", "OPA takes its policies from its command line: here they are in the folder policies; say where with --policy")
 	}
 	paths := make([]string, len(policies))
 	for i, p := range policies {
-		paths[i] = seen(p)
+		paths[i] = m.seen(p)
 	}
 	m.policy = append(m.policy, pair("paths", paths)...)
-	for _, key := range slices.Sorted(maps.Keys(plugins)) {
-		if key != "envoy_ext_authz_grpc" {
-			m.note("plugins."+key, "another plugin of OPA, which is not there")
-		}
-	}
-	m.managed(root)
-	m.logs(root)
-	m.rest(root)
-	written, err := m.write(filepath.Base(name))
-	return written, m.notes, err
 }
 
 // plugin reads the plugin's own section.
@@ -258,39 +274,50 @@ func memberOf(own map[string]any, key, otherwise string) (string, error) {
 	return s, nil
 }
 
-// managed is what OPA fetches from elsewhere: the sections go on in OPA's own form.
-func (m *migration) managed(root map[string]any) {
+// managed hands what OPA's own plugins do to them: they read the same file.
+func (m *migration) managed(name string, text []byte, root map[string]any) {
+	logs, _ := root["decision_logs"].(map[string]any)
+	if logs["console"] == true {
+		m.members = append(m.members, pair("log", map[string]any{"decisions": "stdout"})...)
+	}
+	uploads := root["decision_logs"] != nil && (logs["console"] != true || len(logs) > 1) // to the first service, unless another is named
+	if root["discovery"] == nil && root["bundles"] == nil && root["status"] == nil && !uploads {
+		m.unused(root)
+		return
+	}
+	m.config = m.seen(name)
+	_, err := bundle.Parse(name, text, bundle.ParseOptions{})
+	var refused finding.List
+	if !errors.As(err, &refused) {
+		return
+	}
+	for _, f := range refused {
+		if strings.HasSuffix(f.Path, ".url") && strings.Contains(string(text), "${") {
+			continue // what it will be is known where it is served
+		}
+		m.note("ATTENTION: "+f.Message, "%s", cmp.Or(f.Hint, "change it in "+filepath.Base(name)))
+	}
+}
+
+// unused names sections that say how to fetch something, where nothing is fetched.
+func (m *migration) unused(root map[string]any) {
+	if root["bundle"] != nil {
+		m.note("bundle", "the old form, which knows no signatures: write it under bundles: { NAME: { service: , resource: , signing: } }, and migrate again")
+	}
 	var kept []string
-	for _, key := range []string{"services", "bundles", "bundle", "discovery", "keys", "persistence_directory"} {
+	for _, key := range []string{"services", "keys", "labels", "persistence_directory"} {
 		if root[key] != nil {
 			kept = append(kept, key)
 		}
 	}
-	if len(kept) > 0 {
-		m.note(strings.Join(kept, ", "), "keep these sections in a file opa.yaml of their own; until they are read from there, fetch the bundle into the folder of policy.paths")
-	}
-}
-
-// logs is what OPA tells of decisions.
-func (m *migration) logs(root map[string]any) {
-	logs, _ := root["decision_logs"].(map[string]any)
-	for _, key := range slices.Sorted(maps.Keys(logs)) {
-		if key != "console" {
-			m.note("decision_logs."+key, "decisions are logged on standard output, to a file or by OTLP, in a form of ours: see log in docs/reference/configuration.md")
-			break
-		}
-	}
-	if root["decision_logs"] != nil {
-		m.members = append(m.members, pair("log", map[string]any{"decisions": "stdout"})...)
-	}
-	if root["status"] != nil {
-		m.note("status", "ask /readyz?verbose and /metrics of the admin listener")
+	if len(kept) > 0 && root["bundle"] == nil {
+		m.note(strings.Join(kept, ", "), "not needed: the file names neither bundles, discovery, decision_logs to upload nor status")
 	}
 }
 
 // rest names every other section.
 func (m *migration) rest(root map[string]any) {
-	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "persistence_directory", "decision_logs", "status"}
+	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "labels", "persistence_directory", "decision_logs", "status"}
 	for _, key := range slices.Sorted(maps.Keys(root)) {
 		switch {
 		case slices.Contains(known, key):
@@ -298,7 +325,7 @@ func (m *migration) rest(root map[string]any) {
 			m.note(key, "set OpenTelemetry's environment variables, such as OTEL_EXPORTER_OTLP_ENDPOINT")
 		case key == "default_decision" || key == "default_authorization_decision" || key == "server":
 			m.note(key, "OPA's own HTTP API, which is not there")
-		default:
+		case m.config == "": // else it is refused
 			m.note(key, "no counterpart")
 		}
 	}
@@ -308,6 +335,9 @@ func (m *migration) rest(root map[string]any) {
 func (m *migration) write(name string) ([]byte, error) {
 	policy := &yaml.Node{Kind: yaml.MappingNode, Content: m.policy}
 	root := &yaml.Node{Kind: yaml.MappingNode, Content: append(m.members, &yaml.Node{Kind: yaml.ScalarNode, Value: "policy"}, policy)}
+	if m.config != "" {
+		root.Content = append(root.Content, pair("bundles", map[string]any{"config_file": m.config})...)
+	}
 	text, err := yaml.Marshal(root)
 	if err != nil {
 		return nil, err

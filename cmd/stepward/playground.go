@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/matrix"
 	"github.com/stepward/stepward/pkg/playground"
 	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/scenario"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -97,7 +98,10 @@ func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playgrou
 		}
 		return w, nil
 	}
-	routes, scenario, err := f.asked(cmd)
+	if len(args) == 1 && filepath.Base(args[0]) == "stepward.yaml" {
+		return playground.Workspace{}, usage(fmt.Errorf("%s is no policy; a configuration is named with -c", args[0]))
+	}
+	routes, play, err := f.asked(cmd)
 	if err != nil {
 		return playground.Workspace{}, usage(err)
 	}
@@ -105,7 +109,7 @@ func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playgrou
 	if err != nil {
 		return playground.Workspace{}, err
 	}
-	w, err := playground.New(sources, configuration, os.Getenv, routes, scenario)
+	w, err := playground.New(sources, configuration, os.Getenv, routes, play)
 	if err != nil {
 		return w, usage(err)
 	}
@@ -113,7 +117,7 @@ func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playgrou
 }
 
 // asked is what the flags say of routes and scenario, else those of the example.
-func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, scenario string, err error) {
+func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, play string, err error) {
 	for _, name := range f.routes {
 		text, err := readFile(cmd, name)
 		if err != nil {
@@ -130,14 +134,21 @@ func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, scenario string, er
 	if len(f.routes) == 0 {
 		routes = exampleRoutes
 	}
-	switch scenario = strings.TrimSpace(f.scenario); {
-	case scenario == "":
-		scenario = exampleScenario
-	case !strings.HasPrefix(scenario, "{"):
-		text, err := readFile(cmd, scenario)
-		return routes, string(text), err
+	asked := strings.TrimSpace(f.scenario)
+	if asked == "" {
+		return routes, exampleScenario, nil
 	}
-	return routes, scenario, nil
+	if !strings.HasPrefix(asked, "{") {
+		text, err := readFile(cmd, asked)
+		if err != nil {
+			return "", "", err
+		}
+		asked = string(text)
+	}
+	if _, err := scenario.Parse([]byte(asked)); err != nil {
+		return "", "", fmt.Errorf("--scenario: %w", err)
+	}
+	return routes, asked, nil
 }
 
 // sources are the files of the policy, by names without the folders above them, and the
@@ -157,7 +168,10 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 	}
 	c, file, err := f.config.rehearsal(paths)
 	if err == nil {
-		err = needsRules(c)
+		if len(paths) == 0 {
+			paths = c.Policy.Paths
+		}
+		err = needsRules(c, paths)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -169,9 +183,6 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 		if configuration, err = os.ReadFile(file); err != nil {
 			return nil, nil, usage(err)
 		}
-	}
-	if len(paths) == 0 {
-		paths = c.Policy.Paths
 	}
 	if len(paths) == 0 {
 		sources, err = rego.FromFS(policies.Default())

@@ -31,6 +31,12 @@ type replayFlags struct {
 	most   map[divergence.Kind]*share
 }
 
+// oneOf lists words that are permitted.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
 // share is a part of the decisions, written as "2%" or "0.02".
 type share struct {
 	set  bool
@@ -65,21 +71,23 @@ var limited = []divergence.Kind{divergence.NewlyChallenged, divergence.NewlyRefu
 func newReplayCommand() *cobra.Command {
 	f := replayFlags{most: map[divergence.Kind]*share{}}
 	cmd := &cobra.Command{
-		Use:   "replay --log FILE --policy PATH -c FILE",
+		Use:   "replay --log FILE --policy PATH [-c FILE]",
 		Short: "Ask another policy about decisions that were made",
 		Long: `Puts recorded decisions to another policy, each at the time at which it was made, and
 tells who would newly be challenged, who no longer, and who would be refused: by route,
 rule, kind of client and issuer.
 
 The log is that of the service with log.input: true, or of OPA's decision logs; .gz is
-read as it is, and - is standard input. Levels and issuers are those of the configuration.
+read as it is, and - is standard input. Levels and issuers are those of -c FILE, else of a
+stepward.yaml beside or above the policy, else password, mfa and phishing-resistant of one
+issuer; they should be those of the service that wrote the log.
 
 What is masked in the log, the new policy does not see. Where its rules read that, compare
 it with the old policy under the same conditions: --old PATH.`,
 		Example: `  stepward replay --log decisions.log --policy policies/ -c stepward.yaml
   stepward replay --log decisions.log.gz --policy new/ --old policies/ --max-newly-challenged 2%
   stepward replay --log - --policy new/ --format html > report.html`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: f.run,
 	}
 	f.config.add(cmd)
@@ -87,7 +95,7 @@ it with the old policy under the same conditions: --old PATH.`,
 	flags.StringArrayVar(&f.logs, "log", nil, "decisions, a JSON object a line; more than once for more")
 	flags.StringArrayVar(&f.policy, "policy", nil, "file or folder of the policy that is asked; more than once for more")
 	flags.StringArrayVar(&f.old, "old", nil, "file or folder of a policy to compare with in place of what was recorded")
-	flags.StringVar(&f.format, "format", "text", strings.Join(divergence.Formats, ", "))
+	flags.StringVar(&f.format, "format", "text", oneOf(divergence.Formats))
 	for _, k := range limited {
 		f.most[k] = &share{}
 		flags.Var(f.most[k], "max-"+strings.ReplaceAll(string(k), "_", "-"), "exit with 1 when a larger share of the decisions is "+k.String()+", such as 2%")
@@ -98,7 +106,7 @@ it with the old policy under the same conditions: --old PATH.`,
 func (f *replayFlags) run(cmd *cobra.Command, _ []string) error {
 	switch {
 	case !slices.Contains(divergence.Formats, f.format):
-		return usage(fmt.Errorf("--format %s is not known: %s", f.format, strings.Join(divergence.Formats, ", ")))
+		return usage(fmt.Errorf("--format %s is not known: %s", f.format, oneOf(divergence.Formats)))
 	case len(f.logs) == 0:
 		return usage(errors.New("name the recorded decisions with --log FILE"))
 	case len(f.policy) == 0:
@@ -122,7 +130,7 @@ func (f *replayFlags) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	if r.Decisions == 0 {
-		return usage(errors.New("no decision could be compared; record with log.input: true"))
+		return usage(errors.New("no decision could be compared; the log is one of decisions, written with log.input: true"))
 	}
 	return f.judge(cmd, r)
 }

@@ -37,7 +37,7 @@ Traces are exported when OpenTelemetry's environment variables say where to, suc
 as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		Example: `  stepward serve -c stepward.yaml
   STEPWARD_LISTEN=127.0.0.1:9291 stepward serve -c stepward.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, flags) },
 	}
 	flags.add(cmd)

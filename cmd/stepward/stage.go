@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/finding"
@@ -70,12 +71,23 @@ func loadOptions(c config.Config) (rego.Options, error) {
 	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
 }
 
-// needsRules is an error of what the user wrote where c names a policy of another product.
-func needsRules(c config.Config) error {
-	if c.Policy.Compat == "" {
+// needsRules is an error of what the user wrote where c names a policy of another product,
+// or one that is only in bundles, while paths name no files of it.
+func needsRules(c config.Config, paths []string) error {
+	switch {
+	case c.Policy.Compat != "":
+		return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
+	case c.Bundles.ConfigFile == "" || len(paths) > 0:
 		return nil
 	}
-	return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
+	opa, err := bundle.Parse(c.Bundles.ConfigFile, []byte(c.Bundles.Text), bundle.ParseOptions{Insecure: c.Bundles.Insecure})
+	if err != nil {
+		return usage(err)
+	}
+	if opa.Policies() {
+		return usage(errors.New("the policy is in bundles, which only serve fetches: name its files, too"))
+	}
+	return nil
 }
 
 // loadPolicy loads the policy at paths, or the shipped one where there are none, under c.
@@ -86,7 +98,7 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 	if err != nil {
 		return nil, options, nil, usage(err)
 	}
-	if err := needsRules(c); err != nil {
+	if err := needsRules(c, paths); err != nil {
 		return nil, options, nil, err
 	}
 	sources, err := server.Sources(paths)

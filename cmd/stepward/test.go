@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -84,6 +85,9 @@ Exits with 1 when a test fails or the coverage is too low.`,
 }
 
 func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
+	if _, err := regexp.Compile(f.filter); err != nil {
+		return usage(fmt.Errorf("--run: %w", err))
+	}
 	config := f.config // each run looks for it anew
 	c, _, err := config.rehearsal(paths)
 	if err != nil {

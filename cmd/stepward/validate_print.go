@@ -34,7 +34,11 @@ func (v validated) print(out io.Writer, format string) error {
 	if len(v.findings) == 0 {
 		fmt.Fprintf(out, "%s is valid; policy revision %s", v.name, v.revision)
 		if n := len(v.warnings); n > 0 {
-			fmt.Fprintf(out, "; %d warnings", n)
+			noun := "warnings"
+			if n == 1 {
+				noun = "warning"
+			}
+			fmt.Fprintf(out, "; %d %s", n, noun)
 		}
 		fmt.Fprintln(out)
 	}

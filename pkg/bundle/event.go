@@ -26,6 +26,9 @@ type Decided struct {
 	Revisions map[string]string
 	// Labels are the labels of rules, by the names that requirements and denials have.
 	Labels map[string]map[string]any
+	// Path is that of the decision of a policy of opa-envoy-plugin, whose events are as
+	// that plugin logs them; empty for a policy of ours.
+	Path string
 }
 
 // logged is a decision on its way, and the trace it belongs to.
@@ -40,7 +43,6 @@ func (m *Manager) Observe(ctx context.Context, d Decided) {
 	if !m.settings.Logs || m.done.Load() {
 		return
 	}
-	d.Record.Request.Attributes = nil // what Envoy sent, with credentials and body, does not wait here
 	select {
 	case m.queue <- logged{Decided: d, span: trace.SpanContextFromContext(ctx)}:
 	default:
@@ -103,6 +105,12 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 		info.TraceID, info.SpanID = d.span.TraceID().String(), d.span.SpanID().String()
 	}
 	info.Custom = customOf(r)
+	var result any = resultOf(r)
+	info.Results = &result
+	if d.Path != "" {
+		foreign(info, d)
+		return info
+	}
 	if e, ok := decisionlog.Of(r, prefix, d.Masks); ok {
 		if asked, ok := e.Input["request"].(map[string]any); ok {
 			delete(asked, "header_values") // once more what headers holds: an operator's mask would have to name both
@@ -114,9 +122,29 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 			info.Custom["erased"] = list(e.Erased)
 		}
 	}
-	var result any = resultOf(r)
-	info.Results = &result
 	return info
+}
+
+// foreign makes info one of opa-envoy-plugin: its path, its input, and the members of its
+// decision that say what was answered. What ours would have said is under custom.outcome.
+func foreign(info *opaserver.Info, d logged) {
+	r := d.Record
+	info.Path, info.Custom["outcome"] = d.Path, *info.Results
+	decision := map[string]any{"allowed": r.Response.Allowed}
+	if !r.Response.Allowed {
+		decision["http_status"] = r.Response.Status
+	}
+	var result any = decision
+	info.Results = &result
+	document, erased, ok := decisionlog.Attributes(r, d.Masks)
+	if !ok {
+		return
+	}
+	var input any = document
+	info.Input = &input
+	if len(erased) > 0 {
+		info.Custom["erased"] = list(erased)
+	}
 }
 
 // resultOf is the answer as a policy of OPA would have given it.

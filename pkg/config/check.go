@@ -53,7 +53,7 @@ func (d *decoder) check(c Config, o Options) {
 	}
 	d.levels(c)
 	d.issuers(c)
-	d.policy(c.Policy)
+	d.policy(c.Policy, c.Bundles)
 	d.oneOf("request.path_case", c.Request.PathCase)
 	for i, a := range c.Request.Allow {
 		d.oneOf(fmt.Sprintf("request.allow[%d]", i), a)
@@ -84,8 +84,8 @@ func (d *decoder) check(c Config, o Options) {
 	d.log(c.Log, c.Bundles)
 	d.outbound(c.Outbound)
 	d.opaque(c)
-	if c.Policy.Compat != "" && len(c.Data.MaxAge) > 0 {
-		d.failAt("data.max_age", "does not go with compat: opa-envoy", "such a policy knows nothing of data that was taken away, and might let in whoever the data keeps out")
+	if len(c.Data.MaxAge) > 0 && c.Policy.Compat != "" {
+		d.failAt("data.max_age", "does not go with compat: opa-envoy", "such a policy does not know data.stepward.unknown: what it denies by data that is taken away, it would let in")
 	}
 	for name, age := range c.Data.MaxAge {
 		if name == "stepward" || name == "system" || name == "" {
@@ -100,7 +100,7 @@ func (d *decoder) check(c Config, o Options) {
 var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
 
 // policy keeps the keys of another product's policies to these.
-func (d *decoder) policy(p Policy) {
+func (d *decoder) policy(p Policy, bundles Bundles) {
 	if p.Compat == "" {
 		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody, "proto_descriptor": p.ProtoDescriptor != ""} {
 			if used {
@@ -110,8 +110,8 @@ func (d *decoder) policy(p Policy) {
 		return
 	}
 	d.oneOf("policy.compat", p.Compat)
-	if len(p.Paths) == 0 {
-		d.failAt("policy.paths", "is missing", "the files and folders that OPA was given")
+	if len(p.Paths) == 0 && bundles.ConfigFile == "" {
+		d.failAt("policy.paths", "is missing", "the files and folders that OPA was given; or bundles.config_file, where OPA fetched them")
 	}
 	if len(p.Candidate.Paths) > 0 {
 		d.failAt("policy.candidate", "does not go with compat: opa-envoy", "a candidate is asked who the caller is, and here a token is verified only where the policy requires one")

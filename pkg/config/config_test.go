@@ -42,6 +42,25 @@ func TestCompat(t *testing.T) {
 	}
 }
 
+// Such a policy is in files or in bundles, and its data does not age.
+func TestCompatBundles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "opa.yaml"), []byte("status: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"policy: { compat: opa-envoy }":                                                                       "policy.paths: is missing",
+		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }":                                   "",
+		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }": "data.max_age: does not go with compat: opa-envoy",
+		"bundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }":                                "",
+	} {
+		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestGood(t *testing.T) {
 	c, err := parse(good(t))
 	if err != nil {

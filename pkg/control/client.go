@@ -20,6 +20,7 @@ import (
 
 // Client asks the service behind a socket.
 type Client struct {
+	path string // of the socket
 	http http.Client
 }
 
@@ -27,16 +28,35 @@ type Client struct {
 // not any more, or there is no candidate policy.
 var ErrNotFound = errors.New("control: not found")
 
+// ErrUnreachable means that nobody answers at the socket, or that we may not ask there.
+var ErrUnreachable = errors.New("control: no service answers")
+
+// ErrRefused means that the service does not take what it was told, such as an issuer
+// that it does not have.
+var ErrRefused = errors.New("control: refused")
+
 // NewClient asks at unix:///path.
 func NewClient(address string) (*Client, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
 	if !ok {
 		return nil, fmt.Errorf("control: %q is not unix:///path", address)
 	}
-	return &Client{http: http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &Client{path: path, http: http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}}}}, nil
+}
+
+// do is the answer to req, or an error that names the socket where there is none.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	res, err := c.http.Do(req)
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return nil, fmt.Errorf("%w at %s: %w; does it run, and with this control socket?", ErrUnreachable, c.path, errors.Unwrap(dial.Err))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	return res, nil
 }
 
 func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
@@ -44,9 +64,9 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	res, err := c.http.Do(req)
+	res, err := c.do(req)
 	if err != nil {
-		return nil, fmt.Errorf("control: %w", err)
+		return nil, err
 	}
 	switch res.StatusCode {
 	case http.StatusOK:
@@ -154,16 +174,19 @@ func (c *Client) send(ctx context.Context, method, path string, document any) ([
 		return nil, fmt.Errorf("control: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := c.http.Do(req)
+	res, err := c.do(req)
 	if err != nil {
-		return nil, fmt.Errorf("control: %w", err)
+		return nil, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	if res.StatusCode != http.StatusOK {
+	switch {
+	case res.StatusCode >= 400 && res.StatusCode < 500:
+		return nil, fmt.Errorf("%w: %s", ErrRefused, bytes.TrimSpace(text))
+	case res.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("control: %s", bytes.TrimSpace(text))
 	}
 	return text, nil

@@ -150,14 +150,14 @@ func TestSocket(t *testing.T) {
 			t.Errorf("%+v, %v", e, err)
 		}
 		for what, e := range map[string]revocation.Entry{"no such issuer": {Issuer: "nobody", JTI: "a"}, "one of": {Issuer: "corp"}, "before goes": {Issuer: "corp", JTI: "a", Before: time.Now()}} {
-			if _, err := client.Revoke(t.Context(), e); err == nil || !strings.Contains(err.Error(), what) {
+			if _, err := client.Revoke(t.Context(), e); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), what) {
 				t.Errorf("%+v: %v; want %q", e, err, what)
 			}
 		}
 		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "https://idp.example.com", JTI: "a"}); err != nil {
 			t.Error(err)
 		}
-		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", JTI: "b"}); err == nil || !strings.Contains(err.Error(), "full") {
+		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", JTI: "b"}); err == nil || errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "full") {
 			t.Errorf("one too many: %v", err)
 		}
 		if list, err := client.Revocations(t.Context()); err != nil || len(list) != 2 {
@@ -185,6 +185,16 @@ func TestSocket(t *testing.T) {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		absent, err := control.NewClient("unix://" + path + ".none")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := absent.Snapshot(t.Context()); !errors.Is(err, control.ErrUnreachable) || !strings.Contains(err.Error(), path+".none: ") {
+			t.Errorf("asking: %v", err)
+		}
+		if err := absent.SetLogLevel(t.Context(), "debug"); !errors.Is(err, control.ErrUnreachable) {
+			t.Errorf("telling: %v", err)
 		}
 		if _, err := control.NewClient("127.0.0.1:1"); err == nil {
 			t.Error("TCP is a control socket")

@@ -60,11 +60,7 @@ func (m Masks) apply(document map[string]any) (map[string]any, []string) {
 	}
 	for _, member := range []string{"headers", "header_values"} {
 		headers, _ := child(child(document, "request"), member).(map[string]any)
-		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			if secret(name, headers[name]) {
-				x.take("/input/request/" + member + "/" + escape(name))
-			}
-		}
+		x.takeSecrets(headers, "/input/request/"+member+"/")
 	}
 	return x.root, x.erased
 }

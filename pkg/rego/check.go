@@ -159,23 +159,30 @@ func (l *loader) checkKeyed(name string, r *ast.Rule) {
 }
 
 // checkOrigin refuses a policy of two masters: package stepward.policy is in files or in
-// bundles. What a revision names is then all that it says.
+// bundles. What a revision names is then all that it says. The same goes for each package of
+// a policy of opa-envoy-plugin, where OPA would have put the bundle in place of the file.
 func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
-	first := ""
-	var bundled bool
+	first := map[string]Source{}
 	for _, s := range sources {
 		m := modules[s.Name]
-		if m == nil || !m.Package.Path.Equal(basePackage) {
+		if m == nil || l.compat == nil && !m.Package.Path.Equal(basePackage) {
 			continue
 		}
-		if first == "" {
-			first, bundled = s.Name, s.Bundled
-		} else if s.Bundled != bundled {
-			l.add(at(m.Package.Location, "origin", fmt.Sprintf("package stepward.policy is in %s already: a policy is in files or in bundles, not in both", first),
-				"leave policy.paths out, or keep data, helpers and packages stepward.route.NAME there"))
+		name := m.Package.Path[1:].String()
+		if other, there := first[name]; !there {
+			first[name] = s
+		} else if s.Bundled != other.Bundled {
+			l.add(at(m.Package.Location, "origin", fmt.Sprintf("package %s is in %s already: a policy is in files or in bundles, not in both", name, other.Name), l.originHint()))
 			return
 		}
 	}
+}
+
+func (l *loader) originHint() string {
+	if l.compat != nil {
+		return "leave the package out of policy.paths, or out of the bundle"
+	}
+	return "leave policy.paths out, or keep data, helpers and packages stepward.route.NAME there"
 }
 
 // checkAnonymous refuses a rule that lifts the need for a credential by what is

@@ -74,6 +74,9 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		return nil, large
 	}
 	opt = opt.withDefaults()
+	if large := tooLarge(sources); large != nil {
+		return nil, large
+	}
 	compiler, document, found := compileCompat(sources, opt)
 	if len(found) > 0 {
 		return nil, found.Tidy()
@@ -89,7 +92,7 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		return nil, fmt.Errorf("rego: %w", err)
 	}
 	p := &CompatPolicy{
-		opt: opt, revision: revision(sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix), reads: compatReads(compiler.Modules), query: query,
+		opt: opt, revision: named(opt.Options, sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix), reads: compatReads(compiler.Modules), query: query,
 		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix}, watch: newWatchdog(opt.Options),
 	}
 	if opt.Network {
@@ -105,6 +108,7 @@ func compileCompat(sources []Source, opt CompatOptions) (*ast.Compiler, map[stri
 	l := newLoader(opt.Options)
 	l.compat = &opt
 	modules, document := l.parse(sources, false)
+	l.checkOrigin(sources, modules)
 	if len(l.found) > 0 {
 		return nil, nil, l.found
 	}
@@ -177,7 +181,8 @@ func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path s
 		Message: fmt.Sprintf("no rule makes the decision %s%s", path, finding.DidYouMean(path, known)), Hint: "policy.path names it, with slashes"}, false
 }
 
-// Revision is the first 12 hexadecimal digits of a SHA-256 over the sources.
+// Revision is [Options.Revision], or the first 12 hexadecimal digits of a SHA-256 over
+// the sources.
 func (p *CompatPolicy) Revision() string { return p.revision }
 
 // RequestHeaders lists request headers that the policy sets and whose names it writes out.

@@ -159,7 +159,7 @@ func (p *Player) one(ctx context.Context, text []byte) {
 		p.Tally.Leave("not a decision")
 		return
 	case err != nil:
-		p.Tally.Leave("broken")
+		p.Tally.Leave("broken: not JSON, or not whole")
 		return
 	}
 	q, err := e.Question()

@@ -169,7 +169,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%s: %d; want %d", kind, r.Kinds[kind], want)
 		}
 	}
-	if got := fmt.Sprint(r.Left); got != "map[broken:2 no input was recorded (log.input):1 not a decision:1 the input is not one of a policy:1]" {
+	if got := fmt.Sprint(r.Left); got != "map[broken: not JSON, or not whole:2 no input was recorded (log.input):1 not a decision:1 the input is not one of a policy:1]" {
 		t.Error(got)
 	}
 	var text bytes.Buffer

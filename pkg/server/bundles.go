@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/telemetry"
 )
 
@@ -38,9 +40,11 @@ func (s *Server) opa(c config.Config) error {
 	for _, w := range settings.Warnings {
 		s.log.Warn(w.Message, zap.String("file", w.File))
 	}
-	library, err := Library(nil)
-	if err != nil {
-		return err
+	var library []rego.Source
+	if c.Policy.Compat == "" { // another product's bundles know nothing of ours
+		if library, err = Library(nil); err != nil {
+			return err
+		}
 	}
 	s.bundles, err = bundle.New(settings, bundle.Options{
 		Library: library, OnChange: s.propose, OnLog: s.fromOPA, OnDrop: func() { s.metrics.Dropped("opa") },
@@ -186,7 +190,11 @@ func (s *Server) confirmed(name string) time.Time {
 
 // decided gives a decision to the plugin that uploads it.
 func (s *Server) decided(ctx context.Context, x *Snapshot, labels map[string]map[string]any, r authz.Record) {
-	s.bundles.Observe(ctx, bundle.Decided{Record: r, Masks: masks(x.Config.Log), Revisions: x.policy.revisions, Labels: labels})
+	d := bundle.Decided{Record: r, Masks: masks(x.Config.Log), Revisions: x.policy.revisions, Labels: labels}
+	if x.Config.Policy.Compat == config.OPAEnvoy {
+		d.Path = cmp.Or(x.Config.Policy.Path, rego.DefaultCompatPath)
+	}
+	s.bundles.Observe(ctx, d)
 }
 
 // masks are what is not kept of an input, as it is configured.

@@ -191,6 +191,7 @@ func fixed(was, is config.Config) error {
 		"control":        was.Control == is.Control,
 		"tls":            (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
 		"bundles":        was.Bundles == is.Bundles,
+		"policy.compat":  was.Policy.Compat == is.Policy.Compat || is.Bundles.ConfigFile == "", // of which the bundles' library depends
 		"limits.message": was.Limits.Message == is.Limits.Message,
 		"log":            was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File && was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
 	} {
