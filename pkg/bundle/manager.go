@@ -71,7 +71,8 @@ type Status struct {
 	Name      string    `json:"name"`
 	Revision  string    `json:"revision,omitempty"`
 	Activated time.Time `json:"activated_at,omitzero"` // when it last came into force
-	// Confirmed is when its server last said what it should be, be it that it is the same.
+	// Confirmed is when its server last said what it should be, be it that it is the same,
+	// and that was taken.
 	Confirmed time.Time `json:"confirmed_at,omitzero"`
 	Asked     time.Time `json:"asked_at,omitzero"` // when its server was last asked
 	Error     string    `json:"error,omitempty"`   // of the last attempt
@@ -213,9 +214,10 @@ func (m *Manager) listen() {
 	p.RegisterBulkListener(listener("stepward"), func(all map[string]*bundle.Status) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		was := m.status
 		m.status = map[string]Status{}
 		for name, s := range all {
-			m.status[name] = statusOf(name, s)
+			m.status[name] = statusOf(name, s, was[name])
 		}
 	})
 }
@@ -223,10 +225,15 @@ func (m *Manager) listen() {
 // listener is the type of our name among OPA's listeners.
 type listener string
 
-func statusOf(name string, s *bundle.Status) Status {
+// statusOf is s after was. What a server sends and is refused confirms nothing: what stays
+// active is no longer what it should be.
+func statusOf(name string, s *bundle.Status, was Status) Status {
 	out := Status{Name: name, Revision: s.ActiveRevision, Activated: s.LastSuccessfulActivation, Confirmed: s.LastSuccessfulRequest, Asked: s.LastRequest, Error: s.Message}
 	for _, err := range s.Errors {
 		out.Error += "; " + err.Error()
+	}
+	if out.Error != "" {
+		out.Confirmed = was.Confirmed
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -53,6 +54,38 @@ func TestRing(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%+v", recent); strings.Contains(text, "SECRET") {
 		t.Errorf("a secret is kept: %s", text)
+	}
+}
+
+// What a client can make large is not kept, nor what the proxy sent; the decision is.
+func TestRingKeepsNoLargeBody(t *testing.T) {
+	deep := any("x")
+	for range 1000 {
+		deep = []any{deep}
+	}
+	for name, c := range map[string]struct {
+		body request.Body
+		kept bool
+	}{
+		"small":        {request.Body{Present: true, JSON: map[string]any{"amount": json.Number("10"), "to": []any{"bob"}}}, true},
+		"a small form": {request.Body{Present: true, Form: map[string][]string{"a": {"b"}}}, true},
+		"a text":       {request.Body{Present: true, JSON: strings.Repeat("x", 40<<10)}, false},
+		"a number":     {request.Body{Present: true, JSON: json.Number(strings.Repeat("1", 40<<10))}, false},
+		"a name":       {request.Body{Present: true, JSON: map[string]any{strings.Repeat("x", 40<<10): true}}, false},
+		"many values":  {request.Body{Present: true, JSON: make([]any, 10_000)}, false},
+		"deep":         {request.Body{Present: true, JSON: deep}, false},
+		"a form":       {request.Body{Present: true, Form: map[string][]string{"a": {strings.Repeat("x", 40<<10)}}}, false},
+	} {
+		r := decision(0)
+		r.Stages.Evaluated = time.Unix(1, 0)
+		r.Request.Body = c.body
+		r.Request.Attributes = func(request.BodyDecoding) (map[string]any, error) { return nil, nil }
+		ring := control.NewRing(10)
+		ring.Observe(t.Context(), r)
+		e, q, ok := ring.Find("d0")
+		if !ok || e.Request.Method != "GET" || (q.Request.Method == "GET") != c.kept || q.Request.Attributes != nil || !c.kept && q.Request.Body.Present {
+			t.Errorf("%s: %v, %+v", name, ok, q.Request.Method)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
 	"github.com/stepward/stepward/pkg/authz"
@@ -19,7 +20,7 @@ import (
 type Ring struct {
 	mu        sync.Mutex
 	kept      []explain.Explanation // of at most size; next is the oldest once it is full
-	asked     []authz.Question      // what each was about
+	asked     []authz.Question      // what each was about; zero where that is too large to keep
 	next      int
 	size      int
 	followers map[chan explain.Explanation]bool
@@ -35,7 +36,7 @@ func (r *Ring) Observe(_ context.Context, record authz.Record) {
 	e := explain.Of(record).WithoutQuery()
 	var asked authz.Question // zero where no policy was asked
 	if !record.Stages.Evaluated.IsZero() {
-		asked = record.Question()
+		asked = light(record.Question())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,6 +50,52 @@ func (r *Ring) Observe(_ context.Context, record authz.Record) {
 		select {
 		case f <- e:
 		default:
+		}
+	}
+}
+
+// maxBody is about how many bytes of memory a body may take that is kept. Clients choose
+// bodies, and a thousand of some megabytes would be the end of the service.
+const maxBody = 32 << 10
+
+// light is q without what the proxy sent, or zero where its body is too large to keep.
+func light(q authz.Question) authz.Question {
+	q.Request.Attributes = nil
+	left := maxBody
+	weigh(q.Request.Body.JSON, &left)
+	for name, values := range q.Request.Body.Form {
+		left -= node + len(name)
+		for _, v := range values {
+			left -= node + len(v)
+		}
+	}
+	if left < 0 {
+		return authz.Question{}
+	}
+	return q
+}
+
+// node is about what a value of JSON takes beside its text, in bytes.
+const node = 64
+
+// weigh takes what v takes off left, and stops when nothing is left.
+func weigh(v any, left *int) {
+	if *left -= node; *left < 0 {
+		return
+	}
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+	case json.Number:
+		*left -= len(v)
+	case []any:
+		for _, x := range v {
+			weigh(x, left)
+		}
+	case map[string]any:
+		for name, x := range v {
+			*left -= len(name)
+			weigh(x, left)
 		}
 	}
 }

@@ -66,10 +66,10 @@ func (m Masks) cut(o map[string]any, name, at string) {
 }
 
 // takeSecrets erases the members of o, which stand below prefix, whose names sound like a
-// secret's.
+// secret's, and those that repeat a query.
 func (x *masking) takeSecrets(o map[string]any, prefix string) {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		if secret(strings.ToLower(name)) {
+		if secret(strings.ToLower(name), o[name]) {
 			x.take(prefix + escape(name))
 		}
 	}

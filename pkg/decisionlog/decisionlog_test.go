@@ -75,6 +75,33 @@ func TestMasks(t *testing.T) {
 	}
 }
 
+// A query is not kept in another header either, nor what stands in a place of no telling
+// name.
+func TestMaskedHeaders(t *testing.T) {
+	for value, masked := range map[string]map[string]bool{
+		"/a?code=SECRET":                {"x-original-path": true, "hx-current-url": true, "destination": true},
+		"https://a.example.com/b?x=1#f": {"origin-url": true},
+		"/a":                            {"x-original-path": false, "x-forwarded-uri": true},
+		"?1":                            {"sec-ch-ua-mobile": false},
+		"what? no":                      {"x-note": false},
+		"a=b; c=d":                      {"x-pairs": false},
+		"bearer.SECRET":                 {"sec-websocket-protocol": true},
+	} {
+		for name, want := range masked {
+			in := map[string]any{"request": map[string]any{"headers": map[string]any{name: value}, "header_values": map[string]any{name: []any{"/", value}}}}
+			is, erased := Masks{}.apply(in)
+			_, one := child(child(is["request"], "headers"), name).(string)
+			_, all := child(child(is["request"], "header_values"), name).([]any)
+			if one == want || all == want || (len(erased) == 2) != want {
+				t.Errorf("%s: %s: %v %v", name, value, is, erased)
+			}
+			if kept, _ := (Masks{Keep: []string{"/input/request/headers/" + name}}).apply(in); child(child(kept["request"], "headers"), name) == nil {
+				t.Errorf("%s: %s is not kept", name, value)
+			}
+		}
+	}
+}
+
 // Whatever a line holds, it is an entry with everything that judging needs, or an error.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"decision_id":"d","decided_at":"2026-01-01T00:00:00Z","policy_revision":"r","input":{"request":{"method":"GET","path":"/"}},"caller":{"presented":true},"outcome":{"result":"allow","reason":"ok"}}`)

@@ -10,7 +10,8 @@ import (
 )
 
 // Masks say what is taken out of an input before it is kept. The zero Masks take out
-// what [DefaultMasks] lists, and headers whose names sound like a secret's.
+// what [DefaultMasks] lists, headers whose names sound like a secret's, and those that
+// repeat a query.
 type Masks struct {
 	More []string // JSON pointers (RFC 6901) from /input, beside the default ones
 	Keep []string // what stays although a default mask, or the name of a header, covers it
@@ -22,12 +23,25 @@ var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", 
 // secretWords are parts of names of headers that hold a secret.
 var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature", "csrf", "xsrf", "jwt", "assertion"}
 
-// queries are headers in which proxies and browsers repeat a query.
-var queries = []string{"referer", "x-envoy-original-path", "x-forwarded-uri"}
+// telling are headers in which proxies and browsers repeat a query, and the one in which a
+// browser sends a token with a WebSocket, as it can set no other.
+var telling = []string{"referer", "x-envoy-original-path", "x-forwarded-uri", "sec-websocket-protocol"}
 
-// secret reports whether a header is masked for its name.
-func secret(name string) bool {
-	return slices.Contains(queries, name) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+// secret reports whether a header is masked, for its name or as it repeats a query.
+func secret(name string, value any) bool {
+	return slices.Contains(telling, name) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) || hasQuery(value)
+}
+
+// hasQuery reports whether a header looks like a path or address with a query.
+func hasQuery(v any) bool {
+	switch v := v.(type) {
+	case string:
+		_, after, _ := strings.Cut(v, "?")
+		return strings.Contains(after, "=")
+	case []any:
+		return slices.ContainsFunc(v, hasQuery)
+	}
+	return false
 }
 
 // CheckPointer is an error when p is no pointer that a mask can have.

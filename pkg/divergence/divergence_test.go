@@ -2,6 +2,7 @@ package divergence
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,5 +120,24 @@ func TestTallyIsBounded(t *testing.T) {
 	}
 	if len(r.Left) > 21 || len(r.Against) > 21 || len(r.Faults) > 21 {
 		t.Errorf("%d, %d, %d", len(r.Left), len(r.Against), len(r.Faults))
+	}
+}
+
+// Whatever a log holds, a terminal shows it and does not obey it, and the page has no
+// markup of it.
+func TestPrintedLogsAreText(t *testing.T) {
+	evil := "\x1b]0;owned\a\u009b2J\u202e\n<script>"
+	o := decisionlog.Outcome{Result: stepup.Result(evil), Reason: stepup.Reason(evil), Rule: evil, ACRValues: []string{evil}}
+	var tally Tally
+	tally.Add(Comparison{DecisionID: evil, Revision: evil, Method: evil, Route: evil, Client: evil, Issuer: evil, Fault: evil, Was: o, Is: decisionlog.Outcome{Result: stepup.ResultAllow, Rule: evil}})
+	tally.Leave(evil)
+	for format, bad := range map[string]string{"text": "\x1b\a\u009b\u202e", "json": "\x1b\a", "html": ""} {
+		var b strings.Builder
+		if err := tally.Report(evil).Print(&b, format); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(b.String(), bad) || format == "html" && strings.Contains(b.String(), "<script>") || !strings.Contains(b.String(), "owned") {
+			t.Errorf("%s: %q", format, b.String())
+		}
 	}
 }

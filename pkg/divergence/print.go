@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stepward/stepward/pkg/decisionlog"
 )
@@ -105,10 +107,30 @@ type printer struct {
 	err error
 }
 
+// line writes a line. What comes from a log may hold anything, and a terminal obeys some
+// of it.
 func (p *printer) line(format string, args ...any) {
+	for i, a := range args {
+		switch a := a.(type) {
+		case string:
+			args[i] = printable(a)
+		case Kind:
+			args[i] = printable(a.String())
+		}
+	}
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
 	}
+}
+
+// printable is s with every character that is not shown as itself replaced.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
 }
 
 func (p *printer) groups(title string, all []Group) {

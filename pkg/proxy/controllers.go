@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
@@ -41,8 +42,8 @@ func partialRules(_ *exam, n node, tell tell) {
 
 func dryRun(_ *exam, n node, tell tell) {
 	for key, value := range n.get("metadata/annotations").members() {
-		if key.y.Value == "istio.io/dry-run" && value.text() == "true" {
-			tell(value, "istio.io/dry-run is true")
+		if dry, _ := strconv.ParseBool(value.text()); key.y.Value == "istio.io/dry-run" && dry { // as Istio reads it
+			tell(value, "istio.io/dry-run is %s", value.text())
 		}
 	}
 }
@@ -80,6 +81,9 @@ type gatewayRule struct {
 // gatewayRules are about Envoy Gateway and Contour.
 var gatewayRules = []gatewayRule{
 	{Rule{"partial_target", false, "a SecurityPolicy that is attached to routes, and not to the Gateway", "a route that is added is not asked about", "a policy for the Gateway"}, partialTarget},
+	{Rule{"overridden", true, "a SecurityPolicy without `extAuth` for a route or a listener, beside one that has it", "the more specific policy takes the place of the other as a whole: nobody is asked", "the same `extAuth` in it, or `mergeType: StrategicMerge`"}, overridden},
+	{Rule{"filter_missing", true, "a rule of an HTTPRoute without ExternalAuth, whose backend another rule protects by it", "whoever matches that rule is not judged", "the filter in every rule that leads to an application"}, filterMissing},
+	{Rule{"patched", true, "an EnvoyFilter of Istio or an EnvoyPatchPolicy of Envoy Gateway that opens ext_authz", "what the provider or policy says is overruled, and requests go through unasked", "leave it out"}, patched},
 	{Rule{"gateway_paths", false, "a ClientTrafficPolicy that keeps escaped slashes, does not merge slashes, or allows underscores in header names", "Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `escapedSlashesAction: RejectRequest`, `disableMergeSlashes: false`, `withUnderscoresAction: RejectRequest`"}, gatewayPaths},
 	{Rule{"contour_unasked", true, "`authPolicy.disabled` on a virtual host or route of Contour", "nobody is asked", "leave it out; say in the policy what is public: `level: anonymous`"}, contourUnasked},
 	{Rule{"gateway_floor", true, "`contextExtensions` (Envoy Gateway), `authPolicy.context` (Contour) or annotations of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; annotations `gateway.envoyproxy.io/stepward-level`, `-max-age`, `-policy`"}, gatewayFloor},
@@ -98,6 +102,83 @@ func partialTarget(_ *exam, n node, tell tell) {
 	if !slices.Contains(kinds, "Gateway") {
 		tell(n.get("spec"), "not attached to a Gateway")
 	}
+}
+
+// overridden finds what takes the place of a policy that asks. One for a whole Gateway
+// takes nobody's.
+func overridden(x *exam, n node, tell tell) {
+	asks := slices.ContainsFunc(x.asks, func(a ask) bool { return a.product.name == gateway.name })
+	if n.get("kind").text() != "SecurityPolicy" || n.get("spec/extAuth").there() || n.get("spec/mergeType").there() || !asks {
+		return
+	}
+	targets := []node{n.get("spec/targetRef")}
+	for _, list := range []string{"spec/targetRefs", "spec/targetSelectors"} {
+		targets = slices.AppendSeq(targets, n.get(list).items())
+	}
+	for _, t := range targets {
+		if t.there() && (t.get("kind").text() != "Gateway" || t.get("sectionName").there()) {
+			tell(t, "it has no extAuth")
+		}
+	}
+}
+
+// backends are the names of what a rule of an HTTPRoute leads to, and whether it asks.
+func backends(route, rule node) (names []string, asks bool) {
+	for b := range rule.get("backendRefs").items() {
+		namespace := or(b.get("namespace").text(), route.get("metadata/namespace").text())
+		names = append(names, namespace+"/"+b.get("name").text())
+	}
+	for f := range rule.get("filters").items() {
+		asks = asks || f.get("externalAuth").there()
+	}
+	return names, asks
+}
+
+func filterMissing(x *exam, n node, tell tell) {
+	protected := map[string]bool{}
+	for _, route := range x.objects {
+		for r := range route.get("spec/rules").items() {
+			names, asks := backends(route, r)
+			for _, name := range names {
+				protected[name] = protected[name] || asks
+			}
+		}
+	}
+	if n.get("kind").text() != "HTTPRoute" {
+		return
+	}
+	for r := range n.get("spec/rules").items() {
+		names, asks := backends(n, r)
+		if i := slices.IndexFunc(names, func(name string) bool { return protected[name] }); i >= 0 && !asks {
+			tell(r, "no ExternalAuth, and backend %s", names[i])
+		}
+	}
+}
+
+// patched looks into what is merged into the configuration of Envoy.
+func patched(_ *exam, n node, tell tell) {
+	if kind := n.get("kind").text(); kind != "EnvoyFilter" && kind != "EnvoyPatchPolicy" {
+		return
+	}
+	n.get("spec").walk(func(o node) {
+		for _, name := range []string{"failure_mode_allow", "shadow_mode", "disabled"} {
+			set := o.get(name)
+			if strings.HasSuffix(o.get("path").text(), "/"+name) {
+				set = o.get("value")
+			} else if !o.typed(typeFilter) && !o.typed(typePerRoute) && !(name == "disabled" && o.get("typed_config").typed(typeFilter)) {
+				continue
+			}
+			if set.yes() {
+				tell(set, "%s is true", name)
+			}
+		}
+		if f := o.get("filter_enabled"); o.typed(typeFilter) && f.there() && !whole(f.get("default_value")) {
+			tell(f, "filter_enabled is below 100 percent")
+		}
+		if o.get("patch/operation").text() == "REMOVE" && strings.Contains(o.get("match/listener/filterChain/filter/subFilter/name").text(), "ext_authz") {
+			tell(o.get("patch/operation"), "the filter is removed")
+		}
+	})
 }
 
 func gatewayPaths(_ *exam, n node, tell tell) {

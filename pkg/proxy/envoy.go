@@ -1,6 +1,10 @@
 package proxy
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // What typed configurations are of, by the end of their names.
 const (
@@ -55,10 +59,17 @@ func (x *exam) settle() {
 			if !m.filter.there() {
 				m.filter = f
 			}
+			m.asking = append(m.asking, f)
 			x.asks = append(x.asks, ask{product: envoy, node: config})
 		}
+		if scopes := m.node.get("scoped_routes"); scopes.there() {
+			m.scoped = append(m.scoped, scopes)
+			for _, name := range slices.Sorted(maps.Keys(x.routes)) {
+				m.scoped = append(m.scoped, x.routes[name])
+			}
+		}
 		m.forwards = map[string]bool{}
-		m.routes.walk(func(o node) {
+		m.walk(func(o node) {
 			if name := o.get("cluster").text(); name != "" {
 				m.forwards[name] = true
 			}
@@ -66,6 +77,13 @@ func (x *exam) settle() {
 				m.forwards[c.get("name").text()] = true
 			}
 		})
+	}
+}
+
+// walk visits every object in the manager's routes.
+func (m manager) walk(visit func(node)) {
+	for _, n := range append([]node{m.routes}, m.scoped...) {
+		n.walk(visit)
 	}
 }
 
@@ -87,30 +105,27 @@ func (m manager) hosts(visit func(host node)) {
 }
 
 // scopes visits everything that may change a filter for some requests: route
-// configurations, virtual hosts, and routes that forward.
+// configurations, virtual hosts, routes that forward wherever they stand, in a list or in
+// a tree of matchers, and clusters among several.
 func (m manager) scopes(visit func(scope node)) {
-	visit(m.routes)
-	m.hosts(func(host node) {
-		visit(host)
-		for r := range host.get("routes").items() {
-			if r.get("redirect").there() || r.get("direct_response").there() {
-				continue // nothing is forwarded
-			}
-			visit(r)
-			for c := range r.get("route/weighted_clusters/clusters").items() {
-				visit(c)
-			}
+	m.walk(func(o node) {
+		if o.get("redirect").there() || o.get("direct_response").there() {
+			return // nothing is forwarded
 		}
+		visit(o)
 	})
 }
 
 // own is what a scope says about the filter that asks, also inside of a wrapper.
 func (m manager) own(scope node) []node {
 	var all []node
-	name := m.filter.get("name").text()
+	names := map[string]bool{}
+	for _, f := range m.asking {
+		names[f.get("name").text()] = true
+	}
 	for key, value := range scope.get("typed_per_filter_config").members() {
 		inside := value.get("config")
-		if key.y.Value == name || value.typed(typePerRoute) || inside.typed(typePerRoute) {
+		if names[key.y.Value] || value.typed(typePerRoute) || inside.typed(typePerRoute) {
 			all = append(all, value, inside)
 		}
 	}

@@ -34,8 +34,10 @@ type exam struct {
 // manager is an HTTP connection manager and the filter in it that asks Stepward.
 type manager struct {
 	node   node
-	filter node // element of http_filters; not there when nobody is asked
-	routes node // its route configuration; not there when it comes from elsewhere
+	filter node   // element of http_filters; not there when nobody is asked
+	asking []node // all elements of http_filters that ask
+	routes node   // its route configuration; not there when it comes from elsewhere
+	scoped []node // those that it chooses among by scope
 	// forwards are the clusters that its routes lead to.
 	forwards map[string]bool
 }
@@ -146,6 +148,8 @@ func (x *exam) object(n node) {
 		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/virtualhost/authorization")})
 	case kind == "HTTPRoute":
 		x.filters(n)
+	case kind == "ContourConfiguration" && n.get("spec/globalExtAuth").there():
+		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/globalExtAuth")})
 	case kind == "SecurityPolicy" && group == "gateway.envoyproxy.io" && n.get("spec/extAuth").there():
 		x.asks = append(x.asks, ask{product: gateway, node: n.get("spec/extAuth")})
 	}

@@ -44,8 +44,10 @@ func unasked(x *exam, m manager, tell tell) {
 }
 
 func routeUnasked(_ *exam, m manager, tell tell) {
-	if n := m.filter.get("disabled"); n.yes() {
-		tell(n, "the filter is disabled").Fix = n.fix("false")
+	for _, f := range m.asking {
+		if n := f.get("disabled"); n.yes() {
+			tell(n, "the filter is disabled").Fix = n.fix("false")
+		}
 	}
 	m.scopes(func(scope node) {
 		for _, o := range m.own(scope) {

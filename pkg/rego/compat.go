@@ -70,6 +70,9 @@ type CompatPolicy struct {
 // LoadCompat makes a policy of sources. When something is wrong with them the error is a
 // [finding.List] that holds all of it.
 func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*CompatPolicy, error) {
+	if large := tooLarge(sources); large != nil {
+		return nil, large
+	}
 	opt = opt.withDefaults()
 	if large := tooLarge(sources); large != nil {
 		return nil, large

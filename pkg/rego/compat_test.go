@@ -73,6 +73,19 @@ func TestCompatRefused(t *testing.T) {
 	}
 }
 
+// Files that are too large together are refused before they are read.
+func TestCompatSize(t *testing.T) {
+	large := source("data.json", `{"x": "`+strings.Repeat("x", 17<<20)+`"}`)
+	one, more := large, source("more.json", `{"y": "`+strings.Repeat("y", 17<<20)+`"}`)
+	rule := source("p.rego", "package envoy.authz\n\nallow := true\n")
+	if _, err := loadCompat(t, rego.CompatOptions{}, rule, one); err != nil {
+		t.Error(err)
+	}
+	if _, err := loadCompat(t, rego.CompatOptions{}, rule, one, more); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A decision may be a rule, a member of one, a package, or data.
 func TestCompatDecisions(t *testing.T) {
 	const text = "package app\n\nimport rego.v1\n\nallowed := input.ok\n\nresult[\"allowed\"] := input.ok\n\nnested := {\"deep\": {\"allowed\": input.ok}}\n"

@@ -86,7 +86,9 @@ func (s *Server) propose(ctx context.Context, set bundle.Set) error {
 }
 
 // take puts a set of bundles into force, as reload does with files: the whole of it, or
-// nothing. Before every bundle has come there is nothing to decide by yet.
+// nothing. Before every bundle has come there is nothing to decide by yet. Files are not
+// read again: a bundle that comes while they are broken, or half written, comes into force
+// with those that are.
 func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	s := c.server
 	if was := s.set.Load(); !set.Complete() {
@@ -97,15 +99,27 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	}
 	base := s.newest()
 	o := s.options
-	o.Previous, o.Bundles = base, &set
-	next, err := NewSnapshot(ctx, base.Config, o)
-	s.metrics.Reloaded(err)
-	s.last.Store(&attempt{at: time.Now(), err: err})
+	o.Bundles = &set
+	next, err := base.bundled(ctx, o)
+	last := s.last.Load()
+	whole := last == nil || last.err == nil || last.bundles // else files are broken, and stay so
+	if whole || err != nil {
+		s.metrics.Reloaded(err)
+		s.last.Store(&attempt{at: time.Now(), err: err, bundles: whole})
+	}
 	if err != nil {
 		s.log.Error("bundles are refused; the last good ones stay in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
 		return err
 	}
 	s.set.Store(&set)
+	// What is enforced does not wait for the keys of what is pending. Under a configuration
+	// that is to go the set may be no policy; then it is as if it came with the next one.
+	if now := s.current.Load(); now != nil && now != base {
+		if now, err := now.bundled(ctx, o); err == nil {
+			s.observe(now)
+			c.put(ctx, now)
+		}
+	}
 	s.observe(next)
 	c.await(next)
 	c.enforce(ctx)
@@ -115,16 +129,25 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 // refresh makes the policy anew when data has become too old to be believed, or is fresh
 // again.
 func (c *conductor) refresh(ctx context.Context) {
-	s := c.server
-	base := s.newest()
-	if !base.outdated(time.Now()) {
-		return
+	if next := c.renewed(ctx, c.pending); next != nil {
+		c.await(next)
 	}
-	o := s.options
-	o.Previous, o.Bundles = base, s.set.Load()
-	next, err := NewSnapshot(ctx, base.Config, o)
+	// What is enforced does not wait for the keys of what is pending.
+	if next := c.renewed(ctx, c.server.current.Load()); next != nil {
+		c.put(ctx, next)
+	}
+}
+
+// renewed is x with the data that is believed now, or nil where that is the same.
+func (c *conductor) renewed(ctx context.Context, x *Snapshot) *Snapshot {
+	s := c.server
+	if x == nil || !x.outdated(time.Now()) {
+		return nil
+	}
+	next, err := x.renewed(ctx, s.options)
 	if err != nil {
-		return // files have changed in between: the reload that is due will tell
+		s.log.Error("the age of data has changed, and the policy cannot be made anew", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		return nil
 	}
 	for _, d := range next.Data() {
 		if d.Unknown {
@@ -132,7 +155,7 @@ func (c *conductor) refresh(ctx context.Context) {
 		}
 	}
 	s.observe(next)
-	c.await(next)
+	return next
 }
 
 // fromOPA logs what a plugin has to say.
@@ -154,13 +177,11 @@ func (s *Server) fromOPA(l bundle.Line) {
 	}
 }
 
-// confirmed is when a bundle's server last said what it should be.
+// confirmed is when a bundle's server last said what it should be. One that was kept on
+// disk is as old as can be until then: nobody knows how long the service was down.
 func (s *Server) confirmed(name string) time.Time {
 	for _, b := range s.bundles.Status() {
 		if b.Name == name {
-			if b.Confirmed.Before(b.Activated) {
-				return b.Activated
-			}
 			return b.Confirmed
 		}
 	}

@@ -14,7 +14,9 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	sdktest "github.com/open-policy-agent/opa/v1/sdk/test"
 
 	"github.com/stepward/stepward/pkg/config"
@@ -584,5 +586,104 @@ func TestRevisions(t *testing.T) {
 	eventually(t, "the first again", func() bool { return f.Revision() == first })
 	if list, _ = client.Revisions(t.Context()); len(list) != 5 || list[0].Revision != first {
 		t.Errorf("%+v", list)
+	}
+}
+
+// aging is bundled("a") with data that is believed for a while, and a server of it.
+func aging(t testing.TB, maxAge, more string) (*testbundles.Server, map[string]string) {
+	t.Helper()
+	pack := bundled("a")
+	pack["lists/data.json"] = `{"blocked": ["alice"]}`
+	s := testbundles.New()
+	s.Put("authz.tar.gz", testbundles.Pack(pack))
+	files := fromBundles(strings.Replace(opaConfig(s, "persistence_directory: kept\n"), polled, polled+more, 1))
+	files["stepward.yaml"] += "data: { max_age: { lists: " + maxAge + " } }\n"
+	return s, files
+}
+
+// Data becomes too old also while files are broken, or changed by half: what is taken away
+// is taken from the policy in force.
+func TestDataAgesWhileFilesAreBroken(t *testing.T) {
+	files := variant("a")
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) + "data: { max_age: { risk: 2s } }\n"
+	files["policy/policy.rego"] = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"anonymous\"} if not data.stepward.unknown.risk\n"
+	files["risk.json"] = `{"risk": {"alice": {"score": 1}}}`
+	f := serveFolder(t, files, server.Options{})
+	allowed := func() bool { return f.check(t, "/x", nil).GetStatus().GetCode() == 0 }
+	if !allowed() {
+		t.Fatal("refused while the score is known")
+	}
+	write(t, f.dir, map[string]string{"policy/other.rego": "this is no policy"})
+	eventually(t, "it is too old", func() bool { return !allowed() })
+}
+
+// Data that was kept on disk is not believed before its server has said that it is still
+// the same, however often the service starts.
+func TestKeptDataHasNoAge(t *testing.T) {
+	s, files := aging(t, "10m", ", persist: true")
+	f := serveFolder(t, files, server.Options{})
+	kept := filepath.Join(f.dir, "kept", "bundles", "authz", "bundle.tar.gz")
+	eventually(t, "it is on disk", func() bool { _, err := os.Stat(kept); return err == nil })
+	eventually(t, "believed", func() bool { return f.Revision() == "rev-a" })
+	f.stop()
+	s.Close()
+	again := serveDir(t, f.dir, server.Options{})
+	eventually(t, "the server was asked in vain", func() bool {
+		_, body := page(t, again.running, "/readyz?verbose")
+		return strings.Contains(body, "the last attempt failed")
+	})
+	time.Sleep(time.Second) // several looks at the age
+	if again.serves(t) != "a" || again.Revision() != "rev-a~lists" {
+		t.Errorf("%s", again.Revision())
+	}
+}
+
+// A bundle that comes and is refused does not make the data of the one before it fresh.
+func TestRefusedBundleConfirmsNothing(t *testing.T) {
+	s, files := aging(t, "3s", "")
+	defer s.Close()
+	f := serveFolder(t, files, server.Options{})
+	eventually(t, "believed", func() bool { return f.Revision() == "rev-a" })
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if f.Revision() != "rev-a" {
+			t.Fatal("too old while the server says that it is the same")
+		}
+	}
+	s.Put("authz.tar.gz", badBundles(t)["an unknown level"])
+	eventually(t, "it is too old", func() bool { return f.Revision() == "rev-a~lists" })
+}
+
+// A bundle comes into force while a file beside it is broken, with the files that are in
+// force.
+func TestBundleWhileFilesAreBroken(t *testing.T) {
+	s := testbundles.New()
+	defer s.Close()
+	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
+	files := fromBundles(opaConfig(s, ""))
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "policy: { timeout: 2s }", "policy: { paths: [more], timeout: 2s }", 1)
+	files["more/more.rego"] = "package stepward.route.more\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"}\n"
+	f := serveFolder(t, files, server.Options{})
+	more := func() int32 {
+		res, err := f.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{ContextExtensions: map[string]string{"stepward.policy": "more"}, Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/public", Host: "app.example.com", Scheme: "https"},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.GetStatus().GetCode()
+	}
+	if f.serves(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 || more() != int32(codes.Unauthenticated) {
+		t.Fatal("the file beside the bundle does not count")
+	}
+	write(t, f.dir, map[string]string{"more/more.rego": "this is no policy"})
+	failing := func() bool {
+		_, body := page(t, f.running, "/metrics")
+		return strings.Contains(body, "stepward_config_last_reload_success 0")
+	}
+	eventually(t, "the reload fails", failing)
+	s.Put("authz.tar.gz", testbundles.Pack(bundled("b")))
+	eventually(t, "b is in force", func() bool { return f.serves(t) == "b" })
+	if more() != int32(codes.Unauthenticated) || !failing() {
+		t.Error("the file in force is lost, or nobody is told that the one on disk is broken")
 	}
 }

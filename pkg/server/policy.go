@@ -30,6 +30,10 @@ type loaded struct {
 	hash      string            // of all sources
 	missing   []string          // bundles that have not come yet: nothing can be decided
 	signals   []signal
+	own       []rego.Source // the files beside bundles
+	// sources and set are what it was made of, for [Snapshot.renewed]; nil without signals.
+	sources []rego.Source
+	set     *bundle.Set
 }
 
 // labels are those of its rules.
@@ -64,13 +68,18 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 		}
 		return load(ctx, c, ladder, sources, loaded{}, o)
 	}
-	l := loaded{bundled: true}
 	var own []rego.Source
 	if len(c.Policy.Paths) > 0 {
 		if own, err = rego.FromPaths(c.Policy.Paths); err != nil {
 			return loaded{}, err
 		}
 	}
+	return fromBundles(ctx, c, ladder, own, o)
+}
+
+// fromBundles makes the policy of the bundles that have come, with own files beside them.
+func fromBundles(ctx context.Context, c config.Config, ladder stepup.Ladder, own []rego.Source, o SnapshotOptions) (loaded, error) {
+	l := loaded{bundled: true, own: own}
 	if o.Bundles == nil || !o.Bundles.Complete() {
 		l.Policy, l.missing = awaited{}, []string{"bundles"}
 		if o.Bundles != nil && len(o.Bundles.Missing) > 0 {
@@ -79,7 +88,7 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 		return l, nil
 	}
 	l.revisions = o.Bundles.Revisions
-	sources := append(own, o.Bundles.Sources...)
+	sources := slices.Concat(own, o.Bundles.Sources)
 	if c.Policy.Compat == "" {
 		library, err := Library(sources)
 		if err != nil {
@@ -100,6 +109,7 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 	}
 	l.signals = signals(c, sources, o)
 	if len(l.signals) > 0 {
+		l.sources, l.set = sources, o.Bundles
 		opt.Unknown = map[string]time.Time{}
 		for i, s := range l.signals {
 			if asOf := s.asOf(); s.expired(o.Now(), asOf) {
@@ -312,6 +322,42 @@ func (s *Snapshot) Data() []DataStatus {
 // loaded, or is fresh again.
 func (s *Snapshot) outdated(now time.Time) bool {
 	return slices.ContainsFunc(s.policy.signals, func(x signal) bool { return x.expired(now, x.asOf()) != x.unknown })
+}
+
+// renewed is x with a policy of the same sources, made anew as data is too old by now, or
+// fresh again. It reads no file: what lies on disk now may be broken, or half written.
+func (x *Snapshot) renewed(ctx context.Context, o SnapshotOptions) (*Snapshot, error) {
+	ladder, err := x.Config.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	o.Bundles = x.policy.set
+	policy, err := load(ctx, x.Config, ladder, x.policy.sources, loaded{bundled: x.policy.bundled, revisions: x.policy.revisions, own: x.policy.own}, o.withNow())
+	if err != nil {
+		return nil, err
+	}
+	return x.with(policy), nil
+}
+
+// bundled is x with the policy of o.Bundles. It reads no file, as renewed does not.
+func (x *Snapshot) bundled(ctx context.Context, o SnapshotOptions) (*Snapshot, error) {
+	ladder, err := x.Config.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	policy, err := fromBundles(ctx, x.Config, ladder, x.policy.own, o.withNow())
+	if err != nil {
+		return nil, err
+	}
+	return x.with(policy), nil
+}
+
+// with is x with another policy. Nobody observes it yet.
+func (x *Snapshot) with(policy loaded) *Snapshot {
+	next, a := *x, *x.Authorizer
+	a.Policy, a.Observe = policy.Policy, nil
+	next.policy, next.Authorizer, next.shadow = policy, &a, nil
+	return &next
 }
 
 func (d DataStatus) String() string {

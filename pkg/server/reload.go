@@ -20,8 +20,9 @@ const (
 
 // attempt is what the last reload came to.
 type attempt struct {
-	at  time.Time
-	err error // nil when it is enforced, or waits for keys
+	at      time.Time
+	err     error // nil when it is enforced, or waits for keys
+	bundles bool  // it was of bundles alone
 }
 
 // conductor decides which snapshot is enforced. It is one goroutine: it waits until
@@ -83,14 +84,20 @@ func (c *conductor) enforce(ctx context.Context) {
 	if c.pending == nil || len(c.pending.Waiting()) > 0 {
 		return
 	}
-	s, next := c.server, c.pending
+	next := c.pending
 	c.pending = nil
-	s.pending.Store(nil)
+	c.server.pending.Store(nil)
+	c.put(ctx, next)
+}
+
+// put enforces next. What is pending stays so.
+func (c *conductor) put(ctx context.Context, next *Snapshot) {
+	s := c.server
 	s.current.Store(next)
 	s.tls.Store(next.TLS)
 	s.revisions.enforce(next, time.Now())
 	s.gate.SetLimit(next.Config.Limits.InFlight)
-	c.keys.retain(next)
+	c.keys.retain(next, c.pending)
 	s.metrics.Enforced(s.Revision())
 	c.follow(ctx, next)
 	if next.Candidate != nil {

@@ -61,14 +61,19 @@ type SnapshotOptions struct {
 	Previous *Snapshot
 }
 
+func (o SnapshotOptions) withNow() SnapshotOptions {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
 // NewSnapshot makes a snapshot of c, which [config.Load] has checked. It reads
 // the policy and key files, and reaches out to nobody: see [Snapshot.Run].
 //
 // An error of the policy is a [finding.List].
 func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snapshot, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o = o.withNow()
 	ladder, err := c.Ladder()
 	if err != nil {
 		return nil, err
