@@ -11,12 +11,29 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/decisionlog"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // queueLength is how many decisions may wait to be handed to the plugin: some seconds of
 // a busy service. What the plugin has taken waits in its own buffer.
 const queueLength = 4096
+
+// queueBytes is how much may wait with them, about: what the proxy sent of a body stays
+// with a decision until it is handed over.
+const queueBytes = 64 << 20
+
+// weight is about how many bytes wait with r.
+func weight(r request.Request) int64 {
+	const rest, unknown, most = 8 << 10, 1 << 20, 4 << 20
+	switch {
+	case !r.Body.Present:
+		return rest
+	case r.Size < 0:
+		return rest + unknown
+	}
+	return rest + min(r.Size, most)
+}
 
 // Decided is a decision with what its record does not hold.
 type Decided struct {
@@ -43,9 +60,16 @@ func (m *Manager) Observe(ctx context.Context, d Decided) {
 	if !m.settings.Logs || m.done.Load() {
 		return
 	}
+	w := weight(d.Record.Request)
+	if m.waiting.Add(w) > queueBytes {
+		m.waiting.Add(-w)
+		m.options.OnDrop()
+		return
+	}
 	select {
 	case m.queue <- logged{Decided: d, span: trace.SpanContextFromContext(ctx)}:
 	default:
+		m.waiting.Add(-w)
 		m.options.OnDrop()
 	}
 }
@@ -71,6 +95,7 @@ func (m *Manager) hand(ctx context.Context) {
 }
 
 func (m *Manager) log(d logged) {
+	defer m.waiting.Add(-weight(d.Record.Request))
 	p := logs.Lookup(m.opa)
 	if p == nil {
 		return // discovery has not asked for any yet

@@ -57,6 +57,7 @@ type Manager struct {
 	gate     *gate
 	hook     *discovered
 	queue    chan logged
+	waiting  atomic.Int64 // bytes in it, about
 
 	listening *bundle.Plugin // what tells us of bundles; touched by Run alone
 
