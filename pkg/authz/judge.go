@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,10 +41,15 @@ type Judgement struct {
 }
 
 // Judge asks p what q requires, compares it with what q's caller has at that time, and
-// decides. An error of p is a refusal. It does not recover from a panic of p.
-func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) Judgement {
+// decides. An error of p is a refusal, and so is a panic.
+func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgement) {
+	defer func() {
+		if x := recover(); x != nil {
+			j.Decision, j.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, x)
+		}
+	}()
 	ladder, levels := a.ladder(q.Token)
-	j := Judgement{Revision: p.Revision(), Levels: levels, Held: stepup.Anonymous}
+	j = Judgement{Revision: p.Revision(), Levels: levels, Held: stepup.Anonymous}
 	if len(levels) > 0 {
 		j.Held = levels[len(levels)-1]
 	}

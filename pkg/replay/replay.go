@@ -169,23 +169,13 @@ func (p *Player) one(ctx context.Context, text []byte) {
 	}
 	was := e.Outcome
 	if p.Old != nil {
-		was = decisionlog.OutcomeOf(p.judge(ctx, p.Old, q))
+		was = decisionlog.OutcomeOf(p.Judge.Judge(ctx, p.Old, q))
 	}
-	is := p.judge(ctx, p.New, q)
+	is := p.Judge.Judge(ctx, p.New, q)
 	if ctx.Err() != nil {
 		return // a judgement that was cut short says nothing
 	}
 	c := divergence.Compare(q, was, is)
 	c.DecisionID, c.Revision, c.Erased = e.DecisionID, e.Revision, len(e.Erased) > 0
 	p.Tally.Add(c)
-}
-
-// judge turns a panic into the fault that it would be.
-func (p *Player) judge(ctx context.Context, policy authz.Policy, q authz.Question) (j authz.Judgement) {
-	defer func() {
-		if recover() != nil {
-			j = authz.Judgement{Revision: policy.Revision(), Fault: errors.New("replay: the judgement panicked")}
-		}
-	}()
-	return p.Judge.Judge(ctx, policy, q)
 }

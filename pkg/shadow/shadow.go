@@ -9,7 +9,6 @@ package shadow
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -131,7 +130,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (s *Runner) compare(ctx context.Context, r authz.Record) {
 	q := r.Question()
 	is, err := s.breaker.Execute(func() (authz.Judgement, error) {
-		j := s.judge(ctx, q)
+		j := s.options.Judge.Judge(ctx, s.options.Candidate, q)
 		if errors.Is(j.Fault, policy.ErrTimeout) {
 			return j, j.Fault // what counts for a rest
 		}
@@ -154,14 +153,4 @@ func (s *Runner) compare(ctx context.Context, r authz.Record) {
 		s.sampled = now
 		s.options.OnSample(c)
 	}
-}
-
-// judge turns a panic into the fault that it would be.
-func (s *Runner) judge(ctx context.Context, q authz.Question) (j authz.Judgement) {
-	defer func() {
-		if p := recover(); p != nil {
-			j = authz.Judgement{Revision: s.options.Candidate.Revision(), Fault: fmt.Errorf("shadow: the candidate panicked: %T", p)}
-		}
-	}()
-	return s.options.Judge.Judge(ctx, s.options.Candidate, q)
 }
