@@ -268,7 +268,16 @@ require contains {"level": "authenticated"}`
 // An evaluation that does not end in time is a timeout for its caller, whether
 // or not OPA notices; those that run on are few, and end.
 func TestWatchdog(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	mine := goleak.IgnoreCurrent()
+	defer func() { // what was given up ends by itself, the last of it a while after the first
+		var left error
+		for start := time.Now(); time.Since(start) < 2*time.Minute; {
+			if left = goleak.Find(mine); left == nil {
+				return
+			}
+		}
+		t.Error(left)
+	}()
 	for name, text := range map[string]string{
 		"a regular expression that OPA does not interrupt": hostile,
 		"a loop": head + `require contains {"level": "mfa"} if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) > 0`,
