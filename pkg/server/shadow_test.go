@@ -62,6 +62,7 @@ func shadowed(t testing.TB, idp *testidp.IDP, candidate string) (running, *contr
 // A candidate is asked about every decision, tells what it would change, and changes
 // nothing.
 func TestCandidate(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // after the provider has hung up
 	idp, err := testidp.Start(testidp.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,6 @@ func TestCandidate(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
-	goleak.VerifyNone(t, goleak.IgnoreCurrent())
 
 	alone, client := shadowed(t, idp, "")
 	if _, err := client.Candidate(t.Context()); err == nil {
