@@ -120,6 +120,7 @@ type validated struct {
 	name               string
 	findings, warnings finding.List
 	revision           string
+	candidate          string // revision of the candidate policy; empty without one
 	rule               string // header mutation rule that the policy needs
 }
 
@@ -145,6 +146,9 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return v, nil
 	}
 	v.revision = snapshot.Authorizer.Policy.Revision()
+	if snapshot.Candidate != nil {
+		v.candidate = snapshot.Candidate.Revision()
+	}
 	if v.warnings, err = server.CheckBundles(c); err != nil {
 		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config", Message: err.Error()}}
 		return v, nil

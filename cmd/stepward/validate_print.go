@@ -17,7 +17,13 @@ func (v validated) print(out io.Writer, format string) error {
 	case "json":
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"valid": len(v.findings) == 0, "policy_revision": v.revision, "findings": list(v.findings), "warnings": list(v.warnings)})
+		return e.Encode(struct {
+			Valid     bool         `json:"valid"`
+			Revision  string       `json:"policy_revision"`
+			Candidate string       `json:"candidate_revision,omitempty"`
+			Findings  finding.List `json:"findings"`
+			Warnings  finding.List `json:"warnings"`
+		}{len(v.findings) == 0, v.revision, v.candidate, list(v.findings), list(v.warnings)})
 	case "sarif":
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
@@ -33,6 +39,9 @@ func (v validated) print(out io.Writer, format string) error {
 	}
 	if len(v.findings) == 0 {
 		fmt.Fprintf(out, "%s is valid; policy revision %s", v.name, v.revision)
+		if v.candidate != "" {
+			fmt.Fprintf(out, ", candidate %s", v.candidate)
+		}
 		if n := len(v.warnings); n > 0 {
 			noun := "warnings"
 			if n == 1 {
