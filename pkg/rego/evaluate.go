@@ -31,6 +31,7 @@ type Policy struct {
 	compiler *ast.Compiler
 	store    storage.Store
 	partials map[string]func() (rego.PreparedPartialQuery, error) // by entry rule
+	parsed   map[string]ast.Ref                                   // names that Partial was given
 	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
 	watch    *watchdog
 }

@@ -78,11 +78,15 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	rest, err := query.Partial(ctx, rego.EvalInput(input), rego.EvalUnknowns(unknown))
+	refs, terms, err := p.references(unknown)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	s, err := newSettler(p, input, unknown)
+	rest, err := query.Partial(ctx, rego.EvalInput(input), rego.EvalParsedUnknowns(terms))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	s, err := newSettler(p, input, refs)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
@@ -104,6 +108,25 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 		}
 	}
 	return all, nil
+}
+
+// references parses names of members, each once: OPA's parser sorts all its functions at
+// every call.
+func (p *Policy) references(names []string) (refs []ast.Ref, terms []*ast.Term, err error) {
+	if p.parsed == nil {
+		p.parsed = map[string]ast.Ref{}
+	}
+	for _, name := range names {
+		ref, known := p.parsed[name]
+		if !known {
+			if ref, err = ast.ParseRef(name); err != nil {
+				return nil, nil, err
+			}
+			p.parsed[name] = ref
+		}
+		refs, terms = append(refs, ref), append(terms, ast.NewTerm(ref))
+	}
+	return refs, terms, nil
 }
 
 // conditional is one way in which a member comes about, unless it is not possible.

@@ -22,20 +22,12 @@ type settler struct {
 }
 
 // newSettler knows what stands in input and not under unknown.
-func newSettler(p *Policy, input map[string]any, unknown []string) (*settler, error) {
+func newSettler(p *Policy, input map[string]any, unknown []ast.Ref) (*settler, error) {
 	known, err := ast.InterfaceToValue(input)
 	if err != nil {
 		return nil, err
 	}
-	s := &settler{policy: p, known: known, decided: map[string]bool{}}
-	for _, u := range unknown {
-		ref, err := ast.ParseRef(u)
-		if err != nil {
-			return nil, err
-		}
-		s.unknown = append(s.unknown, ref)
-	}
-	return s, nil
+	return &settler{policy: p, known: known, unknown: unknown, decided: map[string]bool{}}, nil
 }
 
 // holds says whether e holds; settled is false where that depends on more than is known.

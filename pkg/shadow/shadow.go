@@ -46,9 +46,10 @@ const (
 	rest    = 30 * time.Second // for how long
 	sampled = time.Second      // between samples
 
-	// The candidate may use a quarter of one core, so that it does not slow down decisions
-	// that are made meanwhile.
-	pause = 3
+	// The candidate is asked a hundred times a second at most, and may use a quarter of one
+	// core, so that it does not slow down decisions that are made meanwhile.
+	interval = 10 * time.Millisecond
+	pause    = 3
 )
 
 // Runner compares. Make it with [New]; Observe may be called by many goroutines, also
@@ -108,7 +109,7 @@ func (s *Runner) Run(ctx context.Context) {
 		case r := <-s.waiting:
 			start := s.options.Now()
 			s.compare(ctx, *r)
-			if !wait(ctx, pause*s.options.Now().Sub(start)) {
+			if !wait(ctx, max(interval, pause*s.options.Now().Sub(start))) {
 				return
 			}
 		}
