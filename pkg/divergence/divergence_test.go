@@ -100,7 +100,7 @@ func TestTallyIsBounded(t *testing.T) {
 					DecisionID: name, Time: time.Unix(int64(n), 0), Revision: name, Method: "GET", Route: "/" + name, Client: name, Issuer: name, Fault: name,
 					Was: outcome(stepup.ResultAllow, stepup.OK, nil), Is: decisionlog.Outcome{Result: stepup.ResultError, Rule: name},
 				})
-				tally.Leave(name)
+				tally.Leave(name, 1)
 			}
 		})
 	}
@@ -130,7 +130,7 @@ func TestPrintedLogsAreText(t *testing.T) {
 	o := decisionlog.Outcome{Result: stepup.Result(evil), Reason: stepup.Reason(evil), Rule: evil, ACRValues: []string{evil}}
 	var tally Tally
 	tally.Add(Comparison{DecisionID: evil, Revision: evil, Method: evil, Route: evil, Client: evil, Issuer: evil, Fault: evil, Was: o, Is: decisionlog.Outcome{Result: stepup.ResultAllow, Rule: evil}})
-	tally.Leave(evil)
+	tally.Leave(evil, 1)
 	for format, bad := range map[string]string{"text": "\x1b\a\u009b\u202e", "json": "\x1b\a", "html": ""} {
 		var b strings.Builder
 		if err := tally.Report(evil).Print(&b, format); err != nil {

@@ -83,8 +83,8 @@ func (t *Tally) Add(c Comparison) {
 	defer t.mu.Unlock()
 	r := &t.report
 	r.Decisions++
-	increment(&r.Kinds, k, len(kinds)*len(kinds), "")
-	increment(&r.Against, c.Revision, 20, others)
+	increment(&r.Kinds, k, len(kinds)*len(kinds), "", 1)
+	increment(&r.Against, c.Revision, 20, others, 1)
 	if c.Erased {
 		r.Erased++
 	}
@@ -104,7 +104,7 @@ func (t *Tally) Add(c Comparison) {
 		return
 	}
 	if c.Fault != "" {
-		increment(&r.Faults, c.Fault, 20, others)
+		increment(&r.Faults, c.Fault, 20, others, 1)
 	}
 	if t.examples == nil {
 		t.examples = map[Kind][]Example{}
@@ -140,26 +140,26 @@ func (t *Tally) group(i int, name string, k Kind) {
 	}
 	g.Decisions++
 	if k != Same {
-		increment(&g.Kinds, k, len(kinds)*len(kinds), "")
+		increment(&g.Kinds, k, len(kinds)*len(kinds), "", 1)
 	}
 }
 
-// increment counts under key, or under rest where there is no place for another key.
-func increment[K ~string](m *map[K]int64, key K, most int, rest K) {
+// increment counts n under key, or under rest where there is no place for another key.
+func increment[K ~string](m *map[K]int64, key K, most int, rest K, n int64) {
 	if *m == nil {
 		*m = map[K]int64{}
 	}
 	if _, there := (*m)[key]; !there && len(*m) >= most {
 		key = rest
 	}
-	(*m)[key]++
+	(*m)[key] += n
 }
 
-// Leave counts what was not compared, by why: a word or two of our own.
-func (t *Tally) Leave(why string) {
+// Leave counts n decisions that were not compared, by why: a word or two of our own.
+func (t *Tally) Leave(why string, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	increment(&t.report.Left, why, 20, others)
+	increment(&t.report.Left, why, 20, others, n)
 }
 
 // Report is what was counted so far, about a policy of that revision.

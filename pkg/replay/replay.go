@@ -76,7 +76,7 @@ func (p *Player) read(ctx context.Context, log io.Reader, to chan<- []byte) erro
 		gathered = append(gathered, line...)
 		switch {
 		case errors.Is(err, errTooLong):
-			p.Tally.Leave("a line is too long")
+			p.Tally.Leave("a line is too long", 1)
 		case err == io.EOF:
 			if len(gathered) > 0 {
 				hand()
@@ -135,13 +135,13 @@ func (p *Player) lines(ctx context.Context, text []byte) {
 func (p *Player) array(ctx context.Context, text []byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if _, err := d.Token(); err != nil {
-		p.Tally.Leave("not JSON")
+		p.Tally.Leave("not JSON", 1)
 		return
 	}
 	for d.More() && ctx.Err() == nil {
 		var one json.RawMessage
 		if err := d.Decode(&one); err != nil {
-			p.Tally.Leave("not JSON")
+			p.Tally.Leave("not JSON", 1)
 			return
 		}
 		p.one(ctx, one)
@@ -153,18 +153,18 @@ func (p *Player) one(ctx context.Context, text []byte) {
 	e, err := decisionlog.Parse(text)
 	switch {
 	case errors.Is(err, decisionlog.ErrNoInput):
-		p.Tally.Leave("no input was recorded (log.input)")
+		p.Tally.Leave("no input was recorded (log.input)", 1)
 		return
 	case errors.Is(err, decisionlog.ErrNotOurs):
-		p.Tally.Leave("not a decision")
+		p.Tally.Leave("not a decision", 1)
 		return
 	case err != nil:
-		p.Tally.Leave("broken: not JSON, or not whole")
+		p.Tally.Leave("broken: not JSON, or not whole", 1)
 		return
 	}
 	q, err := e.Question()
 	if err != nil {
-		p.Tally.Leave("the input is not one of a policy")
+		p.Tally.Leave("the input is not one of a policy", 1)
 		return
 	}
 	was := e.Outcome

@@ -9,6 +9,7 @@ package shadow
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -30,8 +31,8 @@ type Options struct {
 	// OnSample, if set, is called with some of those that differ: at most one a second.
 	OnSample func(divergence.Comparison)
 	Now      func() time.Time // nil means time.Now
-	// OnLeft, if set, is called when a decision is not compared, with why.
-	OnLeft func(why string)
+	// OnLeft, if set, is called when n decisions were not compared, with why.
+	OnLeft func(why string, n int64)
 }
 
 // The reasons why a decision is not compared.
@@ -57,6 +58,7 @@ const (
 type Runner struct {
 	options Options
 	waiting chan *authz.Record
+	behind  atomic.Int64 // decisions that found no place, and are not counted yet
 	breaker *gobreaker.CircuitBreaker[authz.Judgement]
 	sampled time.Time
 }
@@ -76,17 +78,26 @@ func (s *Runner) Observe(r authz.Record) {
 	if r.Stages.Evaluated.IsZero() {
 		return // the enforced policy was not asked either
 	}
+	if len(s.waiting) == cap(s.waiting) { // most of the time, under load: nothing is copied
+		s.behind.Add(1)
+		return
+	}
+	kept := r
 	select {
-	case s.waiting <- &r:
+	case s.waiting <- &kept:
 	default:
-		s.leave(Behind)
+		s.behind.Add(1)
 	}
 }
 
-func (s *Runner) leave(why string) {
-	s.options.Tally.Leave(why)
+// leave counts n decisions that are not compared.
+func (s *Runner) leave(why string, n int64) {
+	if n == 0 {
+		return
+	}
+	s.options.Tally.Leave(why, n)
 	if s.options.OnLeft != nil {
-		s.options.OnLeft(why)
+		s.options.OnLeft(why, n)
 	}
 }
 
@@ -95,6 +106,7 @@ func (s *Runner) Tally() *divergence.Tally { return s.options.Tally }
 
 // Report is what was counted so far.
 func (s *Runner) Report() divergence.Report {
+	s.leave(Behind, s.behind.Swap(0))
 	r := s.options.Tally.Report(s.options.Candidate.Revision())
 	r.Suspended = s.breaker.State() == gobreaker.StateOpen
 	return r
@@ -109,6 +121,7 @@ func (s *Runner) Run(ctx context.Context) {
 		case r := <-s.waiting:
 			start := s.options.Now()
 			s.compare(ctx, *r)
+			s.leave(Behind, s.behind.Swap(0))
 			if !wait(ctx, max(interval, pause*s.options.Now().Sub(start))) {
 				return
 			}
@@ -141,7 +154,7 @@ func (s *Runner) compare(ctx context.Context, r authz.Record) {
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		s.leave(Resting)
+		s.leave(Resting, 1)
 		return
 	}
 	c := divergence.Compare(q, decisionlog.OutcomeOf(r.Judgement), is)

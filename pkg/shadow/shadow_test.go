@@ -72,12 +72,12 @@ func TestObserveDoesNotWait(t *testing.T) {
 	for n := range 1000 {
 		r.Observe(allowed(n))
 	}
-	if left := tally.Report("").Left[shadow.Behind]; left < 900 {
+	if left := r.Report().Left[shadow.Behind]; left < 900 {
 		t.Errorf("%d left out", left)
 	}
 	r.Observe(authz.Record{}) // the policy was not asked: nothing to compare
 	during(t, r, func() {
-		until(t, "what waited is compared", func() bool { c := tally.Report(""); return c.Decisions+c.Left[shadow.Behind] == 1000 })
+		until(t, "what waited is compared", func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
 	})
 	if c := tally.Report(""); c.Kinds[divergence.NewlyRefused] != c.Decisions || c.Decisions == 0 {
 		t.Errorf("%+v", c.Kinds)

@@ -164,8 +164,8 @@ func (m *Metrics) Compared(c divergence.Comparison) {
 	}
 }
 
-// NotCompared counts a decision that a candidate policy was not asked about.
-func (m *Metrics) NotCompared(why string) { m.left.WithLabelValues(why).Inc() }
+// NotCompared counts n decisions that a candidate policy was not asked about.
+func (m *Metrics) NotCompared(why string, n int64) { m.left.WithLabelValues(why).Add(float64(n)) }
 
 // Reloaded counts a reload of configuration and policy.
 func (m *Metrics) Reloaded(err error) {
