@@ -180,23 +180,7 @@ func gatewayTo(t *testing.T, s *server.Server) string {
 	})}
 	go app.Serve(listener)
 	t.Cleanup(func() { app.Close() })
-	configuration, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{listener.Addr().String()}, Stepwards: []string{s.Addr().String()}, CheckTimeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := envoy.Get(t.Context(), "", os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy, err := envoy.Start(t.Context(), path, configuration)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(proxy.Stop)
-	if err := proxy.WaitHealthy(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + proxy.Ingress
+	return ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: []string{s.Addr().String()}, CheckTimeout: 10 * time.Second})
 }
 
 // ask is one request and what its answer shows. Marks of two policies are an error.

@@ -116,7 +116,15 @@ func newGateway(t *testing.T) *gateway {
 	app := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { g.hits.Add(1) })}
 	go app.Serve(listener)
 	t.Cleanup(func() { app.Close() })
-	configuration, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{listener.Addr().String()}, Stepwards: addresses})
+	g.url = ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: addresses}) + "/public"
+	return g
+}
+
+// ingress starts a real Envoy, and is where it listens once it has found every Stepward.
+func ingress(t *testing.T, p envoy.Params) string {
+	t.Helper()
+	p.Ingress = "127.0.0.1:0"
+	configuration, err := envoy.Render(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,11 +137,10 @@ func newGateway(t *testing.T) *gateway {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Stop)
-	if err := proxy.WaitHealthy(t.Context(), 2); err != nil {
+	if err := proxy.WaitHealthy(t.Context(), len(p.Stepwards)); err != nil {
 		t.Fatal(err)
 	}
-	g.url = "http://" + proxy.Ingress + "/public"
-	return g
+	return "http://" + proxy.Ingress
 }
 
 // load sends requests, some at a time, until it is stopped, and counts what came.
