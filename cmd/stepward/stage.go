@@ -68,7 +68,7 @@ func (nobody) Verify(context.Context, credential.Credential) (token.Token, error
 // machine that is busy.
 func loadOptions(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second)}, err
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second), Optional: c.Policy.OptionalData}, err
 }
 
 // needsRules is an error of what the user wrote where c names a policy of another product,

@@ -87,6 +87,17 @@ func (d *decoder) check(c Config, o Options) {
 	if len(c.Data.MaxAge) > 0 && c.Policy.Compat != "" {
 		d.failAt("data.max_age", "does not go with compat: opa-envoy", "such a policy does not know data.stepward.unknown: what it denies by data that is taken away, it would let in")
 	}
+	for i, name := range c.Policy.OptionalData {
+		path := fmt.Sprintf("policy.optional_data[%d]", i)
+		switch {
+		case c.Policy.Compat != "":
+			d.failAt(path, "does not go with compat: opa-envoy", "such a policy takes what is missing for undefined, as its plugin does")
+		case name == "stepward" || name == "system" || name == "":
+			d.failAt(path, "is not a member of yours", "name it without data., as in risk")
+		case strings.ContainsAny(name, ".[/"):
+			d.failAt(path, "is not the name of a member of data", "name it without data. and without what is below it, as in risk")
+		}
+	}
 	for name, age := range c.Data.MaxAge {
 		if name == "stepward" || name == "system" || name == "" {
 			d.failAt("data.max_age."+name, "is not a member of yours", "")

@@ -170,6 +170,10 @@ type Policy struct {
 	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
 	Timeout Duration `yaml:"timeout"` // default 50ms
 	Compat  string   `yaml:"compat"`  // opa-envoy: the policy was written for opa-envoy-plugin, and runs as it is
+	// OptionalData names members of data that the policy reads and that need not be there.
+	// One that is missing is unknown: data.stepward.unknown.NAME says so, and a rule that
+	// reads it without asking ends in an error.
+	OptionalData []string `yaml:"optional_data"`
 	// Path is the decision that such a policy makes, as its plugin has it; default
 	// envoy/authz/allow.
 	Path string `yaml:"path"`

@@ -19,7 +19,7 @@ type Firing struct {
 func (p *Policy) Traced(tell func(Firing)) *Policy {
 	return &Policy{
 		opt: p.opt, revision: p.revision, headers: p.headers, members: p.members, base: p.base, routes: p.routes,
-		entries: p.entries, compiler: p.compiler, store: p.store, partials: p.partials, tracer: &firings{policy: p, tell: tell}, watch: p.watch,
+		entries: p.entries, compiler: p.compiler, store: p.store, partials: p.partials, tracer: &firings{policy: p, tell: tell}, watch: p.watch, unindexed: p.unindexed,
 	}
 }
 

@@ -34,6 +34,9 @@ type Policy struct {
 	parsed   map[string]ast.Ref                                   // names that Partial was given
 	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
 	watch    *watchdog
+	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
+	// ahead of the rule that asks first.
+	unindexed bool
 }
 
 // Labels are those of the METADATA of require and deny rules, by the name that their
@@ -88,7 +91,7 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
 	var documents []map[string]any
 	for _, q := range queries {
-		options := []rego.EvalOption{rego.EvalParsedInput(input)}
+		options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalRuleIndexing(!p.unindexed)}
 		if p.tracer != nil {
 			options = append(options, rego.EvalQueryTracer(p.tracer))
 		}

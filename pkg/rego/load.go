@@ -13,7 +13,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
@@ -42,8 +41,10 @@ type Options struct {
 	Revision     string // that of the bundles; empty means one made of the sources
 	// Unknown lists members of data that are too old to be believed, and the time for
 	// which each held, where it is known. They are taken away, and data.stepward.unknown
-	// says so. Where it is nil, that is not there.
+	// says so. A rule that reads one all the same ends in an error.
 	Unknown map[string]time.Time
+	// Optional lists members of data that need not be there. One that is not is unknown.
+	Optional []string
 }
 
 func (o Options) withDefaults() Options {
@@ -86,7 +87,8 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, fromOPA(compiler.Errors, "").Tidy()
 	}
-	if l.checkAnonymous(compiler); len(l.found) > 0 {
+	l.checkAnonymous(compiler)
+	if l.checkData(compiler, document, sources); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
 	return l.prepare(ctx, compiler, document, named(opt, sources))
@@ -108,7 +110,9 @@ type loader struct {
 	texts    map[string][]byte   // of modules, by their names
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
-	compat   *CompatOptions // of a policy of opa-envoy-plugin; nil for one of ours
+	unknown  map[string]unknownData // members of data that cannot be believed
+	asked    bool                   // whether a rule asks data.stepward.unknown
+	compat   *CompatOptions         // of a policy of opa-envoy-plugin; nil for one of ours
 }
 
 func newLoader(opt Options) *loader {
@@ -266,27 +270,6 @@ func named(opt Options, sources []Source) string {
 	return name
 }
 
-// forget takes members away that are too old to be believed.
-func (l *loader) forget(document map[string]any, sources []Source) {
-	if l.opt.Unknown == nil {
-		return
-	}
-	if _, taken := document["stepward"]; taken {
-		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data", Message: "data.stepward is in a file or bundle already", Hint: "where data.max_age is configured it is Stepward's own; choose another name"})
-		return
-	}
-	unknown := map[string]any{}
-	for name, at := range l.opt.Unknown {
-		delete(document, name)
-		says := map[string]any{}
-		if !at.IsZero() {
-			says["as_of"] = at.UTC().Format(time.RFC3339)
-		}
-		unknown[name] = says
-	}
-	document["stepward"] = map[string]any{"unknown": unknown}
-}
-
 // labels are those of the METADATA above r; the innermost wins.
 func labels(r *ast.Rule) map[string]any {
 	var all map[string]any
@@ -304,9 +287,9 @@ func labels(r *ast.Rule) map[string]any {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt),
+		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), unindexed: l.asked && len(l.unknown) > 0,
 	}
-	store := inmem.NewFromObject(document)
+	store := newStore(document, l.unknown)
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
 	partly := hiddenPrefix
 	if l.narrowed {

@@ -136,7 +136,6 @@ func TestTablesThatAreNotNarrowed(t *testing.T) {
 			{Name: "more.rego", Text: []byte("package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
 		}, "[authenticated[]5 mfa[]6]"},
 		"an object in place of a list": {[]rego.Source{asData(t, map[string]any{"routes": map[string]any{"one": entry("/x")}})}, "[authenticated[]5 mfa[]6]"},
-		"no such data":                 {nil, "[authenticated[]5]"},
 		"no entries":                   {[]rego.Source{asData(t, map[string]any{"routes": []any{}})}, "[authenticated[]5]"},
 		"a path that is no text":       {[]rego.Source{asData(t, map[string]any{"routes": []any{entry("/y"), entry(7)}})}, "[error]"},
 		"an entry that is no object":   {[]rego.Source{asData(t, map[string]any{"routes": []any{"/x", entry("/x")}})}, "[authenticated[]5 mfa[]6]"},

@@ -11,7 +11,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/types"
 
@@ -73,11 +72,14 @@ func (r TestReport) Failed() int {
 // compiler as [Load]: what a test calls is what is enforced. A [finding.List] as the error
 // means that the sources do not compile.
 func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, error) {
-	l := newLoader(Options{})
+	l := newLoader(opt.Load)
 	l.compat = opt.Compat
 	modules, document := l.parse(sources, true)
 	library, _ := l.parse(opt.Library, false)
 	maps.Copy(modules, library)
+	if opt.Compat == nil {
+		l.forget(document, sources)
+	}
 	if len(l.found) > 0 {
 		return TestReport{}, l.found.Tidy()
 	}
@@ -93,7 +95,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	if compiler.Compile(modules); compiler.Failed() {
 		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
-	store := inmem.NewFromObject(document)
+	store := newStore(document, l.unknown)
 	txn, err := store.NewTransaction(ctx, storage.WriteParams)
 	if err != nil {
 		return TestReport{}, fmt.Errorf("rego: %w", err)

@@ -126,7 +126,7 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 }
 
 func loadOptions(c config.Config, ladder stepup.Ladder) rego.Options {
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout)}
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout), Optional: c.Policy.OptionalData}
 }
 
 // candidate is the policy that decides nothing, or nil. One evaluation that runs on after
