@@ -17,6 +17,7 @@ type configFlags struct {
 	insecure bool
 	network  bool
 	bundles  bool // may come without TLS
+	nobody   bool // may be trusted
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
@@ -24,6 +25,7 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
 	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false, "permit policies of opa-envoy-plugin to call other hosts")
 	cmd.Flags().BoolVar(&f.bundles, "insecure-bundles", false, "permit bundles and decision logs off loopback without TLS")
+	cmd.Flags().BoolVar(&f.nobody, "insecure-no-issuers", false, "permit issuers: [], where nobody can sign in")
 }
 
 // load reads the configuration that the flags name.
@@ -52,5 +54,5 @@ func (f *configFlags) read(listen, admin string) (config.Config, error) {
 
 // options are what the flags say about a configuration.
 func (f *configFlags) options(listen, admin string) config.Options {
-	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, InsecureBundles: f.bundles, Listen: listen, Admin: admin}
+	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, InsecureBundles: f.bundles, InsecureNoIssuers: f.nobody, Listen: listen, Admin: admin}
 }

@@ -333,11 +333,15 @@ func (m *migration) rest(root map[string]any) {
 
 // write is the file. Its order is that of the reference.
 func (m *migration) write(name string) ([]byte, error) {
-	policy := &yaml.Node{Kind: yaml.MappingNode, Content: m.policy}
-	root := &yaml.Node{Kind: yaml.MappingNode, Content: append(m.members, &yaml.Node{Kind: yaml.ScalarNode, Value: "policy"}, policy)}
+	policy := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle, Content: m.policy}
+	root := &yaml.Node{Kind: yaml.MappingNode, Content: m.members}
 	if m.config != "" {
 		root.Content = append(root.Content, pair("bundles", map[string]any{"config_file": m.config})...)
 	}
+	// Such a policy verifies tokens itself. What decides stands last and within brackets: a
+	// file that was cut short is then no configuration.
+	root.Content = append(root.Content, pair("issuers", []string{})...)
+	root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "policy"}, policy)
 	text, err := yaml.Marshal(root)
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ levels:
 - { name: mfa, acr: ["urn:example:loa:2"], amr: [[mfa], [pwd, otp]] }
 - { name: phishing-resistant, acr: [phr, phrh] }
 login_redirect: { url: "https://login.example.com/step-up", hosts: [app.example.com] }
-policy: { timeout: 5s }
+policy: { default: true, timeout: 5s }
 limits: { deadline: 10s }
 `
 
@@ -52,7 +52,7 @@ func (f *configFlags) rehearsal(paths []string) (c config.Config, found string, 
 		return c, "", err
 	}
 	played := *f
-	played.insecure = true // nothing is served
+	played.insecure, played.nobody = true, true // nothing is served
 	c, err = played.load("", "")
 	return c, f.file, err
 }

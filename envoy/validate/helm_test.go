@@ -112,7 +112,7 @@ serviceMonitor: { enabled: true, labels: { team: edge } }
 networkPolicy: { from: [ { namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: gateways } } } ] }
 env: [ { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318" } ]
 policies: {}
-config: { limits: { deadline: 100ms }, levels: [ { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] } ] }
+config: { policy: { default: true }, limits: { deadline: 100ms }, levels: [ { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] } ] }
 `, false, []string{"HorizontalPodAutoscaler gate-stepward", "ServiceMonitor gate-stepward"}},
 	} {
 		t.Run(name, func(t *testing.T) {

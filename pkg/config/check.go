@@ -52,6 +52,10 @@ func (d *decoder) check(c Config, o Options) {
 		d.failAt("control", "must be unix:// and an absolute path of at most 100 bytes", "such as unix:///run/stepward-control.sock; it is never served over TCP")
 	}
 	d.levels(c)
+	if !o.Excerpt {
+		d.trusted(c, o.InsecureNoIssuers)
+		d.source(c.Policy, c.Bundles)
+	}
 	d.issuers(c)
 	d.policy(c.Policy, c.Bundles)
 	d.oneOf("request.path_case", c.Request.PathCase)
@@ -109,6 +113,30 @@ func (d *decoder) check(c Config, o Options) {
 }
 
 var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+
+// trusted requires issuers. That there are none must be said twice: here and on the
+// command line. A policy of opa-envoy-plugin verifies tokens itself; for it, here is
+// enough.
+func (d *decoder) trusted(c Config, none bool) {
+	switch {
+	case d.places["issuers"] == nil:
+		d.failAt("issuers", "is missing", "the identity providers whose tokens are trusted; `issuers: []` with --insecure-no-issuers where nobody signs in")
+	case d.written("issuers") && len(c.Issuers) == 0 && !none && c.Policy.Compat != OPAEnvoy:
+		d.failAt("issuers", "names nobody whose tokens are trusted", "name one, or pass --insecure-no-issuers where nobody signs in")
+	}
+}
+
+// source requires that the file says what decides.
+func (d *decoder) source(p Policy, bundles Bundles) {
+	switch {
+	case d.places["policy"] == nil:
+		d.failAt("policy", "is missing", "policy: { paths: [policies/] } names your own, policy: { default: true } the one that Stepward ships")
+	case p.Default && (len(p.Paths) > 0 || p.Compat != ""):
+		d.failAt("policy.default", "does not go with paths and compat", "it names the policy that Stepward ships, which would not decide beside another")
+	case d.written("policy") && !p.Default && len(p.Paths) == 0 && bundles.ConfigFile == "" && p.Compat == "":
+		d.failAt("policy", "names no policy", "paths: [policies/] names your own, default: true the one that Stepward ships, bundles.config_file those that OPA fetches")
+	}
+}
 
 // policy keeps the keys of another product's policies to these.
 func (d *decoder) policy(p Policy, bundles Bundles) {

@@ -4,7 +4,9 @@
 // It is strict. A key that is not known, a value of another type, a member that
 // stands twice and a file that is not there are findings with file, line and
 // column, all at once and not one by one; a configuration with a finding is not
-// used. Whatever is left out has the safe meaning that the fields here document.
+// used. Issuers and policy are required: what decides has no silent default, or a file
+// that was cut short would decide by another one. Whatever else is left out has the safe
+// meaning that the fields here document.
 //
 // The package holds plain data: package server makes the running parts of it.
 package config
@@ -25,10 +27,10 @@ type Config struct {
 	// unless set. Whoever may open it reads recent decisions.
 	Control string `yaml:"control"`
 
-	Issuers []Issuer `yaml:"issuers"` // trusted; none means that nobody can sign in
+	Issuers []Issuer `yaml:"issuers"` // required: whose tokens are trusted; [] needs --insecure-no-issuers, unless compat decides
 	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
 
-	Policy        Policy        `yaml:"policy"`
+	Policy        Policy        `yaml:"policy"` // required: what decides
 	Bundles       Bundles       `yaml:"bundles"`
 	Data          Data          `yaml:"data"`
 	Request       Request       `yaml:"request"`
@@ -165,9 +167,11 @@ type Words struct {
 	AMR [][]string `yaml:"amr"`
 }
 
-// Policy says where the policy is and how long it may take.
+// Policy says where the policy is and how long it may take. It names paths, or says
+// default: true, or stands beside bundles that bring the policy.
 type Policy struct {
-	Paths   []string `yaml:"paths"`   // files and folders; none means the shipped policy
+	Paths   []string `yaml:"paths"`   // files and folders
+	Default bool     `yaml:"default"` // true: the policy that Stepward ships, in place of paths
 	Timeout Duration `yaml:"timeout"` // default 50ms
 	Compat  string   `yaml:"compat"`  // opa-envoy: the policy was written for opa-envoy-plugin, and runs as it is
 	// OptionalData names members of data that the policy reads and that need not be there.

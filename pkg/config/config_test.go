@@ -30,12 +30,12 @@ func parse(text []byte) (config.Config, error) {
 	return config.Parse(filepath.Join("testdata", "stepward.yaml"), text, config.Options{Getenv: func(string) string { return "" }})
 }
 
-// foreign are the keys that go with compat: opa-envoy, and a flag: none of them go with
-// policy.candidate, which is in good.yaml.
-var foreign = regexp.MustCompile(`^\.Policy\.(Compat|Path|SkipBody|ProtoDescriptor|Network)$`)
+// foreign are the keys that do not go with policy.paths, go with compat: opa-envoy, or are
+// a flag: none of them go with policy.candidate, which is in good.yaml.
+var foreign = regexp.MustCompile(`^\.Policy\.(Default|Compat|Path|SkipBody|ProtoDescriptor|Network)$`)
 
 func TestCompat(t *testing.T) {
-	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte("policy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
+	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte("issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
 	want := config.Policy{Compat: config.OPAEnvoy, Paths: []string{filepath.Join("testdata", "policy.rego")}, Path: "a/b", SkipBody: true, ProtoDescriptor: filepath.Join("testdata", "secret.txt"), Network: true, Timeout: config.Duration(50 * time.Millisecond), Candidate: config.Candidate{Paths: []string{}}}
 	if err != nil || !reflect.DeepEqual(c.Policy, want) || len(c.Sources) != 3 {
 		t.Errorf("%+v %q %v", c.Policy, c.Sources, err)
@@ -52,9 +52,9 @@ func TestCompatBundles(t *testing.T) {
 		"policy: { compat: opa-envoy }":                                                                       "policy.paths: is missing",
 		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }":                                   "",
 		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }": "data.max_age: does not go with compat: opa-envoy",
-		"bundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }":                                "",
+		"policy: {}\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }":                    "",
 	} {
-		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{})
+		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte("issuers: []\n"+text), config.Options{InsecureNoIssuers: true})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -97,8 +97,48 @@ func TestGood(t *testing.T) {
 	}
 }
 
+// least is the smallest configuration.
+const least = `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x] }]
+policy: { default: true }
+`
+
+// Whose tokens are trusted and what decides is said, or there is no configuration.
+func TestRequired(t *testing.T) {
+	const issuers, policy = "issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [x] }]\n", "policy: { default: true }\n"
+	both := "policy: is missing"
+	for _, c := range []struct {
+		text, want string
+		nobody     bool
+	}{
+		{"", both, false}, {"# nothing\n", both, false}, {"---\n", both, false}, {"...\n", both, false}, {"null\n", both, false}, {"{}\n", both, true},
+		{policy, "issuers: is missing", false}, {policy, "issuers: is missing", true},
+		{policy + "issuers:\n", "issuers has nothing in it", false}, {policy + "issuers: ~\n", "issuers has nothing in it", true},
+		{policy + "issuers: []\n", "issuers: names nobody", false}, {policy + "issuers: []\n", "", true},
+		{issuers, "policy: is missing", false}, {issuers + "policy:\n", "policy has nothing in it", false}, {issuers + "policy: {}\n", "policy: names no policy", false},
+		{issuers + "policy: { timeout: 20ms }\n", "policy: names no policy", false}, {issuers + "policy: { paths: [] }\n", "policy: names no policy", false},
+		{issuers + "policy: { paths: }\n", "policy.paths has nothing in it", false}, {issuers + "policy: { default: }\n", "policy: names no policy", false},
+		{issuers + "policy: { default: false }\n", "policy: names no policy", false}, {issuers + "policy: { default: yes }\n", "must be true or false", false},
+		{issuers + "policy: { candidate: { paths: [policy.rego] } }\n", "policy: names no policy", false},
+		{issuers + "policy: { default: true, paths: [policy.rego] }\n", "policy.default: does not go with paths", false},
+		{issuers + "policy: { default: true, compat: opa-envoy, paths: [policy.rego] }\n", "policy.default: does not go with", false},
+		{"issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego] }\n", "", false},
+		{issuers + policy + "levels:\n", "levels has nothing in it", false}, {issuers + policy + "request:\n", "request has nothing in it", false},
+		{issuers + policy + "data: { max_age: }\n", "data.max_age has nothing in it", false},
+		{issuers + policy + "tls: { cert_file: , key_file: , client_ca_file: }\n", "", false},
+		{issuers + policy, "", false}, {issuers + "policy: { paths: [policy.rego] }\n", "", false},
+	} {
+		_, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte(c.text), config.Options{InsecureNoIssuers: c.nobody})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v; want %q", c.text, err, c.want)
+		}
+	}
+	if _, err := config.Parse("page", []byte("levels: []\n"), config.Options{Excerpt: true}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDefaults(t *testing.T) {
-	c, err := parse([]byte("# nothing\n"))
+	c, err := parse([]byte(least))
 	if err != nil || c.Listen != "127.0.0.1:9191" || c.Errors.Status != 503 || c.Challenge.Disclose != "full" || time.Duration(c.Limits.Deadline) != 150*time.Millisecond {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -165,12 +205,12 @@ func TestPrecedence(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"STEPWARD_ADMIN": "127.0.0.1:3", "REALM": "from env"}[name]
 	}
-	text := []byte("listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\nchallenge: {realm: \"${REALM}\"}\n")
+	text := []byte(least + "listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\nchallenge: {realm: \"${REALM}\"}\n")
 	c, err := config.Parse("x.yaml", text, config.Options{Getenv: env, Listen: "127.0.0.1:4"})
 	if err != nil || c.Listen != "127.0.0.1:4" || c.Admin != "127.0.0.1:3" || c.Challenge.Realm != "from env" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := config.Parse("x.yaml", []byte("listen: 0.0.0.0:1"), config.Options{InsecurePlaintextListener: true}); err != nil {
+	if _, err := config.Parse("x.yaml", []byte(least+"listen: 0.0.0.0:1"), config.Options{InsecurePlaintextListener: true}); err != nil {
 		t.Error(err)
 	}
 	if _, err := config.Load(filepath.Join(t.TempDir(), "missing.yaml"), config.Options{}); err == nil {

@@ -29,6 +29,12 @@ type Options struct {
 	// InsecureBundles permits bundles, decision logs and status over plain HTTP, and
 	// services whose certificate nobody checks. Whoever is on the way decides then.
 	InsecureBundles bool
+	// InsecureNoIssuers permits `issuers: []`. Nobody can sign in then: what is not public
+	// is refused, and a credential proves nothing.
+	InsecureNoIssuers bool
+	// Excerpt takes a text without issuers and policy: a part of a configuration, where
+	// what decides is named elsewhere, as on the page of the playground.
+	Excerpt bool
 	// Getenv is the environment, as [os.Getenv].
 	Getenv func(string) string
 	// Listen and Admin, where set, win over environment and file.
@@ -160,7 +166,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	}
 	d.places[path] = n
 	if n.Tag == "!!null" {
-		return // as if it were not there
+		d.nothing(n, v, path)
+		return
 	}
 	switch v.Interface().(type) {
 	case Duration:
@@ -183,6 +190,22 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	default:
 		d.scalar(n, v, path)
 	}
+}
+
+// nothing takes a key without a value for one that is not there, where it is a single
+// value. What holds others is refused: a file that was cut ends like this, and without
+// them it means something else.
+func (d *decoder) nothing(n *yaml.Node, v reflect.Value, path string) {
+	switch v.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Slice:
+		d.fail(n, path, what(path)+" has nothing in it", "write what belongs there, or leave the key out; a file that was cut ends like this")
+	}
+}
+
+// written reports whether the key at path is in the file, with a value.
+func (d *decoder) written(path string) bool {
+	n := d.places[path]
+	return n != nil && n.Tag != "!!null"
 }
 
 func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {

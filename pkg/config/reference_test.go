@@ -98,6 +98,7 @@ func schemaOf(t *testing.T, typ reflect.Type, path string, says map[string]strin
 // TestReferenceSchema keeps schema.json in step with the types.
 func TestReferenceSchema(t *testing.T) {
 	s := schemaOf(t, reflect.TypeFor[Config](), "", comments(t))
+	s["required"] = []string{"issuers", "policy"}
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "stepward.yaml"
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -110,7 +111,7 @@ func TestReferenceSchema(t *testing.T) {
 func TestReferencePage(t *testing.T) {
 	says := comments(t)
 	var b strings.Builder
-	b.WriteString("# Configuration\n\nWritten by `make docs` from `pkg/config`. Every key may be left out; what is not\nhere is an error. `stepward schema` prints the JSON Schema for editors, and\n`stepward validate` says what is wrong, with line, column and a hint.\n\n" +
+	b.WriteString("# Configuration\n\nWritten by `make docs` from `pkg/config`. `issuers` and `policy` are required, so\nthat a file that was cut short is never another configuration; every other key may be\nleft out. What is not here is an error. `stepward schema` prints the JSON Schema for\neditors, and `stepward validate` says what is wrong, with line, column and a hint.\n\n" +
 		"File names are relative to the folder of the configuration. `${NAME}` in a text is\nreplaced by the environment variable, which must be set. A flag wins over the\nenvironment (`STEPWARD_LISTEN`, `STEPWARD_ADMIN`, `STEPWARD_CONFIG`), that over the\nfile, and the file over the default.\n")
 	defaults := Config{Issuers: []Issuer{{}}}.WithDefaults()
 	var section func(typ reflect.Type, v reflect.Value, path, title string)

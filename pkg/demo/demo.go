@@ -141,8 +141,8 @@ levels:
 - { name: phishing-resistant, acr: [phr, phrh] }
 login_redirect: { url: "%s/step-up", hosts: ["127.0.0.1", localhost] }
 limits: { deadline: 1s }
-policy: { timeout: 500ms }
 drain: { delay: 10ms }
+policy: { default: true, timeout: 500ms }
 `
 
 // configure makes the configuration of both Stepwards: the demo's own or, where there is

@@ -46,7 +46,7 @@ app.example.com/**
 
 func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepup.Ladder) {
 	t.Helper()
-	c, err := config.Parse("stepward.yaml", []byte(settings), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(settings+"policy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func start(t *testing.T) (service, *control.Client, playground.Workspace) {
 levels: [{ name: password, acr: ["loa:1"] }, { name: mfa, acr: ["loa:2"] }, { name: phishing-resistant, acr: [phr] }]
 `
 	socket := "unix://" + filepath.Join(t.TempDir(), "c.sock")
-	c, err := config.Parse("stepward.yaml", []byte(decides+"limits: { deadline: 5s }\npolicy: { timeout: 2s }\ndrain: { delay: 10ms }\nlog: { decisions: \"off\" }\ncontrol: "+socket+"\n"), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(decides+"limits: { deadline: 5s }\npolicy: { default: true, timeout: 2s }\ndrain: { delay: 10ms }\nlog: { decisions: \"off\" }\ncontrol: "+socket+"\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ log: { file: log.txt }
 
 // The scenario of a decision comes to the same answer.
 func TestScenarioOf(t *testing.T) {
-	c, err := config.Parse("stepward.yaml", []byte(settingsText), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(settingsText+"policy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,5 +106,5 @@ func parseSettings(text string) (config.Config, error) {
 	if len(found) > 0 {
 		return config.Config{}, found.Tidy()
 	}
-	return config.Parse(settingsFile, []byte(text), config.Options{})
+	return config.Parse(settingsFile, []byte(text), config.Options{Excerpt: true})
 }

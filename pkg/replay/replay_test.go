@@ -58,7 +58,7 @@ deny contains {"code": "gone", "status": 410} if input.request.segments[0] == "o
 
 func parsed(t testing.TB) config.Config {
 	t.Helper()
-	c, err := config.Parse("stepward.yaml", []byte(settings), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(settings+"policy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ headers["x-tenant"] := input.token.claims.tenant
 // open plays scenarios before a policy under a configuration.
 func open(t *testing.T, settings string, sources ...rego.Source) *scenario.Stage {
 	t.Helper()
-	c, err := config.Parse("stepward.yaml", []byte(settings), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte(settings+"policy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

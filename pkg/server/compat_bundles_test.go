@@ -54,7 +54,8 @@ permitted if {
 func compatFrom(opa, more string) map[string]string {
 	return map[string]string{
 		"opa.yaml": opa + "plugins: { envoy_ext_authz_grpc: { addr: \":9191\", path: envoy/authz/allow } }\n",
-		"stepward.yaml": `policy: { compat: opa-envoy, path: envoy/authz/allow, timeout: 2s }
+		"stepward.yaml": `issuers: []
+policy: { compat: opa-envoy, path: envoy/authz/allow, timeout: 2s }
 bundles: { config_file: opa.yaml }
 limits: { deadline: 5s }
 drain: { delay: 10ms }

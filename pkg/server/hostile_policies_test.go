@@ -35,6 +35,7 @@ func TestHostilePolicies(t *testing.T) {
 	c, err := config.Parse("stepward.yaml", []byte(`
 issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api] }]
 levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] }]
+policy: { default: true }
 `), config.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +108,7 @@ import rego.v2
 require contains {"level": "authenticated"}
 deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000)}) == 0
 `
-	c, err := config.Parse("stepward.yaml", []byte("issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [api] }]\n"), config.Options{})
+	c, err := config.Parse("stepward.yaml", []byte("issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [api] }]\npolicy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

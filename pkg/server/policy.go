@@ -61,6 +61,9 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 	if err != nil {
 		return loaded{}, err
 	}
+	if settings.Policies() && c.Policy.Default {
+		return loaded{}, fmt.Errorf("policy.default does not go with the bundles of %s, which bring the policy", c.Bundles.ConfigFile)
+	}
 	if !settings.Policies() {
 		sources, err := files(c)
 		if err != nil {
@@ -135,7 +138,7 @@ func candidate(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sna
 	if len(c.Policy.Candidate.Paths) == 0 {
 		return nil, nil
 	}
-	c.Policy.Paths = c.Policy.Candidate.Paths
+	c.Policy.Paths, c.Policy.Default = c.Policy.Candidate.Paths, false
 	opt := loadOptions(c, ladder)
 	opt.MaxAbandoned = 1
 	return LoadPolicy(ctx, c, opt, o.Now)
@@ -157,8 +160,14 @@ func files(c config.Config) ([]rego.Source, error) {
 	if c.Policy.Compat == config.OPAEnvoy {
 		return rego.FromPaths(c.Policy.Paths)
 	}
+	if len(c.Policy.Paths) == 0 && !c.Policy.Default {
+		return nil, errNoPolicy
+	}
 	return Sources(c.Policy.Paths)
 }
+
+// errNoPolicy is of a configuration that leaves open what decides.
+var errNoPolicy = errors.New("policy: no policy is named: policy.paths names your own, policy.default: true the one that Stepward ships")
 
 // compile loads sources as a policy of the kind that c says.
 func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego.Options, now func() time.Time) (authz.Policy, error) {

@@ -32,7 +32,7 @@ levels:
 - {name: mfa, acr: ["loa:2"]}
 - {name: phishing-resistant, acr: [phr, phrh]}
 limits: {deadline: 5s}
-policy: {timeout: 2s}
+policy: {default: true, timeout: 2s}
 drain: {delay: 10ms}
 `+more), config.Options{})
 	if err != nil {

@@ -13,6 +13,7 @@ func TestReplaysOutliveAReload(t *testing.T) {
 	c, err := config.Parse("stepward.yaml", []byte(`
 issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x], dpop: { origins: ["https://api.example.com"] } }]
 levels: [{ name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] }]
+policy: { default: true }
 `), config.Options{})
 	if err != nil {
 		t.Fatal(err)
