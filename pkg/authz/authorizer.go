@@ -173,6 +173,8 @@ func policyReason(err error) stepup.Reason {
 		return ""
 	case errors.Is(err, policy.ErrRoute):
 		return stepup.RouteConfig
+	case errors.Is(err, policy.ErrBody):
+		return stepup.BodyUnreadable
 	case errors.Is(err, policy.ErrRequest):
 		return stepup.RequestAmbiguous
 	case errors.Is(err, policy.ErrTimeout):

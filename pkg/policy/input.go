@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"strings"
 
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -70,10 +71,11 @@ func (in Input) request(prefix string) map[string]any {
 	put(doc, "scheme", r.Scheme)
 	put(doc, "protocol", r.Protocol)
 	body := map[string]any{"present": r.Body.Present, "truncated": r.Body.Truncated}
-	if r.Body.JSON != nil {
+	put(body, "state", string(r.Body.State))
+	switch r.Body.State {
+	case request.BodyJSON:
 		body["json"] = r.Body.JSON
-	}
-	if r.Body.Form != nil {
+	case request.BodyForm:
 		body["form"] = arrays(r.Body.Form)
 	}
 	doc["body"] = body

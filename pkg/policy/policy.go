@@ -27,6 +27,10 @@ var ErrRoute = errors.New("policy: route configuration")
 // sent what is not what it says, such as a body that is no JSON.
 var ErrRequest = errors.New("policy: the request cannot be read")
 
+// ErrBody is wrapped by an evaluation in which a rule came to a body that is there and
+// could not be read as what the rule asks for.
+var ErrBody = errors.New("policy: a rule reads a body that could not be read")
+
 // Input is what a policy is asked about: a request, and who makes it.
 type Input struct {
 	Request request.Request

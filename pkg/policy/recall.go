@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
@@ -100,10 +101,7 @@ func (r *recall) request(o map[string]any) request.Request {
 		ID: r.text(o, "id"), Method: r.text(o, "method"), Host: r.text(o, "host"), Path: r.text(o, "path"), RawPath: r.text(o, "raw_path"),
 		Segments: r.list(o, "segments"), Query: r.lists(o, "query"), Headers: r.headers(o),
 		Scheme: r.text(o, "scheme"), Protocol: r.text(o, "protocol"), Kind: request.Kind(r.text(o, "kind")),
-		Body: request.Body{
-			Present: member[bool](r, body, "present", "true or false"), Truncated: member[bool](r, body, "truncated", "true or false"),
-			JSON: body["json"], Form: r.lists(body, "form"),
-		},
+		Body: r.body(body),
 	}
 	if size, there := o["size"]; there {
 		n, err := integer(size)
@@ -113,6 +111,33 @@ func (r *recall) request(o map[string]any) request.Request {
 		out.Size = n
 	}
 	return out
+}
+
+// body is read back with its state. A log that is older than states has none: what was
+// there and could not be read was then a body without JSON and form.
+func (r *recall) body(o map[string]any) request.Body {
+	b := request.Body{
+		Present: member[bool](r, o, "present", "true or false"), Truncated: member[bool](r, o, "truncated", "true or false"),
+		State: request.BodyState(r.text(o, "state")), JSON: o["json"], Form: r.lists(o, "form"),
+	}
+	_, isJSON := o["json"]
+	switch {
+	case b.State != "":
+		if !slices.Contains(request.BodyStates(), b.State) {
+			r.fail("state", "one of a body")
+		}
+	case isJSON:
+		b.State = request.BodyJSON
+	case b.Form != nil:
+		b.State = request.BodyForm
+	case b.Truncated:
+		b.State = request.BodyTruncated
+	case b.Present:
+		b.State = request.BodyContentType
+	default:
+		b.State = request.BodyNone
+	}
+	return b
 }
 
 // headers are the lines of header_values; a header of which those were left out is one

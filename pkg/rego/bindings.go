@@ -17,10 +17,9 @@ type Firing struct {
 // Traced is p as it tells of each rule that holds. It costs time and is for one evaluation
 // after the other, by one goroutine.
 func (p *Policy) Traced(tell func(Firing)) *Policy {
-	return &Policy{
-		opt: p.opt, revision: p.revision, headers: p.headers, members: p.members, base: p.base, routes: p.routes,
-		entries: p.entries, compiler: p.compiler, store: p.store, partials: p.partials, tracer: &firings{policy: p, tell: tell}, watch: p.watch, unindexed: p.unindexed,
-	}
+	traced := *p
+	traced.parsed, traced.tracer = nil, &firings{policy: p, tell: tell}
+	return &traced
 }
 
 // firings listens for entry rules that hold.

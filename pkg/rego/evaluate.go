@@ -15,6 +15,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -37,6 +38,9 @@ type Policy struct {
 	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
 	// ahead of the rule that asks first.
 	unindexed bool
+
+	overrides bool            // a rule says "with input…"
+	mentioned map[string]bool // which of json and form stand in the policy
 }
 
 // Labels are those of the METADATA of require and deny rules, by the name that their
@@ -64,7 +68,8 @@ func (p *Policy) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 // Evaluate asks the policy, and every package in in.Routes, what in requires.
 //
 // The error wraps [policy.ErrRoute] when a route names a package that is not
-// there, [policy.ErrTimeout] when the time budget was exceeded, and ctx's own
+// there, [policy.ErrBody] when a rule came to a body that could not be read as what it
+// asks for, [policy.ErrTimeout] when the time budget was exceeded, and ctx's own
 // error when ctx ended first. Any other error means that the policy failed or
 // returned what it may not. It never comes with a result.
 func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
@@ -76,11 +81,18 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 		}
 		queries = append(queries, query)
 	}
-	input, err := ast.InterfaceToValue(in.Document(p.opt.HeaderPrefix))
-	if err != nil {
-		return policy.Result{}, fmt.Errorf("rego: input: %w", err)
-	}
-	documents, err := guard(ctx, p.watch, func(ctx context.Context) ([]map[string]any, error) { return p.evaluate(ctx, queries, input) })
+	documents, err := guard(ctx, p.watch, func(ctx context.Context) ([]map[string]any, error) {
+		switch in.Request.Body.State {
+		case "", request.BodyNone:
+		default:
+			return p.evaluateBody(ctx, queries, in)
+		}
+		input, err := ast.InterfaceToValue(in.Document(p.opt.HeaderPrefix))
+		if err != nil {
+			return nil, fmt.Errorf("rego: input: %w", err)
+		}
+		return p.evaluate(ctx, queries, input)
+	})
 	if err != nil {
 		return policy.Result{}, err
 	}
@@ -88,10 +100,10 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 }
 
 // evaluate runs the queries in turn. Its result holds nothing but JSON.
-func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value) ([]map[string]any, error) {
+func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value, options ...rego.EvalOption) ([]map[string]any, error) {
 	var documents []map[string]any
 	for _, q := range queries {
-		options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalRuleIndexing(!p.unindexed)}
+		options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalRuleIndexing(!p.unindexed)}, options...)
 		if p.tracer != nil {
 			options = append(options, rego.EvalQueryTracer(p.tracer))
 		}

@@ -290,6 +290,7 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), unindexed: l.asked && len(l.unknown) > 0,
 	}
 	store := newStore(document, l.unknown)
+	p.overrides, p.mentioned = overridesInput(c), mentions(c, "json", "form")
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
 	partly := hiddenPrefix
 	if l.narrowed {

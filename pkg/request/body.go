@@ -1,24 +1,203 @@
 package request
 
 import (
+	"errors"
+	"mime"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stepward/stepward/pkg/strictjson"
 )
 
-// body is what policies see of a body. What was not sent whole is not decoded:
-// half a document says nothing about the other half.
-func body(raw RawBody, contentType string) Body {
-	b := Body{Present: raw.Present, Truncated: raw.Truncated}
-	if !raw.Present || raw.Truncated {
-		return b
+// BodyState says what a body could be read as, or why not.
+type BodyState string
+
+// The states of a body. All but the first three are reasons why a body that is there
+// could not be read.
+const (
+	BodyNone        BodyState = "none" // there is none
+	BodyJSON        BodyState = "json"
+	BodyForm        BodyState = "form"
+	BodyContentType BodyState = "content_type"     // neither type, more than one, or another charset
+	BodyEncoding    BodyState = "encoding"         // compressed, or else encoded
+	BodyTruncated   BodyState = "truncated"        // less has come than there is, or nothing of it
+	BodyMalformed   BodyState = "malformed"        // not what its type says
+	BodyDuplicate   BodyState = "duplicate_member" // JSON in which a member stands twice
+	BodyTooLarge    BodyState = "too_large"        // beyond the limits of what is read
+)
+
+// BodyStates lists every state.
+func BodyStates() []BodyState {
+	return []BodyState{BodyNone, BodyJSON, BodyForm, BodyContentType, BodyEncoding, BodyTruncated, BodyMalformed, BodyDuplicate, BodyTooLarge}
+}
+
+// The limits on a body that is read.
+const (
+	MaxBody       = 1 << 20  // bytes
+	maxBodyValues = 64 << 10 // values of JSON
+	maxFormFields = 1000
+)
+
+// Unreadable reports whether there is a body and it could not be read.
+func (s BodyState) Unreadable() bool {
+	switch s {
+	case "", BodyNone, BodyJSON, BodyForm:
+		return false
 	}
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	switch media = strings.TrimSpace(media); {
-	case media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"):
-		b.JSON, _ = strictjson.Decode(raw.Bytes) // nil, which is undefined to a policy, when malformed
-	case media == "application/x-www-form-urlencoded":
-		b.Form = query(string(raw.Bytes))
+	return true
+}
+
+// body is what policies see of a body. It is read whole or not at all, and only where
+// every reader would read it as the same: half a document says nothing about the other
+// half, and of two content types the upstream takes its own pick.
+func body(raw Raw, h Headers) Body {
+	b := Body{Present: raw.Body.Present, Truncated: raw.Body.Truncated}
+	switch {
+	case !hasBody(raw, h):
+		b.State = BodyNone
+	case b.Truncated || !b.Present || short(raw, h):
+		b.State = BodyTruncated
+	case encoded(h):
+		b.State = BodyEncoding
+	case len(raw.Body.Bytes) > MaxBody:
+		b.State = BodyTooLarge
+	default:
+		b.read(raw.Body.Bytes, mediaType(h))
 	}
 	return b
+}
+
+func (b *Body) read(text []byte, media string) {
+	var err error
+	switch {
+	case media == "application/x-www-form-urlencoded":
+		b.State = BodyForm
+		b.Form, err = form(string(text))
+	case strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"):
+		b.State = BodyJSON
+		b.JSON, err = strictjson.DecodeSome(text, maxBodyValues)
+	default:
+		b.State = BodyContentType
+	}
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, strictjson.ErrDuplicate):
+		b.State = BodyDuplicate
+	case errors.Is(err, strictjson.ErrTooLarge):
+		b.State = BodyTooLarge
+	default:
+		b.State = BodyMalformed
+	}
+	b.JSON, b.Form = nil, nil
+}
+
+// hasBody reports whether the request has a body, also where the proxy did not send it.
+// Over HTTP/2 and later nothing tells that one follows, but clients say the length of what
+// has a meaning (RFC 9110 §8.6): a POST that does not is taken for one with a body.
+func hasBody(raw Raw, h Headers) bool {
+	if raw.Body.Present {
+		return raw.Body.Truncated || len(raw.Body.Bytes) > 0 || declared(h)
+	}
+	if declared(h) || raw.Size > 0 {
+		return true
+	}
+	switch raw.Method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "DELETE":
+		return false
+	}
+	return !h.Has("content-length") && (strings.HasPrefix(raw.Protocol, "HTTP/2") || strings.HasPrefix(raw.Protocol, "HTTP/3"))
+}
+
+// declared reports whether the headers say that there is a body.
+func declared(h Headers) bool {
+	for _, v := range h.Values("content-length") {
+		if strings.Trim(v, "0 \t") != "" {
+			return true
+		}
+	}
+	return h.Has("transfer-encoding") && !h.Has("content-length")
+}
+
+// short reports whether less has come than the headers say that there is.
+func short(raw Raw, h Headers) bool {
+	for _, v := range h.Values("content-length") {
+		if n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 63); err != nil || n > uint64(len(raw.Body.Bytes)) {
+			return true
+		}
+	}
+	return false
+}
+
+// encoded reports whether a body is not the bytes that it stands for. A second spelling
+// of the header's name is one that an upstream of the CGI kind reads.
+func encoded(h Headers) bool {
+	for name, lines := range h {
+		switch Spelling(name) {
+		case "content-encoding":
+			for _, v := range lines {
+				if name != "content-encoding" || v != "" && !strings.EqualFold(strings.TrimSpace(v), "identity") {
+					return true
+				}
+			}
+		case "transfer-encoding":
+			for _, v := range lines {
+				if name != "transfer-encoding" || !strings.EqualFold(strings.TrimSpace(v), "chunked") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// mediaType is the one type of the body, in lower case, or empty: where the header is
+// missing, malformed, sent twice, spelt in another way, or names a charset other than UTF-8.
+func mediaType(h Headers) string {
+	for name := range h {
+		if name != "content-type" && Spelling(name) == "content-type" {
+			return ""
+		}
+	}
+	lines := h.Values("content-type")
+	if len(lines) != 1 || strings.Contains(lines[0], ",") {
+		return ""
+	}
+	media, params, err := mime.ParseMediaType(lines[0])
+	charset, given := params["charset"]
+	if err != nil || given && !strings.EqualFold(charset, "utf-8") {
+		return ""
+	}
+	return media
+}
+
+var (
+	errForm   = errors.New("request: the form is malformed")
+	errFields = errors.Join(errors.New("request: the form has too many fields"), strictjson.ErrTooLarge)
+)
+
+// form reads a form as the URL Standard does, and refuses what other readers take for
+// something else: bad escapes, bytes that are no text, and ";", at which some separate.
+func form(text string) (map[string][]string, error) {
+	fields := map[string][]string{}
+	if strings.Count(text, "&") >= maxFormFields {
+		return nil, errFields
+	}
+	if strings.Contains(text, ";") {
+		return nil, errForm
+	}
+	for pair := range strings.SplitSeq(text, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, okName := unescape(strings.ReplaceAll(name, "+", " "))
+		value, okValue := unescape(strings.ReplaceAll(value, "+", " "))
+		if !okName || !okValue || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return nil, errForm
+		}
+		fields[name] = append(fields[name], value)
+	}
+	return fields, nil
 }

@@ -43,7 +43,7 @@ func New(raw Raw, opt Options) (Request, error) {
 	r.Query = query(r.RawQuery)
 	r.ClientCertificate = clientCertificate(r.Headers, opt.CertificateHop)
 	r.ClientAddress = clientAddress(r.Headers.Values("x-forwarded-for"), raw.Source.Address, opt.TrustedHops)
-	r.Body = body(raw.Body, r.Headers.Get("content-type"))
+	r.Body = body(raw, r.Headers)
 	return r, nil
 }
 

@@ -96,6 +96,7 @@ type Request struct {
 type Body struct {
 	Present   bool
 	Truncated bool
-	JSON      any                 // nil unless the whole body is one JSON value of type application/json
-	Form      map[string][]string // nil unless application/x-www-form-urlencoded and whole
+	State     BodyState           // what it could be read as, or why not
+	JSON      any                 // of state [BodyJSON]
+	Form      map[string][]string // of state [BodyForm]
 }

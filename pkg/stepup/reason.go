@@ -14,6 +14,7 @@ const (
 	RequestAmbiguous    Reason = "request_ambiguous"
 	CredentialMalformed Reason = "credential_malformed"
 	CredentialRepeated  Reason = "credential_repeated"
+	BodyUnreadable      Reason = "body_unreadable"
 
 	NoCredentials Reason = "no_credentials"
 
@@ -60,7 +61,7 @@ const (
 var status = map[Reason]int{
 	OK: 200,
 
-	RequestAmbiguous: 400, CredentialMalformed: 400, CredentialRepeated: 400,
+	RequestAmbiguous: 400, CredentialMalformed: 400, CredentialRepeated: 400, BodyUnreadable: 400,
 
 	NoCredentials:  401,
 	TokenMalformed: 401, TokenWrongType: 401, TokenUntrustedIssuer: 401, TokenAlgorithm: 401,

@@ -4,6 +4,9 @@
 // deep (RFC 8259, RFC 8725 §3.7, RFC 7519 §4). The standard library's decoder takes
 // the last of two members, and puts another character in place of what is broken.
 //
+// Numbers are bounded as well: a text of seven bytes can name one that takes seconds to
+// add. What a double can hold passes, and so does an integer of sixty digits.
+//
 // It is a decoder of its own since it stands in the way of every token: it looks at
 // each byte once. What it takes the standard library takes too, and reads the same;
 // a fuzz test holds it to that.
@@ -12,30 +15,50 @@ package strictjson
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// MaxDepth is how many objects and arrays may stand in one another.
-const MaxDepth = 32
+// The limits on what is read.
+const (
+	MaxDepth    = 32  // objects and arrays that stand in one another
+	MaxNumber   = 64  // bytes of a number
+	MaxExponent = 308 // of a number, up and down: that of a double
+)
 
-// What can be wrong. The errors quote nothing of the text.
+// ErrDuplicate says that a member stands twice in one object: of two readers, one takes
+// the first and one the last.
+var ErrDuplicate = errors.New("strictjson: a member stands twice in one object")
+
+// ErrTooLarge is wrapped by the errors of JSON that is beyond one of the limits.
+var ErrTooLarge = errors.New("strictjson: too large")
+
+// What else can be wrong. The errors quote nothing of the text.
 var (
 	errEncoding = errors.New("strictjson: not valid UTF-8")
 	errTrailing = errors.New("strictjson: something follows the value")
 	errObject   = errors.New("strictjson: not an object")
 	errSyntax   = errors.New("strictjson: malformed")
-	errDepth    = errors.New("strictjson: nested too deep")
-	errTwice    = errors.New("strictjson: a member stands twice in one object")
+	errDepth    = fmt.Errorf("%w: nested more than %d deep", ErrTooLarge, MaxDepth)
+	errNumber   = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber, MaxExponent)
+	errValues   = fmt.Errorf("%w: too many values", ErrTooLarge)
 )
 
 // Decode is the JSON value in b: nil, bool, [json.Number], string, []any or
 // map[string]any.
-func Decode(b []byte) (any, error) {
+func Decode(b []byte) (any, error) { return DecodeSome(b, math.MaxInt) }
+
+// DecodeSome is Decode of JSON with at most so many values in it: what a client sends is
+// bounded by count too, since a value takes a hundred times the memory of its two bytes.
+func DecodeSome(b []byte, values int) (any, error) {
 	if !utf8.Valid(b) {
 		return nil, errEncoding
 	}
-	d := decoder{s: string(b)} // one copy, of which all strings are parts
+	d := decoder{s: string(b), left: values} // one copy, of which all strings are parts
 	d.space()
 	v, err := d.value(0)
 	if err != nil {
@@ -60,10 +83,11 @@ func Object(b []byte) (map[string]any, error) {
 	return o, nil
 }
 
-// decoder reads s from i on.
+// decoder reads s from i on, and values while there are some left.
 type decoder struct {
-	s string
-	i int
+	s    string
+	i    int
+	left int
 }
 
 // next is the byte at hand, or 0 at the end; a NUL has no place in JSON either.
@@ -86,6 +110,9 @@ func (d *decoder) space() {
 }
 
 func (d *decoder) value(depth int) (any, error) {
+	if d.left--; d.left < 0 {
+		return nil, errValues
+	}
 	switch c := d.next(); {
 	case c == '{':
 		return d.object(depth + 1)
@@ -132,7 +159,7 @@ func (d *decoder) object(depth int) (any, error) {
 			return nil, err
 		}
 		if _, twice := o[name]; twice {
-			return nil, errTwice
+			return nil, ErrDuplicate
 		}
 		if d.space(); d.next() != ':' {
 			return nil, errSyntax
@@ -205,9 +232,17 @@ func (d *decoder) number() (any, error) {
 		if d.i++; d.next() == '+' || d.next() == '-' {
 			d.i++
 		}
+		exponent := d.i
 		if !d.digits() {
 			return nil, errSyntax
 		}
+		digits := strings.TrimLeft(d.s[exponent:d.i], "0")
+		if n, _ := strconv.Atoi(digits); len(digits) > 3 || n > MaxExponent {
+			return nil, errNumber
+		}
+	}
+	if d.i-begin > MaxNumber {
+		return nil, errNumber
 	}
 	return json.Number(d.s[begin:d.i]), nil
 }

@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -18,6 +19,8 @@ func TestDecode(t *testing.T) {
 		{`{"a":[1,2.5,"x",null,true],"b":{}}`, map[string]any{"a": []any{json.Number("1"), json.Number("2.5"), "x", nil, true}, "b": map[string]any{}}},
 		{` "x" `, "x"},
 		{`[]`, []any{}},
+		{`[1e308,-1E-308,1e+0308]`, []any{json.Number("1e308"), json.Number("-1E-308"), json.Number("1e+0308")}},
+		{strings.Repeat("9", 64), json.Number(strings.Repeat("9", 64))},
 		{strings.Repeat("[", 32) + strings.Repeat("]", 32), nil},
 	} {
 		got, err := strictjson.Decode([]byte(v.in))
@@ -39,8 +42,33 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%.40q gives %v", in, got)
 		}
 	}
+	for _, in := range []string{
+		`1e309`, `1E+309`, `-1e-309`, `[1e30000]`, `{"a":1e99999999999999999999}`, `1e00309`, `0e400`,
+		strings.Repeat("9", 65), "1." + strings.Repeat("0", 63), strings.Repeat("[", 33) + strings.Repeat("]", 33),
+	} {
+		if got, err := strictjson.Decode([]byte(in)); !errors.Is(err, strictjson.ErrTooLarge) {
+			t.Errorf("%.40q gives %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{`{"a":1,"a":2}`, `[{"x":{"y":1,"\u0079":1}}]`} {
+		if got, err := strictjson.Decode([]byte(in)); !errors.Is(err, strictjson.ErrDuplicate) {
+			t.Errorf("%q gives %v, %v", in, got, err)
+		}
+	}
 	if _, err := strictjson.Object([]byte(`[]`)); err == nil {
 		t.Error("an array is an object")
+	}
+}
+
+// Values count wherever they stand, and names of members do not.
+func TestDecodeSome(t *testing.T) {
+	for text, values := range map[string]int{`1`: 1, `[]`: 1, `[1,[2],"x"]`: 5, `{"a":{"b":null},"c":[{}]}`: 5} {
+		if _, err := strictjson.DecodeSome([]byte(text), values); err != nil {
+			t.Errorf("%s is more than %d values: %v", text, values, err)
+		}
+		if got, err := strictjson.DecodeSome([]byte(text), values-1); !errors.Is(err, strictjson.ErrTooLarge) {
+			t.Errorf("%s is at most %d values: %v, %v", text, values-1, got, err)
+		}
 	}
 }
 

@@ -1,0 +1,343 @@
+package rego
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// A rule that comes to the JSON of a body that is none must not find it undefined: it
+// would go silent, and the sender chooses the content type. Such an evaluation ends in an
+// error instead. Whether a rule comes there is seen and not guessed: the body is a value
+// that notes who asks it, whatever way the policy is written.
+//
+// There are two such values, since neither notices everything. [watchedBody] notices each
+// question to the object, but not that another object is compared with it. [lazyBody]
+// notices that, but not that its members are counted. Rules that handle the body as a
+// whole, and only these, are evaluated with both.
+
+// evaluateBody runs the queries on an input whose request has a body.
+//
+// The error wraps [policy.ErrBody] when a rule came to what the body could not be read as.
+func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQuery, in policy.Input) ([]map[string]any, error) {
+	document := in.Document(p.opt.HeaderPrefix)
+	w := newBodyWatch(in.Request.Body.State)
+	documents, err := p.watched(ctx, queries, document, w)
+	if w.indexed && !w.asked { // the index has asked, for rules that may not come there
+		w = newBodyWatch(in.Request.Body.State)
+		documents, err = p.watched(ctx, queries, document, w, rego.EvalRuleIndexing(false))
+	}
+	switch {
+	case w.asked:
+		return nil, policy.ErrBody
+	case err == nil && !w.handled && p.tracer == nil:
+		return documents, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("rego: %w", ctx.Err())
+	}
+	failed := err != nil
+	if w.unreadable && !p.overrides {
+		looked, lazyFailed := p.asksLazily(ctx, queries, document, w)
+		if looked {
+			return nil, policy.ErrBody
+		}
+		failed = failed || lazyFailed
+	}
+	return p.evaluatePlain(ctx, queries, document, w, failed)
+}
+
+// evaluatePlain runs the queries once more, without anybody watching. failed says that a
+// watched run has failed. Where this one does not, that one may have ended before a rule
+// came to what is not there. For a body that could be read the words of the policy then
+// decide.
+func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch, failed bool) ([]map[string]any, error) {
+	input, err := ast.InterfaceToValue(document)
+	if err != nil {
+		return nil, fmt.Errorf("rego: input: %w", err)
+	}
+	documents, err := p.evaluate(ctx, queries, input)
+	if err == nil && failed && (w.unreadable || slices.ContainsFunc(w.absent, func(name string) bool { return p.mentioned[name] })) {
+		return nil, policy.ErrBody
+	}
+	return documents, err
+}
+
+// watched runs the queries with a body that is watched by w. It ends when w.asked is set.
+func (p *Policy) watched(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch, options ...rego.EvalOption) (documents []map[string]any, err error) {
+	ctx, w.stop = context.WithCancel(ctx)
+	defer w.stop()
+	defer func() {
+		if recover() != nil { // OPA does not expect an object of another kind everywhere
+			documents, err = nil, errWatched
+		}
+	}()
+	asked, _ := document["request"].(map[string]any)
+	body, err := ast.InterfaceToValue(asked["body"])
+	if err != nil {
+		return nil, fmt.Errorf("rego: input: %w", err)
+	}
+	object, ok := body.(ast.Object)
+	if !ok {
+		return nil, errors.New("rego: the body is not an object")
+	}
+	input, err := ast.InterfaceToValue(withBody(document, &watchedBody{Object: object, watch: w}))
+	if err != nil {
+		return nil, fmt.Errorf("rego: input: %w", err)
+	}
+	w.armed = true
+	return p.untraced().evaluate(ctx, queries, input, options...)
+}
+
+var errWatched = errors.New("rego: the evaluation panicked")
+
+// asksLazily reports whether a rule asks the body for what it could not be read as, or
+// looks at it as a whole.
+func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch) (looked, failed bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lazy := lazyMember{func() { looked = true; cancel() }}
+	asked, _ := document["request"].(map[string]any)
+	body, _ := asked["body"].(map[string]any)
+	members := maps.Clone(body)
+	for _, name := range w.absent {
+		members[name] = lazy
+	}
+	defer func() { failed = failed || recover() != nil }()
+	documents, err := p.untraced().evaluate(ctx, queries, ast.LazyObject(withBody(document, members)),
+		rego.EvalRuleIndexing(false), rego.EvalVirtualCache(uncachedCalls{topdown.NewVirtualCache()}))
+	if err == nil { // what a rule hands on as a whole is looked at by whoever reads it
+		_, err = json.Marshal(documents)
+	}
+	return looked, err != nil
+}
+
+// withBody is document with another body.
+func withBody(document map[string]any, body any) map[string]any {
+	document = maps.Clone(document)
+	asked, _ := document["request"].(map[string]any)
+	asked = maps.Clone(asked)
+	asked["body"] = body
+	document["request"] = asked
+	return document
+}
+
+// untraced is p without a tracer: what is evaluated more than once is told once.
+func (p *Policy) untraced() *Policy {
+	q := *p
+	q.tracer = nil
+	return &q
+}
+
+// bodyWatch is what was asked of a body.
+type bodyWatch struct {
+	unreadable bool     // as anything; else as what is absent
+	absent     []string // members that a body of another state would have
+	stop       context.CancelFunc
+	armed      bool // the evaluation has begun
+
+	asked   bool // for what is absent, or, of an unreadable body, for all that there is
+	indexed bool // the index asked for what is absent
+	handled bool // the body was taken as a whole, which may or may not be to look at it
+}
+
+func newBodyWatch(state request.BodyState) *bodyWatch {
+	w := &bodyWatch{unreadable: state.Unreadable(), absent: []string{"json", "form"}}
+	switch state {
+	case request.BodyJSON:
+		w.absent = []string{"form"}
+	case request.BodyForm:
+		w.absent = []string{"json"}
+	}
+	return w
+}
+
+func (w *bodyWatch) isAbsent(name *ast.Term) bool {
+	s, ok := name.Value.(ast.String)
+	return ok && slices.Contains(w.absent, string(s))
+}
+
+func (w *bodyWatch) ask() {
+	w.asked = true
+	w.stop()
+}
+
+func (w *bodyWatch) handle() { w.handled = w.handled || w.armed }
+
+// whole notes that somebody looks at all members. A body that could be read shows them.
+func (w *bodyWatch) whole() {
+	if w.armed && w.unreadable {
+		w.ask()
+	}
+	w.handle()
+}
+
+// watchedBody is a body that notes what it is asked. Hidden behind [ast.Object], it is an
+// object to everything in OPA that evaluates.
+type watchedBody struct {
+	ast.Object
+	watch *bodyWatch
+}
+
+// Get notes a question for what is absent; other members are free.
+func (b *watchedBody) Get(k *ast.Term) *ast.Term {
+	if b.watch.isAbsent(k) {
+		b.watch.ask()
+	}
+	return b.Object.Get(k)
+}
+
+// Find is what the index of rules asks, and nothing else in an evaluation.
+func (b *watchedBody) Find(path ast.Ref) (ast.Value, error) {
+	if len(path) == 0 {
+		b.watch.handle()
+		return b, nil
+	}
+	if b.watch.isAbsent(path[0]) {
+		b.watch.indexed = true
+	}
+	return b.Object.Find(path)
+}
+
+// IsGround and Hash are asked of each value that is handed on.
+func (b *watchedBody) IsGround() bool { b.watch.handle(); return true }
+
+// Hash is that of the members that are there.
+func (b *watchedBody) Hash() int { b.watch.handle(); return b.Object.Hash() }
+
+// The rest looks at all members.
+
+// Compare implements [ast.Value]. That a body is itself says nothing about it.
+func (b *watchedBody) Compare(other ast.Value) int {
+	if o, ok := other.(*watchedBody); ok {
+		if o == b {
+			return 0
+		}
+		other = o.Object
+	}
+	b.watch.whole()
+	return b.Object.Compare(other)
+}
+
+func (b *watchedBody) String() string { b.watch.whole(); return b.Object.String() }
+func (b *watchedBody) Len() int       { b.watch.whole(); return b.Object.Len() }
+
+// Copy is watched like the body itself: "with input.request.path as" copies the request.
+func (b *watchedBody) Copy() ast.Object {
+	b.watch.handle()
+	return &watchedBody{Object: b.Object.Copy(), watch: b.watch}
+}
+
+func (b *watchedBody) Insert(k, v *ast.Term) {
+	b.watch.ask() // "with input.request.body.x as": it would stay for the rules that follow
+	b.Object.Insert(k, v)
+}
+func (b *watchedBody) Iter(f func(*ast.Term, *ast.Term) error) error {
+	b.watch.whole()
+	return b.Object.Iter(f)
+}
+func (b *watchedBody) Until(f func(*ast.Term, *ast.Term) bool) bool {
+	b.watch.whole()
+	return b.Object.Until(f)
+}
+func (b *watchedBody) Foreach(f func(*ast.Term, *ast.Term)) { b.watch.whole(); b.Object.Foreach(f) }
+func (b *watchedBody) Map(f func(*ast.Term, *ast.Term) (*ast.Term, *ast.Term, error)) (ast.Object, error) {
+	b.watch.whole()
+	return b.Object.Map(f)
+}
+func (b *watchedBody) Diff(o ast.Object) ast.Object { b.watch.whole(); return b.Object.Diff(o) }
+func (b *watchedBody) Intersect(o ast.Object) [][3]*ast.Term {
+	b.watch.whole()
+	return b.Object.Intersect(o)
+}
+func (b *watchedBody) Merge(o ast.Object) (ast.Object, bool) {
+	b.watch.whole()
+	return b.Object.Merge(o)
+}
+func (b *watchedBody) MergeWith(o ast.Object, f func(v1, v2 *ast.Term) (*ast.Term, bool)) (ast.Object, bool) {
+	b.watch.whole()
+	return b.Object.MergeWith(o, f)
+}
+func (b *watchedBody) Filter(f ast.Object) (ast.Object, error) {
+	b.watch.whole()
+	return b.Object.Filter(f)
+}
+func (b *watchedBody) Keys() []*ast.Term { b.watch.whole(); return b.Object.Keys() }
+func (b *watchedBody) KeysIterator() ast.ObjectKeysIterator {
+	b.watch.whole()
+	return b.Object.KeysIterator()
+}
+
+// lazyMember stands for a member of a lazy object of OPA's own: it is turned into a value
+// when somebody asks for it, or looks at the object as a whole.
+type lazyMember struct{ note func() }
+
+// MarshalJSON is what OPA asks a value of Go's that it does not know.
+func (m lazyMember) MarshalJSON() ([]byte, error) {
+	m.note()
+	return []byte("null"), nil
+}
+
+// uncachedCalls remembers no results of functions: to look one up it would have to look
+// at the arguments, and at the body in them.
+type uncachedCalls struct{ topdown.VirtualCache }
+
+func isCall(ref ast.Ref) bool {
+	_, called := ref[0].Value.(ast.Ref)
+	return called
+}
+
+// Get is nothing for a call.
+func (c uncachedCalls) Get(ref ast.Ref) (*ast.Term, bool) {
+	if isCall(ref) {
+		return nil, false
+	}
+	return c.VirtualCache.Get(ref)
+}
+
+// Put forgets a call.
+func (c uncachedCalls) Put(ref ast.Ref, value *ast.Term) {
+	if !isCall(ref) {
+		c.VirtualCache.Put(ref, value)
+	}
+}
+
+// overridesInput reports whether a rule puts something else in place of a part of the
+// input. A lazy object would keep it, so that only [watchedBody] looks on: what it does not
+// see there is that an object of OPA's own is compared with the body as a whole.
+func overridesInput(c *ast.Compiler) bool {
+	found := false
+	for _, m := range c.Modules {
+		ast.WalkExprs(m, func(e *ast.Expr) bool {
+			for _, with := range e.With {
+				ref, ok := with.Target.Value.(ast.Ref)
+				found = found || with.Target.Equal(ast.InputRootDocument) || ok && ref[0].Equal(ast.InputRootDocument)
+			}
+			return found
+		})
+	}
+	return found
+}
+
+// mentions is which of the names stand in the policy as a text, or as part of a reference.
+func mentions(c *ast.Compiler, names ...string) map[string]bool {
+	found := map[string]bool{}
+	for _, m := range c.Modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			if s, ok := t.Value.(ast.String); ok && slices.Contains(names, string(s)) {
+				found[string(s)] = true
+			}
+			return false
+		})
+	}
+	return found
+}
