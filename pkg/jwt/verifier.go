@@ -283,7 +283,9 @@ func parse(raw string) (parts compact, h header, claims map[string]any, failed *
 		return parts, h, nil, fail(token.Malformed, "", "%v", err)
 	}
 	h.alg = canonical(h.alg)
-	if claims, err = strictjson.Object(parts.payload); err != nil {
+	if claims, err = strictjson.Object(parts.payload); errors.Is(err, strictjson.ErrNumber) {
+		return parts, h, nil, fail(token.Claims, "", "claims: %v", err)
+	} else if err != nil {
 		return parts, h, nil, fail(token.Malformed, "", "claims: %v", err)
 	}
 	return parts, h, claims, nil

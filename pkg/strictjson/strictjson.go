@@ -37,6 +37,9 @@ var ErrDuplicate = errors.New("strictjson: a member stands twice in one object")
 // ErrTooLarge is wrapped by the errors of JSON that is beyond one of the limits.
 var ErrTooLarge = errors.New("strictjson: too large")
 
+// ErrNumber says that a number is beyond [MaxNumber] or [MaxExponent]. It wraps [ErrTooLarge].
+var ErrNumber = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber, MaxExponent)
+
 // What else can be wrong. The errors quote nothing of the text.
 var (
 	errEncoding = errors.New("strictjson: not valid UTF-8")
@@ -44,7 +47,6 @@ var (
 	errObject   = errors.New("strictjson: not an object")
 	errSyntax   = errors.New("strictjson: malformed")
 	errDepth    = fmt.Errorf("%w: nested more than %d deep", ErrTooLarge, MaxDepth)
-	errNumber   = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber, MaxExponent)
 	errValues   = fmt.Errorf("%w: too many values", ErrTooLarge)
 )
 
@@ -238,11 +240,11 @@ func (d *decoder) number() (any, error) {
 		}
 		digits := strings.TrimLeft(d.s[exponent:d.i], "0")
 		if n, _ := strconv.Atoi(digits); len(digits) > 3 || n > MaxExponent {
-			return nil, errNumber
+			return nil, ErrNumber
 		}
 	}
 	if d.i-begin > MaxNumber {
-		return nil, errNumber
+		return nil, ErrNumber
 	}
 	return json.Number(d.s[begin:d.i]), nil
 }

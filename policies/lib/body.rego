@@ -1,23 +1,18 @@
 # METADATA
 # title: Values of a request's body
 # description: |
-#   Reads JSON bodies, where Envoy sends them along (with_request_body). A body that
-#   is not there, was cut off, or is no JSON has no values: deny it with
-#   `body.unreadable`, or a sender hides a value by sending too much.
+#   Reads JSON bodies, where Envoy sends them along (with_request_body). A rule that comes
+#   to a body that is there and could not be read ends in 400 body_unreadable; these
+#   functions ask `body.state` first, so that a policy can say something else of it, such
+#   as that it is large. A body that is not there has no values: deny it with
+#   `body.unreadable`, where a request needs one.
 package stepward.lib.body
 
 import rego.v2
 
 # METADATA
-# title: Whether the body cannot be judged
-unreadable(request) if not request.body.present
-
-unreadable(request) if request.body.truncated
-
-unreadable(request) if {
-	not request.body.json
-	not request.body.json == false # a JSON document, too
-}
+# title: Whether there is no JSON that can be judged
+unreadable(request) if not request.body.state == "json"
 
 # METADATA
 # title: The number at a path of the body

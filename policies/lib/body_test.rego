@@ -4,7 +4,7 @@ import rego.v2
 
 import data.stepward.lib.body
 
-request(document) := {"body": {"present": true, "truncated": false, "json": document}}
+request(document) := {"body": {"present": true, "truncated": false, "state": "json", "json": document}}
 
 test_number if body.number(request({"amount": 7}), ["amount"]) == 7
 
@@ -29,7 +29,15 @@ test_more if not body.at_most(request({"amount": 1001}), ["amount"], 1000)
 test_hidden if not body.at_most(request({"amount": "1"}), ["amount"], 1000)
 
 test_unreadable if {
-	every r in [{"body": {"present": false, "truncated": false}}, {"body": {"present": true, "truncated": true, "json": {"amount": 1}}}, {"body": {"present": true, "truncated": false}}, {"body": {}}] {
+	every state in ["none", "form", "content_type", "encoding", "truncated", "malformed", "duplicate_member", "too_large"] {
+		r := {"body": {"present": true, "truncated": false, "state": state, "json": {"amount": 1}}}
+		body.unreadable(r)
+		not body.at_most(r, ["amount"], 1000)
+	}
+}
+
+test_unreadable_without_a_state if {
+	every r in [{}, {"body": {}}, {"body": {"present": true, "json": {"amount": 1}}}] {
 		body.unreadable(r)
 		not body.at_most(r, ["amount"], 1000)
 	}

@@ -11,6 +11,6 @@ require contains {"level": "authenticated"}
 # METADATA
 # title: Whatever may change something needs a second factor
 require contains {"level": "mfa", "max_age": "10m"} if {
-	input.request.segments == ["graphql"]
+	input.request.segments[0] == "graphql"
 	not graphql.reads(input.request)
 }
