@@ -284,7 +284,7 @@ func parse(raw string) (parts compact, h header, claims map[string]any, failed *
 	}
 	h.alg = canonical(h.alg)
 	if claims, err = strictjson.Object(parts.payload); errors.Is(err, strictjson.ErrNumber) {
-		return parts, h, nil, fail(token.Claims, "", "claims: %v", err)
+		return parts, h, nil, fail(token.BadClaims, "", "claims: %v", err)
 	} else if err != nil {
 		return parts, h, nil, fail(token.Malformed, "", "claims: %v", err)
 	}
