@@ -131,7 +131,7 @@ func TestReasons(t *testing.T) {
 		{"no keys", mfa, get("/", bearer("nokeys")...), "keys_unavailable", 503},
 		{"a verifier's other error", mfa, get("/", bearer("broken")...), "keys_unavailable", 503},
 		{"a verifier's panic", mfa, get("/", bearer("panic")...), "internal", 503},
-		{"malformed credential, even where nothing is required", anonymous, get("/", "authorization", "Bearer"), "credential_malformed", 400},
+		{"malformed credential, even where nothing is required", anonymous, get("/", "authorization", "Bearer\ta"), "credential_malformed", 400},
 		{"repeated credential", anonymous, get("/", "authorization", "Bearer one,Bearer two"), "credential_repeated", 400},
 		{"ambiguous path", anonymous, get("//x"), "request_ambiguous", 400},
 		{"no rule", requires(), get("/", bearer("two")...), "policy_no_match", 403},

@@ -25,7 +25,7 @@ var choices = map[string][]string{
 	"issuers[].introspection.response":    {"json", "jwt"},
 	"issuers[].introspection.tokens":      {"opaque", "all"},
 	"issuers[].profile":                   {"rfc9068", "keycloak", "entra", "generic"},
-	"request.allow[]":                     {"path_parameters", "empty_segments", "method_override", "url_override"},
+	"request.allow[]":                     {"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override", "url_override"},
 	"request.path_case":                   {"sensitive", "fold"},
 	"upstream.authorization":              {"pass", "remove"},
 	"challenge.disclose":                  {"full", "none"},
@@ -468,13 +468,18 @@ func (d *decoder) limits(c Config) {
 	if c.Policy.Timeout > c.Limits.Deadline {
 		d.failAt("policy.timeout", "is more than limits.deadline", "a policy cannot use more time than there is")
 	}
-	for path, v := range map[string]Size{"limits.token": c.Limits.Token, "limits.path": c.Limits.Path, "limits.headers": c.Limits.Headers} {
+	for path, v := range map[string]Size{"limits.token": c.Limits.Token, "limits.path": c.Limits.Path, "limits.query": c.Limits.Query, "limits.headers": c.Limits.Headers} {
 		if v > 1<<20 {
 			d.failAt(path, "is more than 1MiB", "")
 		}
 	}
 	if c.Limits.Message > 64<<20 {
 		d.failAt("limits.message", "is more than 64MiB", "")
+	}
+	for path, v := range map[string]int{"limits.segments": c.Limits.Segments, "limits.query_parameters": c.Limits.QueryParameters, "limits.header_lines": c.Limits.HeaderLines} {
+		if v < 1 || v > 10000 {
+			d.failAt(path, "must be 1 to 10000", "")
+		}
 	}
 	if c.Limits.InFlight < 1 || c.Limits.InFlight > 1<<20 {
 		d.failAt("limits.in_flight", "must be 1 to 1048576", "")

@@ -224,7 +224,7 @@ type Data struct {
 
 // Request takes single refusals of normalization back.
 type Request struct {
-	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, method_override, url_override
+	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, encoded_slash, double_encoding, method_override, url_override
 	PathCase    string   `yaml:"path_case"`    // sensitive (default) or fold
 	XFCC        int      `yaml:"xfcc"`         // whose element of X-Forwarded-Client-Cert is the client's: 1 the last, 2 the one before; default 0, nobody's
 	TrustedHops int      `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
@@ -256,12 +256,17 @@ type Errors struct {
 
 // Limits bound what one request may cost.
 type Limits struct {
-	Deadline Duration `yaml:"deadline"`  // of a decision; default 150ms
-	Token    Size     `yaml:"token"`     // default 16KiB
-	Path     Size     `yaml:"path"`      // default 4KiB
-	Headers  Size     `yaml:"headers"`   // of all request headers together; default 96KiB
-	Message  Size     `yaml:"message"`   // of a Check call; default 4MiB
-	InFlight int      `yaml:"in_flight"` // calls that are decided at once; more are refused; default 256 a core
+	Deadline Duration `yaml:"deadline"` // of a decision; default 150ms
+	Token    Size     `yaml:"token"`    // default 16KiB
+	Path     Size     `yaml:"path"`     // default 4KiB
+	Query    Size     `yaml:"query"`    // default 32KiB
+	Headers  Size     `yaml:"headers"`  // of all request headers together; default 96KiB
+	// The same in number: what is beyond is refused before it is read.
+	Segments        int  `yaml:"segments"`         // of a path; default 256
+	QueryParameters int  `yaml:"query_parameters"` // default 1000
+	HeaderLines     int  `yaml:"header_lines"`     // default 256
+	Message         Size `yaml:"message"`          // of a Check call; default 4MiB
+	InFlight        int  `yaml:"in_flight"`        // calls that are decided at once; more are refused; default 256 a core
 }
 
 // LoginRedirect is the operator's own login application.
@@ -312,7 +317,11 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Limits.Deadline, Duration(150*time.Millisecond))
 	fill(&c.Limits.Token, 16<<10)
 	fill(&c.Limits.Path, 4<<10)
+	fill(&c.Limits.Query, 32<<10)
 	fill(&c.Limits.Headers, 96<<10)
+	fill(&c.Limits.Segments, 256)
+	fill(&c.Limits.QueryParameters, 1000)
+	fill(&c.Limits.HeaderLines, 256)
 	fill(&c.Limits.Message, 4<<20)
 	fill(&c.Limits.InFlight, 256*runtime.GOMAXPROCS(0))
 	fill(&c.Outbound.Timeout, Duration(10*time.Second))

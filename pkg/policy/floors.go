@@ -14,7 +14,8 @@ import (
 // raise but not lower, and names of packages stepward.route.NAME that take part.
 //
 // There are three places, and all that speak apply: context extensions
-// stepward.level, stepward.max_age and stepward.policy; the route metadata
+// stepward.level, stepward.max_age and stepward.policy (and stepward.allow, which is
+// read where a request is brought into its normal form); the route metadata
 // namespace "stepward" with level, max_age and policy; and annotations of an
 // HTTPRoute that Envoy Gateway reports, stepward-level, stepward-max-age and
 // stepward-policy.
@@ -24,7 +25,9 @@ import (
 func Floors(route request.Route, ladder stepup.Ladder) (floors []stepup.Requirement, routes []string, err error) {
 	f := floorReader{ladder: ladder}
 	for _, key := range slices.Sorted(maps.Keys(route.Extensions)) {
-		if name, ours := strings.CutPrefix(key, "stepward."); ours {
+		if key == request.AllowExtension {
+			f.allow(route.Extensions[key])
+		} else if name, ours := strings.CutPrefix(key, "stepward."); ours {
 			f.read("context extension "+key, name, route.Extensions[key])
 		}
 	}
@@ -82,6 +85,20 @@ func (f *floorReader) read(where, name string, value any) {
 		f.routes = append(f.routes, route)
 	default:
 		f.fail(where, "is not known; there are level, max_age and policy")
+	}
+}
+
+// allow checks the names of refusals that a route takes back, which [request.New] has
+// done. One that it does not know has taken nothing back.
+func (f *floorReader) allow(value string) {
+	names := request.AllowNames(value)
+	for _, name := range names {
+		if !slices.Contains(request.Refusals(), name) {
+			f.fail("context extension "+request.AllowExtension, "is not one or more of "+strings.Join(request.Refusals(), ", "))
+		}
+	}
+	if len(names) == 0 {
+		f.fail("context extension "+request.AllowExtension, "is empty")
 	}
 }
 

@@ -79,23 +79,26 @@ func Spelling(name string) string {
 	if !strings.ContainsAny(name, "_.ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		return name
 	}
-	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
+	return strings.Map(func(c rune) rune {
+		if c == '_' || c == '.' {
+			return '-'
+		}
+		return c
+	}, strings.ToLower(name))
 }
 
-// DefaultMaxHeaders is the limit on all header names and values, in bytes.
-const DefaultMaxHeaders = 96 << 10
-
 // checkSize refuses more headers than a policy should have to look through.
-func checkSize(fields []Field, limit int) error {
-	if limit == 0 {
-		limit = DefaultMaxHeaders
+func checkSize(fields []Field, opt Options) error {
+	if limit := or(opt.MaxLines, DefaultMaxLines); len(fields) > limit {
+		return ambiguous("there are more than %d header lines (limits.header_lines)", limit)
 	}
+	limit := or(opt.MaxHeaders, DefaultMaxHeaders)
 	size := 0
 	for _, f := range fields {
 		size += len(f.Name) + len(f.Value)
 	}
 	if size > limit {
-		return ambiguous("the headers are larger than %d bytes", limit)
+		return ambiguous("the headers are larger than %d bytes (limits.headers)", limit)
 	}
 	return nil
 }
@@ -122,16 +125,37 @@ func checkOverrides(h Headers, opt Options) error {
 }
 
 // checkRepeated refuses a credential that was sent twice. Envoy joins two
-// Authorization lines by a comma before anyone sees them, so a comma is a
-// repetition: no scheme of ours has one, and of two readers one would take the
-// first and one the last.
+// Authorization lines by a comma before anyone sees them, and of two readers one would
+// take the first and one the last. Schemes that are not ours have commas of their own.
 func checkRepeated(h Headers) error {
 	for _, name := range [...]string{"authorization", "dpop"} {
-		if v := h[name]; len(v) > 1 || len(v) == 1 && strings.Contains(v[0], ",") {
+		v := h[name]
+		if len(v) > 1 || len(v) == 1 && strings.Contains(v[0], ",") && (name != "authorization" || oursAmong(v[0])) {
 			return fmt.Errorf("%w: %s", ErrRepeated, name)
 		}
 	}
 	return nil
+}
+
+// oursAmong reports whether an element of a list begins with a scheme of ours, whatever
+// follows it.
+func oursAmong(list string) bool {
+	for element := range strings.SplitSeq(list, ",") {
+		element = strings.TrimLeft(element, " \t")
+		end := 0
+		for end < len(element) && tokenByte(element[end]) {
+			end++
+		}
+		if OurScheme(element[:end]) {
+			return true
+		}
+	}
+	return false
+}
+
+// OurScheme reports whether an authentication scheme is one that we verify.
+func OurScheme(scheme string) bool {
+	return strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")
 }
 
 // tokenByte reports whether c may stand in a token (RFC 9110 §5.6.2).

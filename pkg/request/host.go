@@ -93,29 +93,3 @@ func isNumber(label string) bool {
 	}
 	return true
 }
-
-// clientAddress is the address that the outermost of hops trusted proxies saw.
-// The proxy's own peer counts as the last entry whether or not the proxy has
-// appended it. It is empty when no proxy is trusted, when the list is shorter
-// than the operator said, or when the entry is no address.
-func clientAddress(forwardedFor []string, peer string, hops int) string {
-	if hops <= 0 || peer == "" {
-		return ""
-	}
-	var list []string
-	for entry := range strings.SplitSeq(strings.Join(forwardedFor, ","), ",") {
-		list = append(list, strings.TrimSpace(entry))
-	}
-	if list[len(list)-1] != peer {
-		list = append(list, peer)
-	}
-	i := len(list) - 1 - hops
-	if i < 0 {
-		return ""
-	}
-	addr, err := netip.ParseAddr(list[i])
-	if err != nil || addr.Zone() != "" {
-		return ""
-	}
-	return addr.Unmap().String()
-}

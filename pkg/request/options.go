@@ -1,16 +1,89 @@
 package request
 
+import "strings"
+
 // Options are the operator's choices for normalization. The zero Options are the
 // strictest; each Allow field takes back one refusal for an application that
 // needs it.
 type Options struct {
 	AllowPathParameters bool // ";" in a path segment
 	AllowEmptySegments  bool // "//" inside a path
+	AllowEncodedSlash   bool // "%2F" inside a path segment, where it stays
+	AllowDoubleEncoding bool // a path segment that holds an escape after it was decoded
 	AllowMethodOverride bool // X-HTTP-Method-Override and its like
 	AllowURLOverride    bool // X-Original-URL and its like
 	FoldPathCase        bool // path_case: fold, for case-insensitive upstreams
 	TrustedHops         int  // proxies in front of ours whose X-Forwarded-For entries are believed
 	CertificateHop      int  // whose element of X-Forwarded-Client-Cert is believed, 1 being the last; 0 means nobody's
-	MaxPath             int  // bytes of the request target's path; 0 means 4096
-	MaxHeaders          int  // bytes of all header names and values; 0 means 96 KiB
+
+	// Limits; 0 means the default.
+	MaxPath       int // bytes of the request target's path
+	MaxSegments   int // of the path
+	MaxQuery      int // bytes of the query
+	MaxParameters int // of the query
+	MaxHeaders    int // bytes of all header names and values
+	MaxLines      int // of headers
+}
+
+// The limits on what is read of a request before anything is known of its sender.
+const (
+	DefaultMaxPath       = 4096
+	DefaultMaxSegments   = 256
+	DefaultMaxQuery      = 32 << 10
+	DefaultMaxParameters = 1000
+	DefaultMaxHeaders    = 96 << 10
+	DefaultMaxLines      = 256
+)
+
+// or is n, or the default where n is not set.
+func or(n, byDefault int) int {
+	if n == 0 {
+		return byDefault
+	}
+	return n
+}
+
+// Refusals are the names under which request.allow and the context extension
+// stepward.allow take single refusals back.
+func Refusals() []string {
+	return []string{"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override", "url_override"}
+}
+
+// Allow takes the refusal of that name back, and reports whether there is one.
+func (o *Options) Allow(name string) bool {
+	switch name {
+	case "path_parameters":
+		o.AllowPathParameters = true
+	case "empty_segments":
+		o.AllowEmptySegments = true
+	case "encoded_slash":
+		o.AllowEncodedSlash = true
+	case "double_encoding":
+		o.AllowDoubleEncoding = true
+	case "method_override":
+		o.AllowMethodOverride = true
+	case "url_override":
+		o.AllowURLOverride = true
+	default:
+		return false
+	}
+	return true
+}
+
+// AllowExtension is the context extension by which a route takes refusals back.
+const AllowExtension = "stepward.allow"
+
+// on is o as the route has it. A name that is not known takes nothing back; that it is an
+// error is seen to where the rest of a route's extensions is read.
+func (o Options) on(r Route) Options {
+	for _, name := range AllowNames(r.Extensions[AllowExtension]) {
+		o.Allow(name)
+	}
+	return o
+}
+
+// AllowNames are the names in the value of a context extension, which are separated by
+// commas or spaces.
+func AllowNames(value string) []string {
+	return strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
 }

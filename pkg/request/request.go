@@ -5,7 +5,7 @@
 // two readers could read differently is not repaired but refused: see
 // [ErrAmbiguous] and [ErrRepeated].
 //
-// Start at normalize.go for paths and hosts, kind.go for telling a browser
+// Start at normalize.go, then path.go and host.go for paths and hosts, kind.go for telling a browser
 // navigation from an API call, header.go for headers. The package knows nothing
 // of Envoy, tokens or policies and imports only the standard library.
 package request
@@ -72,6 +72,9 @@ type Request struct {
 	Path     string // "/" plus the decoded segments, a final slash kept
 	Segments []string
 	RawPath  string // up to "?", as sent
+	// Asked is the path as sent, cut, escaped and without what looks like a secret: what
+	// is shown of a request that was refused before its path could be read.
+	Asked    string
 	RawQuery string // after "?", as sent; never logged
 	Query    map[string][]string
 	Headers  Headers
@@ -86,8 +89,11 @@ type Request struct {
 	// ClientCertificate is the SHA-256 digest of the client's certificate, in
 	// base64url, as a trusted proxy has forwarded it; empty unless one is configured.
 	ClientCertificate string
-	SNI               string
-	Route             Route
+	// Doubts say, in the operator's words, what was sent and could not be believed: an
+	// address or a certificate that is therefore empty.
+	Doubts []string
+	SNI    string
+	Route  Route
 	// Attributes is that of the [Raw]; nil where the request did not come from Envoy.
 	Attributes func(BodyDecoding) (map[string]any, error)
 }

@@ -7,104 +7,144 @@ import (
 	"strings"
 )
 
-// errXFCC means that a header could be read in more than one way.
-var errXFCC = errors.New("request: x-forwarded-client-cert is malformed")
+// What keeps a header from being read.
+var (
+	errXFCC      = errors.New("it is malformed")
+	errXFCCShort = errors.New("it has fewer elements than request.xfcc")
+	errXFCCHash  = errors.New("its element has not exactly one Hash, before URI and DNS")
+	errXFCCComma = errors.New("a comma after a URI or DNS name, which proxies do not quote, may be part of the name")
+)
 
-// clientCertificate is the SHA-256 digest of the client's certificate, in base64url, as
+// certificate fills in the SHA-256 digest of the client's certificate, in base64url, as
 // the hop-th proxy from the right has added it to X-Forwarded-Client-Cert; hop 1 is the
-// last. It is empty where that hop is not configured (0), has said nothing, or could be
-// misread: a token that is bound to a certificate is then refused.
-func clientCertificate(h Headers, hop int) string {
-	if hop < 1 {
-		return ""
+// last. It stays empty where that hop is not configured (0), has said nothing, or could
+// be misread: a token that is bound to a certificate is then refused.
+func (r *Request) certificate(hop int) {
+	lines := r.Headers["x-forwarded-client-cert"]
+	if hop < 1 || len(lines) == 0 {
+		return
 	}
-	elements, err := splitXFCC(strings.Join(h["x-forwarded-client-cert"], ","))
-	if err != nil || len(elements) < hop {
-		return ""
-	}
-	digest, err := hashOf(elements[len(elements)-hop])
+	digest, err := clientCertificate(strings.Join(lines, ","), hop)
 	if err != nil {
-		return ""
+		r.Doubts = append(r.Doubts, "no client certificate: X-Forwarded-Client-Cert cannot be believed, as "+err.Error())
+		return
 	}
-	return base64.RawURLEncoding.EncodeToString(digest)
+	r.ClientCertificate = base64.RawURLEncoding.EncodeToString(digest)
+}
+
+// clientCertificate is the digest in the hop-th element from the right.
+//
+// Envoy puts quotes around what may hold a comma, but not around URI and DNS names, which
+// the owner of a certificate chooses: `Hash=a;URI=x,Hash=b` is one element or two. What
+// follows such a name is therefore its owner's word until the header ends. An element
+// counts only if no such name stands before it, and its Hash only if none stands before
+// that: more commas than there are proxies make it none, and never another.
+func clientCertificate(header string, hop int) ([]byte, error) {
+	elements, err := splitXFCC(header)
+	if err != nil {
+		return nil, err
+	}
+	if len(elements) < hop {
+		return nil, errXFCCShort
+	}
+	for _, before := range elements[:len(elements)-hop] {
+		if before.named {
+			return nil, errXFCCComma
+		}
+	}
+	e := elements[len(elements)-hop]
+	digest, err := hex.DecodeString(e.hash)
+	if e.hashes != 1 || err != nil || len(digest) != 32 {
+		return nil, errXFCCHash
+	}
+	return digest, nil
+}
+
+// xfccElement is what matters of what one proxy has added.
+type xfccElement struct {
+	hash   string // the first, where no name of the certificate's stands before it
+	hashes int
+	named  bool // it has a name that the certificate's owner chose, without quotes
 }
 
 // splitXFCC splits a header into the elements that proxies have added, each of pairs of
 // key and value. A value may be in quotes, in which a backslash escapes.
-func splitXFCC(s string) ([][][2]string, error) {
-	var elements [][][2]string
-	for s != "" {
-		var element [][2]string
-		for {
-			key, rest, ok := strings.Cut(s, "=")
-			if !ok || key == "" || strings.ContainsAny(key, `,;" `) {
-				return nil, errXFCC
-			}
-			value, rest, err := valueXFCC(rest)
-			if err != nil {
-				return nil, err
-			}
-			element = append(element, [2]string{strings.ToLower(key), value})
-			if s = rest; s == "" || s[0] == ',' {
-				break
-			}
-			s = s[1:] // the semicolon
+func splitXFCC(s string) ([]xfccElement, error) {
+	elements := make([]xfccElement, 0, strings.Count(s, ",")+1)
+	e := xfccElement{}
+	for {
+		key, rest, ok := strings.Cut(s, "=")
+		if !ok || key == "" || len(key) > 16 || strings.ContainsAny(key, `,;" `) {
+			return nil, errXFCC
 		}
-		elements = append(elements, element)
-		if s != "" {
-			if s = s[1:]; s == "" {
-				return nil, errXFCC
-			}
+		value, rest, quoted, err := valueXFCC(rest)
+		if err != nil {
+			return nil, err
 		}
+		e.add(strings.ToLower(key), value, quoted)
+		if rest == "" || rest[0] == ',' {
+			elements = append(elements, e)
+			e = xfccElement{}
+		}
+		if rest == "" {
+			return elements, nil
+		}
+		s = rest[1:]
 	}
-	return elements, nil
+}
+
+func (e *xfccElement) add(key, value string, quoted bool) {
+	switch key {
+	case "hash":
+		e.hashes++
+		if !e.named && e.hashes == 1 {
+			e.hash = value
+		}
+	case "uri", "dns":
+		e.named = e.named || !quoted
+	}
 }
 
 // valueXFCC reads a value up to the semicolon or comma that ends it.
-func valueXFCC(s string) (value, rest string, err error) {
+func valueXFCC(s string) (value, rest string, quoted bool, err error) {
 	if !strings.HasPrefix(s, `"`) {
-		end := strings.IndexAny(s, `;,"`)
-		switch {
-		case end < 0:
-			return s, "", nil
-		case s[end] == '"':
-			return "", "", errXFCC
+		end := strings.IndexAny(s, `;,`)
+		if end < 0 {
+			end = len(s)
 		}
-		return s[:end], s[end:], nil
+		if strings.Contains(s[:end], `"`) {
+			return "", "", false, errXFCC
+		}
+		return s[:end], s[end:], false, nil
 	}
-	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch {
-		case s[i] == '\\' && i+1 < len(s):
+		case s[i] == '\\':
 			i++
-			b.WriteByte(s[i])
 		case s[i] == '"':
-			if rest = s[i+1:]; rest != "" && rest[0] != ';' && rest[0] != ',' {
-				return "", "", errXFCC
+			value, rest = s[1:i], s[i+1:]
+			if rest != "" && rest[0] != ';' && rest[0] != ',' || holdsHash(value) {
+				return "", "", true, errXFCC
 			}
-			return b.String(), rest, nil
-		default:
-			b.WriteByte(s[i])
+			return value, rest, true, nil
 		}
 	}
-	return "", "", errXFCC
+	return "", "", true, errXFCC
 }
 
-// hashOf is the one Hash of an element.
-func hashOf(element [][2]string) ([]byte, error) {
-	var digest []byte
-	for _, pair := range element {
-		if pair[0] != "hash" {
-			continue
+// holdsHash reports whether a value in quotes has a Hash inside as an element has one:
+// then the quote was opened by who stands before that element, to swallow it.
+func holdsHash(quoted string) bool {
+	const key, digits = "hash=", 64
+	quoted = strings.ToLower(quoted)
+	for {
+		i := strings.Index(quoted, key)
+		if i < 0 {
+			return false
 		}
-		b, err := hex.DecodeString(pair[1])
-		if err != nil || len(b) != 32 || digest != nil {
-			return nil, errXFCC
+		begins := i > 0 && (quoted[i-1] == ',' || quoted[i-1] == ';')
+		if quoted = quoted[i+len(key):]; begins && hexDigits(quoted, digits) && len(quoted) > digits && (quoted[digits] == ',' || quoted[digits] == ';') {
+			return true
 		}
-		digest = b
 	}
-	if digest == nil {
-		return nil, errXFCC
-	}
-	return digest, nil
 }

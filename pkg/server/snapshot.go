@@ -150,13 +150,15 @@ func Sources(paths []string) ([]rego.Source, error) {
 }
 
 func normalization(c config.Config) request.Options {
-	allows := func(name string) bool { return slices.Contains(c.Request.Allow, name) }
-	return request.Options{
-		AllowPathParameters: allows("path_parameters"), AllowEmptySegments: allows("empty_segments"),
-		AllowMethodOverride: allows("method_override"), AllowURLOverride: allows("url_override"),
+	o := request.Options{
 		FoldPathCase: c.Request.PathCase == "fold", TrustedHops: c.Request.TrustedHops, CertificateHop: c.Request.XFCC,
-		MaxPath: int(c.Limits.Path), MaxHeaders: int(c.Limits.Headers),
+		MaxPath: int(c.Limits.Path), MaxSegments: c.Limits.Segments, MaxQuery: int(c.Limits.Query), MaxParameters: c.Limits.QueryParameters,
+		MaxHeaders: int(c.Limits.Headers), MaxLines: c.Limits.HeaderLines,
 	}
+	for _, name := range c.Request.Allow {
+		o.Allow(name) // that it is one was checked with the configuration
+	}
+	return o
 }
 
 func answers(c config.Config) (authz.Answers, error) {

@@ -1,0 +1,78 @@
+package request
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxAsked is how much of a path is shown of a request that was refused.
+const maxAsked = 256
+
+// asked is the path of a request target for people who look for the caller: up to the
+// query or fragment, cut, without userinfo, tokens and the values of parameters, and with
+// everything but visible ASCII escaped.
+func asked(target string) string {
+	if len(target) > 4*maxAsked { // as long as it may be before secrets are taken out
+		target = target[:4*maxAsked]
+	}
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	var b strings.Builder
+	if _, rest, ok := strings.Cut(target, "://"); ok { // absolute-form
+		authority, _, _ := strings.Cut(rest, "/")
+		if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+			b.WriteString("[…]")
+			target = rest[i:]
+		}
+	}
+	for len(target) > 0 && b.Len() < maxAsked {
+		n := secret(target)
+		if n > 0 {
+			b.WriteString("[…]")
+			target = target[n:]
+			continue
+		}
+		switch c := target[0]; {
+		case c == '=':
+			b.WriteString("=")
+			if n = value(target[1:]); n > 0 {
+				b.WriteString("[…]")
+			}
+			target = target[n:]
+		case c <= ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+		target = target[1:]
+	}
+	if len(target) > 0 {
+		b.WriteString("…")
+	}
+	return b.String()
+}
+
+// value is how many bytes the value of a parameter at the beginning of s has.
+func value(s string) int {
+	if i := strings.IndexAny(s, "/;&"); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+// secret is how many bytes at the beginning of s look like a JSON Web Token, which is
+// base64url of `{"`.
+func secret(s string) int {
+	if !strings.HasPrefix(s, "eyJ") {
+		return 0
+	}
+	n := 0
+	for n < len(s) && (tokenByte(s[n]) || s[n] == '.') {
+		n++
+	}
+	if n < 20 {
+		return 0
+	}
+	return n
+}
