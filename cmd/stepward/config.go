@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/finding"
 )
 
@@ -30,18 +31,23 @@ func (f *configFlags) add(cmd *cobra.Command) {
 
 // load reads the configuration that the flags name.
 func (f *configFlags) load(listen, admin string) (config.Config, error) {
-	c, err := f.read(listen, admin)
-	if list := (finding.List)(nil); errors.As(err, &list) {
-		return c, usage(fmt.Errorf("the configuration is refused:\n%w", err))
-	}
-	if err != nil {
-		return c, usage(err)
-	}
-	return c, nil
+	c, err := f.read(nil, listen, admin)
+	return c, unusable(err)
 }
 
-// read is load with the errors of package config.
-func (f *configFlags) read(listen, admin string) (config.Config, error) {
+// unusable is an error of package config as one of what the user wrote.
+func unusable(err error) error {
+	if list := (finding.List)(nil); errors.As(err, &list) {
+		return usage(fmt.Errorf("the configuration is refused:\n%w", err))
+	}
+	if err != nil {
+		return usage(err)
+	}
+	return nil
+}
+
+// read is load with the errors of package config. A look that is nil is one of its own.
+func (f *configFlags) read(look *files.Look, listen, admin string) (config.Config, error) {
 	file := f.file
 	if file == "" {
 		file = os.Getenv("STEPWARD_CONFIG")
@@ -49,7 +55,9 @@ func (f *configFlags) read(listen, admin string) (config.Config, error) {
 	if file == "" {
 		return config.Config{}, errors.New("no configuration; name one with -c FILE")
 	}
-	return config.Load(file, f.options(listen, admin))
+	o := f.options(listen, admin)
+	o.Look = look
+	return config.Load(file, o)
 }
 
 // options are what the flags say about a configuration.

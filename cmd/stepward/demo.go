@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/demo"
 	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -112,7 +113,7 @@ func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err
 	if err := needsFiles(c, c.Policy.Paths); err != nil {
 		return nil, err
 	}
-	o.Load = func() (config.Config, error) { return f.config.read("", "") }
+	o.Load = func(l *files.Look) (config.Config, error) { return f.config.read(l, "", "") }
 	if c.Log.Decisions != "file" {
 		return func() {}, nil
 	}

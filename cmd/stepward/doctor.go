@@ -75,7 +75,7 @@ func (p *painter) symptom(s symptom) {
 }
 
 func examine(ctx context.Context, flags configFlags, issuersOnly bool) []symptom {
-	c, err := flags.read("", "")
+	c, err := flags.read(nil, "", "")
 	if err != nil {
 		return []symptom{{"configuration", "fail", err.Error(), "stepward validate says more"}}
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/server"
 	"github.com/stepward/stepward/pkg/telemetry"
@@ -56,9 +57,10 @@ type serving struct {
 
 func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	ctx := cmd.Context()
-	c, err := flags.load(f.listen, f.admin)
+	load := func(l *files.Look) (config.Config, error) { return flags.read(l, f.listen, f.admin) }
+	c, look, err := server.Read(ctx, load, files.Terms{})
 	if err != nil {
-		return err
+		return unusable(err)
 	}
 	metrics := telemetry.NewMetrics(version())
 	log, err := newLogging(ctx, c.Log, f.level, metrics.Dropped)
@@ -74,8 +76,8 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	s, err := server.New(ctx, c, server.Options{
 		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(), Reflection: f.reflection,
 		Level:   log.level,
-		Reload:  func() (config.Config, error) { return flags.read(f.listen, f.admin) },
-		Enforce: log.follow,
+		Reload:  load,
+		Enforce: log.follow, Snapshot: server.SnapshotOptions{Look: look},
 	})
 	if err != nil {
 		return refused(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/server"
@@ -130,14 +131,15 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		return f.policy(cmd, paths)
 	}
 	v := validated{name: f.config.file}
-	c, err := config.Load(f.config.file, f.config.options("", ""))
+	load := func(l *files.Look) (config.Config, error) { return f.config.read(l, "", "") }
+	c, look, err := server.Glance(cmd.Context(), load, files.Terms{})
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
 	case err != nil:
 		return v, usage(err)
 	}
-	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
+	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{Look: look})
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil

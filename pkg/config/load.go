@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -14,7 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/strictyaml"
 )
 
 // Options are what the command line says about a configuration.
@@ -35,6 +36,8 @@ type Options struct {
 	// Excerpt takes a text without issuers and policy: a part of a configuration, where
 	// what decides is named elsewhere, as on the page of the playground.
 	Excerpt bool
+	// Look is what files are read by; nil means a look of its own.
+	Look *files.Look
 	// Getenv is the environment, as [os.Getenv].
 	Getenv func(string) string
 	// Listen and Admin, where set, win over environment and file.
@@ -46,41 +49,28 @@ type Options struct {
 // file, another when it cannot be read; Sources of the Config are set all the same,
 // so that they can be watched for a mend.
 func Load(file string, o Options) (Config, error) {
-	text, err := read(file)
+	if o.Look == nil {
+		o.Look = files.NewLook()
+	}
+	text, err := o.Look.Read(file, files.MaxFile)
 	if err != nil {
 		return Config{Sources: []string{file}}, fmt.Errorf("config: %w", err)
 	}
 	return Parse(file, text, o)
 }
 
-// maxFile is how large a configuration may be, in bytes. What is larger is another
-// file.
-const maxFile = 1 << 20
-
-func read(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", file)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxFile)
-	}
-	return os.ReadFile(file)
-}
-
 // Parse is [Load] for a text that is read already.
 func Parse(file string, text []byte, o Options) (Config, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	root, err := strictyaml.Document(text)
+	if err != nil {
 		return Config{Sources: []string{file}}, finding.List{syntax(file, err)}
 	}
-	d := &decoder{file: file, getenv: o.Getenv}
-	var c Config
-	if len(root.Content) > 0 {
-		d.decode(root.Content[0], reflect.ValueOf(&c).Elem(), "")
+	if o.Look == nil {
+		o.Look = files.NewLook()
 	}
+	d := &decoder{file: file, getenv: o.Getenv, look: o.Look}
+	var c Config
+	d.decode(root, reflect.ValueOf(&c).Elem(), "")
 	c = overrides(c, o).WithDefaults()
 	c.Policy.Network = o.InsecurePolicyNetwork
 	d.check(c, o)
@@ -112,7 +102,11 @@ var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
 
 // syntax is the finding of a text that is no YAML.
 func syntax(file string, err error) finding.Finding {
-	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: "not YAML: " + err.Error()}
+	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: err.Error()}
+	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {
+		f.Line, f.Column, f.Hint = at.Line, at.Column, at.Hint
+		return f
+	}
 	if m := yamlPlace.FindStringSubmatch(err.Error()); m != nil {
 		f.Line, _ = strconv.Atoi(m[1])
 		if m[2] != "" {
@@ -127,6 +121,7 @@ func syntax(file string, err error) finding.Finding {
 type decoder struct {
 	file   string
 	getenv func(string) string
+	look   *files.Look
 	found  finding.List
 	places map[string]*yaml.Node
 }
@@ -419,19 +414,20 @@ func (d *decoder) opa(file string) string {
 	if file == "" {
 		return ""
 	}
-	text, err := read(file)
+	text, err := d.look.Read(file, files.MaxFile)
 	if err != nil {
-		return "" // exists has told of it, or the next look will
+		d.failAt("bundles.config_file", err.Error(), "")
+		return ""
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	root, err := strictyaml.Document(text)
+	if err != nil {
 		d.found = append(d.found, syntax(file, err))
 		return ""
 	}
 	inner := &decoder{file: file, getenv: d.getenv}
-	inner.expandAll(&root)
+	inner.expandAll(root)
 	d.found = append(d.found, inner.found...)
-	out, err := yaml.Marshal(&root)
+	out, err := yaml.Marshal(root)
 	if err != nil {
 		d.failAt("bundles.config_file", err.Error(), "")
 	}
@@ -457,7 +453,7 @@ func (d *decoder) exists(path, name string) string {
 	if name == "" {
 		return ""
 	}
-	if _, err := os.Stat(name); err != nil {
+	if err := d.look.Exists(name); err != nil {
 		d.failAt(path, err.Error(), "file names are relative to the folder of "+filepath.Base(d.file))
 	}
 	return name

@@ -24,6 +24,7 @@ import (
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/proxy"
 	"github.com/stepward/stepward/pkg/rego"
@@ -38,7 +39,7 @@ type Options struct {
 	// Load reads a configuration to try: its ladder and policies, with the demo's own
 	// issuer, addresses and login page. Its files are followed. Nil is the demo's own
 	// configuration, with the shipped policy.
-	Load func() (config.Config, error)
+	Load func(*files.Look) (config.Config, error)
 	// Decisions is where decisions are logged; nil logs none.
 	Decisions *zap.Logger
 }
@@ -88,7 +89,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, idp.Close)
 	d.Provider = idp.URL
-	if d.config, err = d.configure(o.Load); err != nil {
+	if d.config, err = d.configure(o.Load, files.NewLook()); err != nil {
 		return err
 	}
 	for _, l := range d.config.Levels {
@@ -147,12 +148,12 @@ policy: { default: true, timeout: 500ms }
 
 // configure makes the configuration of both Stepwards: the demo's own or, where there is
 // one to try, that with what the demo has in place of its surroundings.
-func (d *Demo) configure(load func() (config.Config, error)) (config.Config, error) {
+func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *files.Look) (config.Config, error) {
 	own, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
 	if err != nil || load == nil {
 		return own, err
 	}
-	c, err := load()
+	c, err := load(look)
 	if err != nil {
 		return c, err
 	}
@@ -196,7 +197,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
 	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions}
 	if o.Load != nil {
-		options.Reload = func() (config.Config, error) { return d.configure(o.Load) }
+		options.Reload = func(look *files.Look) (config.Config, error) { return d.configure(o.Load, look) }
 	}
 	for _, l := range []*net.Listener{&options.Listener, &options.AdminListener} {
 		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/demo"
+	"github.com/stepward/stepward/pkg/files"
 )
 
 // The story comes true, every step is decided by Stepward, and nothing is left
@@ -80,7 +81,7 @@ upstream: { header_prefix: x-id- }
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Load: func() (config.Config, error) { return c, nil }})
+		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Load: func(*files.Look) (config.Config, error) { return c, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,15 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
-	"go.yaml.in/yaml/v4"
-
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/strictjson"
+	"github.com/stepward/stepward/pkg/strictyaml"
 )
 
 // Source is one file of a policy: Rego, or data as JSON or YAML, by the ending of
@@ -26,6 +26,8 @@ type Source struct {
 	Text    []byte
 	Bundled bool // it comes from a bundle, and not from a file of this machine
 	Shipped bool // it came with Stepward
+	// Written is when a file was, as its disk has it.
+	Written time.Time
 	// Under is the folders between the path that was named and the file. A policy of
 	// opa-envoy-plugin finds data there: data.roles in roles/data.json.
 	Under []string
@@ -71,40 +73,21 @@ func FromFS(fsys fs.FS) ([]Source, error) {
 // FromPaths lists the sources at paths, which are files or folders. A folder
 // without a source is an error, since it is likely the wrong one. The names keep
 // the path as given, so that messages can be clicked, also where it is a link.
-func FromPaths(paths []string) ([]Source, error) {
+func FromPaths(paths []string) ([]Source, error) { return FromLook(files.NewLook(), paths) }
+
+// FromLook is [FromPaths] for what a look has found there.
+func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	var sources []Source
 	for _, root := range paths {
-		before := len(sources)
-		real, err := filepath.EvalSymlinks(root)
+		tree, err := look.Tree(root, maxSources, isSource)
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
 		}
-		err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if d.IsDir() {
-				if path != real && strings.HasPrefix(d.Name(), ".") {
-					return filepath.SkipDir
-				}
-				return nil
-			}
-			if path != real && !isSource(path) {
-				return nil
-			}
-			name := filepath.Join(root, strings.TrimPrefix(path, real))
-			if err := within(real, path); err != nil {
-				return fmt.Errorf("%s %w", name, err)
-			}
-			text, err := os.ReadFile(path)
-			sources = append(sources, Source{Name: name, Text: text, Under: foldersOf(strings.TrimPrefix(path, real))})
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("rego: %w", err)
-		}
-		if len(sources) == before {
+		if len(tree) == 0 {
 			return nil, fmt.Errorf("rego: no .rego, .json or .yaml file in %s", root)
+		}
+		for _, f := range tree {
+			sources = append(sources, Source{Name: f.Name, Text: f.Text, Written: f.Mod, Under: foldersOf(f.Rel)})
 		}
 	}
 	return sources, nil
@@ -112,31 +95,11 @@ func FromPaths(paths []string) ([]Source, error) {
 
 // foldersOf are the names of the folders of a path below a root.
 func foldersOf(path string) []string {
-	dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "/")
+	dir := filepath.ToSlash(filepath.Dir(path))
 	if dir == "" || dir == "." {
 		return nil
 	}
 	return strings.Split(dir, "/")
-}
-
-// within is an error for a file that is too large, or a link that leads out of the folder:
-// a policy is what is in its folder, and not what somebody else may change elsewhere.
-func within(root, path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.Size() > maxSources {
-		return fmt.Errorf("is larger than %d MiB", maxSources>>20)
-	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	if rel, err := filepath.Rel(root, target); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-		return fmt.Errorf("leads out of its folder, to %s", target)
-	}
-	return nil
 }
 
 // Revision names sources by what they hold, as [Policy.Revision] does.
@@ -217,11 +180,14 @@ func data(sources []Source) (map[string]any, finding.List) {
 func decodeData(s Source) (map[string]any, error) {
 	text := s.Text
 	if filepath.Ext(s.Name) != ".json" {
+		root, err := strictyaml.Document(text)
+		if err != nil {
+			return nil, err
+		}
 		var v map[string]any
-		if err := yaml.Unmarshal(text, &v); err != nil {
+		if err := root.Decode(&v); err != nil {
 			return nil, fmt.Errorf("not YAML: %w", err)
 		}
-		var err error
 		if text, err = json.Marshal(v); err != nil {
 			return nil, fmt.Errorf("not a JSON document in YAML: %w", err)
 		}

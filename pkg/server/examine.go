@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -25,7 +25,7 @@ type Point struct {
 
 // Examine talks to the issuer i of c, as the service would, and says what it finds.
 func Examine(ctx context.Context, c config.Config, i config.Issuer) []Point {
-	out, err := newCaller(c, SnapshotOptions{})
+	out, err := newCaller(c, SnapshotOptions{Look: files.NewLook()})
 	if err != nil {
 		return []Point{{"outbound", "fail", err.Error(), ""}}
 	}
@@ -67,7 +67,7 @@ func reach(ctx context.Context, client *outbound.Client, i config.Issuer) (list 
 		uri = m.JWKSURI
 	}
 	if i.JWKSFile != "" {
-		text, err := os.ReadFile(i.JWKSFile)
+		text, err := files.NewLook().Read(i.JWKSFile, files.MaxFile)
 		if err == nil {
 			found.set, found.Skipped, err = keyset.Parse(text)
 		}
@@ -129,7 +129,7 @@ func algorithms(i config.Issuer, found keysOf) []Point {
 // askPoint asks about a token that nobody has issued. The answer to that shows that we
 // may ask, and is the same where we may ask and are shown nothing.
 func askPoint(ctx context.Context, c config.Config, i config.Issuer, out caller) Point {
-	in, err := newIntrospection(c, i, SnapshotOptions{Now: time.Now}, out, jwt.Issuer{Name: i.Name, URL: i.Issuer})
+	in, err := newIntrospection(c, i, SnapshotOptions{}.withDefaults(), out, jwt.Issuer{Name: i.Name, URL: i.Issuer})
 	if err != nil {
 		return Point{"introspection", "fail", err.Error(), ""}
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/introspection"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -56,7 +56,7 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 	in := i.Introspection
 	switch in.AuthMethod {
 	case "client_secret_basic", "client_secret_post":
-		text, err := os.ReadFile(in.ClientSecretFile)
+		text, err := o.Look.Read(in.ClientSecretFile, files.MaxFile)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -69,7 +69,7 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 		}
 		return out.client, introspection.Basic(in.ClientID, secret), nil
 	case "private_key_jwt":
-		text, err := os.ReadFile(in.KeyFile)
+		text, err := o.Look.Read(in.KeyFile, files.MaxFile)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -80,7 +80,7 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 		a := jwt.Assertion{Key: key, KeyID: in.KeyID, ClientID: in.ClientID, Audience: i.Issuer, Now: o.Now, Rand: rand.Reader}
 		return out.client, introspection.PrivateKeyJWT(in.ClientID, a.Sign), nil
 	case "tls_client_auth":
-		settings, _, err := outboundOf(c, in.CertFile, in.KeyFile)
+		settings, _, err := outboundOf(c, in.CertFile, in.KeyFile, o.Look)
 		if err != nil {
 			return nil, nil, err
 		}

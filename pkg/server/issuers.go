@@ -7,12 +7,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -50,7 +50,7 @@ func newCaller(c config.Config, o SnapshotOptions) (caller, error) {
 	if o.Client != nil {
 		return caller{client: o.Client}, nil
 	}
-	settings, print, err := outboundOf(c, c.Outbound.CertFile, c.Outbound.KeyFile)
+	settings, print, err := outboundOf(c, c.Outbound.CertFile, c.Outbound.KeyFile, o.Look)
 	if err != nil {
 		return caller{}, err
 	}
@@ -62,7 +62,7 @@ func newCaller(c config.Config, o SnapshotOptions) (caller, error) {
 
 // outboundOf reads the files of c.Outbound, and shows the given certificate, if any.
 // The print is of all that is in them.
-func outboundOf(c config.Config, certFile, keyFile string) (outbound.Config, [sha256.Size]byte, error) {
+func outboundOf(c config.Config, certFile, keyFile string, look *files.Look) (outbound.Config, [sha256.Size]byte, error) {
 	out := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout), Proxy: http.ProxyFromEnvironment}
 	digest := sha256.New()
 	fmt.Fprintf(digest, "%q %d\n", out.Allow, out.Timeout)
@@ -72,7 +72,7 @@ func outboundOf(c config.Config, certFile, keyFile string) (outbound.Config, [sh
 			continue
 		}
 		var err error
-		if pem[i], err = os.ReadFile(name); err != nil {
+		if pem[i], err = look.Read(name, files.MaxFile); err != nil {
 			return out, [sha256.Size]byte{}, fmt.Errorf("outbound: %w", err)
 		}
 		fmt.Fprintf(digest, "%d %q\n", i, pem[i])
@@ -124,7 +124,7 @@ func replaysOf(c config.Config, o SnapshotOptions) map[string]*jwt.MemoryReplays
 }
 
 // newDPoP are an issuer's terms for proofs, or nil where it has none.
-func newDPoP(d config.DPoP, replays jwt.Replays) (*jwt.DPoP, error) {
+func newDPoP(d config.DPoP, replays jwt.Replays, look *files.Look) (*jwt.DPoP, error) {
 	if len(d.Origins) == 0 {
 		return nil, nil
 	}
@@ -132,7 +132,7 @@ func newDPoP(d config.DPoP, replays jwt.Replays) (*jwt.DPoP, error) {
 	if d.NonceKeysFile == "" {
 		return out, nil
 	}
-	text, err := os.ReadFile(d.NonceKeysFile)
+	text, err := look.Read(d.NonceKeysFile, files.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("dpop: %w", err)
 	}
@@ -159,7 +159,7 @@ func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]
 			return nil, nil, err
 		}
 		keys = append(keys, k)
-		dpop, err := newDPoP(i.DPoP, replays[i.Name])
+		dpop, err := newDPoP(i.DPoP, replays[i.Name], o.Look)
 		if err != nil {
 			return nil, nil, fmt.Errorf("issuer %s: %w", i.Name, err)
 		}
@@ -186,7 +186,7 @@ func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]
 
 func newKeys(i config.Issuer, o SnapshotOptions, out caller) (Keys, jwt.KeySource, error) {
 	if i.JWKSFile != "" {
-		text, err := os.ReadFile(i.JWKSFile)
+		text, err := o.Look.Read(i.JWKSFile, files.MaxFile)
 		if err != nil {
 			return Keys{}, nil, fmt.Errorf("keys of issuer %s: %w", i.Name, err)
 		}

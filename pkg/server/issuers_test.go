@@ -15,11 +15,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/server"
@@ -136,15 +138,15 @@ func TestRevokedAcrossReload(t *testing.T) {
 	client := idp.Client()
 	defer client.Close()
 	index := revocation.New(0, nil)
-	loads := 0
+	var next atomic.Bool
 	enforced := make(chan config.Config, 10)
 	r := run(t, c, server.Options{
 		Snapshot: server.SnapshotOptions{Client: client, Revocations: index}, Enforce: func(c config.Config) { enforced <- c },
-		Reload: func() (config.Config, error) {
-			if loads++; loads == 1 {
-				return c, nil // as it is read while the service starts
+		Reload: func(*files.Look) (config.Config, error) {
+			if next.Load() {
+				return more, nil
 			}
-			return more, nil
+			return c, nil
 		},
 	})
 	<-enforced
@@ -163,6 +165,7 @@ func TestRevokedAcrossReload(t *testing.T) {
 			t.Errorf("revoked, after %d reloads: %v", n, res)
 		}
 		if n == 0 {
+			next.Store(true)
 			r.Reload()
 			select {
 			case <-enforced:

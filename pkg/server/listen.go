@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 )
 
 // Listen opens a TCP address, or a socket where address is unix:///path. A socket
@@ -45,11 +46,19 @@ func Listen(address string, mode os.FileMode) (net.Listener, error) {
 }
 
 // newTLS is the TLS side of the Check listener, or nil where it has none.
-func newTLS(c config.TLS) (*tls.Config, error) {
+func newTLS(c config.TLS, look *files.Look) (*tls.Config, error) {
 	if c.CertFile == "" {
 		return nil, nil
 	}
-	certificate, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	chain, err := look.Read(c.CertFile, files.MaxFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	key, err := look.Read(c.KeyFile, files.MaxFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	certificate, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %s: %w", c.CertFile, err)
 	}
@@ -61,7 +70,7 @@ func newTLS(c config.TLS) (*tls.Config, error) {
 	if c.ClientCAFile == "" {
 		return t, nil
 	}
-	text, err := os.ReadFile(c.ClientCAFile)
+	text, err := look.Read(c.ClientCAFile, files.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
@@ -65,7 +65,7 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 		return loaded{}, fmt.Errorf("policy.default does not go with the bundles of %s, which bring the policy", c.Bundles.ConfigFile)
 	}
 	if !settings.Policies() {
-		sources, err := files(c)
+		sources, err := sources(c, o.Look)
 		if err != nil {
 			return loaded{}, err
 		}
@@ -73,7 +73,7 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 	}
 	var own []rego.Source
 	if len(c.Policy.Paths) > 0 {
-		if own, err = rego.FromPaths(c.Policy.Paths); err != nil {
+		if own, err = rego.FromLook(o.Look, c.Policy.Paths); err != nil {
 			return loaded{}, err
 		}
 	}
@@ -120,7 +120,7 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 			}
 		}
 	}
-	p, err := compile(ctx, c, sources, opt, o.Now)
+	p, err := compile(ctx, c, sources, opt, o)
 	if err != nil {
 		return loaded{}, err
 	}
@@ -141,36 +141,40 @@ func candidate(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sna
 	c.Policy.Paths, c.Policy.Default = c.Policy.Candidate.Paths, false
 	opt := loadOptions(c, ladder)
 	opt.MaxAbandoned = 1
-	return LoadPolicy(ctx, c, opt, o.Now)
+	return loadPolicyOf(ctx, c, opt, o)
 }
 
 // LoadPolicy loads the policy that is in the files of c, of the kind that it says. now is
 // the clock that one of opa-envoy-plugin may read; nil means time.Now. An error of the
 // policy is a [finding.List].
 func LoadPolicy(ctx context.Context, c config.Config, o rego.Options, now func() time.Time) (authz.Policy, error) {
-	sources, err := files(c)
+	return loadPolicyOf(ctx, c, o, SnapshotOptions{Now: now}.withDefaults())
+}
+
+func loadPolicyOf(ctx context.Context, c config.Config, o rego.Options, with SnapshotOptions) (authz.Policy, error) {
+	sources, err := sources(c, with.Look)
 	if err != nil {
 		return nil, err
 	}
-	return compile(ctx, c, sources, o, now)
+	return compile(ctx, c, sources, o, with)
 }
 
-// files are the sources of the policy of c that are not in bundles.
-func files(c config.Config) ([]rego.Source, error) {
+// sources are those of the policy of c that are not in bundles.
+func sources(c config.Config, look *files.Look) ([]rego.Source, error) {
 	if c.Policy.Compat == config.OPAEnvoy {
-		return rego.FromPaths(c.Policy.Paths)
+		return rego.FromLook(look, c.Policy.Paths)
 	}
 	if len(c.Policy.Paths) == 0 && !c.Policy.Default {
 		return nil, errNoPolicy
 	}
-	return Sources(c.Policy.Paths)
+	return sourcesOf(c.Policy.Paths, look)
 }
 
 // errNoPolicy is of a configuration that leaves open what decides.
 var errNoPolicy = errors.New("policy: no policy is named: policy.paths names your own, policy.default: true the one that Stepward ships")
 
 // compile loads sources as a policy of the kind that c says.
-func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego.Options, now func() time.Time) (authz.Policy, error) {
+func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego.Options, with SnapshotOptions) (authz.Policy, error) {
 	if c.Policy.Compat != config.OPAEnvoy {
 		p, err := rego.Load(ctx, sources, o)
 		if err != nil {
@@ -178,11 +182,11 @@ func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego
 		}
 		return p, nil
 	}
-	compat, err := Compat(c, o)
+	compat, err := compatOf(c, o, with.Look)
 	if err != nil {
 		return nil, err
 	}
-	compat.Now = now
+	compat.Now = with.Now
 	p, err := rego.LoadCompat(ctx, sources, compat)
 	if err != nil {
 		return nil, err
@@ -192,11 +196,15 @@ func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego
 
 // Compat is what a policy of opa-envoy-plugin is loaded with under c.
 func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
+	return compatOf(c, o, files.NewLook())
+}
+
+func compatOf(c config.Config, o rego.Options, look *files.Look) (rego.CompatOptions, error) {
 	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody}, Network: c.Policy.Network}
 	if c.Policy.ProtoDescriptor == "" {
 		return options, nil
 	}
-	text, err := os.ReadFile(c.Policy.ProtoDescriptor)
+	text, err := look.Read(c.Policy.ProtoDescriptor, maxDescriptors)
 	if err == nil {
 		options.Body.Message, err = extauthz.Messages(text)
 	}
@@ -205,6 +213,9 @@ func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
 	}
 	return options, err
 }
+
+// maxDescriptors bounds a file of descriptors of messages, in bytes.
+const maxDescriptors = 32 << 20
 
 // maxRevision is how long a bundle's own word for its revision may be in what is logged
 // and shown.
@@ -226,9 +237,9 @@ func revisionOf(set bundle.Set, sources []rego.Source) string {
 	if len(name) > maxRevision {
 		return "" // what is cut off could be what differs
 	}
-	files := slices.DeleteFunc(slices.Clone(sources), func(s rego.Source) bool { return s.Bundled || s.Shipped })
-	if len(files) > 0 {
-		name += ",files=" + rego.Revision(files)
+	own := slices.DeleteFunc(slices.Clone(sources), func(s rego.Source) bool { return s.Bundled || s.Shipped })
+	if len(own) > 0 {
+		name += ",files=" + rego.Revision(own)
 	}
 	return name
 }
@@ -267,8 +278,11 @@ type signal struct {
 	unknown bool // it was too old when the policy was loaded
 }
 
-// expired reports whether data of that time is too old.
-func (s signal) expired(now, asOf time.Time) bool { return now.Sub(asOf) > s.maxAge }
+// expired reports whether data of that time is too old. A time in the future is not
+// believed: how old the data is nobody knows then, and it could be as old as can be.
+func (s signal) expired(now, asOf time.Time) bool {
+	return now.Sub(asOf) > s.maxAge || asOf.After(now)
+}
 
 // signals are the members of data whose age is watched, in order of name. Where nobody
 // brings one, it is as old as can be.
@@ -293,20 +307,11 @@ func signals(c config.Config, sources []rego.Source, o SnapshotOptions) []signal
 			}
 		case there:
 			s.source = owner.Name
-			s.asOf = func() time.Time { return written(owner.Name) }
+			s.asOf = func() time.Time { return owner.Written } // of what is in force, and not of what lies there by now
 		}
 		list = append(list, s)
 	}
 	return list
-}
-
-// written is when a file was, or zero when it cannot be told.
-func written(file string) time.Time {
-	info, err := os.Stat(file)
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 // DataStatus is how a member of data stands that is believed for a while only.
@@ -341,7 +346,7 @@ func (x *Snapshot) renewed(ctx context.Context, o SnapshotOptions) (*Snapshot, e
 		return nil, err
 	}
 	o.Bundles = x.policy.set
-	policy, err := load(ctx, x.Config, ladder, x.policy.sources, loaded{bundled: x.policy.bundled, revisions: x.policy.revisions, own: x.policy.own}, o.withNow())
+	policy, err := load(ctx, x.Config, ladder, x.policy.sources, loaded{bundled: x.policy.bundled, revisions: x.policy.revisions, own: x.policy.own}, o.withDefaults())
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +359,7 @@ func (x *Snapshot) bundled(ctx context.Context, o SnapshotOptions) (*Snapshot, e
 	if err != nil {
 		return nil, err
 	}
-	policy, err := fromBundles(ctx, x.Config, ladder, x.policy.own, o.withNow())
+	policy, err := fromBundles(ctx, x.Config, ladder, x.policy.own, o.withDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -10,12 +10,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 )
 
 // How often the conductor looks.
 const (
 	readyInterval = 50 * time.Millisecond  // whether keys are there
-	watchInterval = 250 * time.Millisecond // whether files have changed
+	watchInterval = 100 * time.Millisecond // whether files have changed, and have settled
 )
 
 // attempt is what the last reload came to.
@@ -35,16 +36,18 @@ type conductor struct {
 
 	unfollow func() // ends the comparing of the enforced snapshot's candidate; nil without one
 
-	watched     []string
-	tried, seen uint64 // stamps of what is watched: as it was tried, and at the last look
+	settler *files.Settler
+	looked  *files.Look // what the last attempt was made of
+	asked   bool        // somebody wants a reload, whether or not files have changed
+	watched []string
+	tried   uint64 // stamp of what is watched when it was looked at; zero when it has to be
 }
 
 // conduct runs until ctx ends.
 func (s *Server) conduct(ctx context.Context) {
-	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources}
-	c.tried = s.started // else what changed since it was read would go unnoticed
+	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources, settler: files.NewSettler(s.terms), looked: s.looked}
 	c.keys.start(c.pending.Keys)
-	ready, watch := time.NewTicker(readyInterval), time.NewTicker(watchInterval)
+	ready, watch := time.NewTicker(readyInterval), time.NewTicker(s.watchInterval())
 	defer ready.Stop()
 	defer watch.Stop()
 	defer close(s.ended)
@@ -56,27 +59,81 @@ func (s *Server) conduct(ctx context.Context) {
 			c.keys.retain()
 			return
 		case <-s.reload:
-			c.reload(ctx)
+			if c.asked = s.load != nil; !c.asked {
+				c.refused(errNothing)
+			}
+			c.look(ctx)
 		case p := <-s.proposals:
 			p.taken <- c.take(ctx, p.set)
 		case <-watch.C:
-			if s.load != nil && c.changed() {
-				c.reload(ctx)
-			} else {
-				c.refresh(ctx)
-			}
+			c.look(ctx)
+			c.refresh(ctx)
 		case <-ready.C:
 		}
 	}
 }
 
-// changed reports a change that is over: the files are not what was tried, and
-// are what they were at the last look.
-func (c *conductor) changed() bool {
-	now := stamp(c.watched)
-	settled := now == c.seen
-	c.seen = now
-	return settled && now != c.tried
+// watchInterval is how often files are looked at.
+func (s *Server) watchInterval() time.Duration {
+	if s.terms.Rest > 0 {
+		return min(watchInterval, s.terms.Rest)
+	}
+	return watchInterval
+}
+
+// errNothing is of a reload that is asked for where nothing is read.
+var errNothing = errors.New("server: there is nothing to reload from")
+
+// look looks at the files where they have changed, and takes what they hold once that has
+// settled. What it waits for it says when it has waited for long.
+func (c *conductor) look(ctx context.Context) {
+	s := c.server
+	if s.load == nil {
+		return
+	}
+	before := files.Stamp(c.watched)
+	if before == c.tried && !c.asked {
+		c.settler.Forget()
+		return
+	}
+	begun := c.now()
+	if !c.settler.Due(begun) {
+		return
+	}
+	l := files.NewLook()
+	loaded, err := lookAt(l, s.load)
+	base := s.newest().Config
+	if now := s.current.Load(); now != nil {
+		base = now.Config
+	}
+	// What is enforced and what was tried are both watched: a policy that is broken may be
+	// one that is enforced by nobody yet.
+	watched := slices.Concat(loaded.Sources, base.Sources)
+	slices.Sort(watched)
+	watched = slices.Compact(watched)
+	same := slices.Equal(watched, c.watched)
+	c.watched = watched
+	taken, _, moving := c.settler.Offer(l, begun)
+	if moving != nil {
+		c.refused(moving)
+	}
+	if !taken || !same { // the stamp is of other files then: the next look is the one
+		return
+	}
+	again := c.looked != nil && c.looked.Differs(l) == ""
+	c.tried = before
+	if again && !c.asked {
+		return // as at the start: there is nothing that was not tried
+	}
+	c.asked, c.looked = false, l
+	c.reload(ctx, loaded, err)
+}
+
+func (c *conductor) now() time.Time {
+	if c.server.terms.Now != nil {
+		return c.server.terms.Now()
+	}
+	return time.Now()
 }
 
 // enforce puts the pending snapshot in place once its keys are there.
@@ -112,24 +169,32 @@ func (c *conductor) put(ctx context.Context, next *Snapshot) {
 	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
 }
 
-// reload makes a snapshot of what the files hold now. When it cannot, nothing
+// reload makes a snapshot of what the files were found to hold. When it cannot, nothing
 // changes but what is said about it.
-func (c *conductor) reload(ctx context.Context) {
+func (c *conductor) reload(ctx context.Context, loaded config.Config, err error) {
 	s := c.server
-	next, err := c.build(ctx)
-	if errors.Is(err, errMoving) {
-		return // what was read may be half of each; the next look tries again
+	var next *Snapshot
+	if err == nil {
+		next, err = c.build(ctx, loaded)
 	}
-	s.metrics.Reloaded(err)
-	s.last.Store(&attempt{at: time.Now(), err: err})
 	if err != nil {
-		s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		c.refused(err)
 		return
 	}
+	s.metrics.Reloaded(nil)
+	s.last.Store(&attempt{at: time.Now()})
 	c.await(next)
 	if waiting := next.Waiting(); len(waiting) > 0 {
 		s.log.Warn("reload waits; the last good configuration stays in force until then", zap.Strings("for", waiting))
 	}
+}
+
+// refused tells of a reload that came to nothing.
+func (c *conductor) refused(err error) {
+	s := c.server
+	s.metrics.Reloaded(err)
+	s.last.Store(&attempt{at: time.Now(), err: err})
+	s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
 }
 
 // await holds next until its keys are there.
@@ -141,46 +206,24 @@ func (c *conductor) await(next *Snapshot) {
 	c.keys.retain(s.current.Load(), next)
 }
 
-func (c *conductor) build(ctx context.Context) (*Snapshot, error) {
+func (c *conductor) build(ctx context.Context, loaded config.Config) (*Snapshot, error) {
 	s := c.server
-	if s.load == nil {
-		return nil, errors.New("server: there is nothing to reload from")
-	}
-	before := stamp(c.watched)
-	loaded, err := s.load()
-	moved := stamp(c.watched) != before
 	base := s.first
 	if now := s.current.Load(); now != nil {
 		base = now
 	}
-	// What is enforced and what was tried are both watched: a policy that is broken
-	// may be one that is enforced by nobody yet.
-	c.watched = slices.Concat(loaded.Sources, base.Config.Sources)
-	slices.Sort(c.watched)
-	c.watched = slices.Compact(c.watched)
-	c.tried = stamp(c.watched)
-	var next *Snapshot
-	if err == nil {
-		err = fixed(base.Config, loaded)
+	if err := fixed(base.Config, loaded); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		o := s.options
-		o.Previous, o.Bundles = base, s.set.Load()
-		next, err = NewSnapshot(ctx, loaded, o)
-	}
-	if moved || stamp(c.watched) != c.tried {
-		c.tried = 0
-		return nil, errMoving
-	}
+	o := s.options
+	o.Previous, o.Bundles, o.Look = base, s.set.Load(), c.looked
+	next, err := NewSnapshot(ctx, loaded, o)
 	if err != nil {
 		return nil, err
 	}
 	s.observe(next)
 	return next, nil
 }
-
-// errMoving means that files changed while they were read.
-var errMoving = errors.New("server: the files changed while they were read")
 
 // fixed is an error when something has changed that a running service cannot
 // follow.

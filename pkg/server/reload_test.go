@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/server"
 )
@@ -85,10 +86,10 @@ func serveFolder(t testing.TB, files map[string]string, o server.Options) folder
 
 func serveDir(t testing.TB, dir string, o server.Options) folder {
 	t.Helper()
-	o.Reload = func() (config.Config, error) {
-		return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{})
+	o.Reload = func(l *files.Look) (config.Config, error) {
+		return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
 	}
-	c, err := o.Reload()
+	c, err := o.Reload(files.NewLook())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func variantOf(res *authv3.CheckResponse) (string, error) {
 func TestReloadIsWhole(t *testing.T) {
 	reloads := soak(1000)
 	dir, link := linked(t)
-	f := serveDir(t, dir, server.Options{})
+	f := serveDir(t, dir, server.Options{Terms: files.Terms{Rest: 5 * time.Millisecond}})
 	revisions := sync.Map{}
 	var decisions atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
@@ -278,14 +279,14 @@ func TestFollowsSwappedLinks(t *testing.T) {
 func TestSwapWhileReading(t *testing.T) {
 	dir, link := linked(t)
 	var swap atomic.Pointer[func()]
-	o := server.Options{Reload: func() (config.Config, error) {
-		c, err := config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{})
+	o := server.Options{Reload: func(l *files.Look) (config.Config, error) {
+		c, err := config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
 		if f := swap.Swap(nil); f != nil {
 			(*f)() // the configuration is read, the policy is not
 		}
 		return c, err
 	}}
-	c, err := o.Reload()
+	c, err := o.Reload(files.NewLook())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/telemetry"
@@ -48,9 +49,11 @@ type Options struct {
 	Metrics   *telemetry.Metrics // nil means ones of its own
 	Tracing   *telemetry.Tracing // nil traces nothing
 	Version   any                // shown at /version
-	// Reload reads the configuration again. Without it the service keeps the one
-	// that it was started with.
-	Reload func() (config.Config, error)
+	// Reload reads the configuration again, by a look. Without it the service keeps the
+	// one that it was started with.
+	Reload func(*files.Look) (config.Config, error)
+	// Terms are when files are taken.
+	Terms files.Terms
 	// Level serves the level of the log on the control socket, as zap.AtomicLevel
 	// does; nil means that it cannot be changed there.
 	Level http.Handler
@@ -68,14 +71,15 @@ type Options struct {
 type Server struct {
 	log      *zap.Logger
 	options  SnapshotOptions
-	load     func() (config.Config, error)
+	load     func(*files.Look) (config.Config, error)
+	terms    files.Terms
 	observe  func(*Snapshot)
 	enforced func(config.Config)
 	metrics  *telemetry.Metrics
 	gate     *authz.Gate
 
 	first   *Snapshot                // made by New
-	started uint64                   // stamp of its files
+	looked  *files.Look              // that it was made of; nil where nothing is reloaded
 	current atomic.Pointer[Snapshot] // enforced; nil until ready
 	pending atomic.Pointer[Snapshot] // waits for keys; nil when none does
 	tls     atomic.Pointer[tls.Config]
@@ -105,7 +109,7 @@ type Server struct {
 // The errors are those of [NewSnapshot], and of listeners that cannot be opened.
 func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s := &Server{
-		log: o.Log, options: o.Snapshot, load: o.Reload, reload: make(chan struct{}, 1), proposals: make(chan proposal), ended: make(chan struct{}),
+		log: o.Log, options: o.Snapshot, load: o.Reload, terms: o.Terms, reload: make(chan struct{}, 1), proposals: make(chan proposal), ended: make(chan struct{}),
 		metrics: o.Metrics, gate: authz.NewGate(c.Limits.InFlight), enforced: o.Enforce,
 	}
 	if s.metrics == nil {
@@ -152,16 +156,23 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	return s, err
 }
 
-// begin makes the first snapshot, of files that do not change while they are read.
+// begin makes the first snapshot. Where the caller brings no look at files that have
+// settled, it is made here.
 func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
-	s.started = stamp(c.Sources)
-	if s.first, err = NewSnapshot(ctx, c, s.options); err != nil || s.load == nil {
-		return err
+	o := s.options
+	if s.options.Look = nil; s.load != nil && o.Look == nil {
+		again, look, err := Read(ctx, s.load, s.terms)
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(again, c) {
+			return errors.New("server: the configuration has changed since it was read")
+		}
+		o.Look = look
 	}
-	if again, err := s.load(); err != nil || !reflect.DeepEqual(again, c) || stamp(c.Sources) != s.started {
-		return errors.Join(errMoving, err)
-	}
-	return nil
+	s.looked = o.Look
+	s.first, err = NewSnapshot(ctx, c, o)
+	return err
 }
 
 // observer makes what every snapshot's authorizer reports to.

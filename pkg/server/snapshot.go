@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -40,6 +41,9 @@ type Snapshot struct {
 
 // SnapshotOptions are what is not configuration.
 type SnapshotOptions struct {
+	// Look is what files are read by; nil means a look of its own. Where it is sealed, all
+	// that it has read is there: see [Read].
+	Look    *files.Look
 	Client  *outbound.Client // for issuers; nil means one as the configuration says
 	Now     func() time.Time // nil means time.Now
 	OnFetch func(issuerName string, f keyset.Fetch)
@@ -61,7 +65,10 @@ type SnapshotOptions struct {
 	Previous *Snapshot
 }
 
-func (o SnapshotOptions) withNow() SnapshotOptions {
+func (o SnapshotOptions) withDefaults() SnapshotOptions {
+	if o.Look == nil {
+		o.Look = files.NewLook()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -73,7 +80,7 @@ func (o SnapshotOptions) withNow() SnapshotOptions {
 //
 // An error of the policy is a [finding.List].
 func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snapshot, error) {
-	o = o.withNow()
+	o = o.withDefaults()
 	ladder, err := c.Ladder()
 	if err != nil {
 		return nil, err
@@ -95,7 +102,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
-	listener, err := newTLS(c.TLS)
+	listener, err := newTLS(c.TLS, o.Look)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +142,9 @@ func NewAuthorizer(c config.Config, v authz.Verifier, p authz.Policy) (*authz.Au
 
 // Sources are the files of the policy at paths, or the shipped one where there
 // are none, with the library beside it.
-func Sources(paths []string) ([]rego.Source, error) {
+func Sources(paths []string) ([]rego.Source, error) { return sourcesOf(paths, files.NewLook()) }
+
+func sourcesOf(paths []string, look *files.Look) ([]rego.Source, error) {
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {
 		return nil, err
@@ -144,7 +153,7 @@ func Sources(paths []string) ([]rego.Source, error) {
 	if len(paths) == 0 {
 		own, err = rego.FromFS(policies.Default())
 	} else {
-		own, err = rego.FromPaths(paths)
+		own, err = rego.FromLook(look, paths)
 	}
 	return append(own, library...), err
 }

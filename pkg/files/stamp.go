@@ -1,4 +1,4 @@
-package server
+package files
 
 import (
 	"fmt"
@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 )
 
-// stamp changes when one of the files does, or what is in one of the folders: by
+// Stamp changes when one of the files does, or what is in one of the folders: by
 // name, size, time and identity of what the names lead to, so that a file that is
 // replaced through symbolic links, as Kubernetes does, is another file. A file that
-// is not there has a stamp, too.
-func stamp(paths []string) uint64 {
+// is not there has a stamp, too. It is cheap, and says nothing of
+// whether somebody is still writing.
+func Stamp(paths []string) uint64 {
 	h := fnv.New64a()
 	for _, root := range paths {
 		resolved, err := filepath.EvalSymlinks(root)
