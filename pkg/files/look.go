@@ -9,6 +9,7 @@
 package files
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +30,15 @@ const MaxFile = 1 << 20
 // Look is what files held when they were first asked for. It is for one goroutine, as long
 // as it is not sealed.
 type Look struct {
-	entries map[string]entry
+	entries map[key]entry
 	sealed  bool
+}
+
+// key is what was asked about a name.
+type key struct{ name, asked string }
+
+func (k key) compare(other key) int {
+	return cmp.Or(strings.Compare(k.name, other.name), strings.Compare(k.asked, other.asked))
 }
 
 // entry is what stood at a name: a file, or the whole of a folder.
@@ -50,7 +58,7 @@ type File struct {
 }
 
 // NewLook has looked at nothing yet.
-func NewLook() *Look { return &Look{entries: map[string]entry{}} }
+func NewLook() *Look { return &Look{entries: map[key]entry{}} }
 
 // Seal ends the looking: what was not read until now cannot be read from it any more.
 func (l *Look) Seal() { l.sealed = true }
@@ -58,7 +66,7 @@ func (l *Look) Seal() { l.sealed = true }
 // Read is the text of a file of at most limit bytes. What is no regular file is an error,
 // and does not block.
 func (l *Look) Read(name string, limit int64) ([]byte, error) {
-	e := l.at(name, func() entry {
+	e := l.at(key{name, "text"}, func() entry {
 		text, mod, err := readFile(name, limit)
 		return entry{text: text, mod: mod, err: err}
 	})
@@ -67,7 +75,7 @@ func (l *Look) Read(name string, limit int64) ([]byte, error) {
 
 // Exists is an error when there is nothing by that name.
 func (l *Look) Exists(name string) error {
-	return l.at("? "+name, func() entry {
+	return l.at(key{name, "there"}, func() entry {
 		_, err := os.Stat(name)
 		return entry{err: err}
 	}).err
@@ -77,22 +85,22 @@ func (l *Look) Exists(name string) error {
 // name. Folders whose names begin with a dot are left out. A link that leads out of the
 // folder is an error: what is in a folder is not what somebody else may change elsewhere.
 func (l *Look) Tree(root string, limit int64, wanted func(path string) bool) ([]File, error) {
-	e := l.at("/ "+root, func() entry {
+	e := l.at(key{root, "tree"}, func() entry {
 		list, mod, err := readTree(root, limit, wanted)
 		return entry{tree: list, mod: mod, err: err}
 	})
 	return e.tree, e.err
 }
 
-func (l *Look) at(key string, read func() entry) entry {
-	e, there := l.entries[key]
+func (l *Look) at(k key, read func() entry) entry {
+	e, there := l.entries[k]
 	switch {
 	case there:
 	case l.sealed:
-		return entry{err: fmt.Errorf("files: %s was not read when the others were", strings.TrimLeft(key, "/? "))}
+		return entry{err: fmt.Errorf("files: %s was not read when the others were", k.name)}
 	default:
 		e = read()
-		l.entries[key] = e
+		l.entries[k] = e
 	}
 	return e
 }
@@ -101,51 +109,50 @@ func (l *Look) at(key string, read func() entry) entry {
 // that was written again is another one, whatever is in it.
 func (l *Look) Differs(other *Look) string {
 	keys := slices.Concat(slices.Collect(maps.Keys(l.entries)), slices.Collect(maps.Keys(other.entries)))
-	slices.Sort(keys)
-	for _, key := range keys {
-		a, there := l.entries[key]
-		b, both := other.entries[key]
-		if name := a.differs(b); !there || !both || name != "" {
-			return strings.TrimLeft(key, "/? ") + name
+	slices.SortFunc(keys, key.compare)
+	for _, k := range keys {
+		a, there := l.entries[k]
+		b, both := other.entries[k]
+		if !there || !both {
+			return k.name
+		}
+		if name, differ := a.differs(b); differ {
+			return cmp.Or(name, k.name)
 		}
 	}
 	return ""
 }
 
-// differs is which file of a tree is another, "(changed)" where it is the entry itself, or
-// empty.
-func (e entry) differs(other entry) string {
-	switch {
-	case string(e.text) != string(other.text), !e.mod.Equal(other.mod), fmt.Sprint(e.err) != fmt.Sprint(other.err):
-		return " "
-	}
+// differs reports whether another entry is there, and the name of the file of a tree that
+// is another.
+func (e entry) differs(other entry) (name string, differ bool) {
 	for i, f := range e.tree {
 		if i >= len(other.tree) {
-			return "/" + f.Rel
+			return f.Name, true
 		}
 		if o := other.tree[i]; o.Name != f.Name || string(o.Text) != string(f.Text) || !o.Mod.Equal(f.Mod) {
-			return "/" + f.Rel
+			return f.Name, true
 		}
 	}
 	if len(other.tree) > len(e.tree) {
-		return "/" + other.tree[len(e.tree)].Rel
+		return other.tree[len(e.tree)].Name, true
 	}
-	return ""
+	return "", string(e.text) != string(other.text) || !e.mod.Equal(other.mod) || fmt.Sprint(e.err) != fmt.Sprint(other.err)
 }
 
 // since is the name of a file that was written after a time and not after now, or empty.
 // A time in the future says nothing.
 func (l *Look) since(after, now time.Time) string {
 	late := func(t time.Time) bool { return t.After(after) && !t.After(now) }
-	for _, key := range slices.Sorted(maps.Keys(l.entries)) {
-		e := l.entries[key]
+	for _, k := range slices.SortedFunc(maps.Keys(l.entries), key.compare) {
+		e := l.entries[k]
 		for _, f := range e.tree {
 			if late(f.Mod) {
 				return f.Name
 			}
 		}
 		if late(e.mod) {
-			return strings.TrimLeft(key, "/? ")
+			return k.name
 		}
 	}
 	return ""
