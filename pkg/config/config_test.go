@@ -105,12 +105,13 @@ policy: { default: true }
 // Whose tokens are trusted and what decides is said, or there is no configuration.
 func TestRequired(t *testing.T) {
 	const issuers, policy = "issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [x] }]\n", "policy: { default: true }\n"
-	both := "policy: is missing"
+	const empty = "the file is empty"
 	for _, c := range []struct {
 		text, want string
 		nobody     bool
 	}{
-		{"", both, false}, {"# nothing\n", both, false}, {"---\n", both, false}, {"...\n", both, false}, {"null\n", both, false}, {"{}\n", both, true},
+		{"", empty, false}, {"# nothing\n", empty, false}, {"---\n", empty, false}, {"null\n", empty, false}, {"{}\n", "policy: is missing", true},
+		{issuers + "---\n" + policy, "a second document", false}, {issuers + policy + "---\n", "a second document", false},
 		{policy, "issuers: is missing", false}, {policy, "issuers: is missing", true},
 		{policy + "issuers:\n", "issuers has nothing in it", false}, {policy + "issuers: ~\n", "issuers has nothing in it", true},
 		{policy + "issuers: []\n", "issuers: names nobody", false}, {policy + "issuers: []\n", "", true},
