@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"strings"
@@ -60,7 +61,7 @@ func Run(ctx context.Context, d Driver, s Suite, filter *regexp.Regexp, each fun
 func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 	r := Result{ID: c.ID, Title: c.Title, Clause: c.Clause, Driver: d.Name()}
 	for i := range d.Encodings() {
-		o, err := d.Do(ctx, c, i == 1)
+		o, err := answered(ctx, d, c, i == 1)
 		if errors.Is(err, ErrUnreachable) {
 			r.Unreachable = err.Error()
 			return r
@@ -81,6 +82,19 @@ func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 	}
 	r.Passed = len(r.Problems) == 0
 	return r
+}
+
+// answered carries out a case as a client does that is asked for a nonce, which happens
+// where a service has just begun to remember proofs: it brings one (RFC 9449 §9).
+func answered(ctx context.Context, d Driver, c Case, rawHeaders bool) (Outcome, error) {
+	o, err := d.Do(ctx, c, rawHeaders)
+	nonce := o.Headers.Get("dpop-nonce")
+	if err != nil || c.Request.DPoP == nil || nonce == "" || o.Reason == c.Expect.Reason {
+		return o, err
+	}
+	c.Request.DPoP = maps.Clone(c.Request.DPoP)
+	c.Request.DPoP[".nonce"] = nonce
+	return d.Do(ctx, c, rawHeaders)
 }
 
 // judge lists how an outcome differs from what a case expects.

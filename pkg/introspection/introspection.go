@@ -33,8 +33,10 @@ import (
 var ErrUnavailable = errors.New("introspection: no answer")
 
 const (
-	maxAnswer  = 256 << 10
-	remembered = 20_000
+	maxAnswer = 256 << 10
+	// maxActive and maxInactive are how many answers of either kind are remembered.
+	maxActive   = 20_000
+	maxInactive = 4_096
 	// inactiveFor is how long a token is not asked for again that was not active: it
 	// may not be yet.
 	inactiveFor = 10 * time.Second
@@ -72,8 +74,10 @@ type Client struct {
 	calls  chan struct{}
 	flight singleflight.Group
 
-	mu    sync.Mutex
-	cache *simplelru.LRU[[sha256.Size]byte, Answer]
+	// What is remembered is kept apart, so that a flood of made-up tokens drives no good
+	// answer out.
+	mu               sync.Mutex
+	active, inactive *simplelru.LRU[[sha256.Size]byte, Answer]
 }
 
 // Answer is what the issuer has said.
@@ -99,8 +103,9 @@ func New(c Config) *Client {
 	if c.OnAnswer == nil {
 		c.OnAnswer = func(bool, error) {}
 	}
-	cache, _ := simplelru.NewLRU[[sha256.Size]byte, Answer](remembered, nil) // the size is positive
-	return &Client{c: c, calls: make(chan struct{}, c.MaxCalls), cache: cache}
+	active, _ := simplelru.NewLRU[[sha256.Size]byte, Answer](maxActive, nil) // the sizes are positive
+	inactive, _ := simplelru.NewLRU[[sha256.Size]byte, Answer](maxInactive, nil)
+	return &Client{c: c, calls: make(chan struct{}, c.MaxCalls), active: active, inactive: inactive}
 }
 
 // Introspect asks about a token. Any error wraps [ErrUnavailable]: whether the token
@@ -142,14 +147,26 @@ func (c *Client) Introspect(ctx context.Context, raw string) (Answer, error) {
 func (c *Client) known(digest [sha256.Size]byte) (Answer, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a, ok := c.cache.Get(digest)
-	return a, ok && c.c.Now().Before(a.until)
+	now := c.c.Now()
+	if a, ok := c.active.Get(digest); ok {
+		if now.Before(a.until) {
+			return a, true
+		}
+		c.active.Remove(digest)
+	}
+	a, ok := c.inactive.Get(digest)
+	return a, ok && now.Before(a.until)
 }
 
 func (c *Client) keep(digest [sha256.Size]byte, a Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cache.Add(digest, a)
+	if a.Active {
+		c.active.Add(digest, a)
+		return
+	}
+	c.active.Remove(digest)
+	c.inactive.Add(digest, a)
 }
 
 // ask calls the issuer.

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/credential"
@@ -18,20 +19,23 @@ import (
 type confirmation struct {
 	thumbprint  string // jkt: of the key that signs DPoP proofs (RFC 9449 §6.1)
 	certificate string // x5t#S256: of the client certificate (RFC 8705 §3.1)
+	// proof says that the token is one that needs a proof, by its token_type or typ,
+	// whether or not cnf names the key (RFC 9449 §5, §6.2).
+	proof bool
 }
 
-// confirmationOf reads cnf. A member that is not known is ignored, but a binding of
-// which none is known cannot be checked.
+// confirmationOf reads cnf. A member that is not known is ignored, but a cnf without any
+// known member cannot be checked.
 func confirmationOf(claims map[string]any) (confirmation, error) {
+	c := confirmation{proof: needsProof(claims)}
 	raw, there := claims["cnf"]
 	if !there {
-		return confirmation{}, nil
+		return c, nil
 	}
 	o, ok := raw.(map[string]any)
 	if !ok {
 		return confirmation{}, errors.New("cnf is not an object")
 	}
-	var c confirmation
 	for name, into := range map[string]*string{"jkt": &c.thumbprint, "x5t#S256": &c.certificate} {
 		if v, there := o[name]; there {
 			s, ok := v.(string)
@@ -45,6 +49,17 @@ func confirmationOf(claims map[string]any) (confirmation, error) {
 		return confirmation{}, errors.New("cnf binds the token in no way that can be checked")
 	}
 	return c, nil
+}
+
+// needsProof reports whether claims, of a token or of an answer about one, say that the
+// token is a DPoP token: as token_type (RFC 9449 §5) or as Keycloak's typ.
+func needsProof(claims map[string]any) bool {
+	for _, name := range []string{"token_type", "typ"} {
+		if kind, _ := claims[name].(string); strings.EqualFold(kind, "DPoP") {
+			return true
+		}
+	}
+	return false
 }
 
 // bind holds the caller to every binding of its token: a token that is bound never
@@ -76,6 +91,8 @@ func (x *verified) bind(ctx context.Context, c credential.Credential, now time.T
 			return token.Token{}, err
 		}
 		t.SenderConstrained = true
+	case x.confirmation.proof:
+		return token.Token{}, fail(token.BadBinding, i.Name, "it is a DPoP token, and no cnf.jkt says by which key: the issuer must send cnf")
 	case c.Scheme == token.DPoP:
 		return token.Token{}, fail(token.BadBinding, i.Name, "a token that is not bound to a key was presented with DPoP")
 	}

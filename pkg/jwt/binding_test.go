@@ -104,7 +104,7 @@ type door struct {
 
 func newDoor(t testing.TB, change func(*jwt.DPoP)) *door {
 	t.Helper()
-	d := &door{now: now}
+	d := &door{now: now.Add(-time.Hour)} // proofs are remembered for an hour already
 	idp, err := testidp.Start(testidp.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func newDoor(t testing.TB, change func(*jwt.DPoP)) *door {
 		t.Fatal(err)
 	}
 	terms := &jwt.DPoP{Origins: []string{"https://api.example.com", "https://other.example.com:8443"}, Replays: jwt.NewMemoryReplays(100, func() time.Time { return d.now })}
-	if change != nil {
+	if d.now = now; change != nil {
 		change(terms)
 	}
 	v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Keys: keys, DPoP: terms, Leeway: 5 * time.Second}}, jwt.Options{}, func() time.Time { return d.now })

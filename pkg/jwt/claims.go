@@ -25,6 +25,7 @@ func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Erro
 		t.Assurance = r.texts(i.AssuranceClaim, true)
 	}
 	notBefore := r.time("nbf")
+	r.names()
 	if _, there := claims["exp"]; !there && r.wrong == "" {
 		return nil, fail(token.BadClaims, i.Name, "no exp")
 	}
@@ -32,7 +33,7 @@ func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Erro
 		return nil, fail(token.BadClaims, i.Name, "%s is of the wrong type", r.wrong)
 	}
 	t.Principal = token.User
-	if t.Subject == "" || t.Subject == t.ClientID {
+	if t.Subject != "" && t.Subject == t.ClientID || t.Subject == "" && profiles[i.Profile].program(claims) {
 		t.Principal = token.Client
 	}
 	return &verified{token: t, notBefore: notBefore, issuer: i}, nil
@@ -93,6 +94,15 @@ func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error
 type reader struct {
 	claims map[string]any
 	wrong  string
+}
+
+// names types the claims that name things, under every profile, whether or not the profile
+// requires them: a jti that is null or a number could not be revoked (RFC 7519 §4.1, RFC
+// 8693 §4.3, OpenID Connect Core §2). iss has chosen the issuer, so it is text.
+func (r *reader) names() {
+	for _, name := range []string{"sub", "jti", "sid", "client_id", "azp"} {
+		r.text(name)
+	}
 }
 
 func (r *reader) fail(name string) {

@@ -29,7 +29,10 @@ type DPoP struct {
 	Algorithms []string      // of proofs; empty means ES256 and EdDSA
 	Window     time.Duration // around iat; 0 means a minute
 	Replays    Replays       // remembers proofs; required
-	Nonces     *Nonces       // nil asks for none
+	Nonces     *Nonces       // asks every proof for a nonce; nil asks for none
+	// Early makes nonces for proofs that may have been used before Replays began to
+	// remember, where Nonces is nil. A nil Early refuses such proofs.
+	Early *Nonces
 }
 
 // Replays remembers proofs for as long as they could be used again. It serves many
@@ -38,6 +41,9 @@ type Replays interface {
 	// First reports whether key is new, and remembers it for at least keep. An
 	// error means that it could not be told, and refuses.
 	First(ctx context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error)
+	// Since is the time from which every use is remembered: a restart forgets what was
+	// used before. It is zero where nothing was ever forgotten.
+	Since() time.Time
 }
 
 // DefaultProofAlgorithms are those of DPoP proofs.
@@ -88,8 +94,8 @@ func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint st
 	case failed != nil || subtle.ConstantTimeCompare([]byte(own), []byte(thumbprint)) != 1:
 		return &token.Error{Code: token.BadBinding, Detail: "the token is bound to another key than that of the proof"}
 	}
-	if d.Nonces != nil && !d.Nonces.Valid(p.nonce, now) { // 10
-		return &token.Error{Code: token.DPoPNonce, Detail: "no nonce, or one that is too old", Nonce: d.Nonces.Issue(now)}
+	if err := d.checkNonce(p, leeway, now); err != nil { // 10
+		return err
 	}
 	name := sha256.Sum256([]byte(own + "\x00" + p.jti))
 	first, unknown := d.Replays.First(ctx, name, d.window()+leeway)
@@ -98,6 +104,29 @@ func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint st
 	}
 	if !first {
 		return bad("jti was used before")
+	}
+	return nil
+}
+
+// checkNonce asks for a nonce where one is required, and where the proof may have been
+// used before uses were remembered: a nonce of ours that is younger than that memory
+// shows that the proof is younger, too. A client's clock may be fast by the leeway.
+func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.Error {
+	since := d.Replays.Since()
+	if p.iat.After(since.Add(leeway)) {
+		since = time.Time{} // it cannot have been used before
+	}
+	nonces, detail := d.Nonces, "no nonce, or one that is too old"
+	if nonces == nil && !since.IsZero() {
+		nonces, detail = d.Early, "the proof may have been used before this process began to remember proofs; a nonce shows that it is younger"
+	}
+	switch {
+	case nonces == nil && since.IsZero():
+		return nil
+	case nonces == nil:
+		return bad("the proof may have been used before this process began to remember proofs")
+	case !nonces.Valid(p.nonce, since, now):
+		return &token.Error{Code: token.DPoPNonce, Detail: detail, Nonce: nonces.Issue(now)}
 	}
 	return nil
 }

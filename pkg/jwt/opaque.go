@@ -145,6 +145,7 @@ func stricter(i *issuer, a, b confirmation) (confirmation, *token.Error) {
 	if a.thumbprint != "" && b.thumbprint != "" && a.thumbprint != b.thumbprint || a.certificate != "" && b.certificate != "" && a.certificate != b.certificate {
 		return confirmation{}, fail(token.BadBinding, i.Name, "the issuer's answer binds the token to another key")
 	}
+	a.proof = a.proof || b.proof
 	if a.thumbprint == "" {
 		a.thumbprint = b.thumbprint
 	}

@@ -76,7 +76,7 @@ func TestIndependentProducers(t *testing.T) {
 		issuers = append(issuers, jwt.Issuer{
 			Name: string(profile), URL: "https://" + string(profile) + ".example.com", Audiences: []string{testidp.Audience}, Profile: profile, Keys: keys,
 			Algorithms: []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"},
-			DPoP:       &jwt.DPoP{Origins: []string{"https://api.example.com"}, Replays: jwt.NewMemoryReplays(100, func() time.Time { return now })},
+			DPoP:       &jwt.DPoP{Origins: []string{"https://api.example.com"}, Replays: jwt.NewMemoryReplays(100, func() time.Time { return now.Add(-time.Hour) })},
 		})
 	}
 	v, err := jwt.NewVerifier(issuers, jwt.Options{}, func() time.Time { return now })

@@ -32,12 +32,26 @@ type profile struct {
 	client   string // the claim that names the client
 	scope    string // the claim that lists the scopes
 	typ      func(h header, claims map[string]any) bool
+	// program reports whether a token without sub is a program's.
+	program func(claims map[string]any) bool
 }
+
+// nobody takes the lack of a subject for a program, unless the claims name a person
+// (RFC 7662 §2.2: sub is optional in an answer, and username is the person's).
+func nobody(claims map[string]any) bool {
+	_, person := claims["username"]
+	return !person
+}
+
+// anybody takes the lack of a subject for nothing. Keycloak leaves sub out of users'
+// tokens, too: where the client has no scope "basic", and in lightweight tokens.
+func anybody(map[string]any) bool { return false }
 
 var profiles = map[Profile]*profile{
 	RFC9068: {
 		required: []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}, client: "client_id", scope: "scope",
-		typ: func(h header, _ map[string]any) bool { return isAccessTokenType(h) },
+		typ:     func(h header, _ map[string]any) bool { return isAccessTokenType(h) },
+		program: nobody,
 	},
 	Keycloak: {
 		required: []string{"iss", "exp", "aud", "iat", "jti", "azp"}, client: "azp", scope: "scope",
@@ -46,6 +60,7 @@ var profiles = map[Profile]*profile{
 			bearer := kind == "Bearer" || kind == "DPoP"
 			return isAccessTokenType(h) && (bearer || !there) || isPlainType(h) && h.hasTyp && bearer
 		},
+		program: anybody,
 	},
 	Entra: {
 		required: []string{"iss", "exp", "aud", "iat", "sub", "azp", "ver"}, client: "azp", scope: "scp",
@@ -54,10 +69,12 @@ var profiles = map[Profile]*profile{
 			_, application := claims["roles"].([]any)
 			return isPlainType(h) && h.hasTyp && claims["ver"] == "2.0" && (delegated || application)
 		},
+		program: nobody,
 	},
 	Generic: {
 		required: []string{"iss", "exp", "aud", "sub"}, client: "client_id", scope: "scope",
-		typ: func(h header, _ map[string]any) bool { return isAccessTokenType(h) || isPlainType(h) },
+		typ:     func(h header, _ map[string]any) bool { return isAccessTokenType(h) || isPlainType(h) },
+		program: nobody,
 	},
 }
 

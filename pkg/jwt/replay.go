@@ -12,14 +12,16 @@ import (
 )
 
 // MemoryReplays remembers proofs in this process: another replica does not know of
-// them. It holds two generations, each for the time that a proof may be remembered,
-// and refuses when it is full: who fills it would else have old ones forgotten.
+// them. It holds two generations, each for the time that a proof may be remembered.
+// When it is full it refuses: otherwise an attacker could flush old proofs by filling it.
 type MemoryReplays struct {
 	now  func() time.Time
 	size int
 
 	mu       sync.Mutex
-	began    time.Time
+	since    time.Time // every proof that was used from here on is remembered
+	began    time.Time // of the newer generation
+	last     time.Time // when a proof was last used
 	new, old map[[sha256.Size]byte]struct{}
 }
 
@@ -29,19 +31,35 @@ const DefaultReplays = 200_000
 // errReplaysFull means that more proofs were presented than can be remembered.
 var errReplaysFull = errors.New("jwt: too many DPoP proofs to remember")
 
-// NewMemoryReplays remembers size proofs in a generation.
+// NewMemoryReplays remembers size proofs in a generation, from now on.
 func NewMemoryReplays(size int, now func() time.Time) *MemoryReplays {
-	return &MemoryReplays{now: now, size: size, new: map[[sha256.Size]byte]struct{}{}}
+	at := now()
+	return &MemoryReplays{now: now, size: size, since: at, began: at, new: map[[sha256.Size]byte]struct{}{}}
 }
 
-// First implements [Replays]. keep must be the same each time.
+// Since implements [Replays].
+func (m *MemoryReplays) Since() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.since
+}
+
+// First implements [Replays]. Where keep grows, as after a reload with a longer window,
+// Since tells what was forgotten under the shorter one.
 func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if age := now.Sub(m.began); age >= 2*keep {
+	switch age := now.Sub(m.began); {
+	case age >= 2*keep:
+		if m.last.After(m.since) {
+			m.since = m.last
+		}
 		m.began, m.new, m.old = now, map[[sha256.Size]byte]struct{}{}, nil
-	} else if age >= keep {
+	case age >= keep:
+		if m.old != nil {
+			m.since = m.began
+		}
 		m.began, m.new, m.old = now, map[[sha256.Size]byte]struct{}{}, m.new
 	}
 	_, before := m.new[key]
@@ -52,7 +70,7 @@ func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep tim
 	if len(m.new) >= m.size {
 		return false, errReplaysFull
 	}
-	m.new[key] = struct{}{}
+	m.new[key], m.last = struct{}{}, now
 	return true, nil
 }
 
@@ -78,14 +96,15 @@ func NewNonces(keys [][]byte) (*Nonces, error) {
 
 // Issue is a nonce of now.
 func (n *Nonces) Issue(now time.Time) string {
-	at := binary.BigEndian.AppendUint64(nil, uint64(now.Unix()))
+	at := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
 	return base64.RawURLEncoding.EncodeToString(append(at, mac(n.keys[0], at)...))
 }
 
-// Valid reports whether s was made by one of the keys and is not too old.
-func (n *Nonces) Valid(s string, now time.Time) bool {
+// Valid reports whether s was made by one of the keys, is not too old, and was not made
+// before since.
+func (n *Nonces) Valid(s string, since, now time.Time) bool {
 	at, ok := n.issued(s)
-	return ok && !at.After(now.Add(NonceLifetime/10)) && now.Sub(at) <= NonceLifetime
+	return ok && !at.After(now.Add(NonceLifetime/10)) && now.Sub(at) <= NonceLifetime && !at.Before(since.Truncate(time.Millisecond))
 }
 
 func (n *Nonces) issued(s string) (time.Time, bool) {
@@ -95,7 +114,7 @@ func (n *Nonces) issued(s string) (time.Time, bool) {
 	}
 	for _, k := range n.keys {
 		if hmac.Equal(mac(k, b[:8]), b[8:]) {
-			return time.Unix(int64(binary.BigEndian.Uint64(b)), 0), true
+			return time.UnixMilli(int64(binary.BigEndian.Uint64(b))), true
 		}
 	}
 	return time.Time{}, false

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -108,16 +109,16 @@ func allowed(c config.Config) []string {
 	return hosts
 }
 
-// replaysOf are the proofs that each issuer's clients have used. They outlive a
-// reload, or every reload would make them good again.
+// replaysOf returns the proofs that each issuer's clients have used, by the issuer's
+// URL: a proof stays used when a reload gives the issuer another name.
 func replaysOf(c config.Config, o SnapshotOptions) map[string]*jwt.MemoryReplays {
 	all := map[string]*jwt.MemoryReplays{}
 	for _, i := range c.Issuers {
 		if o.Previous != nil {
-			all[i.Name] = o.Previous.replays[i.Name]
+			all[i.Issuer] = o.Previous.replays[i.Issuer]
 		}
-		if len(i.DPoP.Origins) > 0 && all[i.Name] == nil {
-			all[i.Name] = jwt.NewMemoryReplays(jwt.DefaultReplays, o.Now)
+		if len(i.DPoP.Origins) > 0 && all[i.Issuer] == nil {
+			all[i.Issuer] = jwt.NewMemoryReplays(jwt.DefaultReplays, o.Now)
 		}
 	}
 	return all
@@ -130,7 +131,11 @@ func newDPoP(d config.DPoP, replays jwt.Replays, look *files.Look) (*jwt.DPoP, e
 	}
 	out := &jwt.DPoP{Origins: d.Origins, Algorithms: d.Algorithms, Window: time.Duration(d.IATWindow), Replays: replays}
 	if d.NonceKeysFile == "" {
-		return out, nil
+		key := make([]byte, 32)
+		rand.Read(key)
+		var err error
+		out.Early, err = jwt.NewNonces([][]byte{key})
+		return out, err
 	}
 	text, err := look.Read(d.NonceKeysFile, files.MaxFile)
 	if err != nil {
@@ -159,7 +164,7 @@ func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]
 			return nil, nil, err
 		}
 		keys = append(keys, k)
-		dpop, err := newDPoP(i.DPoP, replays[i.Name], o.Look)
+		dpop, err := newDPoP(i.DPoP, replays[i.Issuer], o.Look)
 		if err != nil {
 			return nil, nil, fmt.Errorf("issuer %s: %w", i.Name, err)
 		}

@@ -34,7 +34,7 @@ type Snapshot struct {
 
 	shadow *shadow.Runner // of the candidate; nil without one
 
-	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by issuer
+	replays map[string]*jwt.MemoryReplays // of DPoP proofs, by the issuer's URL
 	caller  caller
 	policy  loaded
 }

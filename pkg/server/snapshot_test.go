@@ -8,7 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 )
 
-// A proof that was used stays used when the configuration is read again.
+// A proof that was used stays used when the configuration is read again, also when the
+// issuer gets another name.
 func TestReplaysOutliveAReload(t *testing.T) {
 	c, err := config.Parse("stepward.yaml", []byte(`
 issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x], dpop: { origins: ["https://api.example.com"] } }]
@@ -22,15 +23,16 @@ policy: { default: true }
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Issuers[0].Name = "renamed"
 	second, err := NewSnapshot(t.Context(), c, SnapshotOptions{Previous: first})
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := sha256.Sum256([]byte("a proof"))
-	if ok, err := first.replays["corp"].First(t.Context(), key, time.Minute); !ok || err != nil {
+	if ok, err := first.replays["https://idp.example.com"].First(t.Context(), key, time.Minute); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if ok, err := second.replays["corp"].First(t.Context(), key, time.Minute); ok || err != nil {
+	if ok, err := second.replays["https://idp.example.com"].First(t.Context(), key, time.Minute); ok || err != nil {
 		t.Error("a reload has made a used proof good again")
 	}
 }
