@@ -19,9 +19,10 @@ type MemoryReplays struct {
 	size int
 
 	mu       sync.Mutex
-	since    time.Time // every proof that was used from here on is remembered
-	began    time.Time // of the newer generation
-	last     time.Time // when a proof was last used
+	keep     time.Duration // the longest that was asked for
+	since    time.Time     // every proof that was used from here on is remembered
+	began    time.Time     // of the newer generation
+	last     time.Time     // when a proof was last used
 	new, old map[[sha256.Size]byte]struct{}
 }
 
@@ -44,19 +45,20 @@ func (m *MemoryReplays) Since() time.Time {
 	return m.since
 }
 
-// First implements [Replays]. Where keep grows, as after a reload with a longer window,
-// Since tells what was forgotten under the shorter one.
+// First implements [Replays]. Where keep shrinks, as after a reload with a shorter window,
+// the longer one goes on; where it grows, Since tells what was forgotten before.
 func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.keep = max(m.keep, keep)
 	switch age := now.Sub(m.began); {
-	case age >= 2*keep:
+	case age >= 2*m.keep:
 		if m.last.After(m.since) {
 			m.since = m.last
 		}
 		m.began, m.new, m.old = now, map[[sha256.Size]byte]struct{}{}, nil
-	case age >= keep:
+	case age >= m.keep:
 		if m.old != nil {
 			m.since = m.began
 		}
