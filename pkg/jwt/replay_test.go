@@ -95,9 +95,10 @@ func FuzzReplays(f *testing.F) {
 		at := now
 		m := jwt.NewMemoryReplays(1_000, func() time.Time { return at })
 		used := map[uint64]time.Time{}
-		for range steps {
-			at = at.Add(time.Duration(r.IntN(90)) * time.Second)
-			keep := []time.Duration{time.Minute, 90 * time.Second, 5 * time.Minute}[r.IntN(3)]
+		for step := range int(steps) {
+			at = at.Add(time.Duration(r.IntN([]int{10, 40, 150}[r.IntN(3)])) * time.Second)
+			longest := 1 + step*3/int(steps) // windows grow over the reloads, and shrink now and then
+			keep := []time.Duration{time.Minute, 90 * time.Second, 5 * time.Minute}[r.IntN(longest)]
 			n := r.Uint64N(20)
 			var key [sha256.Size]byte
 			binary.BigEndian.PutUint64(key[:], n)
