@@ -37,6 +37,7 @@ type Request struct {
 	Headers []string `yaml:"headers"` // lines, "name: value", in order; ${PAD:N} stands for N letters
 	As      string   `yaml:"as"`      // adds the headers of a browser, frame, fetch, …; see presets
 	Token   *Token   `yaml:"token"`   // adds Authorization: Bearer with such a token
+	Body    string   `yaml:"body"`    // with its length; Envoy sends it along where the fixture says so
 	Scheme  string   `yaml:"scheme"`  // of Authorization, in place of "Bearer ", or of "DPoP " where there is a proof
 	// DPoP binds the token to a key and adds a proof, changed so: members of its
 	// header, or of its claims where the name begins with a dot; null leaves out.
@@ -100,6 +101,7 @@ type Fixture struct {
 	Issuer string `yaml:"issuer"` // added to its first issuer
 	Policy string `yaml:"policy"` // in place of policy.rego
 	State  string `yaml:"state"`  // not_ready or empty
+	Bodies int    `yaml:"bodies"` // how many bytes of a body Envoy sends along; 0 is none of it
 }
 
 // Suite is all cases with their fixtures.

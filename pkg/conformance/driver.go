@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -90,7 +91,7 @@ func (d *inProcess) Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return current }}).Check(ctx, checkRequest(c.Request, lines, rawHeaders))
+	res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return current }}).Check(ctx, checkRequest(c.Request, lines, rawHeaders, d.rig.suite.Fixtures[c.fixture()].Bodies))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -143,7 +144,7 @@ func (d *overGRPC) Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	res, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(c.Request, lines, rawHeaders))
+	res, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(c.Request, lines, rawHeaders, d.rig.suite.Fixtures[c.fixture()].Bodies))
 	if err != nil {
 		return Outcome{}, fmt.Errorf("a decision must not be a gRPC error: %w", err)
 	}
@@ -221,8 +222,19 @@ func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Co
 
 // checkRequest is what Envoy would send for lines: line by line with raw bytes, or
 // as a map with repetitions joined by commas.
-func checkRequest(q Request, lines []string, rawHeaders bool) *authv3.CheckRequest {
+func checkRequest(q Request, lines []string, rawHeaders bool, bodies int) *authv3.CheckRequest {
+	if q.Body != "" {
+		lines = append(slices.Clone(lines), fmt.Sprintf("content-length: %d", len(q.Body)))
+		if bodies > 0 {
+			lines = append(lines, fmt.Sprintf("x-envoy-auth-partial-body: %t", len(q.Body) > bodies))
+		}
+	}
 	h := &authv3.AttributeContext_HttpRequest{Id: "conformance", Method: q.method(), Host: q.host(), Path: q.Target, Scheme: "https", Protocol: "HTTP/1.1"}
+	if sent := q.Body[:min(len(q.Body), bodies)]; rawHeaders || !utf8.ValidString(sent) {
+		h.RawBody = []byte(sent)
+	} else {
+		h.Body = sent
+	}
 	switch q.Without {
 	case "path":
 		h.Path = ""

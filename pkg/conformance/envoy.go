@@ -101,7 +101,7 @@ func (d *throughEnvoy) bench(ctx context.Context, fixture string) (*bench, error
 	}
 	text, err := envoy.Render(envoy.Params{
 		Ingress: "127.0.0.1:0", Apps: []string{d.upstream.address}, Stepwards: []string{b.service.server.Addr().String()},
-		CheckTimeout: checkTimeout, Routes: d.routes(fixture),
+		CheckTimeout: checkTimeout, Routes: d.routes(fixture), Body: d.rig.suite.Fixtures[fixture].Bodies,
 	})
 	if err == nil {
 		b.envoy, err = envoy.Start(ctx, d.path, text)
@@ -184,10 +184,11 @@ func send(ctx context.Context, address string, q Request, lines []string) (*http
 	if closes {
 		b.WriteString("connection: close\r\n")
 	}
-	if q.method() == "POST" || q.method() == "PUT" {
-		b.WriteString("content-length: 0\r\n")
+	if q.method() == "POST" || q.method() == "PUT" || q.Body != "" {
+		fmt.Fprintf(&b, "content-length: %d\r\n", len(q.Body))
 	}
 	b.WriteString("\r\n")
+	b.WriteString(q.Body)
 	go io.WriteString(conn, b.String()) // Envoy may answer and close before it has read all
 	return read(conn, q.method())
 }
