@@ -104,7 +104,7 @@ var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
 func syntax(file string, err error) finding.Finding {
 	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: err.Error()}
 	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {
-		f.Line, f.Column, f.Hint = at.Line, at.Column, at.Hint
+		f.Line, f.Column, f.Message, f.Hint = at.Line, at.Column, at.Message, at.Hint
 		return f
 	}
 	if m := yamlPlace.FindStringSubmatch(err.Error()); m != nil {
