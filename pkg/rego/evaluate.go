@@ -35,6 +35,8 @@ type Policy struct {
 	parsed   map[string]ast.Ref                                   // names that Partial was given
 	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
 	watch    *watchdog
+	// arguments are what stands in calls of the library, by the rules that took its place.
+	arguments map[string]*ast.Term
 	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
 	// ahead of the rule that asks first.
 	unindexed bool

@@ -83,7 +83,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	compiler := newCompiler()
+	compiler := l.withArguments(newCompiler(), modules, document)
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, fromOPA(compiler.Errors, "").Tidy()
 	}
@@ -110,13 +110,16 @@ type loader struct {
 	texts    map[string][]byte   // of modules, by their names
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
-	unknown  map[string]unknownData // members of data that cannot be believed
-	asked    bool                   // whether a rule asks data.stepward.unknown
-	compat   *CompatOptions         // of a policy of opa-envoy-plugin; nil for one of ours
+	// arguments are what may be undefined in calls of the library, by the rules that stand
+	// for them.
+	arguments map[string]*ast.Term
+	unknown   map[string]unknownData // members of data that cannot be believed
+	asked     bool                   // whether a rule asks data.stepward.unknown
+	compat    *CompatOptions         // of a policy of opa-envoy-plugin; nil for one of ours
 }
 
 func newLoader(opt Options) *loader {
-	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}, texts: map[string][]byte{}}
+	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}, texts: map[string][]byte{}, arguments: map[string]*ast.Term{}}
 }
 
 // member is an entry rule whose elements say which rule they come from.
@@ -287,7 +290,7 @@ func labels(r *ast.Rule) map[string]any {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), unindexed: l.asked && len(l.unknown) > 0,
+		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments, unindexed: l.asked && len(l.unknown) > 0,
 	}
 	store := newStore(document, l.unknown)
 	p.overrides, p.mentioned = overridesInput(c), mentions(c, "json", "form")

@@ -98,6 +98,7 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 		}
 	}
 	s.helpers = w.helpers
+	w.arguments = p.arguments
 	for _, q := range rest.Queries {
 		c, possible, err := p.conditional(ctx, q, s, &w)
 		if err != nil {
@@ -196,8 +197,9 @@ func binds(e *ast.Expr) bool {
 
 // writer writes conditions as a person would.
 type writer struct {
-	helpers map[string][]*ast.Rule // what conditions refer to
-	depth   int
+	helpers   map[string][]*ast.Rule // what conditions refer to
+	arguments map[string]*ast.Term   // what stands behind the rules of arguments
+	depth     int
 }
 
 var infix = map[string]string{
@@ -207,6 +209,14 @@ var infix = map[string]string{
 // condition is e for people. What goes through a comprehension is not, and is named by
 // what it depends on.
 func (w *writer) condition(e *ast.Expr) string {
+	if written, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {
+		if t := w.arguments[r.String()]; t != nil {
+			return t.Value, nil
+		}
+		return r, nil
+	}); err == nil {
+		e, _ = written.(*ast.Expr)
+	}
 	text := w.expression(e)
 	if !strings.Contains(text, "__local") {
 		return text

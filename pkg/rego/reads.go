@@ -97,7 +97,7 @@ func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
 			}
 			switch x := e.Operand(n).Value.(type) {
 			case ast.Ref:
-				if path, ok := inputPath(x, known); ok {
+				if path, ok := r.path(x, known); ok {
 					bound[param] = path
 				}
 			case ast.Var:
@@ -110,6 +110,24 @@ func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
 		}
 		r.rule(f, bound)
 	}
+}
+
+// path is where ref leads in the input, itself or by a rule that stands for an argument.
+func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
+	rule := argumentOf(r.compiler, ref)
+	if rule == nil {
+		return inputPath(ref, known)
+	}
+	named := map[ast.Var][]string{}
+	r.aliases(rule, named)
+	switch v := rule.Head.Value.Value.(type) {
+	case ast.Ref:
+		return inputPath(v, named)
+	case ast.Var:
+		path, ok := named[v]
+		return path, ok
+	}
+	return nil, false
 }
 
 // inputPath is where ref leads in the input, up to the first name that is computed.

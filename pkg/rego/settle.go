@@ -222,7 +222,10 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	}
 	transformed, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {
 		if len(r) == 0 || !r[0].Equal(ast.InputRootDocument) {
-			if strings.HasPrefix(r.String(), "data.partial") || !r.IsGround() && r[0].Equal(ast.DefaultRootDocument) {
+			if v, known := s.argument(r); known {
+				return v, nil
+			}
+			if strings.HasPrefix(r.String(), "data.partial") || !r.IsGround() && r[0].Equal(ast.DefaultRootDocument) || s.readsInput(r) {
 				ok = false
 			}
 			return r, nil
@@ -243,6 +246,54 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	}
 	closed, isExpr := transformed.(*ast.Expr)
 	return closed, defined, isExpr
+}
+
+// argument is the value of a rule that stands for an argument, where that is known.
+func (s *settler) argument(r ast.Ref) (ast.Value, bool) {
+	t := s.policy.arguments[r.String()]
+	if t == nil {
+		return nil, false
+	}
+	ref, isRef := t.Value.(ast.Ref)
+	if !isRef || !ref[0].Equal(ast.InputRootDocument) || !ref.IsGround() || s.overlaps(ref) {
+		return nil, false
+	}
+	v, err := s.known.Find(ref[1:])
+	if err != nil {
+		return ast.NullValue, true
+	}
+	return v, true
+}
+
+// readsInput reports whether a rule or function that r leads to looks at the input itself:
+// what it makes of that cannot be told from its name.
+func (s *settler) readsInput(r ast.Ref) bool {
+	seen := map[*ast.Rule]bool{}
+	var reads func(list []*ast.Rule) bool
+	reads = func(list []*ast.Rule) bool {
+		for _, rule := range list {
+			if seen[rule] {
+				continue
+			}
+			seen[rule] = true
+			found := false
+			ast.WalkRefs(rule, func(x ast.Ref) bool {
+				found = found || x[0].Equal(ast.InputRootDocument)
+				return found
+			})
+			var next []*ast.Rule
+			for dep := range s.policy.compiler.Graph.Dependencies(rule) {
+				if d, ok := dep.(*ast.Rule); ok {
+					next = append(next, d)
+				}
+			}
+			if found || reads(next) {
+				return true
+			}
+		}
+		return false
+	}
+	return reads(rulesAt(s.policy.compiler, r))
 }
 
 // overlaps reports whether a part of what r stands for is not known.

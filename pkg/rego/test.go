@@ -91,7 +91,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	if err != nil {
 		return TestReport{}, err
 	}
-	compiler := opt.compiler(answers)
+	compiler := opt.compiler(answers, l, modules, document)
 	if compiler.Compile(modules); compiler.Failed() {
 		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
@@ -101,7 +101,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		return TestReport{}, fmt.Errorf("rego: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers)).AddCustomBuiltins(answers).SetStore(store).
+	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers, l, modules, document)).AddCustomBuiltins(answers).SetStore(store).
 		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(opt.Compat == nil).SetTimeout(opt.Timeout).
 		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
 	if err != nil {
@@ -123,10 +123,12 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 }
 
 // compiler is that of [Load] or of [LoadCompat] with what only tests have.
-func (o TestOptions) compiler(answers []*tester.Builtin) *ast.Compiler {
+func (o TestOptions) compiler(answers []*tester.Builtin, l *loader, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
 	compiler, c := newCompiler(), capabilities()
 	if o.Compat != nil {
 		compiler, c = ast.NewCompiler(), compatCapabilities(o.Compat.Network)
+	} else {
+		compiler = l.withArguments(compiler, modules, document)
 	}
 	for _, b := range answers {
 		c.Builtins = append(c.Builtins, b.Decl)
@@ -191,7 +193,7 @@ func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *co
 func (r *TestReport) count(covered cover.Report, library map[string]*ast.Module) {
 	lines, all := 0, 0
 	for name, f := range covered.Files {
-		if library[name] != nil || isTest(name) {
+		if library[name] != nil || isTest(name) || name == argumentsFile {
 			continue
 		}
 		r.Files[name] = f.Coverage

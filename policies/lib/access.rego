@@ -3,7 +3,8 @@
 # description: |
 #   Reads the places where identity providers put roles. What is missing is
 #   empty, so `not access.role(input.token, "payroll")` holds when nobody is
-#   signed in and when the claim is not there.
+#   signed in and when the claim is not there. Ask for what must be true: a rule that
+#   asks more of who has a role asks nothing of a caller whose role cannot be read.
 package stepward.lib.access
 
 import rego.v2
@@ -16,17 +17,23 @@ roles(token) := {r | some r in array_claim(token, ["roles"])} |
 	{r | some r in array_claim(token, ["realm_access", "roles"])})
 
 array_claim(token, path) := value if {
+	is_object(token)
 	value := object.get(token, array.concat(["claims"], path), [])
 	is_array(value)
 } else := []
 
 # METADATA
 # title: Whether a token has a role
-role(token, name) if name in roles(token)
+role(token, name) if {
+	is_string(name)
+	name in roles(token)
+}
 
 # METADATA
 # title: Whether a token has every one of some scopes
 scopes(token, wanted) if {
+	is_array(wanted)
+	is_array(token.scopes)
 	every scope in wanted {
 		scope in token.scopes
 	}
@@ -39,5 +46,6 @@ scopes(token, wanted) if {
 #   not: nobody steps up for a program, but somebody can for a user.
 program(token, clients) if {
 	token.principal == "client"
+	is_string(token.client_id)
 	token.client_id in clients
 }

@@ -27,4 +27,7 @@ number(request, path) := n if {
 # METADATA
 # title: Whether the number at a path is there and at most so much
 # description: Holds for nothing that cannot be judged, so ask for it and not for its contrary.
-at_most(request, path, limit) if number(request, path) <= limit
+at_most(request, path, limit) if {
+	is_number(limit)
+	number(request, path) <= limit
+}

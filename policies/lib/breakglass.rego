@@ -14,6 +14,7 @@ import data.stepward.lib.access
 # title: The reason that a caller with the role has given
 # description: The header must be there once, with 10 characters or more.
 reason(input_document, role, header) := text if {
+	is_object(input_document)
 	access.role(input_document.token, role)
 	[text] := input_document.request.header_values[header]
 	count(trim_space(text)) >= 10

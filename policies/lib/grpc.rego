@@ -24,6 +24,15 @@ call(request) := {"service": request.segments[0], "method": request.segments[1]}
 #   rule of require or deny, a table of thousands costs no more than one of ten.
 matches(entry, request) if {
 	c := call(request)
-	entry.service == c.service
-	c.method in object.get(entry, "methods", [c.method])
+	service_matches(entry, c.service)
+	method_matches(entry, c.method)
 }
+
+# What cannot be read in an entry limits it to nothing: the entry is for more, not for less.
+service_matches(entry, _) if not is_string(entry.service)
+
+service_matches(entry, service) if entry.service == service
+
+method_matches(entry, _) if not is_array(entry.methods)
+
+method_matches(entry, method) if method in entry.methods

@@ -6,7 +6,9 @@
 #       {"alice": {"score": 80}, "bob": {"score": 5}}
 #
 #   A subject without a score, or with one that is none, is `unknown`, and
-#   `risk.at_least` takes what is unknown for risky.
+#   `risk.at_least` takes what is unknown for risky: a caller without a subject, too, and
+#   everybody where the table is missing or too old to be believed (data.max_age). So the
+#   table lists everybody who may be at ease.
 package stepward.lib.risk
 
 import rego.v2
@@ -23,6 +25,8 @@ score(table, subject) := n if {
 # METADATA
 # title: Whether a subject is at least so risky
 at_least(table, subject, _) if score(table, subject) == "unknown"
+
+at_least(_, _, limit) if not is_number(limit)
 
 at_least(table, subject, limit) if {
 	n := score(table, subject)

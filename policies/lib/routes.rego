@@ -23,16 +23,21 @@ import rego.v2
 matches(entry, request) if {
 	method_matches(entry, request.method)
 	host_matches(entry, request)
-	path_matches(pattern_segments(entry.path), request.segments)
+	entry_path_matches(entry, request.segments)
 }
 
-method_matches(entry, _) if not entry.methods
+# What cannot be read in an entry limits it to nothing: the entry is for more, not for less.
+method_matches(entry, _) if not is_array(entry.methods)
 
 method_matches(entry, method) if method in entry.methods
 
-host_matches(entry, _) if not entry.hosts
+host_matches(entry, _) if not is_array(entry.hosts)
 
 host_matches(entry, request) if request.host in entry.hosts
+
+entry_path_matches(entry, _) if not is_string(entry.path)
+
+entry_path_matches(entry, segments) if path_matches(pattern_segments(entry.path), segments)
 
 pattern_segments(path) := [s | some s in split(path, "/"); s != ""]
 

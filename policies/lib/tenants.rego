@@ -11,6 +11,7 @@ import rego.v2
 # title: The tenant in a path such as /t/acme/orders
 # description: The segment after the prefix, which is a list of segments.
 of_path(request, prefix) := request.segments[count(prefix)] if {
+	is_array(prefix)
 	every i, segment in prefix {
 		request.segments[i] == segment
 	}
@@ -37,4 +38,7 @@ of_token(token, claim) := tenant if {
 
 # METADATA
 # title: Whether a caller leaves its tenant
+# description: |
+#   Holds as well where the request has no tenant, so a rule says first which requests are
+#   about one: `input.request.segments[0] == "t"`.
 crosses(token, claim, tenant) if not of_token(token, claim) == tenant

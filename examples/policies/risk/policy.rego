@@ -16,8 +16,5 @@ require contains {"level": "mfa", "max_age": "15m"} if {
 }
 
 # METADATA
-# title: Who is very risky proves it at once, everywhere
-require contains {"level": "phishing-resistant", "max_age": "5m"} if {
-	is_number(risk.score(data.risk, input.token.subject))
-	risk.at_least(data.risk, input.token.subject, 90)
-}
+# title: Who is very risky, or not known at all, proves it at once, everywhere
+require contains {"level": "phishing-resistant", "max_age": "5m"} if risk.at_least(data.risk, input.token.subject, 90)

@@ -8,7 +8,7 @@ test_risky if stepward.answer({"method": "POST", "path": "/orders", "token": {"s
 
 test_risky_reads if stepward.answer({"path": "/orders", "token": {"sub": "carol"}}).result == "allow"
 
-test_unknown_is_risky if stepward.answer({"method": "POST", "path": "/orders", "token": {"sub": "dave", "level": "password"}}).level == "mfa"
+test_unknown_is_risky if stepward.answer({"method": "POST", "path": "/orders", "token": {"sub": "dave", "level": "mfa"}}).level == "phishing-resistant"
 
 test_very_risky if stepward.answer({"path": "/orders", "token": {"sub": "mallory", "level": "mfa"}}).level == "phishing-resistant"
 

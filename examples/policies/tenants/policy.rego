@@ -11,6 +11,7 @@ require contains {"level": "authenticated"}
 # METADATA
 # title: Nobody leaves its tenant
 deny contains {"code": "wrong_tenant", "reason": "another tenant", "status": 404} if {
+	input.request.segments[0] == "t"
 	tenants.crosses(input.token, "tenant", tenants.of_path(input.request, ["t"]))
 }
 

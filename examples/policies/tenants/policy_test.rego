@@ -12,6 +12,8 @@ test_elsewhere if stepward.answer({"path": "/t/other/orders", "token": {"tenant"
 
 test_without_a_tenant if stepward.answer({"path": "/t/acme/orders", "token": {}}).status == 404
 
+test_a_path_without_its_tenant if stepward.answer({"path": "/t", "token": {"tenant": "acme"}}).status == 404
+
 test_what_is_of_no_tenant if stepward.answer({"path": "/news", "token": {}}).result == "allow"
 
 test_settings if stepward.answer({"path": "/t/acme/settings", "token": {"tenant": "acme", "level": "password"}}).level == "mfa"

@@ -1,0 +1,314 @@
+package rego
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// A call with an argument that is undefined is undefined, whatever the function makes of
+// what is missing: `risk.at_least(data.risk, input.token.subject, 50)` would be silent for
+// a caller without a subject, though the library takes a missing subject for risky. So a
+// policy's call of a library function is made with null in the place of an argument that is
+// not there, or that stands in data which cannot be believed: the function is asked in any
+// case, and says what is risky.
+//
+// An argument that may be undefined moves to a rule of its own, which is null otherwise.
+// The library itself is left as it is written.
+
+// argumentsPackage is where these rules are, and argumentsFile their module.
+const (
+	argumentsPackage = "__stepward.arguments"
+	argumentsFile    = "__arguments.rego"
+)
+
+var (
+	libraryPackage = ast.MustParseRef("data.stepward.lib")
+	argumentsRef   = ast.MustParseRef("data." + argumentsPackage)
+)
+
+// given lists the members of the input that are always there.
+var given = []string{
+	"input.request.method", "input.request.host", "input.request.path", "input.request.segments", "input.request.raw_path", "input.request.query",
+	"input.request.headers", "input.request.header_values", "input.request.kind", "input.request.size", "input.request.body",
+	"input.request.body.present", "input.request.body.state", "input.request.body.truncated", "input.request", "input.source", "input.tls", "input.route",
+	"input.route.extensions", "input.route.metadata", "input",
+}
+
+// withArguments makes c total in the arguments of library functions. modules are what it
+// will compile.
+func (l *loader) withArguments(c *ast.Compiler, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
+	modules[argumentsFile] = &ast.Module{Package: &ast.Package{Path: argumentsRef, Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
+	return c.WithStageAfterID(ast.StageRemoveImports, ast.CompilerStageDefinition{Name: "StepwardArguments", MetricName: "compile_stage_stepward_arguments", Stage: func(c *ast.Compiler) *ast.Error {
+		a := arguments{loader: l, compiler: c, document: document, names: map[string]ast.Ref{}}
+		for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
+			if m := c.Modules[file]; !m.Package.Path.HasPrefix(libraryPackage) && file != argumentsFile {
+				for _, r := range m.Rules {
+					a.rule(r)
+				}
+			}
+		}
+		return nil
+	}})
+}
+
+// arguments rewrites calls.
+type arguments struct {
+	loader   *loader
+	compiler *ast.Compiler
+	document map[string]any
+	names    map[string]ast.Ref // of rules that are there, by what they stand for
+}
+
+// rule rewrites the calls in r, inner ones first.
+func (a *arguments) rule(r *ast.Rule) {
+	type call struct {
+		operator ast.Value
+		operands []*ast.Term
+	}
+	var calls []call
+	ast.WalkExprs(r, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			calls = append(calls, call{e.Operator(), e.Operands()})
+		}
+		return false
+	})
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		if c, ok := t.Value.(ast.Call); ok {
+			calls = append(calls, call{c[0].Value, c[1:]})
+		}
+		return false
+	})
+	for _, c := range slices.Backward(calls) {
+		if f, ok := c.operator.(ast.Ref); !ok || !f.HasPrefix(libraryPackage) {
+			continue
+		}
+		f := c.operator.(ast.Ref)
+		for n, t := range c.operands {
+			switch parameter := a.parameter(f, n); {
+			case slices.Contains(whole, parameter) && !isTest(r.Location.File) && !a.isWhole(t):
+				a.loader.add(at(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t, parameter), "give it input.request, input.source or input as a whole: what may be undefined has no method and no path"))
+			case a.mayBeUndefined(t):
+				a.replace(r, t)
+			}
+		}
+	}
+}
+
+// whole are parameters of the library for a whole part of the input, which is always there.
+var whole = []string{"request", "source", "input_document"}
+
+// isWhole reports whether t is a part of the input that is always there, or may be one by
+// another name.
+func (a *arguments) isWhole(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Ref:
+		return slices.Contains(given, v.String())
+	case ast.Var:
+		return true
+	case ast.Call:
+		return v[0].Value.(ast.Ref)[0].Equal(ast.DefaultRootDocument)
+	}
+	return false
+}
+
+// parameter is the name of the n-th parameter of a library function, or empty.
+func (a *arguments) parameter(f ast.Ref, n int) string {
+	for _, m := range a.compiler.Modules {
+		if !m.Package.Path.HasPrefix(libraryPackage) || !f.HasPrefix(m.Package.Path) {
+			continue
+		}
+		for _, r := range m.Rules {
+			if len(f) != len(m.Package.Path)+1 || !f[len(f)-1].Equal(ast.StringTerm(string(r.Head.Name))) || n >= len(r.Head.Args) {
+				continue
+			}
+			if v, ok := r.Head.Args[n].Value.(ast.Var); ok && !strings.HasPrefix(string(v), "$") {
+				return string(v)
+			}
+		}
+	}
+	return ""
+}
+
+// mayBeUndefined reports whether an argument can be undefined where its variables are not.
+func (a *arguments) mayBeUndefined(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Ref:
+		switch {
+		case v[0].Equal(ast.InputRootDocument):
+			return !slices.Contains(given, v.String())
+		case v[0].Equal(ast.DefaultRootDocument):
+			return !a.provided(v)
+		}
+		return true
+	case ast.Call:
+		return true
+	case *ast.Array, ast.Set, ast.Object:
+		found := false
+		ast.WalkTerms(t, func(x *ast.Term) bool {
+			switch x.Value.(type) {
+			case ast.Ref, ast.Call:
+				found = true
+			case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+				return true
+			}
+			return found
+		})
+		return found
+	}
+	return false
+}
+
+// provided reports whether ref is a place in data that is there, by no rule.
+func (a *arguments) provided(ref ast.Ref) bool {
+	var here any = a.document
+	for _, t := range ref[1:] {
+		o, isObject := here.(map[string]any)
+		name, isText := t.Value.(ast.String)
+		if !isObject || !isText {
+			return false
+		}
+		here = o[string(name)]
+	}
+	return len(ref) > 1 && here != nil && !ref[1].Equal(ast.StringTerm("stepward"))
+}
+
+// replace puts in the place of t, in r, a rule that is t or null.
+func (a *arguments) replace(r *ast.Rule, t *ast.Term) {
+	if ref, ok := t.Value.(ast.Ref); ok && ref[0].Equal(ast.DefaultRootDocument) && len(ref) > 1 {
+		if name, ok := ref[1].Value.(ast.String); ok {
+			if _, unknown := a.loader.unknown[string(name)]; unknown {
+				// Read with a value in its place, as tests do, it is that.
+				a.put(t, nil, ast.NewTerm(ref.Copy()))
+				return
+			}
+		}
+	}
+	vars := a.variables(t)
+	for _, v := range vars {
+		if !boundElsewhere(r, t, v) {
+			return // it looks for values: there may be none, and the call is not made
+		}
+	}
+	a.put(t, vars, ast.NewTerm(t.Value))
+}
+
+// variables are those of t that are not its own, sorted.
+func (a *arguments) variables(t *ast.Term) []ast.Var {
+	visitor := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: false})
+	visitor.Walk(t)
+	own := map[ast.Var]bool{}
+	ast.WalkClosures(t, func(x any) bool {
+		inner := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true})
+		inner.Walk(x)
+		for v := range inner.Vars() {
+			own[v] = true
+		}
+		return false
+	})
+	var list []ast.Var
+	for v := range visitor.Vars() {
+		if !ast.RootDocumentNames.Contains(ast.NewTerm(v)) && !own[v] {
+			list = append(list, v)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// boundElsewhere reports whether v is an argument of r, or stands in it outside of t and of
+// a declaration that binds nothing.
+func boundElsewhere(r *ast.Rule, t *ast.Term, v ast.Var) bool {
+	if v.IsWildcard() || v.IsGenerated() {
+		return false
+	}
+	count := func(x any) int {
+		n := 0
+		ast.WalkVars(x, func(y ast.Var) bool {
+			if y == v {
+				n++
+			}
+			return false
+		})
+		return n
+	}
+	declared := 0
+	ast.WalkExprs(r, func(e *ast.Expr) bool {
+		if d, ok := e.Terms.(*ast.SomeDecl); ok && len(d.Symbols) > 0 {
+			for _, s := range d.Symbols {
+				if _, plain := s.Value.(ast.Var); plain {
+					declared += count(s)
+				}
+			}
+		}
+		return false
+	})
+	return count(r) > count(t)+declared
+}
+
+// put makes a rule that is value or null, and puts a reference to it in the place of t.
+func (a *arguments) put(t *ast.Term, vars []ast.Var, value *ast.Term) {
+	key := fmt.Sprint(vars, value)
+	ref, there := a.names[key]
+	if !there {
+		name := ast.Var(fmt.Sprintf("a%d", len(a.names)))
+		ref = append(slices.Clone(argumentsRef), ast.StringTerm(string(name)))
+		a.names[key] = ref
+		a.loader.arguments[ref.String()] = value.Copy()
+		a.define(name, vars, value, t.Location)
+	}
+	if len(vars) == 0 {
+		t.Value = ref
+		return
+	}
+	call := ast.Call{ast.NewTerm(ref).SetLocation(t.Location)}
+	for _, v := range vars {
+		call = append(call, ast.NewTerm(v).SetLocation(t.Location))
+	}
+	t.Value = call
+}
+
+// define adds the rule `name(vars) := value else := null`. Data that cannot be believed is
+// only read where a value stands in its place.
+func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *ast.Location) {
+	m := a.compiler.Modules[argumentsFile]
+	make := func(value *ast.Term) *ast.Rule {
+		head := ast.NewHead(name)
+		head.Reference, head.Value, head.Location, head.Assign = ast.Ref{ast.NewTerm(name).SetLocation(loc)}, value.SetLocation(loc), loc, true
+		for _, v := range vars {
+			head.Args = append(head.Args, ast.NewTerm(v).SetLocation(loc))
+		}
+		return &ast.Rule{Head: head, Body: ast.NewBody(ast.NewExpr(ast.BooleanTerm(true).SetLocation(loc)).SetLocation(loc)), Location: loc, Module: m}
+	}
+	r := make(value)
+	r.Else = make(ast.NullTerm())
+	if ref, ok := value.Value.(ast.Ref); ok && ref[0].Equal(ast.DefaultRootDocument) && len(ref) > 1 {
+		if n, ok := ref[1].Value.(ast.String); ok {
+			if _, unknown := a.loader.unknown[string(n)]; unknown {
+				r.Body = ast.NewBody(unknownExpr(string(n), loc))
+			}
+		}
+	}
+	m.Rules = append(m.Rules, r)
+}
+
+// unknownExpr holds where data.NAME is not unknown.
+func unknownExpr(name string, loc *ast.Location) *ast.Expr {
+	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument, ast.StringTerm("stepward"), ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
+	asked.Negated = true
+	return asked
+}
+
+// argumentOf is what a reference to a rule of an argument stands for, or nil.
+func argumentOf(c *ast.Compiler, ref ast.Ref) *ast.Rule {
+	if !ref.HasPrefix(argumentsRef) {
+		return nil
+	}
+	for _, r := range c.GetRulesExact(ref) {
+		return r
+	}
+	return nil
+}
