@@ -57,7 +57,11 @@ func Render(p Params) ([]byte, error) {
 		p.AccessLog = os.DevNull
 	}
 	e.object(e.item(manager, "access_log", 0), "typed_config")["path"] = p.AccessLog
-	e.filter(e.object(e.item(manager, "http_filters", 0), "typed_config"), p)
+	asking := e.object(e.item(manager, "http_filters", 0), "typed_config")
+	e.filter(asking, p)
+	if p.CheckTimeout > 0 {
+		e.timeout(asking, e.item(resources, "clusters", 0), p.CheckTimeout)
+	}
 	host := e.item(e.object(manager, "route_config"), "virtual_hosts", 0)
 	routes := []any{}
 	for _, r := range p.Routes {
@@ -128,9 +132,6 @@ func (e *editor) socket(hostPort string) map[string]any {
 
 // filter sets what of p is about the filter that asks.
 func (e *editor) filter(filter map[string]any, p Params) {
-	if p.CheckTimeout > 0 {
-		e.timeout(filter, p.CheckTimeout)
-	}
 	if p.Changes != "" {
 		e.object(e.object(filter, "decoder_header_mutation_rules"), "allow_expression")["regex"] = p.Changes
 	}
@@ -140,10 +141,13 @@ func (e *editor) filter(filter map[string]any, p Params) {
 }
 
 // timeout sets the time for a Check, and half of it for each of two tries.
-func (e *editor) timeout(filter map[string]any, d time.Duration) {
+func (e *editor) timeout(filter, cluster map[string]any, d time.Duration) {
 	service := e.object(filter, "grpc_service")
 	service["timeout"] = fmt.Sprintf("%.3fs", d.Seconds())
-	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = fmt.Sprintf("%.3fs", d.Seconds()/2)
+	half := fmt.Sprintf("%.3fs", d.Seconds()/2)
+	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = half
+	options := e.object(e.object(cluster, "typed_extension_protocol_options"), "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
+	e.object(options, "common_http_protocol_options")["max_stream_duration"] = half
 }
 
 func (e *editor) endpoints(cluster map[string]any, addresses []string) {

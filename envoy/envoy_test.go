@@ -118,7 +118,7 @@ func TestHardened(t *testing.T) {
 		"mutations by list":       filter.GetDecoderHeaderMutationRules().GetDisallowAll().GetValue() && filter.GetDecoderHeaderMutationRules().GetDisallowIsError().GetValue(),
 		"paths":                   manager.GetNormalizePath().GetValue() && manager.GetMergeSlashes() && manager.GetPathWithEscapedSlashesAction() == managerv3.HttpConnectionManager_REJECT_REQUEST,
 		"remote address":          manager.GetUseRemoteAddress().GetValue(),
-		"nobody is internal":      manager.GetInternalAddressConfig() != nil && len(manager.GetInternalAddressConfig().GetCidrRanges()) == 0,
+		"nobody is internal":      len(manager.GetInternalAddressConfig().GetCidrRanges()) == 1 && manager.GetInternalAddressConfig().GetCidrRanges()[0].GetAddressPrefix() == "255.255.255.255",
 		"retries do something":    filter.GetGrpcService().GetRetryPolicy().GetRetryOn() != "" && filter.GetGrpcService().GetRetryPolicy().GetRetryBackOff() != nil,
 		"ext_authz comes first":   manager.GetHttpFilters()[0].GetName() == "envoy.filters.http.ext_authz" && len(manager.GetHttpFilters()) == 2,
 	} {
