@@ -79,6 +79,7 @@ var askRules = []askRule{
 	{Rule{"mutations_unchecked", false, "`validate_mutations` is not true", "CR and LF in a header would split a response; Stepward refuses to send one, and is then the only one that does", "write `true`"}, unchecked},
 	{Rule{"headers_joined", false, "`encode_raw_headers` is not true", "repeated headers arrive joined by commas, and bytes that are no text are replaced", "write `true`"}, joined},
 	{Rule{"retry", false, "a `retry_policy` without `retry_on`, or without a `retry_back_off.max_interval` below the timeout", "it retries nothing, or waits for longer than a Check may take: max_interval is also the time of one try", "write `retry_on: unavailable,cancelled,connect-failure,refused-stream,reset` and `retry_back_off: { base_interval: 0.005s, max_interval: 0.12s }`"}, retry},
+	{Rule{"try_unbounded", false, "a `retry_policy`, and a cluster without a `max_stream_duration` below the timeout", "a replica that hangs uses up the time of the retry on another; from Envoy 1.41 on max_interval does not bound a try any more", "write `common_http_protocol_options: { max_stream_duration: 0.12s }` in HttpProtocolOptions of the cluster"}, tryUnbounded},
 }
 
 func failOpen(_ *exam, a ask, tell tell) {
@@ -327,10 +328,7 @@ func retry(_ *exam, a ask, tell tell) {
 	if !n.there() {
 		return
 	}
-	limit, _ := a.node.get("grpc_service/timeout").duration()
-	if limit == 0 {
-		limit = envoy.patience
-	}
+	limit := a.limit()
 	longest, ok := n.get("retry_back_off/max_interval").duration()
 	switch {
 	case n.get("retry_on").text() == "":
@@ -339,5 +337,28 @@ func retry(_ *exam, a ask, tell tell) {
 		tell(n, "no retry_back_off.max_interval")
 	case longest >= limit:
 		tell(n.get("retry_back_off/max_interval"), "max_interval is not below the timeout")
+	}
+}
+
+// limit is the time for a Check of Envoy.
+func (a ask) limit() time.Duration {
+	if d, _ := a.node.get("grpc_service/timeout").duration(); d != 0 {
+		return d
+	}
+	return envoy.patience
+}
+
+func tryUnbounded(x *exam, a ask, tell tell) {
+	name := a.node.get("grpc_service/envoy_grpc/cluster_name").text()
+	c := cluster{node: x.cluster(name)}
+	if !a.node.get("grpc_service/retry_policy").there() || !c.node.there() {
+		return
+	}
+	n := c.protocol().get("common_http_protocol_options/max_stream_duration")
+	switch d, ok := n.duration(); {
+	case !ok:
+		tell(c.node, "cluster %q has no max_stream_duration", name)
+	case d == 0 || d >= a.limit():
+		tell(n, "max_stream_duration is not below the timeout")
 	}
 }

@@ -26,6 +26,7 @@ var managerRules = []managerRule{
 	{Rule{"escaped_slashes", false, "`path_with_escaped_slashes_action` is neither REJECT_REQUEST nor UNESCAPE_AND_REDIRECT", "`%2F` is a slash to some and none to others; Stepward refuses it, with 400", "write `REJECT_REQUEST`"}, escapedSlashes},
 	{Rule{"underscores", false, "`headers_with_underscores_action` is neither REJECT_REQUEST nor DROP_HEADER", "`x_stepward_subject` is `x-stepward-subject` to many applications; Stepward removes it, and is then the only one that does", "write `REJECT_REQUEST`"}, underscores},
 	{Rule{"remote_address", false, "`use_remote_address` is not true", "`x-forwarded-*` and `x-envoy-*` of the client are believed", "write `true`"}, remoteAddress},
+	{Rule{"internal", false, "`internal_address_config` has no `cidr_ranges`, or one of every address", "clients on private addresses, and whoever comes through a NAT, are internal: their `x-envoy-*` headers steer retries, timeouts and the path in logs, and reach the application", "write `internal_address_config: { cidr_ranges: [ { address_prefix: 255.255.255.255, prefix_len: 32 } ] }`: nobody"}, internal},
 	{Rule{"hops", false, "`xff_num_trusted_hops` is not `request.trusted_hops`", "`input.source.client_address` is another's address", "the same number in both"}, hops},
 }
 
@@ -159,6 +160,26 @@ func underscores(_ *exam, m manager, tell tell) {
 func remoteAddress(_ *exam, m manager, tell tell) {
 	if n := m.node.get("use_remote_address"); m.filter.there() && !n.yes() {
 		tell(or(n, m.node), "use_remote_address is not true")
+	}
+}
+
+// internal looks at who is internal. An empty list is not nobody: it is the default of
+// Envoy, all private addresses.
+func internal(_ *exam, m manager, tell tell) {
+	n := m.node.get("internal_address_config")
+	if !m.filter.there() {
+		return
+	}
+	ranges := n.get("cidr_ranges")
+	some := false
+	for r := range ranges.items() {
+		some = true
+		if length := r.get("prefix_len"); or(length.text(), "0") == "0" {
+			tell(r, "every address is internal")
+		}
+	}
+	if !some {
+		tell(or(ranges, or(n, m.node)), "internal_address_config has no cidr_ranges")
 	}
 }
 
