@@ -112,6 +112,7 @@ func (l *linter) expression(e *ast.Expr) {
 		return
 	}
 	operator := e.Operator().String()
+	l.unsafeMethods(e, operands)
 	for n, t := range operands {
 		other := operands[1-n]
 		switch {

@@ -52,9 +52,29 @@ func TestLint(t *testing.T) {
 			code: "silent_inequality", fix: `deny contains {"code": "x"} if not input.token.claims.dept == "payroll"`,
 		},
 		"a method in lower case": {
-			bad:  `require contains {"level": "mfa"} if input.request.method == "post"`,
-			good: `require contains {"level": "mfa"} if input.request.method == "POST"`,
-			code: "enum", fix: `require contains {"level": "mfa"} if input.request.method == "POST"`,
+			bad:  `require contains {"level": "mfa"} if input.request.method == "get"`,
+			good: `require contains {"level": "mfa"} if input.request.method == "GET"`,
+			code: "enum", fix: `require contains {"level": "mfa"} if input.request.method == "GET"`,
+		},
+		"a stop sign for one method": {
+			bad:  `require contains {"level": "mfa"} if input.request.method == "POST"`,
+			good: `require contains {"level": "mfa"} if not input.request.method in {"GET", "HEAD", "OPTIONS"}`,
+			code: "unsafe_methods",
+		},
+		"a stop sign for one method, the other way round": {
+			bad:  `require contains {"level": "mfa"} if "DELETE" == input.request.method`,
+			good: `require contains {"level": "mfa"} if not "GET" == input.request.method`,
+			code: "unsafe_methods",
+		},
+		"a refusal for a set of methods": {
+			bad:  `deny contains {"code": "x"} if input.request.method in {"PUT", "GET"}`,
+			good: `deny contains {"code": "x"} if input.request.method in {"HEAD", "GET"}`,
+			code: "unsafe_methods",
+		},
+		"a stop sign for a list of methods": {
+			bad:  `require contains {"level": "mfa"} if input.request.method in ["POST", "PUT"]`,
+			good: `require contains {"level": "anonymous"} if input.request.method in ["POST", "PUT"]`,
+			code: "unsafe_methods",
 		},
 		"a kind that there is not": {
 			bad:  `require contains {"level": "mfa"} if input.request.kind == "navigaton"`,

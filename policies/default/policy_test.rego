@@ -39,6 +39,16 @@ test_admin_for_every_method if {
 	}
 }
 
+test_payments_let_only_reading_pass if {
+	every method in ["PUT", "PATCH", "DELETE", "FOO", "PROPPATCH", "LINK", "TRACE", "post"] {
+		some r in policy.require with input as request(method, "/payments/42")
+		r.level == "mfa"
+	}
+	every method in ["GET", "HEAD", "OPTIONS"] {
+		policy.require == {{"level": "authenticated"}} with input as request(method, "/payments/42")
+	}
+}
+
 test_no_prefix_by_accident if {
 	policy.require == {{"level": "authenticated"}} with input as request("GET", "/administrator")
 }

@@ -4,12 +4,16 @@
 #   Most step-up rules are a method, a path and a level. This package reads them
 #   from a list of objects:
 #
-#       {"path": "/payments/**", "methods": ["POST"], "require": {"level": "mfa"}}
+#       {"path": "/payments/**", "safe_methods": ["GET", "HEAD", "OPTIONS"], "require": {"level": "mfa"}}
 #
 #   A path pattern is compared segment by segment, so a final slash makes no
 #   difference: `*` stands for one segment, `**` at the end for any number, none
-#   included. Without `methods` an entry is for every method, without `hosts` for
-#   every host.
+#   included. Without `hosts` an entry is for every host.
+#
+#   An entry is for every method but its `safe_methods`. Name what is safe, and not what
+#   needs more: an application may do with PROPPATCH or FOO what it does with POST. With
+#   `methods` an entry is only for these; where one of them may change something, also for
+#   every method that is none of GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE.
 package stepward.lib.routes
 
 import rego.v2
@@ -22,6 +26,7 @@ import rego.v2
 #   `stepward matrix` can settle it for each route.
 matches(entry, request) if {
 	method_matches(entry, request.method)
+	not request.method in entry.safe_methods
 	host_matches(entry, request)
 	entry_path_matches(entry, request.segments)
 }
@@ -30,6 +35,18 @@ matches(entry, request) if {
 method_matches(entry, _) if not is_array(entry.methods)
 
 method_matches(entry, method) if method in entry.methods
+
+# What a method does that is not of everyday use only the application knows.
+method_matches(entry, method) if {
+	not method in (safe | {"POST", "PUT", "PATCH", "DELETE"})
+	some listed in entry.methods
+	not listed in safe
+}
+
+# METADATA
+# title: The methods that only read (RFC 9110 §9.2.1)
+# description: TRACE is left out. It returns what it is sent, and no application needs it.
+safe := {"GET", "HEAD", "OPTIONS"}
 
 host_matches(entry, _) if not is_array(entry.hosts)
 

@@ -9,7 +9,7 @@ require contains {"level": "authenticated"}
 
 
 transfer if {
-	input.request.method == "POST"
+	not input.request.method in {"GET", "HEAD", "OPTIONS"}
 	input.request.segments == ["transfers"]
 }
 

@@ -19,7 +19,7 @@ public if {
 # title: Payments need a second factor in the last five minutes
 require contains {"level": "mfa", "max_age": "5m", "reason": "payments move money"} if {
 	input.request.segments[0] == "payments"
-	not input.request.method in {"GET", "HEAD"}
+	not input.request.method in {"GET", "HEAD", "OPTIONS"}
 }
 
 # METADATA

@@ -1,0 +1,70 @@
+package rego
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// unsafeMethods finds a stop sign that lists the methods that need more: whatever else
+// an application takes, as PROPPATCH or FOO, drives past it.
+func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
+	if l.negated[e] || !l.enters(ruleDeny) && (!l.enters(ruleRequire) || public(l.r)) {
+		return
+	}
+	for n, t := range operands {
+		if ref, ok := t.Value.(ast.Ref); !ok || ref.String() != "input.request.method" && ref.String() != "input.attributes.request.http.method" {
+			continue
+		}
+		if listed := unsafe(e.Operator().String(), operands[1-n]); listed != "" {
+			l.warn(e.Location, "unsafe_methods", fmt.Sprintf("stops %s by its name, and a method that nobody has thought of passes", listed),
+				fmt.Sprintf(`name what is safe: not %s in {"GET", "HEAD", "OPTIONS"}`, t))
+		}
+	}
+}
+
+// unsafe is the first method of those that operator compares with that may change
+// something.
+func unsafe(operator string, with *ast.Term) string {
+	listed := ""
+	look := func(t *ast.Term) {
+		if word, ok := t.Value.(ast.String); ok && listed == "" && !safeMethod(string(word)) {
+			listed = string(word)
+		}
+	}
+	switch v := with.Value.(type) {
+	case ast.String:
+		if operator == "equal" || operator == "eq" {
+			look(with)
+		}
+	case ast.Set:
+		v.Foreach(look)
+	case *ast.Array:
+		v.Foreach(look)
+	}
+	return listed
+}
+
+// public reports whether a rule of require yields that nothing is required: there, what
+// is not named is not let through.
+func public(r *ast.Rule) bool {
+	if r.Head.Key == nil {
+		return false
+	}
+	required, ok := r.Head.Key.Value.(ast.Object)
+	if !ok {
+		return false
+	}
+	level := required.Get(ast.StringTerm("level"))
+	return level != nil && level.Equal(ast.StringTerm(stepup.Anonymous))
+}
+
+// safeMethod reports whether a method only reads (RFC 9110 §9.2.1). Those in lower case
+// are found elsewhere.
+func safeMethod(method string) bool {
+	method = strings.ToUpper(method)
+	return method == "GET" || method == "HEAD" || method == "OPTIONS"
+}
