@@ -20,7 +20,7 @@ build: $(STEPWARD) ## Build bin/stepward, static and reproducible
 
 .PHONY: $(STEPWARD)
 $(STEPWARD):
-	CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/stepward
+	$(BUILD) -o $@ ./cmd/stepward
 
 .PHONY: demo
 demo: build ## Watch a step-up happen behind a real Envoy
@@ -145,14 +145,68 @@ mutants: ## Plant each known bug in turn and see that a test turns red
 clean: ## Remove what was built; .tools stays
 	rm -rf bin dist .coverage
 
-.PHONY: sbom
-sbom: ## Write dist/stepward.cdx.json, the bill of materials
-	@mkdir -p dist
-	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -output dist/stepward.cdx.json -main cmd/stepward .
+# A release. Everything carries the time of the commit and is made by the Go that the
+# Dockerfile names, so that anyone can make the same bytes.
+# VERSION is that of the tag on HEAD, or else says the commit: release/version.
+GIVEN     := $(patsubst v%,%,$(VERSION))
+override VERSION = $(or $(GIVEN),$(shell release/version))
+COMMIT     = $(shell release/version commit)
+DATE       = $(shell release/version date)
+BUILD      = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.linkedVersion=$(VERSION) -X main.linkedCommit=$(COMMIT) -X main.linkedDate=$(DATE)'
+DIST      ?= dist
+LINUX     := linux-amd64 linux-arm64
+PLATFORMS := $(LINUX) darwin-amd64 darwin-arm64
+GO_IMAGE  := $(shell sed -n 's/^FROM golang:\([0-9.]*\).*/go\1/p' envoy/image/Dockerfile)
+PINNED    := GOTOOLCHAIN=$(GO_IMAGE) GOFLAGS=-trimpath GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 GOWORK=off
+SBOM_TOOL := $(TOOLS)/bin/cyclonedx-gomod-1.10.0
+RELEASE    = $(PINNED) go run -C release . -root $(CURDIR) -version $(1) -commit $(COMMIT) -date $(DATE) -sbom-tool $(SBOM_TOOL) -out $(abspath $(DIST))
 
+$(SBOM_TOOL):
+	GOBIN=$(TOOLS)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv $(TOOLS)/bin/cyclonedx-gomod $@
+
+.PHONY: $(PLATFORMS)
+$(PLATFORMS):
+	GOOS=$(word 1,$(subst -, ,$@)) GOARCH=$(word 2,$(subst -, ,$@)) $(PINNED) $(BUILD) -o bin/release/$@/stepward ./cmd/stepward
+
+.PHONY: tagged
+tagged:
+	@$(if $(GIVEN),,release/version tagged)
+
+.PHONY: release
+release: tagged $(SBOM_TOOL) $(PLATFORMS) ## Make what a release page holds, in dist/, from the tag on HEAD or as VERSION=0.1.0
+	rm -rf $(DIST) && mkdir -p $(DIST)
+	$(PINNED) SOURCE_DATE_EPOCH=$(shell release/version epoch) go -C envoy/validate/helm tool helm package $(CURDIR)/envoy/helm/stepward --version $(VERSION) --app-version $(VERSION) --destination $(abspath $(DIST))
+	$(call RELEASE,$(VERSION)) -binaries $(CURDIR)/bin/release $(if $(GIVEN),,-tag)
+	@ls -l $(DIST)
+
+.PHONY: image
+image: $(LINUX) ## Make the image of this source in dist/, without a Docker engine
+	@mkdir -p $(DIST)
+	$(call RELEASE,$(subst +,-,$(VERSION))) -binaries $(CURDIR)/bin/release -only image
+	@echo "$(DIST)/stepward-$(subst +,-,$(VERSION))-oci"
+
+.PHONY: push
+push: image ## Push that image to a registry: IMAGE=registry.example.com/team/stepward
+	@test -n "$(IMAGE)" || { echo "say where to: make push IMAGE=registry.example.com/team/stepward"; exit 1; }
+	go -C release tool crane push $(abspath $(DIST))/stepward-$(subst +,-,$(VERSION))-oci $(IMAGE):$(subst +,-,$(VERSION))
+
+.PHONY: sbom
+sbom: build $(SBOM_TOOL) ## Write dist/stepward.cdx.json, the bill of materials of bin/stepward
+	@mkdir -p $(DIST)
+	$(call RELEASE,$(subst +,-,$(VERSION))) -binaries $(CURDIR)/$(STEPWARD) -only sbom
+
+.PHONY: test-release
+test-release: ## Test the release: make one, run its image, build in every way
+	cd release && go vet ./... && go mod tidy -diff && go test -count=1 -timeout 30m ./...
+
+# COLD=1 gives the second one an empty build cache: it then compiles everything anew.
 .PHONY: reproducible
-reproducible: ## Build twice, in two folders, and compare
+reproducible: ## Make the release of HEAD twice, in two folders, and compare
 	@a="$$(mktemp -d)"; b="$$(mktemp -d)"; trap 'rm -rf "$$a" "$$b"' EXIT; \
-	git archive HEAD | tar -x -C "$$a"; git archive HEAD | tar -x -C "$$b"; \
-	for d in "$$a" "$$b"; do (cd "$$d" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o stepward ./cmd/stepward); done; \
-	cmp "$$a/stepward" "$$b/stepward" && echo "reproducible: $$(sha256sum < "$$a/stepward" | cut -c1-64)"
+	git clone -q . "$$a/one"; git clone -q . "$$b/another"; \
+	v="$$(test -n "$(GIVEN)" && echo "$(GIVEN)" || sed -n 's/^const newest = "\(.*\)"$$/\1/p' cmd/stepward/version.go)"; \
+	$(MAKE) -C "$$a/one" release VERSION="$$v" TOOLS=$(TOOLS); \
+	test -z "$(COLD)" || export GOCACHE="$$b/cache"; \
+	$(MAKE) -C "$$b/another" release VERSION="$$v" TOOLS=$(TOOLS); \
+	diff -r "$$a/one/dist" "$$b/another/dist" && echo "reproducible: $$(cat "$$a/one/dist/SHA256SUMS")"
