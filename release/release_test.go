@@ -186,7 +186,7 @@ func TestNotes(t *testing.T) {
 		has     []string
 		not     string
 	}{
-		"the last":         {"0.2.0", true, []string{"# Stepward 0.2.0\n", "- two [x](https://example.com/), [up](#top)\n", "blob/v0.2.0/docs/operations.md", "`sha256:abc`"}, "one"},
+		"the last":         {"0.2.0", true, []string{"# Stepward 0.2.0\n", "- two [x](https://example.com/), [up](#top)\n", "blob/v0.2.0/docs/operations.md", "`sha256:abc`"}, "- one"},
 		"an older one":     {"0.1.0", true, []string{"- one\n"}, "two"},
 		"a trial":          {"0.3.0", false, []string{"- next, [how](https://github.com/stepward/stepward/blob/c0ffee/docs/a.md)"}, "two"},
 		"a tag unknown":    {"0.3.0", true, nil, ""},
