@@ -91,7 +91,7 @@ test: build producers providers browser ## Run every test, with a real Envoy, an
 
 .PHONY: check
 check: $(STATICCHECK) ## Formatting, vet, staticcheck, tidy modules
-	@unformatted="$$(gofmt -l cmd pkg policies envoy examples)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted="$$(gofmt -l cmd pkg policies envoy examples release)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	cd envoy/validate && go vet ./... && go mod tidy -diff
 	$(STATICCHECK) ./...
