@@ -110,7 +110,7 @@ func (f *validateFlags) run(cmd *cobra.Command, paths []string) error {
 	if err := v.print(cmd.OutOrStdout(), f.format); err != nil {
 		return err
 	}
-	if len(v.findings) > 0 || f.strict && len(v.warnings) > 0 {
+	if len(v.findings) > 0 || f.strict && v.warned() > 0 {
 		return found()
 	}
 	return nil

@@ -30,7 +30,7 @@ func (v validated) print(out io.Writer, format string) error {
 		return e.Encode(v.sarif())
 	case "github":
 		for _, f := range slices.Concat(v.findings, v.warnings) {
-			fmt.Fprintf(out, "::%s file=%s,line=%d,col=%d,title=%s::%s\n", severity(f), property(f.File), f.Line, f.Column, property(f.Code), text(f))
+			fmt.Fprintf(out, "::%s file=%s,line=%d,col=%d,title=%s::%s\n", strings.Replace(severity(f), "note", "notice", 1), property(f.File), f.Line, f.Column, property(f.Code), text(f))
 		}
 		return nil
 	}
@@ -42,7 +42,7 @@ func (v validated) print(out io.Writer, format string) error {
 		if v.candidate != "" {
 			fmt.Fprintf(out, ", candidate %s", v.candidate)
 		}
-		if n := len(v.warnings); n > 0 {
+		if n := v.warned(); n > 0 {
 			noun := "warnings"
 			if n == 1 {
 				noun = "warning"
@@ -62,11 +62,23 @@ func list(l finding.List) finding.List {
 	return l
 }
 
-func severity(f finding.Finding) string {
-	if f.Severity == finding.Warning {
-		return "warning"
+// warned counts the warnings; a note is none.
+func (v validated) warned() int {
+	n := 0
+	for _, f := range v.warnings {
+		if f.Severity != finding.Note {
+			n++
+		}
 	}
-	return "error"
+	return n
+}
+
+// severity is the level of SARIF.
+func severity(f finding.Finding) string {
+	if f.Severity == "" {
+		return "error"
+	}
+	return f.Severity
 }
 
 // text is a message as a workflow command has it, on one line.

@@ -21,14 +21,17 @@ type Finding struct {
 	Path    string `json:"path,omitempty"` // of the member, as issuers[0].issuer
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do
-	// Severity is empty for what is refused, or Warning for what may not mean what it
-	// says.
+	// Severity is empty for what is refused, Warning for what may not mean what it says,
+	// or Note for what is right and worth knowing.
 	Severity string `json:"severity,omitempty"`
 	Fix      *Fix   `json:"fix,omitempty"` // nil where there is none that is safe
 }
 
-// Warning is the severity of what is not refused.
-const Warning = "warning"
+// Warning and Note are the severities of what is not refused.
+const (
+	Warning = "warning"
+	Note    = "note"
+)
 
 // Fix replaces the text Old, which begins at the place of the finding, by New.
 type Fix struct {

@@ -18,7 +18,7 @@ type managerRule struct {
 var managerRules = []managerRule{
 	{Rule{"unasked", true, "a connection manager without the filter, whose routes lead to a cluster that another one protects", "whoever reaches that listener is not judged", "the filter in every listener that leads to an application"}, unasked},
 	{Rule{"route_unasked", true, "the filter is disabled, for some route or as such", "nobody is asked", "no `disabled`; say in the policy what is public: `level: anonymous`"}, routeUnasked},
-	{Rule{"route_body", true, "`disable_request_body_buffering` on a route, and the policy reads bodies", "its rules judge a body that is never there", "leave it out"}, routeBody},
+	{Rule{"route_body", true, "`disable_request_body_buffering` on a route, and the policy reads bodies", "a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "leave it out"}, routeBody},
 	{Rule{"floor", true, "context extensions or metadata of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; `level`, `max_age`, `policy` in metadata"}, floor},
 	{Rule{"no_catch_all", false, "no virtual host for `*`, or a last route that does not take everything", "Envoy answers 404 to the rest without asking anyone", "a last route with `match: { prefix: / }`"}, noCatchAll},
 	{Rule{"filter_after", false, "a filter after ext_authz that may change a request or its route", "the application gets another request than the one that was judged", "put it before ext_authz"}, filterAfter},

@@ -9,11 +9,11 @@ import (
 
 // capabilities are those of the OPA that is built in, less every function that
 // reaches the network, reads the clock, the environment or a source of chance,
-// makes signatures, or answers differently to the same input. A policy that
-// calls one does not compile.
+// makes signatures, or answers differently to the same input, and less those in which
+// numbers of a request cost what they like. A policy that calls one does not compile.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
-	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return b.IsNondeterministic() || removed(b.Name) })
+	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return b.IsNondeterministic() || removed(b.Name) || slices.Contains(unbounded, b.Name) })
 	c.AllowNet = []string{} // not nil, which would allow all hosts for remote schemas
 	return c
 }
@@ -31,6 +31,10 @@ func compatCapabilities(network bool) *ast.Capabilities {
 	}
 	return c
 }
+
+// unbounded are functions whose result grows with a number, or with how many there are, and
+// which nothing can interrupt: one call can take seconds, or all memory.
+var unbounded = []string{"product", "bits.lsh"}
 
 func removed(name string) bool {
 	for _, prefix := range []string{"http.", "net.lookup", "opa.runtime", "rand.", "uuid.", "trace", "time.now", "io.jwt.encode", "io.jwt.decode_verify", "providers."} {

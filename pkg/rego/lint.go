@@ -23,7 +23,7 @@ type LintOptions struct {
 }
 
 // Lint looks for what compiles and does not mean what it says. Its findings are
-// warnings; a policy that [Load] refuses has others. Every finding has a place, and
+// warnings and notes; a policy that [Load] refuses has others. Every finding has a place, and
 // some a fix.
 func Lint(sources []Source, opt LintOptions) finding.List {
 	loading := newLoader(opt.Options)
@@ -69,6 +69,7 @@ func (l *linter) warn(loc *ast.Location, code, message, hint string) *finding.Fi
 
 func (l *linter) module(m *ast.Module) {
 	l.m = m
+	l.bodyState(m)
 	for _, r := range m.Rules {
 		for x := r; x != nil; x = x.Else {
 			l.r = x

@@ -22,6 +22,14 @@ func lintLadder(t *testing.T) stepup.Ladder {
 	return l
 }
 
+// severityOf is a note for what is right and worth knowing.
+func severityOf(code string) string {
+	if code == "body_state" {
+		return finding.Note
+	}
+	return finding.Warning
+}
+
 // What compiles and does not mean what it says, and beside each what does.
 func TestLint(t *testing.T) {
 	const head = "package stepward.policy\nimport rego.v2\nrequire contains {\"level\": \"authenticated\"}\n"
@@ -37,9 +45,19 @@ func TestLint(t *testing.T) {
 			code: "compare_types",
 		},
 		"order of a body's value": {
-			bad:  `require contains {"level": "mfa"} if input.request.body.json.amount > 1000`,
+			bad:  "require contains {\"level\": \"mfa\"} if {\n\tinput.request.body.state == \"json\"\n\tinput.request.body.json.amount > 1000\n}",
 			good: `require contains {"level": "mfa"} if input.request.size > 1000`,
 			code: "compare_types",
+		},
+		"a body whose state nobody asks": {
+			bad:  `require contains {"level": "mfa"} if not input.request.body.json.small`,
+			good: "require contains {\"level\": \"mfa\"} if not small\nsmall if {\n\tinput.request.body.state == \"json\"\n\tinput.request.body.json.small\n}",
+			code: "body_state",
+		},
+		"a form in a function": {
+			bad:  "require contains {\"level\": \"mfa\"} if not small(input.request)\nsmall(r) if r.body.form.small",
+			good: "require contains {\"level\": \"mfa\"} if not small(input.request)\nsmall(r) if {\n\tr.body.state == \"form\"\n\tr.body.form.small\n}",
+			code: "body_state",
 		},
 		"order of levels": {
 			bad:  `deny contains {"code": "x"} if input.token.levels[0] < "mfa"`,
@@ -127,7 +145,7 @@ func TestLint(t *testing.T) {
 				return rego.Lint(sources, opt), sources
 			}
 			found, sources := lint(x.bad)
-			if len(found) != 1 || found[0].Code != x.code || found[0].Line < 4 || found[0].Hint == "" || found[0].Severity != finding.Warning {
+			if len(found) != 1 || found[0].Code != x.code || found[0].Line < 4 || found[0].Hint == "" || found[0].Severity != severityOf(x.code) {
 				t.Errorf("%+v; want one %s", found, x.code)
 			}
 			if good, _ := lint(x.good); len(good) > 0 {

@@ -35,7 +35,7 @@ func BodyStates() []BodyState {
 // The limits on a body that is read.
 const (
 	MaxBody       = 1 << 20  // bytes
-	maxBodyValues = 64 << 10 // values of JSON
+	maxBodyValues = 16 << 10 // values of JSON, as strictjson counts them
 	maxFormFields = 1000
 )
 

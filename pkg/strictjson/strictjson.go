@@ -5,7 +5,8 @@
 // the last of two members, and puts another character in place of what is broken.
 //
 // Numbers are bounded as well: a text of seven bytes can name one that takes seconds to
-// add. What a double can hold passes, and so does an integer of sixty digits.
+// add, and one of a double's range takes a thousand times as long as one of fifteen digits.
+// Integers of sixty digits pass, and whatever is measured or counted.
 //
 // It is a decoder of its own since it stands in the way of every token: it looks at
 // each byte once. What it takes the standard library takes too, and reads the same;
@@ -25,9 +26,15 @@ import (
 
 // The limits on what is read.
 const (
-	MaxDepth    = 32  // objects and arrays that stand in one another
-	MaxNumber   = 64  // bytes of a number
-	MaxExponent = 308 // of a number, up and down: that of a double
+	MaxDepth    = 32 // objects and arrays that stand in one another
+	MaxNumber   = 64 // bytes of a number
+	MaxExponent = 64 // of a number, up and down
+)
+
+// What is not short counts as so many values: comparing two takes that much longer.
+const (
+	shortNumber   = 15 // bytes
+	longNumberIsA = 16
 )
 
 // ErrDuplicate says that a member stands twice in one object: of two readers, one takes
@@ -55,7 +62,8 @@ var (
 func Decode(b []byte) (any, error) { return DecodeSome(b, math.MaxInt) }
 
 // DecodeSome is Decode of JSON with at most so many values in it: what a client sends is
-// bounded by count too, since a value takes a hundred times the memory of its two bytes.
+// bounded by count too, since a value takes a hundred times the memory of its two bytes. A
+// number of more than fifteen bytes counts as sixteen values.
 func DecodeSome(b []byte, values int) (any, error) {
 	if !utf8.Valid(b) {
 		return nil, errEncoding
@@ -239,12 +247,17 @@ func (d *decoder) number() (any, error) {
 			return nil, errSyntax
 		}
 		digits := strings.TrimLeft(d.s[exponent:d.i], "0")
-		if n, _ := strconv.Atoi(digits); len(digits) > 3 || n > MaxExponent {
+		if n, _ := strconv.Atoi(digits); len(digits) > 2 || n > MaxExponent {
 			return nil, ErrNumber
 		}
 	}
 	if d.i-begin > MaxNumber {
 		return nil, ErrNumber
+	}
+	if d.i-begin > shortNumber {
+		if d.left -= longNumberIsA - 1; d.left < 0 {
+			return nil, errValues
+		}
 	}
 	return json.Number(d.s[begin:d.i]), nil
 }
