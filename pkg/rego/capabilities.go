@@ -13,7 +13,9 @@ import (
 // numbers of a request cost what they like. A policy that calls one does not compile.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
-	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return b.IsNondeterministic() || removed(b.Name) || slices.Contains(unbounded, b.Name) })
+	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
+		return b.IsNondeterministic() || removed(b.Name) || slices.Contains(unbounded, b.Name)
+	})
 	c.AllowNet = []string{} // not nil, which would allow all hosts for remote schemas
 	return c
 }
