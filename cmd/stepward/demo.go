@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/visible"
 )
 
 // demoFlags are what to show, and how.
@@ -224,7 +225,7 @@ func (p *painter) decision(e explain.Explanation) {
 	if e.Answer.Allowed {
 		status = 200
 	}
-	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s has %s", e.Time.Local().Format("15:04:05"), e.Request.Method, e.Request.Path,
+	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s has %s", e.Time.Local().Format("15:04:05"), visible.Text(e.Request.Method), e.Request.Shown(),
 		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, who, e.Level)
 	if e.Needs != stepup.Anonymous && !e.Answer.Allowed {
 		line += ", needs " + e.Needs

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/telemetry"
+	"github.com/stepward/stepward/pkg/visible"
 )
 
 // flushLimit is how long the last lines may take when the service stops.
@@ -72,7 +73,7 @@ func encoder() zapcore.Encoder {
 }
 
 func (l *logging) sink(out io.Writer, name string, drop func(string)) zapcore.WriteSyncer {
-	s := telemetry.NewSink(out, func() { drop(name) })
+	s := telemetry.NewSink(visible.NewWriter(out), func() { drop(name) })
 	l.closers = append(l.closers, func() { s.Close(flushLimit) })
 	return s
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/control"
+	"github.com/stepward/stepward/pkg/visible"
 )
 
 // Exit codes of every command.
@@ -59,7 +60,7 @@ func run() int {
 		return exitFine
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(os.Stderr, "stepward: "+text)
+		fmt.Fprintln(visible.NewWriter(os.Stderr), "stepward: "+text)
 	}
 	var exit exitError
 	if errors.As(err, &exit) {
@@ -100,6 +101,8 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
   stepward serve -c stepward.yaml`,
 		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2, Args: noArguments, RunE: showHelp,
 	}
+	root.SetOut(visible.NewWriter(os.Stdout)) // what a client or a provider has written is shown, and commands nothing
+	root.SetErr(visible.NewWriter(os.Stderr))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})

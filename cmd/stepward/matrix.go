@@ -117,7 +117,7 @@ func progress(cmd *cobra.Command, all int) func(done, all int) {
 		if done == all {
 			end = "\n"
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d routes%s", done, all, end)
+		fmt.Fprintf(os.Stderr, "%d of %d routes%s", done, all, end) // a terminal
 	}
 }
 

@@ -231,7 +231,7 @@ func watch(cmd *cobra.Command, name string, c *counter, all int64) (done func())
 			filled := int(min(n*width/all, width))
 			text = fmt.Sprintf("[%s%s] %3d %%  %s", strings.Repeat("#", filled), strings.Repeat(".", width-filled), min(n*100/all, 100), text)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "\r\033[K%s%s", text, end)
+		fmt.Fprintf(os.Stderr, "\r\033[K%s%s", text, end) // a terminal, whose line is drawn over
 	}
 	go func() {
 		defer close(stopped)

@@ -33,7 +33,7 @@ func (f Filter) Matches(e explain.Explanation) bool {
 		subject = e.Token.Subject
 	}
 	return (f.Reason == "" || f.Reason == e.Answer.Reason) && (f.Result == "" || f.Result == e.Answer.Result) &&
-		strings.HasPrefix(e.Request.Path, f.Path) && (f.Subject == "" || f.Subject == subject) && strings.Contains(e.Rule, f.Rule)
+		strings.HasPrefix(e.Request.Shown(), f.Path) && (f.Subject == "" || f.Subject == subject) && strings.Contains(e.Rule, f.Rule)
 }
 
 func (f Filter) query() url.Values {

@@ -49,6 +49,20 @@ type Request struct {
 	Path     string   `json:"path"`
 	Segments []string `json:"segments"`
 	Kind     string   `json:"kind"`
+	// Asked is the path as it was sent, cut and escaped and without what looks like a
+	// credential, where it could not be read.
+	Asked string `json:"asked,omitempty"`
+
+	ClientAddress string   `json:"client_address,omitempty"` // that a trusted proxy saw
+	Doubts        []string `json:"doubts,omitempty"`         // what was sent and could not be believed
+}
+
+// Shown is the path, or what was asked for where it could not be read.
+func (r Request) Shown() string {
+	if r.Path != "" {
+		return r.Path
+	}
+	return r.Asked
 }
 
 // Token is who asks.
@@ -106,9 +120,12 @@ func Of(r authz.Record) Explanation {
 		DecisionID: r.ID, Time: r.Time, DurationMS: float64(r.Duration.Microseconds()) / 1000, Revision: r.Revision,
 		Request: Request{
 			ID: r.Request.ID, Method: r.Request.Method, Host: r.Request.Host, RawPath: r.Request.RawPath,
-			Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind),
+			Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind), ClientAddress: r.Request.ClientAddress, Doubts: r.Request.Doubts,
 		},
 		Presented: string(r.Scheme), Level: r.Held, Needs: r.Shortfall.Level, Rule: r.Rule(), Answer: AnswerOf(r),
+	}
+	if e.Request.RawPath == "" {
+		e.Request.Asked = r.Request.Asked
 	}
 	if t := r.Token; t != nil {
 		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID, Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}

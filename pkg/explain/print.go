@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stepward/stepward/pkg/visible"
 )
 
 // Print shows the stages, one after the other.
@@ -15,8 +17,16 @@ func (e Explanation) Print(out io.Writer) {
 		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 11))
 		fmt.Fprintf(out, "%-10s %s\n", stage, text)
 	}
-	line("request", "%s %s%s", e.Request.Method, e.Request.Host, e.Request.RawPath)
-	line("", "path %q, segments %q, kind %s", e.Request.Path, e.Request.Segments, e.Request.Kind)
+	line("request", "%s %s%s%s", visible.Text(e.Request.Method), e.Request.Host, e.Request.RawPath, e.Request.Asked)
+	if e.Request.Asked == "" {
+		line("", "path %q, segments %q, kind %s", e.Request.Path, e.Request.Segments, e.Request.Kind)
+	}
+	if e.Request.ClientAddress != "" {
+		line("", "from %s", e.Request.ClientAddress)
+	}
+	for _, d := range e.Request.Doubts {
+		line("", "%s", d)
+	}
 	if e.Presented == "" {
 		line("presented", "nothing")
 	} else {
@@ -27,7 +37,7 @@ func (e Explanation) Print(out io.Writer) {
 	}
 	line("who", "%s", e.who())
 	if e.Fault != "" {
-		line("fault", "%s", e.Fault)
+		line("fault", "%s", visible.Text(e.Fault))
 	}
 	for i, q := range e.Required {
 		text := q.Text + "  ← " + q.Rule
@@ -65,7 +75,7 @@ func first(i int, s string) string {
 func (e Explanation) who() string {
 	switch {
 	case e.Failure != "":
-		return "nobody: " + e.Failure
+		return "nobody: " + visible.Text(e.Failure)
 	case e.Token == nil:
 		return "nobody"
 	}

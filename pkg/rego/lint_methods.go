@@ -62,9 +62,8 @@ func public(r *ast.Rule) bool {
 	return level != nil && level.Equal(ast.StringTerm(stepup.Anonymous))
 }
 
-// safeMethod reports whether a method only reads (RFC 9110 §9.2.1). Those in lower case
-// are found elsewhere.
+// safeMethod reports whether a method only reads (RFC 9110 §9.2.1), or is none, which is
+// found elsewhere.
 func safeMethod(method string) bool {
-	method = strings.ToUpper(method)
-	return method == "GET" || method == "HEAD" || method == "OPTIONS"
+	return method == "GET" || method == "HEAD" || method == "OPTIONS" || method != strings.ToUpper(method)
 }

@@ -72,7 +72,7 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 		zap.String("reason", string(r.Reason())),
 		zap.String("method", short(r.Request.Method)),
 		zap.String("host", short(r.Request.Host)),
-		zap.String("path", short(r.Request.Path)),
+		zap.String("path", short(pathOf(r))),
 		zap.String("kind", string(r.Request.Kind)),
 		zap.String("held_level", r.Held),
 		zap.String("required_level", r.Shortfall.Level),
@@ -117,6 +117,15 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 		break // one is enough to find it by; the metrics count them all
 	}
 	return f
+}
+
+// pathOf is the path of r, or what was asked for where it could not be read: without it
+// nobody finds the caller whose requests are refused.
+func pathOf(r authz.Record) string {
+	if r.Request.Path != "" {
+		return r.Request.Path
+	}
+	return r.Request.Asked
 }
 
 // short bounds a value that a client may have chosen. The JSON encoder escapes

@@ -109,3 +109,23 @@ func TestFailure(t *testing.T) {
 		t.Errorf("a fault of our own: %s", lines)
 	}
 }
+
+// A request that was refused before its path could be read is still found by its path,
+// and its query and credentials are not in the line.
+func TestRefusedRequestShowsWhatWasAsked(t *testing.T) {
+	for target, want := range map[string]string{
+		"/x/../admin?code=SECRET":                     `"path":"/x/../admin"`,
+		"/%2561dmin;jsessionid=SECRET":                `"path":"/%2561dmin;jsessionid=[…]"`,
+		"/\u202e\u009b/" + strings.Repeat("a", 10000): `"path":"/\\xe2\\x80\\xae\\xc2\\x9b/aaa`,
+		"/orders?code=SECRET":                         `"path":"/orders"`, // as ever
+	} {
+		asked, err := request.New(request.Raw{Method: "GET", Host: "app.example.com", Scheme: "https", Target: target}, request.Options{})
+		if (err == nil) != strings.HasPrefix(target, "/orders") {
+			t.Fatal(err)
+		}
+		lines, _ := observe(t, authz.Record{Request: asked, Judgement: authz.Judgement{Fault: err, Decision: stepup.Deny{Why: stepup.RequestAmbiguous}}})
+		if !strings.Contains(lines, want) || strings.Contains(lines, "SECRET") || len(lines) > 4096 {
+			t.Errorf("%.40q: %s", target, lines)
+		}
+	}
+}

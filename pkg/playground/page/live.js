@@ -66,7 +66,7 @@ export class Live {
 
   matches(e) {
     const result = $('result').value, text = $('filter').value.toLowerCase()
-    const all = [e.request.method, e.request.host, e.request.path, e.request.raw_path, e.token?.subject, e.token?.client_id, e.answer.reason, e.answer.result, e.rule, e.decision_id].join(' ').toLowerCase()
+    const all = [e.request.method, e.request.host, e.request.path, e.request.raw_path, e.request.asked, e.token?.subject, e.token?.client_id, e.answer.reason, e.answer.result, e.rule, e.decision_id].join(' ').toLowerCase()
     return (!result || result === e.answer.result) && text.split(/\s+/).every((word) => all.includes(word))
   }
 
@@ -87,7 +87,7 @@ export class Live {
     return h('tr', { 'data-id': e.decision_id, 'aria-current': this.chosen?.decision.decision_id === e.decision_id && 'true', onclick: () => this.choose(x) },
       h('td', {}, h('span', { class: 'mono' }, new Date(e.time).toLocaleTimeString('en-GB'))),
       h('td', {}, pill(e.answer.result, e.answer.allowed ? 'allow' : `${e.answer.result} ${e.answer.status}`)),
-      h('td', {}, h('button', { type: 'button', title: e.request.raw_path }, h('code', {}, `${e.request.method} ${e.request.raw_path || '(not read)'}`))),
+      h('td', {}, h('button', { type: 'button', title: e.request.raw_path }, h('code', {}, `${e.request.method} ${e.request.raw_path || e.request.asked || '(not read)'}`))),
       h('td', { title: who }, who),
       h('td', { title: levels }, levels),
       h('td', { title: e.rule }, h('span', { class: 'rule' }, /\((.*)\)$/.exec(e.rule ?? '')?.[1] ?? e.rule)))
