@@ -20,11 +20,15 @@ build: $(STEPWARD) ## Build bin/stepward, static and reproducible
 
 .PHONY: $(STEPWARD)
 $(STEPWARD):
+	@test -e $@ || echo "compiling $@, with every library: about two minutes the first time, seconds later"
 	$(BUILD) -o $@ ./cmd/stepward
 
 .PHONY: demo
-demo: build ## Watch a step-up happen behind a real Envoy
+demo: build ## Watch a step-up happen behind a real Envoy, which is fetched into .tools the first time (35 MB)
 	$(STEPWARD) demo
+
+# What is downloaded stays in .tools, the caches of npm and Maven too.
+NPM := npm ci --cache $(TOOLS)/npm --no-audit --no-fund --ignore-scripts
 
 # Libraries of others that make tokens for our tests, each pinned by its lock file.
 PRODUCERS := $(TOOLS)/producers
@@ -34,9 +38,9 @@ $(PRODUCERS)/.made: $(FROM)/package-lock.json $(FROM)/requirements.txt $(FROM)/m
 	rm -rf $(PRODUCERS)
 	mkdir -p $(PRODUCERS)
 	cp $(FROM)/package.json $(FROM)/package-lock.json $(FROM)/make.mjs $(FROM)/make.py $(PRODUCERS)
-	cd $(PRODUCERS) && npm ci --no-audit --no-fund --ignore-scripts
+	cd $(PRODUCERS) && $(NPM)
 	python3 -m venv $(PRODUCERS)/venv
-	$(PRODUCERS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(FROM)/requirements.txt
+	$(PRODUCERS)/venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --only-binary :all: -r $(FROM)/requirements.txt
 	touch $@
 
 .PHONY: producers
@@ -48,7 +52,7 @@ NODE_IDP := $(TOOLS)/oidc-provider
 NODE_SRC := pkg/internal/realidp/testdata/oidc-provider
 
 $(TOOLS)/keycloak-$(KEYCLOAK)/.made:
-	mvn -B -q -C org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):tar.gz -DoutputDirectory=$(TOOLS)
+	mvn -B -q -C -Dmaven.repo.local=$(TOOLS)/m2 org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):tar.gz -DoutputDirectory=$(TOOLS)
 	rm -rf $(@D) && tar -xzf $(TOOLS)/keycloak-quarkus-dist-$(KEYCLOAK).tar.gz -C $(TOOLS) && rm $(TOOLS)/keycloak-quarkus-dist-$(KEYCLOAK).tar.gz
 	ln -sfn keycloak-$(KEYCLOAK) $(TOOLS)/keycloak
 	touch $@
@@ -56,7 +60,7 @@ $(TOOLS)/keycloak-$(KEYCLOAK)/.made:
 $(NODE_IDP)/.made: $(NODE_SRC)/package-lock.json $(NODE_SRC)/package.json $(NODE_SRC)/provider.mjs
 	mkdir -p $(NODE_IDP)
 	cp $(NODE_SRC)/package.json $(NODE_SRC)/package-lock.json $(NODE_SRC)/provider.mjs $(NODE_IDP)
-	cd $(NODE_IDP) && npm ci --no-audit --no-fund --ignore-scripts
+	cd $(NODE_IDP) && $(NPM)
 	touch $@
 
 .PHONY: providers
@@ -70,7 +74,7 @@ AXE     := pkg/playground/testdata/axe
 $(BROWSER)/.made: $(AXE)/package-lock.json $(AXE)/package.json
 	mkdir -p $(BROWSER)
 	cp $(AXE)/package.json $(AXE)/package-lock.json $(BROWSER)
-	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
+	cd $(BROWSER) && $(NPM)
 	touch $@
 
 .PHONY: browser
@@ -80,14 +84,20 @@ browser: $(BROWSER)/.made ## Install Chromium, as root on Debian, and axe-core, 
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
 	else echo "Chromium is missing: install it, for example with apt-get install chromium"; test "$$CI" != true; fi
 
+# The steps of these, and what each leaves out, stand in pkg/internal/gates.
+.PHONY: unit
+unit: ## Test what is fast, in half a minute: the loop for working
+	@go run ./pkg/internal/gates unit
+
 .PHONY: test
-test: build producers providers browser ## Run every test, with a real Envoy, and the demo once
-	go test -race ./...
-	cd envoy/validate && go test ./...
-	$(STEPWARD) test
-	$(MAKE) fuzz
-	$(STEPWARD) conformance --envoy
-	$(STEPWARD) demo --once
+test: ## Test with Go, Python 3 and make alone: units, the real Envoy, conformance, the demo; five minutes
+	@echo "make test: about five minutes on two cores; up to ten the first time, when everything is compiled"
+	@go run ./pkg/internal/gates test
+
+.PHONY: test-all
+test-all: ## Test everything: also race detector, fuzzing, providers, browser, manifests; half an hour; installs what it needs
+	@echo "make test-all: about half an hour on two cores; see CONTRIBUTING for what is downloaded"
+	@go run ./pkg/internal/gates all
 
 .PHONY: check
 check: $(STATICCHECK) ## Formatting, vet, staticcheck, tidy modules

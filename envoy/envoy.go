@@ -27,8 +27,8 @@ type Params struct {
 	Apps      []string // host:port of each replica
 	Stepwards []string // host:port of each replica
 	AccessLog string   // file name; empty means none
-	// CheckTimeout is for machines that are too busy for the shipped 250 ms;
-	// 0 keeps it.
+	// CheckTimeout is for machines that are too busy for the shipped 250 ms, which a
+	// connection and a health check then get too; 0 keeps it.
 	CheckTimeout time.Duration
 	// Routes stand before the last route, in Envoy's own form.
 	Routes []map[string]any
@@ -69,7 +69,14 @@ func Render(p Params) ([]byte, error) {
 	}
 	host["routes"] = append(routes, e.list(host, "routes")...)
 	for i, addresses := range [][]string{p.Stepwards, p.Apps} {
-		e.endpoints(e.item(resources, "clusters", i), addresses)
+		cluster := e.item(resources, "clusters", i)
+		e.endpoints(cluster, addresses)
+		if p.CheckTimeout > 0 {
+			cluster["connect_timeout"] = seconds(p.CheckTimeout)
+		}
+	}
+	if p.CheckTimeout > 0 {
+		e.item(e.item(resources, "clusters", 0), "health_checks", 0)["timeout"] = seconds(p.CheckTimeout)
 	}
 	if e.err != nil {
 		return nil, fmt.Errorf("envoy: the shipped configuration has another shape: %w", e.err)
@@ -143,12 +150,14 @@ func (e *editor) filter(filter map[string]any, p Params) {
 // timeout sets the time for a Check, and half of it for each of two tries.
 func (e *editor) timeout(filter, cluster map[string]any, d time.Duration) {
 	service := e.object(filter, "grpc_service")
-	service["timeout"] = fmt.Sprintf("%.3fs", d.Seconds())
-	half := fmt.Sprintf("%.3fs", d.Seconds()/2)
-	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = half
+	service["timeout"] = seconds(d)
+	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = seconds(d / 2)
 	options := e.object(e.object(cluster, "typed_extension_protocol_options"), "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
-	e.object(options, "common_http_protocol_options")["max_stream_duration"] = half
+	e.object(options, "common_http_protocol_options")["max_stream_duration"] = seconds(d / 2)
 }
+
+// seconds is d as protobuf writes it in JSON.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }
 
 func (e *editor) endpoints(cluster map[string]any, addresses []string) {
 	var list []any

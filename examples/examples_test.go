@@ -165,7 +165,7 @@ func (c command) run(t *testing.T, dir string) bool {
 	if c.line == "make build" { // it was built for this run already
 		return true
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // clock: a bound
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(c.line, "bin/stepward", "stepward"))
 	cmd.Dir = dir

@@ -25,7 +25,7 @@ var level = map[string]int{
 	"pkg/decisionlog": 5,
 	"pkg/extauthz":    5, "pkg/admin": 5, "pkg/explain": 5,
 	"pkg/divergence": 6, "pkg/bundle": 6, "pkg/telemetry": 7, "pkg/shadow": 7, "pkg/control": 7, "pkg/replay": 7,
-	"pkg/config": 6, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/testbundles": 0, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "examples": 0,
+	"pkg/config": 6, "policies": 0, "envoy": 0, "pkg/internal/testidp": 5, "pkg/internal/testbundles": 0, "pkg/internal/realidp": 0, "pkg/internal/mutants": 0, "pkg/internal/golden": 0, "pkg/internal/wait": 0, "pkg/internal/gates": 0, "examples": 0,
 	"pkg/server": 8, "pkg/scenario": 8, "pkg/matrix": 5,
 	"pkg/conformance": 9,
 	"pkg/playground":  9, // plays scenarios, makes matrices and shows what the control socket tells

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/stepward/stepward/pkg/bundle"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/policies"
 )
@@ -105,11 +106,7 @@ func start(t testing.TB, s bundle.Settings, got *sets) (*bundle.Manager, func())
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 20*time.Second {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	wait.Until(t, what, is)
 }
 
 // OPA's own mock server, and a policy that imports the library without holding it.

@@ -34,6 +34,7 @@ import (
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/extauthz"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/server"
 )
 
@@ -524,7 +525,7 @@ func (c foreignCase) send(t *testing.T, address string) seen {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(wait.Bound))
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: app.example.com\r\nconnection: close\r\n", c.Method, c.Target)
 	for _, line := range c.Headers {

@@ -92,7 +92,7 @@ func (s Step) Curl(d *Demo) string {
 // nil.
 func (s Step) Do(ctx context.Context, d *Demo) error {
 	client := &http.Client{
-		Timeout:       10 * time.Second,
+		Timeout:       time.Minute,
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -126,6 +126,9 @@ func (c *Client) Introspect(ctx context.Context, raw string) (Answer, error) {
 				err = fmt.Errorf("%w: a panic", ErrUnavailable)
 			}
 		}()
+		if a, ok := c.known(digest); ok { // an answer came between our look and this call
+			return a, nil
+		}
 		a, err := c.ask(context.WithoutCancel(ctx), raw)
 		c.c.OnAnswer(a.Active, err)
 		if err == nil {

@@ -28,6 +28,9 @@ type produced struct {
 // produce runs the makers of testdata/producers, which `make producers` installs.
 func produce(t *testing.T) produced {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("libraries of Node and Python that make tokens: make test-all")
+	}
 	dir, err := filepath.Abs("../../.tools/producers")
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ import (
 
 	"github.com/stepward/stepward/examples"
 	"github.com/stepward/stepward/pkg/internal/golden"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/playground"
 	"github.com/stepward/stepward/pkg/rego"
 )
@@ -39,6 +40,9 @@ import (
 // chromium is a browser that runs without a window, once for all tests of a page.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("Chromium: make test-all")
+	}
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -108,7 +112,7 @@ func open(t *testing.T, of context.Context, root string) *tab {
 	t.Helper()
 	b := &tab{t: t, root: root}
 	ctx, cancel := chromedp.NewContext(of, chromedp.WithListener(b.event))
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*wait.Bound) // clock: all of a test
 	b.ctx = ctx
 	t.Cleanup(func() {
 		stop()
@@ -165,14 +169,12 @@ func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 // is waits until an expression of the page is true.
 func (b *tab) is(expression string) {
 	b.t.Helper()
-	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if value[bool](b, "Boolean("+expression+")") {
-			return
+	defer func() {
+		if b.t.Failed() {
+			b.t.Log(value[string](b, "document.body.innerText"))
 		}
-		if time.Since(start) > 20*time.Second {
-			b.t.Fatalf("never: %s\n%s", expression, value[string](b, "document.body.innerText"))
-		}
-	}
+	}()
+	wait.Until(b.t, expression, func() bool { return value[bool](b, "Boolean("+expression+")") })
 }
 
 // says waits until an element holds a text.
@@ -360,11 +362,7 @@ func savesAndLoads(t *testing.T, chrome context.Context) {
 		t.Fatal(err)
 	}
 	b.click("#save")
-	select {
-	case <-downloaded:
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing is downloaded")
-	}
+	wait.For(t, "a download", downloaded)
 	file := filepath.Join(dir, "playground.json")
 	saved, err := os.ReadFile(file)
 	if err != nil {

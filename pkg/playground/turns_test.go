@@ -40,7 +40,7 @@ func TestTurns(t *testing.T) {
 	select {
 	case <-third:
 		t.Fatal("two questions of a page at once")
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(20 * time.Millisecond): // clock: time to be wrong
 	}
 	done()
 	(<-third)()

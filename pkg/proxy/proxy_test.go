@@ -13,6 +13,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/proxy"
 	"github.com/stepward/stepward/pkg/request"
 )
@@ -322,13 +323,13 @@ func TestHostileFiles(t *testing.T) {
 		"a bomb": bomb + "static_resources: { listeners: *i }\n", "deep": strings.Repeat("[", 20000), "no listeners": "static_resources: { listeners: [] }", "null": "static_resources: ~", "binary": "\x00\x01\xff",
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			findings, _ := proxy.Check([]proxy.File{{Name: "f", Text: []byte(text)}}, plain())
-			if len(findings) == 0 {
+			done := make(chan []finding.Finding, 1)
+			go func() {
+				findings, _ := proxy.Check([]proxy.File{{Name: "f", Text: []byte(text)}}, plain())
+				done <- findings
+			}()
+			if findings := wait.For(t, "an end", done); len(findings) == 0 {
 				t.Error("nothing found")
-			}
-			if d := time.Since(start); d > 10*time.Second {
-				t.Errorf("took %s", d)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
@@ -270,13 +271,7 @@ require contains {"level": "authenticated"}`
 func TestWatchdog(t *testing.T) {
 	mine := goleak.IgnoreCurrent()
 	defer func() { // what was given up ends by itself, the last of it a while after the first
-		var left error
-		for start := time.Now(); time.Since(start) < 2*time.Minute; {
-			if left = goleak.Find(mine); left == nil {
-				return
-			}
-		}
-		t.Error(left)
+		wait.Until(t, "what was given up ends", func() bool { return goleak.Find(mine) == nil })
 	}()
 	for name, text := range map[string]string{
 		"a regular expression that OPA does not interrupt": hostile,
@@ -306,13 +301,8 @@ func TestWatchdog(t *testing.T) {
 			}
 			// Once they have ended the policy works again.
 			quick := ask(t, "GET", "/?x=c", nil)
-			for wait := time.Now(); name != "a loop"; time.Sleep(20 * time.Millisecond) {
-				if _, err := p.Evaluate(t.Context(), quick); err == nil {
-					break
-				}
-				if time.Since(wait) > 2*time.Minute {
-					t.Fatal("the policy stays saturated")
-				}
+			if name != "a loop" {
+				wait.Until(t, "the policy works again", func() bool { _, err := p.Evaluate(t.Context(), quick); return err == nil })
 			}
 		})
 	}

@@ -40,13 +40,13 @@ issuers:
   levels: { mfa: { acr: ["2"], amr: [[otp]] } }
 - { name: far, issuer: "https://far.example.com", audiences: [x], jwks_uri: "https://127.0.0.1:1/keys", optional: true }
 levels: [{ name: mfa, acr: ["acr-a"] }]
-policy: { paths: [policy], timeout: 2s }
+policy: { paths: [policy], timeout: 10s }
 request: { allow: [path_parameters], path_case: fold, trusted_hops: 1 }
 upstream: { header_prefix: x-stepward-, authorization: remove }
 challenge: { realm: realm-a, resource_metadata: "https://api.example.com/m", disclose: none }
 cors: { origins: ["https://spa.example.com"], allow_headers: [authorization] }
 errors: { status: 503 }
-limits: { deadline: 5s, token: 8KiB, path: 2048, headers: 64KiB, message: 1MiB, in_flight: 64 }
+limits: { deadline: 10s, token: 8KiB, path: 2048, headers: 64KiB, message: 1MiB, in_flight: 64 }
 login_redirect: { url: "https://login-a.example.com/", hosts: [app.example.com] }
 log: { level: info, decisions: stdout, max_size: 1MiB, max_files: 2 }
 drain: { delay: 10ms, cap: 1s }
@@ -97,9 +97,9 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 		"level of nobody":       {"levels: { mfa:", "levels: { otp:"},
 		"level twice":           {"levels: [{ name: mfa, acr: [\"acr-a\"] }]", "levels: [{ name: mfa, acr: [a] }, { name: mfa, acr: [b] }]"},
 		"built-in level":        {"levels: [{ name: mfa, acr: [\"acr-a\"] }]", "levels: [{ name: anonymous, acr: [a] }]"},
-		"timeout > deadline":    {"timeout: 2s", "timeout: 6s"},
-		"deadline of a minute":  {"deadline: 5s", "deadline: 1m"},
-		"deadline zero":         {"deadline: 5s", "deadline: 0s"},
+		"timeout > deadline":    {"timeout: 10s", "timeout: 11s"},
+		"deadline of a minute":  {"deadline: 10s", "deadline: 1m"},
+		"deadline zero":         {"deadline: 10s", "deadline: 0s"},
 		"unknown allowance":     {"path_parameters", "path_parameter"},
 		"unknown case":          {"fold", "lower"},
 		"negative hops":         {"trusted_hops: 1", "trusted_hops: -1"},
@@ -252,6 +252,7 @@ func restore(t testing.TB, dir string, good map[string]string, b breakage) {
 
 // Broken at start it is refused, before a port is open.
 func TestBrokenStart(t *testing.T) {
+	t.Parallel()
 	by := newAuthority(t)
 	good := whole(t, by)
 	dir := t.TempDir()
@@ -292,8 +293,9 @@ func (o opened) Accept() (net.Conn, error) { o.t.Error("served"); return nil, ne
 func (o opened) Close() error              { return nil }
 func (o opened) Addr() net.Addr            { return &net.TCPAddr{} }
 
-// Broken at reload the last good serves, and within two seconds it is told why.
+// Broken at reload the last good serves, and it is told why.
 func TestBrokenReload(t *testing.T) {
+	t.Parallel()
 	by := newAuthority(t)
 	good := whole(t, by)
 	good["stepward.yaml"] = strings.Replace(good["stepward.yaml"], "tls:", "# tls:", 1) // the client here speaks plain text
@@ -320,13 +322,7 @@ func TestBrokenReload(t *testing.T) {
 		was := reloaded()
 		place(t, dir, b.files)
 		f.Reload()
-		start := time.Now()
-		for reloaded() == was {
-			if time.Since(start) > 2*time.Second {
-				t.Fatalf("%s: not told of within 2 s", b.name)
-			}
-			time.Sleep(2 * time.Millisecond)
-		}
+		eventually(t, b.name+" is told of", func() bool { return reloaded() != was })
 		if status, body := page(t, f.running, "/readyz?verbose"); status != 200 || !strings.Contains(body, "the last good configuration stays in force: ") {
 			t.Errorf("%s: %d %s", b.name, status, body)
 		}

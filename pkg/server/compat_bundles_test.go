@@ -55,9 +55,9 @@ func compatFrom(opa, more string) map[string]string {
 	return map[string]string{
 		"opa.yaml": opa + "plugins: { envoy_ext_authz_grpc: { addr: \":9191\", path: envoy/authz/allow } }\n",
 		"stepward.yaml": `issuers: []
-policy: { compat: opa-envoy, path: envoy/authz/allow, timeout: 2s }
+policy: { compat: opa-envoy, path: envoy/authz/allow, timeout: 10s }
 bundles: { config_file: opa.yaml }
-limits: { deadline: 5s }
+limits: { deadline: 10s }
 drain: { delay: 10ms }
 ` + more,
 	}
@@ -76,6 +76,7 @@ func unsignedToken(subject string) map[string]string {
 
 // OPA's own mock bundle server hands a bundle of opa-envoy-plugin to Stepward as it is.
 func TestCompatFromMockBundleServer(t *testing.T) {
+	t.Parallel()
 	mock := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz", compatBundle("a")))
 	defer mock.Stop()
 	f := serveFolder(t, compatFrom(`services: { opa: { url: "`+mock.URL()+`" } }
@@ -184,6 +185,7 @@ func TestCompatBrokenBundles(t *testing.T) {
 
 // Signatures hold for such bundles as for ours.
 func TestCompatSignedBundle(t *testing.T) {
+	t.Parallel()
 	s := testbundles.New()
 	defer s.Close()
 	sign := func(name, key string) []byte {
@@ -215,6 +217,7 @@ func TestCompatSignedBundle(t *testing.T) {
 
 // Discovery hands out the bundle; files may stand beside it, but for its packages.
 func TestCompatDiscoveryAndFiles(t *testing.T) {
+	t.Parallel()
 	s := testbundles.New()
 	defer s.Close()
 	bundle := compatBundle("a")
@@ -250,6 +253,7 @@ discovery: { resource: bundles/discovery.tar.gz, decision: discovery, `+polled+`
 // Decisions are logged as opa-envoy-plugin logs them, for masks that were written for it,
 // and without what is nobody's to read.
 func TestCompatDecisionLogs(t *testing.T) {
+	t.Parallel()
 	s := testbundles.New()
 	defer s.Close()
 	files := compatBundle("a")

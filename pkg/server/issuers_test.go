@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/files"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/revocation"
 	"github.com/stepward/stepward/pkg/server"
 )
@@ -46,8 +47,8 @@ levels:
 - {name: password, acr: ["loa:1"]}
 - {name: mfa, acr: ["loa:2"]}
 - {name: phishing-resistant, acr: [phr, phrh]}
-limits: {deadline: 5s}
-policy: {default: true, timeout: 2s}
+limits: {deadline: 10s}
+policy: {default: true, timeout: 10s}
 drain: {delay: 10ms}
 control: unix://`+dir+`/c.sock
 `), config.Options{})
@@ -167,11 +168,7 @@ func TestRevokedAcrossReload(t *testing.T) {
 		if n == 0 {
 			next.Store(true)
 			r.Reload()
-			select {
-			case <-enforced:
-			case <-time.After(20 * time.Second):
-				t.Fatal("the reload is not enforced")
-			}
+			wait.For(t, "the reload is enforced", enforced)
 		}
 	}
 }

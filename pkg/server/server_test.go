@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/goleak"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/server"
 )
 
@@ -31,8 +31,8 @@ levels:
 - {name: password, acr: ["loa:1"]}
 - {name: mfa, acr: ["loa:2"]}
 - {name: phishing-resistant, acr: [phr, phrh]}
-limits: {deadline: 5s}
-policy: {default: true, timeout: 2s}
+limits: {deadline: 10s}
+policy: {default: true, timeout: 10s}
 drain: {delay: 10ms}
 `+more), config.Options{})
 	if err != nil {
@@ -96,11 +96,7 @@ func (r running) check(t testing.TB, path string, headers map[string]string) *au
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 30*time.Second {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	wait.Until(t, what, is)
 }
 
 func page(t testing.TB, r running, path string) (int, string) {

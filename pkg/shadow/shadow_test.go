@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/divergence"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/shadow"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -55,15 +56,6 @@ func during(t *testing.T, r *shadow.Runner, f func()) {
 	<-done
 }
 
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 20*time.Second {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // Nobody waits for a runner that does not run, or whose candidate hangs; what it is too
 // slow for is counted.
 func TestObserveDoesNotWait(t *testing.T) {
@@ -77,7 +69,7 @@ func TestObserveDoesNotWait(t *testing.T) {
 	}
 	r.Observe(authz.Record{}) // the policy was not asked: nothing to compare
 	during(t, r, func() {
-		until(t, "what waited is compared", func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
+		wait.Until(t, "what waited is compared", func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
 	})
 	if c := tally.Report(""); c.Kinds[divergence.NewlyRefused] != c.Decisions || c.Decisions == 0 {
 		t.Errorf("%+v", c.Kinds)
@@ -93,7 +85,7 @@ func TestCandidatesThatFail(t *testing.T) {
 		for n := range 20 {
 			r.Observe(allowed(n))
 		}
-		until(t, "all are compared", func() bool { return tally.Report("").Decisions == 20 })
+		wait.Until(t, "all are compared", func() bool { return tally.Report("").Decisions == 20 })
 	})
 	if c := r.Report(); c.Kinds[divergence.NewlyFailing] != 20 || c.Suspended || c.Revision != "next" {
 		t.Errorf("%+v", c)
@@ -104,7 +96,7 @@ func TestCandidatesThatFail(t *testing.T) {
 		for n := range 20 {
 			r.Observe(allowed(n))
 		}
-		until(t, "it rests", func() bool { c := tally.Report(""); return c.Decisions+c.Left[shadow.Resting] == 20 })
+		wait.Until(t, "it rests", func() bool { c := tally.Report(""); return c.Decisions+c.Left[shadow.Resting] == 20 })
 	})
 	if c := r.Report(); !c.Suspended || asked.Load() != 5 || c.Decisions != 5 {
 		t.Errorf("asked %d times, %+v", asked.Load(), c)
@@ -120,7 +112,7 @@ func TestSamples(t *testing.T) {
 		for n := range 20 {
 			r.Observe(allowed(n))
 		}
-		until(t, "all are compared", func() bool { return tally.Report("").Decisions == 20 })
+		wait.Until(t, "all are compared", func() bool { return tally.Report("").Decisions == 20 })
 	})
 	if n := told.Load(); n < 1 || n > 2 {
 		t.Errorf("%d samples", n)
@@ -130,6 +122,6 @@ func TestSamples(t *testing.T) {
 	}, func(divergence.Comparison) { t.Error("what is the same is told") })
 	during(t, r, func() {
 		r.Observe(allowed(1))
-		until(t, "it is compared", func() bool { return tally.Report("").Kinds[divergence.Same] == 1 })
+		wait.Until(t, "it is compared", func() bool { return tally.Report("").Kinds[divergence.Same] == 1 })
 	})
 }

@@ -187,6 +187,9 @@ func (l *Lists) fetch(ctx context.Context, uri string) <-chan singleflight.Resul
 				l.mu.Unlock()
 			}
 		}()
+		if _, due := l.known(uri, l.c.Now()); !due { // it came between our look and this call
+			return nil, nil
+		}
 		x, err := l.get(context.WithoutCancel(ctx), uri)
 		if err != nil {
 			return nil, err

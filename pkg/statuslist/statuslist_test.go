@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/keyset"
 	"github.com/stepward/stepward/pkg/outbound"
@@ -43,7 +44,7 @@ func open(t *testing.T) rig {
 	clock, begin := &atomic.Int64{}, time.Now()
 	now := func() time.Time { return begin.Add(time.Duration(clock.Load())) }
 	signed := jwt.NewSigned(jwt.Issuer{Name: "corp", URL: idp.URL, Keys: keys}, now)
-	client := outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: time.Second})
+	client := outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: wait.Bound})
 	t.Cleanup(client.Close)
 	return rig{idp, statuslist.New(statuslist.Config{
 		Client: client, Hosts: []string{"127.0.0.1"}, Now: now,
@@ -179,17 +180,10 @@ func TestAges(t *testing.T) {
 	reference := statuslist.Reference{URI: uri, Index: 7}
 	valid := func(want bool, what string) {
 		t.Helper()
-		deadline := time.Now().Add(2 * time.Second)
-		for { // a refresh goes on beside the answer
+		wait.Until(t, what, func() bool { // a refresh goes on beside the answer
 			good, err := r.lists.Valid(t.Context(), reference)
-			if err == nil && good == want {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %t, %v", what, good, err)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+			return err == nil && good == want
+		})
 	}
 	valid(true, "at first")
 	r.publish(t, []int{7}, nil)

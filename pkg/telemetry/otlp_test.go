@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
@@ -56,8 +56,7 @@ func TestOTLP(t *testing.T) {
 		Token: &token.Token{Subject: "alice", IssuerName: "corp", Claims: map[string]any{"email": "SECRET"}}, Stages: authz.Stages{Normalized: now, Verified: now, Evaluated: now},
 	})
 	span.End()
-	limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
+	limited := wait.Context(t)
 	if err := tracing.Shutdown(limited); err != nil {
 		t.Error(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -61,8 +62,7 @@ func TestTracing(t *testing.T) {
 		if _, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		for start := time.Now(); len(spans.GetSpans()) < 4 && time.Since(start) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
-		}
+		wait.Until(t, "four spans", func() bool { return len(spans.GetSpans()) >= 4 })
 		names := map[string]time.Duration{}
 		for _, s := range spans.GetSpans() {
 			if s.SpanContext.TraceID().String() != id {

@@ -1,0 +1,57 @@
+package wait
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Clock is a time that passes when a test says so. Make it with [NewClock].
+type Clock struct {
+	mu     sync.Mutex
+	now    time.Time
+	alarms []alarm
+}
+
+type alarm struct {
+	at  time.Time
+	out chan time.Time
+}
+
+// NewClock is a clock that shows the present, and stands still.
+func NewClock() *Clock { return &Clock{now: time.Now().Round(0)} }
+
+// Now is the time that it shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// After is [time.After] by this clock.
+func (c *Clock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := alarm{c.now.Add(d), make(chan time.Time, 1)}
+	if d <= 0 {
+		a.out <- c.now
+	} else {
+		c.alarms = append(c.alarms, a)
+	}
+	return a.out
+}
+
+// Advance lets time pass. Who is about to call [Clock.After] with a time that it worked
+// out before may miss it: whoever waits for something to come of it advances again.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	c.alarms = slices.DeleteFunc(c.alarms, func(a alarm) bool {
+		if a.at.After(c.now) {
+			return false
+		}
+		a.out <- c.now
+		return true
+	})
+}
