@@ -133,7 +133,7 @@ func TestBadAnswers(t *testing.T) {
 			var told error
 			o := introspection.Config{OnAnswer: func(_ bool, err error) { told = err }}
 			if name == "hangs" {
-				o.Client = outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: time.Second})
+				o.Client = outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: time.Second}) // clock: nobody answers
 			}
 			c := open(t, idp, o)
 			idp.Fail(answer)

@@ -67,7 +67,7 @@ func newTroubled(b *testing.B, bounds keyset.Bounds, index *revocation.Index) tr
 func (x troubled) slowly(after time.Duration) {
 	x.idp.Fail(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case <-time.After(after):
+		case <-time.After(after): // clock: for benchmarks
 			w.Header().Set("Content-Type", "application/json")
 			w.Write(x.idp.JWKS())
 		case <-r.Context().Done():

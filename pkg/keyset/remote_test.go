@@ -307,7 +307,7 @@ func TestBadAnswers(t *testing.T) {
 	idp := start(t, true)
 	s := loaded(t, idp, keyset.RemoteConfig{
 		JWKSURI: idp.URL + "/jwks", Bounds: keyset.Bounds{Cooldown: time.Millisecond},
-		Client: outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: time.Second}),
+		Client: outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: time.Second}), // clock: for answers without an end; good ones are asked for again
 	})
 	generation := s.Generation()
 	answers := badAnswers(idp)
@@ -381,7 +381,7 @@ func TestColdStart(t *testing.T) {
 					t.Fatal("fetched from a provider that is down")
 				}
 			}
-			if pause := time.Duration(longest.Load()); pause < time.Second || pause > 5*time.Second {
+			if pause := time.Duration(longest.Load()); pause < time.Second || pause > 5*time.Second { // clock: what it asks of the clock
 				t.Errorf("the longest pause was %s", pause)
 			}
 			if s.Loaded() {

@@ -108,7 +108,7 @@ func TestLiteralAddresses(t *testing.T) {
 		t.Errorf("an allowed address: %v, %v", res, err)
 	}
 	for _, address := range []string{server.URL, "https://169.254.169.254/latest/meta-data", "https://[fe80::1%25eth0]/", "https://0x7f000001/", "https://2130706433/", "https://127.1/"} {
-		_, err := outbound.New(outbound.Config{Roots: roots, Allow: []string{"example.com"}, Timeout: time.Second}).Get(t.Context(), address, "", 10)
+		_, err := outbound.New(outbound.Config{Roots: roots, Allow: []string{"example.com"}, Timeout: time.Second}).Get(t.Context(), address, "", 10) // clock: nobody is to be reached
 		if err == nil {
 			t.Errorf("%s was called", address)
 		}
@@ -132,7 +132,7 @@ func TestRebinding(t *testing.T) {
 	inside.StartTLS()
 	defer inside.Close()
 	_, port, _ := net.SplitHostPort(inside.Listener.Addr().String())
-	client := outbound.New(outbound.Config{Resolver: names(t, "192.0.2.1", "127.0.0.1"), Timeout: 300 * time.Millisecond})
+	client := outbound.New(outbound.Config{Resolver: names(t, "192.0.2.1", "127.0.0.1"), Timeout: 300 * time.Millisecond}) // clock: nobody is to be reached
 	for range 3 {
 		if _, err := client.Get(t.Context(), "https://idp.test:"+port, "", 10); err == nil {
 			t.Error("it was reached")
@@ -185,7 +185,7 @@ func TestAnswers(t *testing.T) {
 	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
 	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	client := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}, Timeout: wait.Bound})
-	hurried := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}, Timeout: 300 * time.Millisecond})
+	hurried := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}, Timeout: 300 * time.Millisecond}) // clock: nobody answers
 	if _, err := hurried.Get(t.Context(), server.URL+"/hang", "", 100); err == nil {
 		t.Error("a server that hangs answers")
 	}

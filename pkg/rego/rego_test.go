@@ -49,7 +49,7 @@ func load(t testing.TB, opt rego.Options, texts ...string) (*rego.Policy, error)
 
 func must(t testing.TB, texts ...string) *rego.Policy {
 	t.Helper()
-	p, err := load(t, rego.Options{Timeout: 5 * time.Second}, texts...)
+	p, err := load(t, rego.Options{Timeout: wait.Bound}, texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestRunTimeErrors(t *testing.T) {
 		"sender_constrained: 1": `require contains {"level": "mfa", "sender_constrained": 1}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := load(t, rego.Options{Timeout: 5 * time.Second}, head+text)
+			p, err := load(t, rego.Options{Timeout: wait.Bound}, head+text)
 			if err != nil {
 				t.Fatalf("does not load: %v", err)
 			}
@@ -278,7 +278,7 @@ func TestWatchdog(t *testing.T) {
 		"a loop": head + `require contains {"level": "mfa"} if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) > 0`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := load(t, rego.Options{Timeout: 5 * time.Millisecond}, text)
+			p, err := load(t, rego.Options{Timeout: 5 * time.Millisecond}, text) // clock: this is to be too short
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -341,7 +341,7 @@ func FuzzLoad(f *testing.F) {
 }
 
 func BenchmarkEvaluate(b *testing.B) {
-	p, err := rego.Load(b.Context(), shipped(b), rego.Options{Ladder: ladder(b), Timeout: 5 * time.Second})
+	p, err := rego.Load(b.Context(), shipped(b), rego.Options{Ladder: ladder(b), Timeout: wait.Bound})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func BenchmarkRoutes(b *testing.B) {
 			}
 		}
 		for name, sources := range map[string][]rego.Source{"table": asTable, "rules": {{Name: "p.rego", Text: []byte(rules)}}} {
-			p, err := rego.Load(b.Context(), sources, rego.Options{Ladder: ladder(b), Timeout: 5 * time.Second})
+			p, err := rego.Load(b.Context(), sources, rego.Options{Ladder: ladder(b), Timeout: wait.Bound})
 			if err != nil {
 				b.Fatal(err)
 			}

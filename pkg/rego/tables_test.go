@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/policies"
 )
@@ -31,7 +31,7 @@ require contains entry.require if {
 	some entry in ` + table + `
 	routes.matches(entry, input.request)
 }`)})
-	p, err := rego.Load(t.Context(), append(sources, more...), rego.Options{Ladder: ladder(t), Timeout: 5 * time.Second})
+	p, err := rego.Load(t.Context(), append(sources, more...), rego.Options{Ladder: ladder(t), Timeout: wait.Bound})
 	if err != nil {
 		t.Fatal(err)
 	}

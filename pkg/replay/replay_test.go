@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -20,6 +19,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/divergence"
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/replay"
 	"github.com/stepward/stepward/pkg/scenario"
@@ -71,7 +71,7 @@ func load(t testing.TB, text string) *rego.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}}, rego.Options{Ladder: ladder, Timeout: 5 * time.Second})
+	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}}, rego.Options{Ladder: ladder, Timeout: wait.Bound})
 	if err != nil {
 		t.Fatal(err)
 	}

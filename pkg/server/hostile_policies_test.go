@@ -115,7 +115,7 @@ deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbe
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(greedy)}}, rego.Options{Timeout: 50 * time.Millisecond})
+	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(greedy)}}, rego.Options{Timeout: 50 * time.Millisecond}) // clock: this is to be too short
 	if err != nil {
 		t.Fatal(err)
 	}
