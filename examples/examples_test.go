@@ -59,6 +59,9 @@ func TestEveryExampleIsRun(t *testing.T) {
 
 // TestGuides walks the guides from their first line to their last, with the real Envoy.
 func TestGuides(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("the guides call curl, which is not here")
+	}
 	path, err := envoy.Get(t.Context(), "", os.Stderr) // found from here, and not from the folder of the walk
 	if err != nil {
 		t.Fatal(err)

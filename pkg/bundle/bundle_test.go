@@ -14,9 +14,12 @@ import (
 	sdktest "github.com/open-policy-agent/opa/v1/sdk/test"
 	"go.uber.org/goleak"
 
+	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/bundle"
+	"github.com/stepward/stepward/pkg/internal/testbundles"
 	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -144,6 +147,38 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, polling: { mi
 		s := m.Status()
 		return len(s) == 1 && strings.Contains(s[0].Error, "not to our liking") && s[0].Revision == ""
 	})
+}
+
+// Decisions of a policy that has just come are masked by what came with it, from the first
+// one on.
+func TestMasks(t *testing.T) {
+	s := testbundles.New()
+	defer s.Close()
+	s.Put("authz.tar.gz", testbundles.Pack(map[string]string{
+		".manifest": `{"revision": "r1", "roots": ["stepward/policy", "system/log"]}`, "policy.rego": usesLibrary,
+		"mask.rego": "package system.log\n\nimport rego.v1\n\nmask contains \"/input/request/host\"\n",
+	}))
+	var m *bundle.Manager
+	decided := bundle.Decided{Record: authz.Record{ID: "d1", Stages: authz.Stages{Evaluated: time.Unix(1, 0)}, Request: request.Request{Method: "GET", Host: "secret.example.com", Path: "/x"}}}
+	m, err := bundle.New(settings(t, `services: { control: { url: "`+s.URL+`" } }
+bundles: { authz: { service: control, resource: bundles/authz.tar.gz } }
+decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_seconds: 1 } }
+`), bundle.Options{Library: library(t), OnLog: func(bundle.Line) {}, OnChange: func(ctx context.Context, _ bundle.Set) error {
+		m.Observe(ctx, decided)            // it is in force, and decides
+		time.Sleep(200 * time.Millisecond) // clock: time for it to be logged too soon
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	eventually(t, "the decision is uploaded", func() bool { return len(s.Events()) > 0 })
+	if e := fmt.Sprint(s.Events()); strings.Contains(e, "secret.example.com") || !strings.Contains(e, "/input/request/host") {
+		t.Errorf("%s", e)
+	}
 }
 
 // What a configuration of OPA must not say, and what is said beside it that it may.

@@ -96,6 +96,7 @@ func (m *Manager) hand(ctx context.Context) {
 
 func (m *Manager) log(d logged) {
 	defer m.waiting.Add(-weight(d.Record.Request))
+	m.gate.settled() // or the masks that came with the policy of d would be missing
 	p := logs.Lookup(m.opa)
 	if p == nil {
 		return // discovery has not asked for any yet

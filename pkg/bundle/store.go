@@ -30,6 +30,10 @@ type gate struct {
 	accept func(context.Context, Set) error
 	names  func() []string // of the bundles that are configured
 
+	// settling is held while what was accepted is committed: decisions are made by it
+	// already, and OPA's plugins do not know it yet.
+	settling sync.Mutex
+
 	mu     sync.Mutex
 	erased map[string]bool // bundles whose manifest was taken away in this transaction
 	put    map[string]bool // bundles whose manifest was written
@@ -103,6 +107,8 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 	if len(put) == 0 && len(erased) == 0 {
 		return g.Store.Commit(ctx, txn)
 	}
+	g.settling.Lock()
+	defer g.settling.Unlock()
 	err := error(nil)
 	if slices.ContainsFunc(put, func(name string) bool { return !erased[name] }) {
 		err = errDelta
@@ -117,6 +123,12 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 		return err
 	}
 	return g.Store.Commit(ctx, txn)
+}
+
+// settled returns when nothing is on its way into the store.
+func (g *gate) settled() {
+	g.settling.Lock()
+	defer g.settling.Unlock()
 }
 
 // propose hands out what the store will hold.
