@@ -28,7 +28,7 @@ type Params struct {
 	Stepwards []string // host:port of each replica
 	AccessLog string   // file name; empty means none
 	// CheckTimeout is for machines that are too busy for the shipped 250 ms, which a
-	// connection and a health check then get too; 0 keeps it.
+	// health check then gets too; 0 keeps it.
 	CheckTimeout time.Duration
 	// Routes stand before the last route, in Envoy's own form.
 	Routes []map[string]any
@@ -69,14 +69,7 @@ func Render(p Params) ([]byte, error) {
 	}
 	host["routes"] = append(routes, e.list(host, "routes")...)
 	for i, addresses := range [][]string{p.Stepwards, p.Apps} {
-		cluster := e.item(resources, "clusters", i)
-		e.endpoints(cluster, addresses)
-		if p.CheckTimeout > 0 {
-			cluster["connect_timeout"] = seconds(p.CheckTimeout)
-		}
-	}
-	if p.CheckTimeout > 0 {
-		e.item(e.item(resources, "clusters", 0), "health_checks", 0)["timeout"] = seconds(p.CheckTimeout)
+		e.endpoints(e.item(resources, "clusters", i), addresses)
 	}
 	if e.err != nil {
 		return nil, fmt.Errorf("envoy: the shipped configuration has another shape: %w", e.err)
@@ -154,6 +147,7 @@ func (e *editor) timeout(filter, cluster map[string]any, d time.Duration) {
 	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = seconds(d / 2)
 	options := e.object(e.object(cluster, "typed_extension_protocol_options"), "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
 	e.object(options, "common_http_protocol_options")["max_stream_duration"] = seconds(d / 2)
+	e.item(cluster, "health_checks", 0)["timeout"] = seconds(d)
 }
 
 // seconds is d as protobuf writes it in JSON.

@@ -102,7 +102,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err := needsFiles(c, c.Policy.Paths); err != nil {
 		return err
 	}
-	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{})
+	snapshot, err := server.NewSnapshot(cmd.Context(), patient(c), server.SnapshotOptions{})
 	if err != nil {
 		return refused(err)
 	}

@@ -64,11 +64,18 @@ func (nobody) Verify(context.Context, credential.Credential) (token.Token, error
 	return token.Token{}, errors.New("no token is verified in a rehearsal")
 }
 
+// patient gives policies more time than a service may: who asks here waits, and the
+// machine may be busy.
+func patient(c config.Config) config.Config {
+	c.Policy.Timeout = max(c.Policy.Timeout, config.Duration(10*time.Second))
+	return c
+}
+
 // loadOptions are what policies are loaded with under c, with time enough for a
 // machine that is busy.
 func loadOptions(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: max(time.Duration(c.Policy.Timeout), 5*time.Second), Optional: c.Policy.OptionalData}, err
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(patient(c).Policy.Timeout), Optional: c.Policy.OptionalData}, err
 }
 
 // needsRules is an error of what the user wrote where c names a policy of another product,

@@ -110,7 +110,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	options := rego.TestOptions{Filter: f.filter, Library: library, Answer: answerer(c), Load: load}
 	if c.Policy.Compat != "" {
-		compat, err := server.Compat(c, load)
+		compat, err := server.Compat(patient(c), load)
 		if err != nil {
 			return usage(err)
 		}
