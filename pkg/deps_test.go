@@ -45,6 +45,7 @@ var forbidden = []struct {
 	{"go.uber.org/zap", []string{"pkg/telemetry", "pkg/server", "pkg/demo", "pkg/conformance", "cmd/stepward"}, "mechanisms return errors; they do not log"},
 	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/server", "pkg/conformance", "cmd/stepward", "pkg/telemetry"}, "one edge speaks gRPC; telemetry measures it"},
 	{"go.opentelemetry.io", []string{"pkg/telemetry", "pkg/bundle"}, "stages leave times in the record; what is made of them is decided in one place"},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"pkg/rego"}, "data is held against schemas where it is loaded, and nowhere else"},
 	{"github.com/chromedp", nil, "a browser drives tests, and nothing that is shipped"},
 	{"github.com/spf13/cobra", []string{"cmd/stepward"}, "commands live in cmd"},
 	{"github.com/prometheus", []string{"pkg/telemetry", "pkg/admin", "pkg/server", "pkg/bundle"}, "metrics are made of records, not by stages"},

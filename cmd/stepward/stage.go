@@ -75,7 +75,7 @@ func patient(c config.Config) config.Config {
 // machine that is busy.
 func loadOptions(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(patient(c).Policy.Timeout), Optional: c.Policy.OptionalData}, err
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(patient(c).Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}, err
 }
 
 // needsRules is an error of what the user wrote where c names a policy of another product,

@@ -180,7 +180,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 	if err != nil {
 		return "", 0, err
 	}
-	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix, Optional: d.config.Policy.OptionalData})
+	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix, Optional: d.config.Policy.OptionalData, FoldPathCase: d.config.Request.PathCase == "fold"})
 	if err != nil {
 		return "", 0, err
 	}

@@ -107,7 +107,7 @@ func (w Workspace) load(ctx context.Context) (loaded, error) {
 	if err != nil {
 		return l, finding.List{{File: settingsFile, Line: 1, Column: 1, Code: "config", Message: err.Error()}}
 	}
-	l.options = rego.Options{Ladder: ladder, HeaderPrefix: l.config.Upstream.HeaderPrefix, Timeout: policyTimeout, Optional: l.config.Policy.OptionalData}
+	l.options = rego.Options{Ladder: ladder, HeaderPrefix: l.config.Upstream.HeaderPrefix, Timeout: policyTimeout, Optional: l.config.Policy.OptionalData, FoldPathCase: l.config.Request.PathCase == "fold"}
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {
 		return l, err

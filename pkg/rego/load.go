@@ -43,6 +43,8 @@ type Options struct {
 	// which each held, where it is known. They are taken away, and data.stepward.unknown
 	// says so. A rule that reads one all the same ends in an error.
 	Unknown map[string]time.Time
+	// FoldPathCase says that paths are in lower case: what is compared with them must be, too.
+	FoldPathCase bool
 	// Optional lists members of data that need not be there. One that is not is unknown.
 	Optional []string
 }
@@ -83,12 +85,14 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	compiler := l.withArguments(newCompiler(), modules, document)
+	known := l.newSchemas(sources, document)
+	compiler := l.withArguments(newCompiler(known), modules, document)
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, fromOPA(compiler.Errors, "").Tidy()
 	}
 	l.checkAnonymous(compiler)
-	if l.checkData(compiler, document, sources); len(l.found) > 0 {
+	l.checkData(compiler, document, sources)
+	if known.check(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
 	return l.prepare(ctx, compiler, document, named(opt, sources))
@@ -190,8 +194,9 @@ func isTest(name string) bool {
 	return matched
 }
 
-func newCompiler() *ast.Compiler {
+func newCompiler(known *schemas) *ast.Compiler {
 	schemas := ast.NewSchemaSet()
+	known.forCompiler(schemas)
 	var schema any
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
 		schemas.Put(ast.SchemaRootRef, schema)

@@ -137,7 +137,7 @@ func revision(sources []Source) string {
 func Owners(sources []Source) map[string]Source {
 	owners := map[string]Source{}
 	for _, s := range sources {
-		if filepath.Ext(s.Name) == ".rego" {
+		if filepath.Ext(s.Name) == ".rego" || schemaName(s.Name) != "" {
 			continue
 		}
 		document, err := decodeData(s)
@@ -156,7 +156,7 @@ func data(sources []Source) (map[string]any, finding.List) {
 	merged, owner := map[string]any{}, map[string]string{}
 	var found finding.List
 	for _, s := range sources {
-		if filepath.Ext(s.Name) == ".rego" {
+		if filepath.Ext(s.Name) == ".rego" || schemaName(s.Name) != "" {
 			continue
 		}
 		document, err := decodeData(s)

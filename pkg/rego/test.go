@@ -91,7 +91,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	if err != nil {
 		return TestReport{}, err
 	}
-	compiler := opt.compiler(answers, l, modules, document)
+	known := l.newSchemas(slices.Concat(sources, opt.Library), document)
+	compiler := opt.compiler(answers, l, modules, document, known)
 	if compiler.Compile(modules); compiler.Failed() {
 		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
 	}
@@ -101,7 +102,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		return TestReport{}, fmt.Errorf("rego: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers, l, modules, document)).AddCustomBuiltins(answers).SetStore(store).
+	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers, l, modules, document, known)).AddCustomBuiltins(answers).SetStore(store).
 		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(opt.Compat == nil).SetTimeout(opt.Timeout).
 		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
 	if err != nil {
@@ -123,8 +124,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 }
 
 // compiler is that of [Load] or of [LoadCompat] with what only tests have.
-func (o TestOptions) compiler(answers []*tester.Builtin, l *loader, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
-	compiler, c := newCompiler(), capabilities()
+func (o TestOptions) compiler(answers []*tester.Builtin, l *loader, modules map[string]*ast.Module, document map[string]any, known *schemas) *ast.Compiler {
+	compiler, c := newCompiler(known), capabilities()
 	if o.Compat != nil {
 		compiler, c = ast.NewCompiler(), compatCapabilities(o.Compat.Network)
 	} else {

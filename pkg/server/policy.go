@@ -129,7 +129,7 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 }
 
 func loadOptions(c config.Config, ladder stepup.Ladder) rego.Options {
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout), Optional: c.Policy.OptionalData}
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}
 }
 
 // candidate is the policy that decides nothing, or nil. One evaluation that runs on after

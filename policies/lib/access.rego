@@ -24,6 +24,9 @@ array_claim(token, path) := value if {
 
 # METADATA
 # title: Whether a token has a role
+# custom:
+#   arguments:
+#     name: "stepward.words#/$defs/word"
 role(token, name) if {
 	is_string(name)
 	name in roles(token)
@@ -31,6 +34,9 @@ role(token, name) if {
 
 # METADATA
 # title: Whether a token has every one of some scopes
+# custom:
+#   arguments:
+#     wanted: "stepward.words#/$defs/words"
 scopes(token, wanted) if {
 	is_array(wanted)
 	is_array(token.scopes)
@@ -44,6 +50,9 @@ scopes(token, wanted) if {
 # description: |
 #   A client that acts for itself and is on the list. A user's token of that client is
 #   not: nobody steps up for a program, but somebody can for a user.
+# custom:
+#   arguments:
+#     clients: "stepward.words#/$defs/clients"
 program(token, clients) if {
 	token.principal == "client"
 	is_string(token.client_id)

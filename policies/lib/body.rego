@@ -17,6 +17,9 @@ unreadable(request) if not request.body.state == "json"
 # METADATA
 # title: The number at a path of the body
 # description: Undefined where there is none, also where it is text that looks like one.
+# custom:
+#   arguments:
+#     path: "stepward.words#/$defs/path"
 number(request, path) := n if {
 	not unreadable(request)
 	is_object(request.body.json)
@@ -27,6 +30,10 @@ number(request, path) := n if {
 # METADATA
 # title: Whether the number at a path is there and at most so much
 # description: Holds for nothing that cannot be judged, so ask for it and not for its contrary.
+# custom:
+#   arguments:
+#     path: "stepward.words#/$defs/path"
+#     limit: "stepward.words#/$defs/number"
 at_most(request, path, limit) if {
 	is_number(limit)
 	number(request, path) <= limit

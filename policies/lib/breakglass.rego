@@ -13,6 +13,10 @@ import data.stepward.lib.access
 # METADATA
 # title: The reason that a caller with the role has given
 # description: The header must be there once, with 10 characters or more.
+# custom:
+#   arguments:
+#     role: "stepward.words#/$defs/word"
+#     header: "stepward.words#/$defs/header"
 reason(input_document, role, header) := text if {
 	is_object(input_document)
 	access.role(input_document.token, role)
@@ -22,4 +26,8 @@ reason(input_document, role, header) := text if {
 
 # METADATA
 # title: What to put into metadata
+# custom:
+#   arguments:
+#     role: "stepward.words#/$defs/word"
+#     header: "stepward.words#/$defs/header"
 used(input_document, role, header) := {"subject": input_document.token.subject, "reason": reason(input_document, role, header)}

@@ -12,6 +12,9 @@ import rego.v2
 # METADATA
 # title: Whether the peer's certificate names a managed device
 # description: Its principal begins with one of the prefixes, such as spiffe://example.com/device/.
+# custom:
+#   arguments:
+#     prefixes: "stepward.words#/$defs/words"
 by_certificate(source, prefixes) if {
 	some prefix in prefixes
 	prefix != ""
@@ -21,4 +24,8 @@ by_certificate(source, prefixes) if {
 # METADATA
 # title: Whether the mesh says that the device complies
 # description: The header must be there once, with exactly this value.
+# custom:
+#   arguments:
+#     name: "stepward.words#/$defs/header"
+#     value: "stepward.words#/$defs/text"
 by_header(request, name, value) if request.header_values[name] == [value]

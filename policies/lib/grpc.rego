@@ -22,6 +22,9 @@ call(request) := {"service": request.segments[0], "method": request.segments[1]}
 # description: |
 #   Written as `some entry in data.methods` and `grpc.matches(entry, input.request)` in a
 #   rule of require or deny, a table of thousands costs no more than one of ten.
+# custom:
+#   arguments:
+#     entry: "stepward.grpc#/items"
 matches(entry, request) if {
 	c := call(request)
 	service_matches(entry, c.service)

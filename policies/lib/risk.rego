@@ -15,6 +15,9 @@ import rego.v2
 
 # METADATA
 # title: The score of a subject, or "unknown"
+# custom:
+#   arguments:
+#     table: "stepward.risk"
 score(table, subject) := n if {
 	n := table[subject].score
 	is_number(n)
@@ -24,6 +27,10 @@ score(table, subject) := n if {
 
 # METADATA
 # title: Whether a subject is at least so risky
+# custom:
+#   arguments:
+#     table: "stepward.risk"
+#     limit: "stepward.risk#/$defs/limit"
 at_least(table, subject, _) if score(table, subject) == "unknown"
 
 at_least(_, _, limit) if not is_number(limit)

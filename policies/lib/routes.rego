@@ -24,6 +24,9 @@ import rego.v2
 #   Written as `some entry in data.routes` and `routes.matches(entry, input.request)` in a
 #   rule of require or deny, a table of thousands costs no more than one of ten, and
 #   `stepward matrix` can settle it for each route.
+# custom:
+#   arguments:
+#     entry: "stepward.routes#/items"
 matches(entry, request) if {
 	method_matches(entry, request.method)
 	not request.method in entry.safe_methods
