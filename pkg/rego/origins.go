@@ -137,6 +137,9 @@ func (x *tracer) reference(r *ast.Rule, ref ast.Ref) []origin {
 			}
 			for chain := rule; chain != nil; chain = chain.Else {
 				if chain != rule {
+					if ref.HasPrefix(argumentsRef) {
+						break // null stands for what is not there
+					}
 					value = chain.Head.Value
 				}
 				if value != nil {

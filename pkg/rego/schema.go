@@ -133,9 +133,9 @@ func (s *schemas) call(x *tracer, r *ast.Rule, f ast.Ref, operands []*ast.Term) 
 		return
 	}
 	for n, t := range operands {
-		schema, err := s.compile(wanted[parameterName(function, n)])
-		if err != nil || schema == nil {
-			continue // a test sees to that of the library
+		schema := s.ofLibrary(wanted[parameterName(function, n)], t.Location)
+		if schema == nil {
+			continue
 		}
 		for _, o := range x.of(r, t) {
 			s.hold(schema, o, t.Location)
@@ -171,13 +171,6 @@ func argumentSchemas(function []*ast.Rule) map[string]string {
 	return all
 }
 
-func (s *schemas) compile(name string) (*jsonschema.Schema, error) {
-	if name == "" {
-		return nil, nil
-	}
-	return s.compiler.Compile(schemaRoot + name)
-}
-
 // members checks the members of require and deny that a rule takes from data: a head that
 // is undefined for an entry is silent about it.
 func (s *schemas) members(x *tracer, r *ast.Rule) {
@@ -185,15 +178,28 @@ func (s *schemas) members(x *tracer, r *ast.Rule) {
 	if !isEntry(r.Module.Package.Path) || name != ruleRequire && name != ruleDeny || r.Head.Key == nil {
 		return
 	}
-	schema, err := s.compile("stepward.members#/$defs/" + name)
-	if err != nil || schema == nil {
-		return // a policy without the library
+	schema := s.ofLibrary("stepward.members#/$defs/"+name, r.Location)
+	if schema == nil {
+		return
 	}
 	for _, o := range x.of(r, r.Head.Key) {
 		if o.constant == nil {
 			s.hold(schema, o, r.Location)
 		}
 	}
+}
+
+// ofLibrary is a schema of the library. Sources without the library have none.
+func (s *schemas) ofLibrary(name string, loc *ast.Location) *jsonschema.Schema {
+	if _, there := s.documents["stepward.members"]; name == "" || !there {
+		return nil
+	}
+	schema, err := s.compiler.Compile(schemaRoot + name)
+	if err != nil {
+		s.loader.add(at(loc, "schema", fmt.Sprintf("the library's schema %s: %s", name, firstLine(err)), ""))
+		return nil
+	}
+	return schema
 }
 
 // declared holds data against the schemas that a module of the policy declares.
@@ -216,7 +222,7 @@ func (s *schemas) declared(m *ast.Module) {
 			} else if len(d.Schema) == 2 {
 				name = strings.Trim(d.Schema[1].Value.String(), `"`)
 			}
-			schema, err := s.compile(name)
+			schema, err := s.compiler.Compile(schemaRoot + name)
 			if err != nil {
 				s.loader.add(at(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)), fmt.Sprintf("put it beside the policy as %s.schema.json or schemas/%s.json", name, name)))
 				continue
