@@ -96,6 +96,7 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix}, watch: newWatchdog(opt.Options),
 	}
 	if opt.Network {
+		p.watch.longer = 1 // one that waits for the network uses no processor
 		size := int64(maxCached)
 		p.cache = cache.NewInterQueryCache(&cache.Config{InterQueryBuiltinCache: cache.InterQueryBuiltinCacheConfig{MaxSizeBytes: &size}})
 	}
@@ -228,7 +229,7 @@ func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Re
 	case in.Request.Attributes == nil:
 		return policy.Result{}, errors.New("rego: the request did not come from Envoy")
 	}
-	r, err := guard(ctx, p.watch, func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, in.Request) })
+	r, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, in.Request) })
 	if err == nil {
 		err = r.CheckQuery(in.Request.RawQuery)
 	}

@@ -4,7 +4,7 @@
 // [Load] reads sources, finds the entry rules of packages stepward.policy and
 // stepward.route.NAME in the syntax tree, checks them and compiles once. A
 // [Policy] is immutable; [Policy.Evaluate] runs a prepared query under a
-// wall-clock watchdog. [Test] runs a policy's own tests.
+// watchdog. [Test] runs a policy's own tests.
 //
 // What a policy cannot do: reach the network, read the clock or roll dice (the
 // built-in functions are not there), turn a failing built-in function into

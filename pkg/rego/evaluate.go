@@ -83,7 +83,7 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 		}
 		queries = append(queries, query)
 	}
-	documents, err := guard(ctx, p.watch, func(ctx context.Context) ([]map[string]any, error) {
+	documents, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) ([]map[string]any, error) {
 		switch in.Request.Body.State {
 		case "", request.BodyNone:
 		default:

@@ -35,8 +35,8 @@ type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
-	// MaxAbandoned is how many evaluations may still run after their time is up, before
-	// no other is begun; 0 means 16.
+	// MaxAbandoned is how many evaluations may still run after their time is up, before no
+	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them.
 	MaxAbandoned int64
 	Revision     string // that of the bundles; empty means one made of the sources
 	// Unknown lists members of data that are too old to be believed, and the time for
@@ -297,6 +297,7 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
 		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments, unindexed: l.asked && len(l.unknown) > 0,
 	}
+	l.enter(c)
 	store := newStore(document, l.unknown)
 	p.overrides, p.mentioned = overridesInput(c), mentions(c, "json", "form")
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
@@ -334,6 +335,6 @@ func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, pat
 		}
 	}
 	return rego.New(
-		rego.Query(query+"}"), rego.Compiler(c), rego.Store(store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+		rego.Query(query+"}"), rego.Compiler(c), rego.Store(store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()), enters(),
 	).PrepareForEval(ctx)
 }

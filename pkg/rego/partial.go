@@ -61,7 +61,7 @@ func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []st
 func (p *Policy) preparePartial(copies string) func() (rego.PreparedPartialQuery, error) {
 	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
 		return rego.New(
-			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()),
+			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()), enters(),
 		).PrepareForPartial(context.Background())
 	})
 }

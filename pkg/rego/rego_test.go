@@ -308,6 +308,47 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
+// One hostile expression stops no route but the one where it is met, and there no request
+// that does not come to its rule.
+func TestHostileRoute(t *testing.T) {
+	p, err := load(t, rego.Options{Timeout: 20 * time.Millisecond}, head+`
+require contains {"level": "mfa"} if {
+	input.request.method == "POST"
+	regex.match("(a{0,30}){0,30}(a{0,30}){0,30}$", concat("", [input.request.query.x[0], "b"]))
+}
+require contains {"level": "authenticated"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostile := ask(t, "POST", "/slow/1?x="+strings.Repeat("a", 4_000), nil)
+	saturated := 0
+	for range 40 {
+		if r, err := p.Evaluate(t.Context(), hostile); !errors.Is(err, policy.ErrTimeout) || len(r.Require) > 0 {
+			t.Fatalf("%+v, %v; want a timeout", r, err)
+		} else if errors.Is(err, rego.ErrSaturated) {
+			saturated++
+		}
+	}
+	if saturated < 20 {
+		t.Errorf("%d of 40 were refused before they began", saturated)
+	}
+	if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, rego.ErrSaturated) {
+		t.Errorf("the rule and route that are full: %v", err)
+	}
+	for _, in := range []policy.Input{ask(t, "GET", "/slow/2?x=c", nil), ask(t, "POST", "/other?x=c", nil)} {
+		r, err := p.Evaluate(t.Context(), in)
+		if errors.Is(err, rego.ErrSaturated) || err == nil && len(r.Require) == 0 {
+			t.Errorf("%s %s: %+v, %v", in.Request.Method, in.Request.Path, r, err)
+		}
+	}
+	for { // until what was given up has ended by itself
+		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, rego.ErrSaturated) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 func TestFromPaths(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := rego.FromPaths([]string{dir}); err == nil {

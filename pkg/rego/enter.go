@@ -1,0 +1,61 @@
+package rego
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/types"
+)
+
+// enterName is a function that the bodies of entry rules begin with. It tells the watchdog
+// which rule an evaluation is in. Policies cannot call it: the compiler does not know it.
+const enterName = "__stepward_enter"
+
+// enter makes the rules that the queries ask say so as their first expression. Members of
+// require and deny have the numbers of their rules, and the other entry rules one number
+// each. Rules are compiled already: what the compiler, its index and its checks see is what
+// was written.
+func (l *loader) enter(c *ast.Compiler) {
+	for _, m := range c.Modules {
+		if !isEntry(m.Package.Path) {
+			continue
+		}
+		for _, r := range m.Rules {
+			n := -1
+			switch name := string(r.Head.Ref()[0].Value.(ast.Var)); name {
+			case hiddenPrefix + ruleRequire, hiddenPrefix + ruleDeny:
+				n = memberAt(l.members, r.Location)
+			case ruleHeaders, ruleResponse, ruleMetadata:
+				n = len(l.members) + slices.Index(entryRules, name)
+			}
+			if n >= 0 {
+				r.Body = ast.NewBody(append([]*ast.Expr{entering(n, r.Location)}, r.Body...)...)
+			}
+		}
+	}
+}
+
+// entering returns the expression that enters rule n.
+func entering(n int, loc *ast.Location) *ast.Expr {
+	e := ast.NewExpr([]*ast.Term{ast.NewTerm(ast.Ref{ast.VarTerm(enterName)}), ast.IntNumberTerm(n)}).SetLocation(loc)
+	e.Generated = true
+	return e
+}
+
+var errFull = errors.New("the place is full")
+
+// enters makes the function known to a query. Outside of [guard] it does nothing.
+func enters() func(*rego.Rego) {
+	return rego.Function1(&rego.Function{Name: enterName, Decl: types.NewFunction(types.Args(types.N), types.B)},
+		func(b rego.BuiltinContext, n *ast.Term) (*ast.Term, error) {
+			number, ok := n.Value.(ast.Number)
+			at, watched := b.Context.Value(positionKey{}).(*position)
+			rule, whole := number.Int()
+			if ok && whole && watched && !at.enter(rule) {
+				return nil, rego.NewHaltError(errFull)
+			}
+			return ast.InternedTerm(true), nil
+		})
+}

@@ -1,0 +1,128 @@
+package rego
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stepward/stepward/pkg/policy"
+)
+
+// fakeClocks shows a processor that gives this process rate of every second.
+func fakeClocks(rate *float64) func() (cpu, wall time.Duration) {
+	last := time.Now()
+	var cpu, wall time.Duration
+	return func() (time.Duration, time.Duration) {
+		passed := time.Since(last)
+		last = time.Now()
+		wall += passed
+		cpu += time.Duration(float64(passed) * *rate)
+		return cpu, wall
+	}
+}
+
+// An evaluation is timed out for what it does, not for a machine that stands still or that
+// others share. Beside each that is spared stands the one that is not.
+func TestTimedOutForWhatItDoes(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	for name, x := range map[string]struct {
+		rate   float64       // cores that the process gets
+		others int           // that evaluate beside it
+		takes  time.Duration // on the wall
+		longer int
+		out    bool
+	}{
+		"a quick one":                              {rate: 1, takes: 90 * time.Millisecond},
+		"a slow one":                               {rate: 1, takes: 110 * time.Millisecond, out: true},
+		"a tenth of a core":                        {rate: 0.1, takes: 900 * time.Millisecond},
+		"a tenth of a core, too slow":              {rate: 0.1, takes: 1100 * time.Millisecond, out: true},
+		"two cores that eight share":               {rate: 2, others: 7, takes: 390 * time.Millisecond},
+		"two cores that eight share, too slow":     {rate: 2, others: 7, takes: 410 * time.Millisecond, out: true},
+		"two cores, one of which another uses":     {rate: 2, takes: 90 * time.Millisecond},
+		"two cores, too slow on its own":           {rate: 2, takes: 110 * time.Millisecond, out: true},
+		"a machine that stands still":              {rate: 0, takes: 1900 * time.Millisecond},
+		"a machine that stands still for too long": {rate: 0, takes: 2100 * time.Millisecond, out: true},
+		"one that waits, where the wall decides":   {rate: 0, longer: 1, takes: 110 * time.Millisecond, out: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWatchdog(Options{Timeout: limit, MaxAbandoned: 16})
+				w.budget = newBudget(fakeClocks(&x.rate))
+				if x.longer > 0 {
+					w.longer = x.longer
+				}
+				for range x.others {
+					w.budget.begin()
+				}
+				got, err := guard(t.Context(), w, "/", func(context.Context) (int, error) {
+					time.Sleep(x.takes)
+					return 1, nil
+				})
+				if x.out && (!errors.Is(err, policy.ErrTimeout) || got != 0) || !x.out && (err != nil || got != 1) {
+					t.Errorf("%d, %v", got, err)
+				}
+				synctest.Wait()
+				if time.Sleep(time.Minute); w.total.Load() != 0 || len(w.abandoned) != 0 {
+					t.Errorf("%d evaluations are still counted", w.total.Load())
+				}
+			})
+		})
+	}
+}
+
+// Evaluations that were given up are counted where they are; what is full refuses, and
+// nothing else, until all together are too many.
+func TestPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 32}) // two a place
+		rate := 1.0
+		w.budget = newBudget(fakeClocks(&rate))
+		run := func(route string, rules ...int) error {
+			_, err := guard(t.Context(), w, route, func(ctx context.Context) (int, error) {
+				for _, r := range rules {
+					if !ctx.Value(positionKey{}).(*position).enter(r) {
+						return 0, errFull
+					}
+				}
+				if len(rules) > 0 && rules[len(rules)-1] == 7 { // the hostile rule
+					time.Sleep(time.Hour)
+				}
+				return 1, nil
+			})
+			return err
+		}
+		for range 2 {
+			if err := run("/a", 1, 7); !errors.Is(err, policy.ErrTimeout) || errors.Is(err, ErrSaturated) {
+				t.Fatalf("a hostile one: %v", err)
+			}
+		}
+		if err := run("/a", 1, 7); !errors.Is(err, ErrSaturated) || !errors.Is(err, policy.ErrTimeout) {
+			t.Errorf("the third: %v", err)
+		}
+		if err := run("/a", 7); !errors.Is(err, ErrSaturated) {
+			t.Errorf("a harmless one at the same place cannot be told apart: %v", err)
+		}
+		for _, x := range [][]int{{}, {1}, {1, 2}} {
+			if err := run("/a", x...); err != nil {
+				t.Errorf("rules %v of the same route: %v", x, err)
+			}
+		}
+		for n := range 15 { // the same rule elsewhere has room of its own
+			for range 2 {
+				if err := run(string(rune('b'+n)), 7); !errors.Is(err, policy.ErrTimeout) || errors.Is(err, ErrSaturated) {
+					t.Fatalf("route %d: %v", n, err)
+				}
+			}
+		}
+		if err := run("/new", 1); !errors.Is(err, ErrSaturated) {
+			t.Errorf("more than all together may be: %v", err)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if err := run("/a", 1, 2); err != nil || len(w.abandoned) != 0 {
+			t.Errorf("after they have ended: %v, %v", err, w.abandoned)
+		}
+	})
+}
