@@ -28,7 +28,8 @@ var (
 
 // DecodeRequirement is the requirement that rule returned as v, which holds
 // what JSON holds, with numbers as [json.Number]. Whatever is not exactly as the
-// contract says is an error: a requirement that is half understood is none.
+// contract says is an error: a requirement that is half understood is none. Errors hold
+// names and places, never what was computed: that may be a query, a body or a claim.
 func DecodeRequirement(v any, rule string, ladder stepup.Ladder) (stepup.Requirement, error) {
 	o, err := object(v, RequirementKeys)
 	if err != nil {
@@ -70,7 +71,7 @@ func checkRequirement(r stepup.Requirement, o map[string]any, ladder stepup.Ladd
 	case hasLevel && hasACR:
 		return fmt.Errorf("level and acr exclude each other")
 	case hasLevel && !ladder.Has(r.Level):
-		return fmt.Errorf("level %q is not on the ladder (%s)", r.Level, strings.Join(ladder.Names(), ", "))
+		return fmt.Errorf("level is none of the ladder (%s)", strings.Join(ladder.Names(), ", "))
 	case hasAMR && !hasLevel && !hasACR:
 		return fmt.Errorf("amr stands only beside level or acr")
 	}
@@ -149,7 +150,7 @@ func object(v any, keys []string) (map[string]any, error) {
 	}
 	for key := range o {
 		if !slices.Contains(keys, key) {
-			return nil, fmt.Errorf("unknown key %q; there are %s", key, strings.Join(keys, ", "))
+			return nil, fmt.Errorf("a key is none of %s", strings.Join(keys, ", "))
 		}
 	}
 	return o, nil

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -120,7 +121,7 @@ func (o OPAEnvoy) allow(v map[string]any) (Result, error) {
 func (o OPAEnvoy) require(v map[string]any) ([]stepup.Requirement, error) {
 	for name := range v {
 		if name != "require" && isNearlyRequire(name) {
-			return nil, fmt.Errorf("%q is not known; is require meant?", name)
+			return nil, errors.New("a member is named nearly like require; is that meant?")
 		}
 	}
 	value, there := v["require"]
@@ -190,7 +191,7 @@ func foreignHeaders(decision map[string]any, what string, check func(name string
 			if err := check(name); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
-			values, err := foreignValues(what+" "+name, object[key], isForeignHeaderValue)
+			values, err := foreignValues("a header of "+what, object[key], isForeignHeaderValue)
 			if err != nil {
 				return nil, err
 			}
@@ -253,7 +254,7 @@ func foreignQuery(decision map[string]any) (map[string][]string, error) {
 	out := make(map[string][]string, len(object))
 	for name, value := range object {
 		if !isParameter(name) {
-			return nil, fmt.Errorf("query_parameters_to_set: %q is not a name of letters, digits and marks", name)
+			return nil, errors.New("query_parameters_to_set: a name is not of letters, digits and marks")
 		}
 		values, err := foreignValues("query_parameters_to_set", value, func(string) bool { return true })
 		if err != nil {
@@ -283,7 +284,7 @@ func foreignMetadata(decision map[string]any) (map[string]any, error) {
 // among it: that the application gets them is what such policies are there for.
 func (o OPAEnvoy) checkRequestHeader(name string) error {
 	if strings.HasPrefix(request.Spelling(name), o.HeaderPrefix) {
-		return fmt.Errorf("header %q is one of Stepward's own", name)
+		return errors.New("a header is one of Stepward's own")
 	}
 	if err := checkEnvoyHeader(name); err != nil {
 		return err
@@ -294,7 +295,7 @@ func (o OPAEnvoy) checkRequestHeader(name string) error {
 // checkEnvoyHeader refuses names by which a request steers Envoy.
 func checkEnvoyHeader(name string) error {
 	if strings.HasPrefix(request.Spelling(name), "x-envoy-") {
-		return fmt.Errorf("header %q is Envoy's own", name)
+		return errors.New("a header is Envoy's own")
 	}
 	return nil
 }
@@ -302,10 +303,10 @@ func checkEnvoyHeader(name string) error {
 // checkForeignHeader refuses names that move or frame a message.
 func checkForeignHeader(name string) error {
 	if !request.IsToken(name) {
-		return fmt.Errorf("%q is not a header name", name)
+		return errors.New("a header's name is none")
 	}
 	if slices.Contains(framing, request.Spelling(name)) {
-		return fmt.Errorf("header %q is not a policy's to change", name)
+		return errors.New("a header is one that no policy may change, since it moves or frames a message")
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func (p *CompatPolicy) evaluate(ctx context.Context, r request.Request) (policy.
 	results, err := p.query.Eval(ctx, options...)
 	switch {
 	case err != nil:
-		return policy.Result{}, fmt.Errorf("rego: %w", err)
+		return policy.Result{}, withoutValues(err)
 	case len(results) == 0:
 		return policy.Result{}, nil
 	case len(results) > 1 || len(results[0].Expressions) != 1:

@@ -111,7 +111,7 @@ func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery,
 		}
 		results, err := q.Eval(ctx, options...)
 		if err != nil {
-			return nil, fmt.Errorf("rego: %w", err)
+			return nil, withoutValues(err)
 		}
 		if len(results) != 1 {
 			return nil, fmt.Errorf("rego: %d results in place of one", len(results))
@@ -139,7 +139,7 @@ func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 		metadata, _ := d[ruleMetadata].(map[string]any)
 		for name, value := range metadata {
 			if _, taken := r.Metadata[name]; taken {
-				return policy.Result{}, fmt.Errorf("rego: two packages set metadata %q", name)
+				return policy.Result{}, errors.New("rego: two packages set one key of metadata to different values")
 			}
 			r.Metadata[name] = value
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -44,7 +43,10 @@ type mistypedData struct {
 }
 
 func (e mistypedData) Error() string {
-	return fmt.Sprintf("data.%s is %s, and a rule looks for members in it", strings.Join(e.path, "."), e.kind)
+	if len(e.path) == 1 {
+		return fmt.Sprintf("data.%s is %s, and a rule looks for members in it", e.path[0], e.kind)
+	}
+	return fmt.Sprintf("something in data.%s is %s, and a rule looks for members in it", e.path[0], e.kind) // the path may be what a request says
 }
 
 // forget takes members away that cannot be believed: those that are too old, and those that

@@ -182,7 +182,7 @@ func TestMistypedDataIsNeverSilent(t *testing.T) {
 		}
 		r, err := asked(t, p)
 		is := fmt.Sprint(len(r.Require))
-		if want == "mfa" && (err != nil || is != "2") || want == "error" && (err == nil || !strings.Contains(err.Error(), "data.risk.alice is ")) {
+		if want == "mfa" && (err != nil || is != "2") || want == "error" && (err == nil || !strings.Contains(err.Error(), "something in data.risk is ")) {
 			t.Errorf("%s: %s, %v; want %s", data, is, err, want)
 		}
 	}
