@@ -6,11 +6,15 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwe"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/credential"
@@ -372,6 +376,67 @@ func TestMetadataAndObserver(t *testing.T) {
 
 // Whatever a client and a policy put in, no control byte comes out, and nothing
 // is allowed that was not decided so.
+// What is hidden is told to nobody, in no part of an answer, whatever kind of client asks and
+// whatever it brings. The login application alone can open what is sealed for it.
+func TestHiddenFromEverybody(t *testing.T) {
+	key := []byte("0123456789abcdef0123456789abcdef")
+	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(300 * time.Second), Detail: "Payments"}))
+	a.Answers.HideRequirements = true
+	seal, err := authz.NewSealer(key, a.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authz.NewSealer(key[:31], a.Now); err == nil {
+		t.Error("a short key seals")
+	}
+	kinds := map[string][]string{
+		"navigation": {"sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "accept", "text/html"},
+		"frame":      {"sec-fetch-mode", "navigate", "sec-fetch-dest", "iframe"}, "older browser": {"accept", "text/html,application/xhtml+xml"},
+		"fetch": {"sec-fetch-mode", "cors", "sec-fetch-dest", "empty"}, "program": {}, "gRPC": {"content-type", "application/grpc"},
+		"websocket": {"upgrade", "websocket", "sec-fetch-mode", "websocket", "connection", "upgrade"}, "JSON": {"accept", "application/json"},
+	}
+	sealed := 0
+	for kind, fields := range kinds {
+		for who, credential := range map[string][]string{"nobody": nil, "too little": bearer("one"), "a bad token": bearer("nonsense")} {
+			for _, method := range []string{"GET", "HEAD", "POST"} {
+				for _, open := range []func(stepup.Ask) string{nil, seal} {
+					a.Answers.Login = authz.Login{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up"}, Hosts: []string{"app.example.com"}, Seal: open, Hide: true}
+					raw := get("/pay", append(slices.Clone(fields), credential...)...)
+					raw.Method = method
+					r := a.Authorize(t.Context(), raw)
+					text := r.Response.Body
+					for _, f := range r.Response.Headers {
+						text += "\n" + f.Name + ": " + f.Value
+					}
+					text = strings.ReplaceAll(text, r.ID, "") // in which any digits can stand
+					for _, secret := range []string{"loa", "300", "mfa", "Payments", "acr_values", "max_age"} {
+						if strings.Contains(text, secret) {
+							t.Errorf("%s, %s, %s is told %q: %s", kind, who, method, secret, text)
+						}
+					}
+					if r.Response.Allowed {
+						t.Errorf("%s, %s, %s is let in", kind, who, method)
+					}
+					if u, err := url.Parse(header(r.Response.Headers, "location")); err == nil && u.Query().Has("step_up") {
+						sealed++
+						text, err := jwe.Decrypt([]byte(u.Query().Get("step_up")), jwe.WithKey(jwa.DIRECT, key))
+						want := fmt.Sprintf(`{"acr_values":"loa:2","max_age":"300","iat":%d,"exp":%d}`, a.Now().Unix(), a.Now().Unix()+600)
+						if err != nil || strings.TrimSpace(string(text)) != want {
+							t.Errorf("%s, %v; want %s", text, err, want)
+						}
+						if _, err := jwe.Decrypt([]byte(u.Query().Get("step_up")), jwe.WithKey(jwa.DIRECT, []byte(strings.ToUpper(string(key))))); err == nil {
+							t.Error("another key opens it")
+						}
+					}
+				}
+			}
+		}
+	}
+	if sealed == 0 {
+		t.Error("nobody was sent to the login")
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add("/x", "Bearer one", "text/html", "a\r\nset-cookie: x", "é%\x00", uint8(1))
 	f.Add("/?q", "Bearer odd", "*/*", "", "", uint8(0))

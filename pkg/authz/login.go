@@ -15,6 +15,11 @@ import (
 type Login struct {
 	URL   *url.URL
 	Hosts []string // the hosts it serves, in the normal form of request.Host
+	// Seal encrypts what is required for the login application, so that it can travel in
+	// an address that anybody can read; nil writes it out.
+	Seal func(ask stepup.Ask) string
+	// Hide leaves out what is required where it would be written out.
+	Hide bool
 }
 
 // reaches reports whether a redirect for r would reach a person who can log in
@@ -36,15 +41,18 @@ func (l Login) uri(r request.Request, ask stepup.Ask) string {
 	return l.target(ask, "")
 }
 
-// target is the login URL with acr_values and max_age as an authorization
-// request names them (OpenID Connect Core §3.1.2.1).
+// target returns the login URL with acr_values and max_age as an authorization request
+// names them (OpenID Connect Core §3.1.2.1), or with both sealed.
 func (l Login) target(ask stepup.Ask, returnTo string) string {
+	params := map[string]string{"return_to": returnTo}
+	switch {
+	case l.Seal != nil:
+		params["step_up"] = l.Seal(ask)
+	case !l.Hide:
+		params["acr_values"], params["max_age"] = strings.Join(ask.ACRValues, " "), ask.MaxAge.Seconds()
+	}
 	q := l.URL.Query()
-	for name, value := range map[string]string{
-		"acr_values": strings.Join(ask.ACRValues, " "),
-		"max_age":    ask.MaxAge.Seconds(),
-		"return_to":  returnTo,
-	} {
+	for name, value := range params {
 		if value != "" {
 			q.Set(name, value)
 		}

@@ -84,7 +84,7 @@ func (d *decoder) check(c Config, o Options) {
 	}
 	d.cors(c.CORS)
 	d.limits(c)
-	d.login(c.LoginRedirect)
+	d.login(c.LoginRedirect, c.Challenge.Disclose)
 	d.log(c.Log, c.Bundles)
 	d.outbound(c.Outbound)
 	d.opaque(c)
@@ -486,8 +486,11 @@ func (d *decoder) limits(c Config) {
 	}
 }
 
-func (d *decoder) login(l LoginRedirect) {
+func (d *decoder) login(l LoginRedirect, disclose string) {
 	switch {
+	case l.URL == "" && l.SealingKeysFile != "":
+		d.failAt("login_redirect.url", "is missing", "sealing_keys_file seals what is said to it")
+		return
 	case l.URL == "" && len(l.Hosts) > 0:
 		d.failAt("login_redirect.url", "is missing", "where browsers of these hosts are sent")
 		return
@@ -495,6 +498,9 @@ func (d *decoder) login(l LoginRedirect) {
 		return
 	case len(l.Hosts) == 0:
 		d.failAt("login_redirect.hosts", "is missing", "the hosts whose browsers are sent to login, as in Host")
+	}
+	if disclose == "none" && l.SealingKeysFile == "" {
+		d.failAt("login_redirect.sealing_keys_file", "is missing", "with challenge.disclose: none nobody may read what is required, and an address is read by anybody; make a key with: head -c 32 /dev/urandom | basenc --base64url | tr -d =")
 	}
 	d.url("login_redirect.url", l.URL)
 	for i, h := range l.Hosts {

@@ -273,6 +273,9 @@ type Limits struct {
 type LoginRedirect struct {
 	URL   string   `yaml:"url"`
 	Hosts []string `yaml:"hosts"` // the hosts whose browsers are sent there
+	// What is required travels sealed (parameter step_up, a compact JWE: dir, A256GCM) by the
+	// first of these keys, and not as acr_values and max_age; required with disclose: none.
+	SealingKeysFile string `yaml:"sealing_keys_file"` // one base64url key of 32 bytes a line, newest first
 }
 
 // Duration is a length of time, written as "150ms" or "5m".

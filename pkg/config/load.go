@@ -388,7 +388,7 @@ func (d *decoder) resolve(c *Config) {
 	for path, field := range map[string]*string{
 		"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile,
 		"outbound.ca_file": &c.Outbound.CAFile, "outbound.cert_file": &c.Outbound.CertFile, "outbound.key_file": &c.Outbound.KeyFile,
-		"policy.proto_descriptor": &c.Policy.ProtoDescriptor,
+		"policy.proto_descriptor": &c.Policy.ProtoDescriptor, "login_redirect.sealing_keys_file": &c.LoginRedirect.SealingKeysFile,
 	} {
 		*field = at(*field)
 		c.Sources = append(c.Sources, d.exists(path, *field))

@@ -141,9 +141,12 @@ func (r *Rig) write(name string) ([]byte, error) {
 	if err := os.WriteFile(filepath.Join(r.dir, paths[0]), policy, 0o600); err != nil {
 		return nil, err
 	}
-	if strings.Contains(f.Issuer, "nonce.keys") {
+	for _, name := range []string{"nonce.keys", "sealing.keys"} {
+		if !strings.Contains(f.Issuer+f.Config, name) {
+			continue
+		}
 		key := base64.RawURLEncoding.EncodeToString(make([]byte, 32)) // no secret: nobody is served with it
-		if err := os.WriteFile(filepath.Join(r.dir, "nonce.keys"), []byte(key), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(key), 0o600); err != nil {
 			return nil, err
 		}
 	}

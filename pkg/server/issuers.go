@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
@@ -137,17 +135,9 @@ func newDPoP(d config.DPoP, replays jwt.Replays, look *files.Look) (*jwt.DPoP, e
 		out.Early, err = jwt.NewNonces([][]byte{key})
 		return out, err
 	}
-	text, err := look.Read(d.NonceKeysFile, files.MaxFile)
+	keys, err := readKeys(d.NonceKeysFile, look)
 	if err != nil {
 		return nil, fmt.Errorf("dpop: %w", err)
-	}
-	var keys [][]byte
-	for _, line := range strings.Fields(string(text)) {
-		key, err := base64.RawURLEncoding.DecodeString(line)
-		if err != nil {
-			return nil, fmt.Errorf("dpop: %s holds what is not base64url", d.NonceKeysFile)
-		}
-		keys = append(keys, key)
 	}
 	if out.Nonces, err = jwt.NewNonces(keys); err != nil {
 		return nil, fmt.Errorf("dpop: %s: %w", d.NonceKeysFile, err)

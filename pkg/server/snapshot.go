@@ -110,6 +110,9 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if err != nil {
 		return nil, err
 	}
+	if a.Answers.Login.Seal, err = newSealer(c.LoginRedirect, o); err != nil {
+		return nil, err
+	}
 	a.Gate, a.Now = o.Gate, o.Now
 	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, policy: policy, Authorizer: a}, nil
 }
@@ -171,7 +174,8 @@ func normalization(c config.Config) request.Options {
 }
 
 func answers(c config.Config) (authz.Answers, error) {
-	login := authz.Login{Hosts: c.LoginRedirect.Hosts}
+	hidden := c.Challenge.Disclose == "none"
+	login := authz.Login{Hosts: c.LoginRedirect.Hosts, Hide: hidden || c.LoginRedirect.SealingKeysFile != ""}
 	if c.LoginRedirect.URL != "" {
 		u, err := url.Parse(c.LoginRedirect.URL)
 		if err != nil {
@@ -194,7 +198,7 @@ func answers(c config.Config) (authz.Answers, error) {
 	return authz.Answers{
 		DPoPAlgorithms: proofs,
 		HeaderPrefix:   c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
-		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: c.Challenge.Disclose == "none",
+		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: hidden,
 		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders}, Login: login,
 	}, nil
 }
