@@ -78,7 +78,7 @@ func TestOverGRPC(t *testing.T) {
 
 func TestThroughEnvoy(t *testing.T) {
 	s := suite(t)
-	run(t, s, envoyDriver(t, rig(t, s)), len(s.Cases)-31)
+	run(t, s, envoyDriver(t, rig(t, s)), len(s.Cases)-32)
 }
 
 // A reason without a case is a reason that nobody has seen.
