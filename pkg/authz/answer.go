@@ -175,7 +175,7 @@ func metadata(r *Record) map[string]any {
 		m["auth_age"] = age.Seconds()
 	}
 	if r.Token != nil {
-		m["issuer"] = r.Token.IssuerName
+		m["issuer"], m["issuer_name"] = r.Token.Issuer, r.Token.IssuerName
 	}
 	switch own := r.Policy.Metadata; {
 	case r.Policy.Compat:

@@ -203,7 +203,8 @@ func customOf(r authz.Record) map[string]any {
 	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000, "kind": string(r.Request.Kind)}
 	put(out, "request_id", r.Request.ID)
 	if r.Token != nil {
-		put(out, "issuer", r.Token.IssuerName)
+		put(out, "issuer", r.Token.Issuer)
+		put(out, "issuer_name", r.Token.IssuerName)
 		put(out, "subject", r.Token.Subject)
 		put(out, "client_id", r.Token.ClientID)
 		put(out, "acr", r.Token.ACR)
@@ -213,6 +214,7 @@ func customOf(r authz.Record) map[string]any {
 	}
 	if r.Failure != nil {
 		put(out, "issuer", r.Failure.Issuer)
+		put(out, "issuer_name", r.Failure.IssuerName)
 		put(out, "detail", r.Failure.Detail)
 	}
 	if r.Fault != nil {

@@ -70,7 +70,7 @@ type Example struct {
 	Time       time.Time           `json:"time"`
 	Route      string              `json:"route"`
 	Client     string              `json:"client"`
-	Issuer     string              `json:"issuer,omitempty"`
+	Issuer     string              `json:"issuer_name,omitempty"`
 	Was        decisionlog.Outcome `json:"was"`
 	Is         decisionlog.Outcome `json:"is"`
 	Fault      string              `json:"fault,omitempty"`

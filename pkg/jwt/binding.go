@@ -87,7 +87,7 @@ func (x *verified) bind(ctx context.Context, c credential.Credential, now time.T
 			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a key by DPoP, and was not presented so, or DPoP is not configured")
 		}
 		if err := i.DPoP.check(ctx, c, x.confirmation.thumbprint, i.Leeway, now); err != nil {
-			err.Issuer = i.Name
+			err.IssuerName = i.Name
 			return token.Token{}, err
 		}
 		t.SenderConstrained = true

@@ -159,6 +159,27 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 // What does not change with time is remembered by the token's exact bytes, under the
 // keys that its issuer had; its times are judged on every call.
 func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
+	t, err := v.verify(ctx, c)
+	if err != nil {
+		return token.Token{}, v.located(err)
+	}
+	return t, nil
+}
+
+// located is an error with the URL of the issuer that it names. The error is copied, since
+// those of tokens that were refused before are shared.
+func (v *Verifier) located(err *token.Error) *token.Error {
+	for url, i := range v.issuers {
+		if err.IssuerName == i.Name && err.IssuerName != "" {
+			named := *err
+			named.Issuer = url
+			return &named
+		}
+	}
+	return err
+}
+
+func (v *Verifier) verify(ctx context.Context, c credential.Credential) (token.Token, *token.Error) {
 	if c.Scheme != token.Bearer && c.Scheme != token.DPoP {
 		return token.Token{}, fail(token.BadBinding, "", "a scheme that cannot be checked")
 	}
@@ -291,8 +312,8 @@ func parse(raw string) (parts compact, h header, claims map[string]any, failed *
 	return parts, h, claims, nil
 }
 
-func fail(code token.Code, issuer, format string, args ...any) *token.Error {
-	return &token.Error{Code: code, Issuer: issuer, Detail: fmt.Sprintf(format, args...)}
+func fail(code token.Code, issuerName, format string, args ...any) *token.Error {
+	return &token.Error{Code: code, IssuerName: issuerName, Detail: fmt.Sprintf(format, args...)}
 }
 
 // checkSignature chooses the algorithm and the key by the issuer's rules, not by

@@ -211,6 +211,8 @@ func check(t *testing.T, r rig, raw string, want token.Code) {
 		t.Errorf("refused: %v", err)
 	case want != "" && (!errors.As(err, &failure) || failure.Code != want):
 		t.Errorf("%v; want %s", err, want)
+	case want != "" && (failure.IssuerName == "") != (failure.Issuer == ""):
+		t.Errorf("issuer %q by the name of %q", failure.Issuer, failure.IssuerName)
 	case want != "" && tok.Issuer != "":
 		t.Error("a token beside an error")
 	}

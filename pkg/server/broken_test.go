@@ -173,7 +173,9 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 	for name, files := range map[string]map[string]string{
 		"empty keys": {"keys.json": ""}, "keys that are cut": {"keys.json": good["keys.json"][:100]}, "keys of nothing": {"keys.json": `{"keys":[]}`}, "keys gone": {"keys.json": "-"}, "keys with a BOM": {"keys.json": "\ufeff" + good["keys.json"]},
 		"a secret that is gone": {"key.pem": "-"}, "another's key": {"key.pem": otherKey}, "another's certificate": {"cert.pem": otherCert}, "an expired certificate": {"cert.pem": oldCert, "key.pem": oldKey},
-		"a certificate that is cut": {"cert.pem": good["cert.pem"][:100]}, "an empty CA": {"ca.pem": ""}, "policies gone": {"policy/policy.rego": "-"}, "the configuration gone": {"stepward.yaml": "-"},
+		"a certificate that is cut": {"cert.pem": good["cert.pem"][:100]}, "an empty CA": {"ca.pem": ""}, "an empty configuration": {"stepward.yaml": "\n"}, "nothing but comments": {"stepward.yaml": "# " + strings.ReplaceAll(text, "\n", "\n# ")},
+		"a second document": {"stepward.yaml": text + "---\nlevels: []\n"}, "cut after levels": {"stepward.yaml": text[:strings.Index(text, "policy:")]}, "policy without a value": {"stepward.yaml": text[:strings.Index(text, " { paths: [policy]")] + "\n"},
+		"an empty policy": {"policy/policy.rego": "\n"}, "an empty data file": {"policy/data.yaml": "\n"}, "two documents of data": {"policy/data.yaml": "a: 1\n---\nb: 2\n"}, "data with something behind it": {"policy/data.json": "{} {}"}, "policies gone": {"policy/policy.rego": "-"}, "the configuration gone": {"stepward.yaml": "-"},
 	} {
 		add(name, files)
 	}

@@ -114,8 +114,8 @@ func TestOpaqueTokens(t *testing.T) {
 	}
 	_, metrics := page(t, r, "/metrics")
 	for _, want := range []string{
-		`stepward_jwks_usable{issuer="corp"} 1`, `stepward_jwks_keys{issuer="corp"} 4`, `stepward_jwks_skipped_keys{issuer="corp"} 0`, `stepward_jwks_last_success_timestamp_seconds{issuer="corp"} 1`,
-		`stepward_introspection_total{issuer="corp",result="inactive"} 1`, `stepward_introspection_total{issuer="corp",result="error"}`, `stepward_revocations 1`,
+		`stepward_jwks_usable{issuer_name="corp"} 1`, `stepward_jwks_keys{issuer_name="corp"} 4`, `stepward_jwks_skipped_keys{issuer_name="corp"} 0`, `stepward_jwks_last_success_timestamp_seconds{issuer_name="corp"} 1`,
+		`stepward_introspection_total{issuer_name="corp",result="inactive"} 1`, `stepward_introspection_total{issuer_name="corp",result="error"}`, `stepward_revocations 1`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)

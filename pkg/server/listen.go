@@ -17,7 +17,8 @@ import (
 
 // Listen opens a TCP address, or a socket where address is unix:///path. A socket
 // that a process left behind is replaced; one on which somebody answers is not.
-// mode is that of the socket.
+// mode is that of the socket, from the first moment: nobody else can connect before it is
+// set.
 func Listen(address string, mode os.FileMode) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix://")
 	if !isSocket {
@@ -35,10 +36,11 @@ func Listen(address string, mode os.FileMode) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	l, err := net.Listen("unix", path)
+	l, err := bind(path, mode)
 	if err != nil {
 		return nil, err
 	}
+	// The umask may have taken away more than was asked for.
 	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

@@ -451,7 +451,7 @@ func detail(k keyset.Status) string {
 // the issuer does not say that it can.
 func (s *Server) fetched(issuer string, f keyset.Fetch) {
 	s.metrics.Refreshed(issuer, f.Err)
-	log := s.log.With(zap.String("issuer", issuer))
+	log := s.log.With(zap.String("issuer_name", issuer))
 	switch {
 	case f.FromCache:
 		log.Warn("keys could not be fetched; those of an earlier run are in use", zap.Error(f.Err))
@@ -476,7 +476,7 @@ func (s *Server) compare(issuer string) {
 		}
 		for _, p := range compare(x.Config, x.Config.Issuers[n], k.Source.Status()) {
 			if _, said := s.warned.LoadOrStore(issuer+"\x00"+p.Detail, true); !said && p.Grade != "ok" {
-				s.log.Warn(p.Detail, zap.String("issuer", issuer), zap.String("hint", p.Hint))
+				s.log.Warn(p.Detail, zap.String("issuer_name", issuer), zap.String("hint", p.Hint))
 			}
 		}
 	}

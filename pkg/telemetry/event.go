@@ -91,7 +91,8 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 	text("trace_id", traceOf(ctx, r))
 	text("rule", r.Rule())
 	if r.Token != nil {
-		text("issuer", r.Token.IssuerName)
+		text("issuer", r.Token.Issuer)
+		text("issuer_name", r.Token.IssuerName)
 		text("subject", r.Token.Subject)
 		text("client_id", r.Token.ClientID)
 		text("acr", r.Token.ACR)
@@ -101,6 +102,7 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 	}
 	if r.Failure != nil {
 		text("issuer", r.Failure.Issuer)
+		text("issuer_name", r.Failure.IssuerName)
 		text("detail", r.Failure.Detail)
 	}
 	if r.Fault != nil {

@@ -62,14 +62,14 @@ func NewMetrics(version string) *Metrics {
 			Name: "stepward_stepup_required_total", Help: "Answers that asked for more, by level and by who was asked.",
 		}, []string{"level", "channel"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_token_failures_total", Help: "Credentials that were not accepted, by issuer (empty when unknown) and reason.",
-		}, []string{"issuer", "reason"}),
+			Name: "stepward_token_failures_total", Help: "Credentials that were not accepted, by the issuer's short name (empty when unknown) and reason.",
+		}, []string{"issuer_name", "reason"}),
 		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_introspection_total", Help: "Calls of an issuer about a token, by result: active, inactive or error.",
-		}, []string{"issuer", "result"}),
+		}, []string{"issuer_name", "result"}),
 		refresh: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_jwks_refresh_total", Help: "Fetches of an issuer's keys, by result.",
-		}, []string{"issuer", "result"}),
+		}, []string{"issuer_name", "result"}),
 		revision: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "stepward_policy_revision_info", Help: "1 for the policy revision that is enforced.",
 		}, []string{"revision"}),
@@ -234,10 +234,10 @@ func (m *Metrics) WatchKeys(now func() map[string]keyset.Status) {
 type keysCollector func() map[string]keyset.Status
 
 var (
-	keysUsable  = prometheus.NewDesc("stepward_jwks_usable", "1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer"}, nil)
-	keysCount   = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.", []string{"issuer"}, nil)
-	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.", []string{"issuer"}, nil)
-	keysAt      = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds", "When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer"}, nil)
+	keysUsable  = prometheus.NewDesc("stepward_jwks_usable", "1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer_name"}, nil)
+	keysCount   = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.", []string{"issuer_name"}, nil)
+	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.", []string{"issuer_name"}, nil)
+	keysAt      = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds", "When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer_name"}, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -313,7 +313,7 @@ func (m *Metrics) count(r authz.Record) {
 	m.decisions.WithLabelValues(string(result), string(r.Reason())).Inc()
 	m.duration.WithLabelValues(string(result)).Observe(r.Duration.Seconds())
 	if r.Failure != nil {
-		m.failures.WithLabelValues(r.Failure.Issuer, string(r.Failure.Code)).Inc()
+		m.failures.WithLabelValues(r.Failure.IssuerName, string(r.Failure.Code)).Inc()
 	}
 	if !r.Stages.Evaluated.IsZero() {
 		m.policy.Observe(r.Stages.Evaluated.Sub(r.Stages.Verified).Seconds())

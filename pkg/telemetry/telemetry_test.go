@@ -54,7 +54,7 @@ func record(t *testing.T) authz.Record {
 	gap := stepup.Gap{Part: stepup.LevelPart, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
 		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer,
-		Token: &token.Token{IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
+		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
 		Judgement: authz.Judgement{
 			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},
 			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},
@@ -75,7 +75,7 @@ func TestEvent(t *testing.T) {
 	}
 	for name, want := range map[string]any{
 		"decision_id": "d1", "request_id": "req-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "method": "POST", "host": "app.example.com", "path": "/pay",
-		"kind": "fetch", "issuer": "corp", "held_level": "password", "required_level": "mfa", "auth_age": 60.0, "result": "challenge", "reason": "insufficient_level",
+		"kind": "fetch", "issuer": "https://idp.example.com", "issuer_name": "corp", "held_level": "password", "required_level": "mfa", "auth_age": 60.0, "result": "challenge", "reason": "insufficient_level",
 		"rule": "stepward.policy.require (p.rego:3)", "policy_revision": "rev1", "duration_ms": 1.5, "status": 401.0, "policy_reason": "pay",
 	} {
 		if event[name] != want {
@@ -88,7 +88,7 @@ func TestEvent(t *testing.T) {
 	for _, want := range []string{
 		`stepward_decisions_total{reason="insufficient_level",result="challenge"} 1`,
 		`stepward_stepup_required_total{channel="api",level="mfa"} 1`,
-		`stepward_jwks_refresh_total{issuer="corp",result="error"} 1`,
+		`stepward_jwks_refresh_total{issuer_name="corp",result="error"} 1`,
 		`stepward_policy_revision_info{revision="rev1"} 1`, `stepward_build_info{`, `stepward_shadow_unmet_total{`,
 		`stepward_check_duration_seconds_bucket{result="challenge",le="5e-05"} 0`,
 	} {
@@ -100,8 +100,8 @@ func TestEvent(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	r := record(t)
-	r.Token, r.Failure, r.Decision = nil, &token.Error{Code: token.BadSignature, Issuer: "corp"}, stepup.Challenge{Why: stepup.TokenBadSignature}
-	if _, metrics := observe(t, r); !strings.Contains(metrics, `stepward_token_failures_total{issuer="corp",reason="token_bad_signature"} 1`) {
+	r.Token, r.Failure, r.Decision = nil, &token.Error{Code: token.BadSignature, IssuerName: "corp", Issuer: "https://idp.example.com"}, stepup.Challenge{Why: stepup.TokenBadSignature}
+	if lines, metrics := observe(t, r); !strings.Contains(lines, `"issuer":"https://idp.example.com","issuer_name":"corp"`) || !strings.Contains(metrics, `stepward_token_failures_total{issuer_name="corp",reason="token_bad_signature"} 1`) {
 		t.Error("a token failure is not counted")
 	}
 	lines, _ := observe(t, authz.Record{Judgement: authz.Judgement{Fault: errors.New("disk on fire")}})

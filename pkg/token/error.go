@@ -36,9 +36,9 @@ type Error struct {
 	// Detail is for the operator's log. It never holds the token, nor a claim
 	// value that the issuer did not sign.
 	Detail string
-	// Issuer is the short name of the issuer whose rules were applied, when
-	// the token got that far; empty otherwise.
-	Issuer string
+	// Issuer is the URL of the issuer whose rules were applied, and IssuerName its short
+	// name, when the token got that far; empty otherwise.
+	Issuer, IssuerName string
 	// Nonce is what the client is to put into its next proof (RFC 9449 §9), or empty.
 	Nonce string
 }

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package server
+
+import (
+	"net"
+	"os"
+)
+
+// bind leaves the mode to the folder, which is all that there is here.
+func bind(path string, _ os.FileMode) (net.Listener, error) { return net.Listen("unix", path) }
