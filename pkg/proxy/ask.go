@@ -65,8 +65,9 @@ var askRules = []askRule{
 	{Rule{"http_service", true, "the service is asked by HTTP", "Stepward answers Check of envoy.service.auth.v3 over gRPC, and nothing else: every request fails", "write `grpc_service` (Envoy), `envoyExtAuthzGrpc` (Istio), `grpc` (Envoy Gateway, Gateway API)"}, httpService},
 	{Rule{"reroute", true, "`clear_route_cache`, `clearRouteCache` or `recomputeRoute` is true", "headers that are set after the decision choose another route, which was not judged", "write `false`"}, reroute},
 	{Rule{"headers_hidden", true, "`allowed_headers`, `disallowed_headers`, `headersToExtAuth` or `allowedHeaders` keep headers from Stepward", "what it is not shown it can neither judge nor remove: forged identity headers in other spellings go through", "leave it out: all headers are sent"}, headersHidden},
-	{Rule{"no_body", true, "the policy reads `input.request.body`, and no body is sent", "a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "write `with_request_body: { max_request_bytes: 8192, allow_partial_message: true }`, or its like"}, noBody},
+	{Rule{"no_body", true, "the policy reads `input.request.body`, and no body is sent", "a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "write `with_request_body: { max_request_bytes: 8192, allow_partial_message: true, pack_as_bytes: true }`, or its like"}, noBody},
 	{Rule{"body_refused", false, "bodies are sent whole or not at all", "Envoy answers 413 to every larger request, without asking", "write `allow_partial_message: true`; a body that was cut off is `input.request.body.truncated`"}, bodyRefused},
+	{Rule{"body_as_text", false, "the policy reads `input.request.body`, and bodies are sent as text", "Envoy puts `!` in place of bytes that are not UTF-8: another body is judged than the application reads", "write `pack_as_bytes: true`, where the filter is and not on a route"}, bodyAsText},
 	{Rule{"no_route_metadata", true, "the policy reads `input.route.metadata`, or a route sets a floor in its metadata, and the namespace is not sent", "the floor does not hold; rules judge metadata that is never there", "write `route_metadata_context_namespaces: [stepward]` (Envoy), `includeRouteMetadata: true` (Envoy Gateway); others cannot send any"}, noRouteMetadata},
 	{Rule{"no_certificate", true, "the policy reads `input.source.certificate`, and it is not sent", "its rules judge a certificate that is never there", "write `include_peer_certificate: true`; others cannot send it"}, noCertificate},
 	{Rule{"no_sni", true, "the policy reads `input.tls.sni`, and it is not sent", "its rules judge a name that is never there", "write `include_tls_session: true`; others cannot send it"}, noSNI},
@@ -154,6 +155,14 @@ func bodyRefused(_ *exam, a ask, tell tell) {
 	partial := a.product.name == envoy.name || a.product.name == istio.name || a.product.name == contour.name
 	if partial && n.there() && !n.get("allow_partial_message").yes() {
 		tell(n, "%s without allow_partial_message", a.product.body)
+	}
+}
+
+func bodyAsText(x *exam, a ask, tell tell) {
+	n := a.node.get(a.product.body)
+	packs := a.product.name == envoy.name || a.product.name == istio.name || a.product.name == contour.name
+	if packs && n.there() && x.service.reads("request", "body") && !n.get("pack_as_bytes").yes() {
+		tell(n, "%s without pack_as_bytes", a.product.body)
 	}
 }
 

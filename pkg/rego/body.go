@@ -39,7 +39,7 @@ func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQu
 	}
 	switch {
 	case w.asked:
-		return nil, policy.ErrBody
+		return nil, w.unread()
 	case err == nil && !w.handled && p.tracer == nil:
 		return documents, nil
 	case ctx.Err() != nil:
@@ -49,7 +49,7 @@ func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQu
 	if w.unreadable && !p.overrides {
 		looked, lazyFailed := p.asksLazily(ctx, queries, document, w)
 		if looked {
-			return nil, policy.ErrBody
+			return nil, w.unread()
 		}
 		failed = failed || lazyFailed
 	}
@@ -67,7 +67,7 @@ func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQ
 	}
 	documents, err := p.evaluate(ctx, queries, input)
 	if err == nil && failed && (w.unreadable || slices.ContainsFunc(w.absent, func(name string) bool { return p.mentioned[name] })) {
-		return nil, policy.ErrBody
+		return nil, w.unread()
 	}
 	return documents, err
 }
@@ -140,6 +140,7 @@ func (p *Policy) untraced() *Policy {
 
 // bodyWatch is what was asked of a body.
 type bodyWatch struct {
+	state      request.BodyState
 	unreadable bool     // as anything; else as what is absent
 	absent     []string // members that a body of another state would have
 	stop       context.CancelFunc
@@ -151,7 +152,7 @@ type bodyWatch struct {
 }
 
 func newBodyWatch(state request.BodyState) *bodyWatch {
-	w := &bodyWatch{unreadable: state.Unreadable(), absent: []string{"json", "form"}}
+	w := &bodyWatch{state: state, unreadable: state.Unreadable(), absent: []string{"json", "form"}}
 	switch state {
 	case request.BodyJSON:
 		w.absent = []string{"form"}
@@ -159,6 +160,11 @@ func newBodyWatch(state request.BodyState) *bodyWatch {
 		w.absent = []string{"json"}
 	}
 	return w
+}
+
+// unread says what the body was, which is a word of ours.
+func (w *bodyWatch) unread() error {
+	return fmt.Errorf("%w: body.state is %s", policy.ErrBody, w.state)
 }
 
 func (w *bodyWatch) isAbsent(name *ast.Term) bool {
