@@ -73,7 +73,7 @@ func TestBlind(t *testing.T) {
 
 // A policy that fails is a refusal, however it fails, and nobody is verified for it.
 func TestBlindFault(t *testing.T) {
-	for want, err := range map[stepup.Reason]error{stepup.PolicyTimeout: policy.ErrTimeout, stepup.RequestAmbiguous: policy.ErrRequest, stepup.RouteConfig: policy.ErrRoute, stepup.PolicyError: context.DeadlineExceeded} {
+	for want, err := range map[stepup.Reason]error{stepup.PolicyTimeout: policy.ErrTimeout, stepup.RequestAmbiguous: policy.ErrRequest, stepup.BodyUnreadable: policy.ErrBody, stepup.RouteConfig: policy.ErrRoute, stepup.PolicyError: context.DeadlineExceeded} {
 		if want == stepup.PolicyError {
 			err = errPolicy
 		}
