@@ -30,6 +30,8 @@ func (f *controlFlags) add(cmd *cobra.Command) {
 func (f controlFlags) client(flags configFlags) (*control.Client, error) {
 	address := f.address
 	if address == "" {
+		// Whatever the running service was permitted: this one listens nowhere.
+		flags.insecure, flags.network, flags.bundles = true, true, true
 		c, err := flags.load("", "")
 		if err != nil {
 			return nil, err

@@ -209,7 +209,13 @@ func TestMeshConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asJSON, err := yaml.YAMLToJSONStrict(text)
+	var values struct {
+		MeshConfig object `json:"meshConfig"`
+	}
+	if err := yaml.UnmarshalStrict(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(values.MeshConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

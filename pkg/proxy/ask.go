@@ -72,7 +72,7 @@ var askRules = []askRule{
 	{Rule{"no_certificate", true, "the policy reads `input.source.certificate`, and it is not sent", "its rules judge a certificate that is never there", "write `include_peer_certificate: true`; others cannot send it"}, noCertificate},
 	{Rule{"no_sni", true, "the policy reads `input.tls.sni`, and it is not sent", "its rules judge a name that is never there", "write `include_tls_session: true`; others cannot send it"}, noSNI},
 	{Rule{"port", false, "no endpoint has the address of `listen`", "Envoy asks somewhere else, unless a Service or a NAT leads to it", "the address of `listen` in stepward.yaml"}, port},
-	{Rule{"api_version", true, "`transport_api_version` is not V3", "Envoy refuses the file, or calls a method that Stepward does not have", "write `V3`"}, apiVersion},
+	{Rule{"api_version", true, "`transport_api_version` is V2", "Envoy refuses the file", "write `V3`, or leave it out"}, apiVersion},
 	{Rule{"partly_asked", true, "`filter_enabled`, `filter_enabled_metadata`, `shadow_mode` or `disabled` on the filter", "requests go through unasked, or whatever is answered", "leave it out; observe with `shadow: true` in the policy"}, partlyAsked},
 	{Rule{"mutation_rules_unset", false, "no `decoder_header_mutation_rules`", "nothing but Stepward itself keeps a policy from headers that steer Envoy", "the rule that `stepward validate --mutation-rule` prints"}, mutationsUnset},
 	{Rule{"mutation_rule", true, "`decoder_header_mutation_rules` do not permit a name that Stepward sets or removes", "with `disallow_is_error` every request is a 500; without it the client's forged header reaches the application", "the rule that `stepward validate --mutation-rule` prints"}, mutationNames},
@@ -236,6 +236,12 @@ func noSNI(x *exam, a ask, tell tell) {
 // of its own.
 func port(x *exam, a ask, tell tell) {
 	ports := []node{a.node.get("port"), a.node.get("backendRef/port")}
+	if ref := a.node.get("extensionRef"); ref.there() {
+		namespace := or(ref.get("namespace").text(), a.object.namespace())
+		for s := range x.find("projectcontour.io", "ExtensionService", namespace, ref.get("name").text()).get("spec/services").items() {
+			ports = append(ports, s.get("port"))
+		}
+	}
 	for b := range a.node.get("grpc/backendRefs").items() {
 		ports = append(ports, b.get("port"))
 	}
@@ -250,11 +256,9 @@ func apiVersion(_ *exam, a ask, tell tell) {
 	if a.product.name != envoy.name {
 		return
 	}
-	switch n := a.node.get("transport_api_version"); {
-	case !n.there():
-		tell(a.node, "no transport_api_version")
-	case n.text() != "V3" && n.text() != "2":
-		tell(n, "transport_api_version is %s", n.text())
+	// Envoy calls v3 where nothing is said, and where AUTO is.
+	if n := a.node.get("transport_api_version"); n.text() == "V2" || n.text() == "1" {
+		tell(n, "transport_api_version is %s", n.text()).Fix = n.fix("V3")
 	}
 }
 

@@ -20,7 +20,7 @@ type cluster struct {
 
 // clusterRules are about the clusters that Envoy's filters ask.
 var clusterRules = []clusterRule{
-	{Rule{"cluster", true, "no cluster has the name that the filter asks for", "Envoy refuses the file, or every request fails", "the name of a cluster of this file"}, clusterThere},
+	{Rule{"cluster", true, "no cluster has the name that the filter asks for", "Envoy takes the file, and every request fails", "the name of a cluster of this file"}, clusterThere},
 	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails", "write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
 	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round", "every request fails", "write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
 	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate", "the handshake fails, and with it every request", "write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"}, clusterCertificate},
@@ -57,7 +57,7 @@ func clusterTLS(x *exam, c cluster, tell tell) {
 	socket := c.node.get("transport_socket")
 	speaks := socket.there() && !strings.Contains(socket.get("typed_config/@type").text(), "raw_buffer")
 	switch {
-	case !c.node.there() || speaks == x.service.TLS:
+	case !c.node.there() || speaks == x.service.TLS || c.node.get("transport_socket_matches").there():
 	case speaks:
 		tell(socket, "cluster %q speaks TLS, and stepward.yaml has no tls", c.name.text())
 	default:

@@ -20,6 +20,8 @@ var meshRules = []meshRule{
 	{Rule{"partial_rules", true, "a CUSTOM policy without `rules: [{}]`", "a request that no rule matches is not asked about, and other spellings of a path may not match", "write `rules: [{}]`; say in the policy what is public"}, partialRules},
 	{Rule{"dry_run", true, "the annotation `istio.io/dry-run` on a CUSTOM policy", "Stepward is called, and its answer ignored", "leave it out; observe with `shadow: true` in the policy"}, dryRun},
 	{Rule{"provider", true, "a CUSTOM policy names a provider that the mesh does not have", "Istio turns the policy into a denial of everything", "the name of one of `extensionProviders`"}, provider},
+	{Rule{"provider_unseen", false, "a CUSTOM policy, and no mesh configuration among the files", "cannot tell whether the provider is there, whether it fails open, and whether the call to it is encrypted as Stepward's listener wants it", "name the mesh configuration with `--envoy`, too: `kubectl -n istio-system get configmap istio -o yaml`"}, unseen},
+	{Rule{"headless", true, "the Service of a provider of Istio is headless", "sidecars and waypoints make ORIGINAL_DST of it: no call arrives, and no mTLS is chosen", "a Service with an address: `service.headless: false` in the chart; Istio balances over its endpoints all the same"}, headless},
 	{Rule{"mesh_paths", false, "`pathNormalization` of the mesh is not DECODE_AND_MERGE_SLASHES", "the gateway routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `pathNormalization: { normalization: DECODE_AND_MERGE_SLASHES }`"}, meshPaths},
 }
 

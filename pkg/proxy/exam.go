@@ -46,6 +46,7 @@ type manager struct {
 type ask struct {
 	product product
 	node    node // of the settings
+	object  node // of Kubernetes that holds them; not there elsewhere
 }
 
 // report adds a finding of r at n.
@@ -145,13 +146,13 @@ func (x *exam) object(n node) {
 	case group == "security.istio.io" && kind == "AuthorizationPolicy" && n.get("spec/action").text() == "CUSTOM":
 		x.custom = append(x.custom, n)
 	case kind == "HTTPProxy" && n.get("spec/virtualhost/authorization").there():
-		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/virtualhost/authorization")})
+		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/virtualhost/authorization"), object: n})
 	case kind == "HTTPRoute":
 		x.filters(n)
 	case kind == "ContourConfiguration" && n.get("spec/globalExtAuth").there():
-		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/globalExtAuth")})
+		x.asks = append(x.asks, ask{product: contour, node: n.get("spec/globalExtAuth"), object: n})
 	case kind == "SecurityPolicy" && group == "gateway.envoyproxy.io" && n.get("spec/extAuth").there():
-		x.asks = append(x.asks, ask{product: gateway, node: n.get("spec/extAuth")})
+		x.asks = append(x.asks, ask{product: gateway, node: n.get("spec/extAuth"), object: n})
 	}
 	x.objects = append(x.objects, n)
 }
@@ -161,7 +162,7 @@ func (x *exam) filters(n node) {
 	for r := range n.get("spec/rules").items() {
 		for f := range r.get("filters").items() {
 			if e := f.get("externalAuth"); e.there() {
-				x.asks = append(x.asks, ask{product: gatewayAPI, node: e})
+				x.asks = append(x.asks, ask{product: gatewayAPI, node: e, object: n})
 			}
 		}
 	}
@@ -232,13 +233,16 @@ func (x *exam) look() {
 		for _, r := range askRules {
 			r.find(x, a, x.teller(r.Rule))
 		}
-		if name := a.node.get("grpc_service/envoy_grpc/cluster_name"); name.there() {
-			for _, r := range clusterRules {
-				r.find(x, cluster{name: name, node: x.cluster(name.text())}, x.teller(r.Rule))
-			}
-		}
+		x.way(a)
 	}
 	for _, m := range x.managers {
+		m.scopes(func(scope node) {
+			for _, o := range m.own(scope) { // a route may ask another service than the filter
+				if service := o.get("check_settings/grpc_service"); service.there() {
+					x.way(ask{product: envoy, node: o.get("check_settings")})
+				}
+			}
+		})
 		for _, r := range managerRules {
 			r.find(x, m, x.teller(r.Rule))
 		}
@@ -251,6 +255,20 @@ func (x *exam) look() {
 	for _, n := range x.objects {
 		for _, r := range gatewayRules {
 			r.find(x, n, x.teller(r.Rule))
+		}
+	}
+}
+
+// way looks at how the calls of a get to Stepward.
+func (x *exam) way(a ask) {
+	if name := a.node.get("grpc_service/envoy_grpc/cluster_name"); name.there() {
+		for _, r := range clusterRules {
+			r.find(x, cluster{name: name, node: x.cluster(name.text())}, x.teller(r.Rule))
+		}
+	}
+	for _, h := range x.hops(a) {
+		for _, r := range hopRules {
+			r.find(x, h, x.teller(r.Rule))
 		}
 	}
 }

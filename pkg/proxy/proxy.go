@@ -87,6 +87,9 @@ func Rules() []Rule {
 	for _, r := range clusterRules {
 		all = append(all, r.Rule)
 	}
+	for _, r := range hopRules {
+		all = append(all, r.Rule)
+	}
 	for _, r := range meshRules {
 		all = append(all, r.Rule)
 	}

@@ -57,14 +57,20 @@ func TestWhatIsShipped(t *testing.T) {
 	for name, files := range map[string][]string{
 		"envoy":   {"../../envoy/envoy.yaml"},
 		"compose": {"../../examples/compose/envoy.yaml"},
-		"istio":   {"../../envoy/istio/mesh.yaml", "../../envoy/istio/policy.yaml"},
+		"istio":   {"../../envoy/istio/mesh.yaml", "../../envoy/istio/policy.yaml", "../../envoy/istio/namespaces.yaml", "../../envoy/istio/gateway.yaml"},
+		"ambient": {"../../envoy/istio/mesh.yaml", "../../envoy/istio/ambient/policy.yaml", "../../envoy/istio/ambient/namespaces.yaml"},
 		"gateway": {"../../envoy/gateway/stepward.yaml", "../../envoy/gateway/routes.yaml"},
 		"contour": {"../../envoy/contour/stepward.yaml"},
 		"route":   {"../../envoy/gateway-api/route.yaml"},
 	} {
 		s := plain()
-		if name == "compose" {
+		switch name {
+		case "compose":
 			s.Listen = "0.0.0.0:9191"
+		case "istio", "ambient":
+			s.Listen = ":9191"
+		case "gateway", "contour", "route":
+			s.Listen, s.TLS = ":9191", true
 		}
 		findings, warnings := proxy.Check(read(t, files...), s)
 		for _, f := range slices.Concat(findings, warnings) {
@@ -160,6 +166,7 @@ func parse(t *testing.T, data string) edit {
 			for name := range strings.FieldsSeq(value) {
 				e.files = append(e.files, filepath.Join("../../envoy", name))
 			}
+			e.deploy(value)
 		case "-":
 			e.old = value
 		case "+":
@@ -182,6 +189,25 @@ func parse(t *testing.T, data string) edit {
 	return e
 }
 
+// deploy makes Stepward what the recipe of those files makes of it, and adds what Istio's
+// recipes say in other files.
+func (e *edit) deploy(files string) {
+	for _, s := range []*proxy.Service{&e.service, &e.broken} {
+		if !strings.Contains(files, "envoy.yaml") {
+			s.Listen = ":9191"
+			s.TLS = !strings.Contains(files, "istio/")
+		}
+	}
+	if !strings.Contains(files, "istio/") {
+		return
+	}
+	for _, name := range []string{"istio/mesh.yaml", "istio/namespaces.yaml"} {
+		if !strings.Contains(files, name) && !strings.Contains(files, strings.Replace(name, "istio/", "istio/ambient/", 1)) {
+			e.files = append(e.files, filepath.Join("../../envoy", name))
+		}
+	}
+}
+
 func needs(t *testing.T, s *proxy.Service, key, value string) {
 	t.Helper()
 	switch key {
@@ -195,6 +221,8 @@ func needs(t *testing.T, s *proxy.Service, key, value string) {
 		s.TrustedHops, _ = strconv.Atoi(value)
 	case "tls":
 		s.TLS, s.ClientCertificate = true, value == "mutual"
+	case "plain":
+		s.TLS = false
 	default:
 		t.Fatalf("%q is none of a case's", key)
 	}

@@ -16,6 +16,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "stepward.config" -}}
 {{- $own := dict "listen" ":9191" "admin" ":9192" "drain" .Values.drain "log" (dict "level" .Values.logLevel) -}}
+{{- if .Values.control }}{{ $_ := set $own "control" "unix:///run/stepward/control.sock" }}{{ end -}}
 {{- if .Values.policies }}{{ $_ := set $own "policy" (dict "paths" (list "/etc/stepward/policies")) }}{{ end -}}
 {{- if .Values.tls.secretName -}}
 {{- $tls := dict "cert_file" "/etc/stepward/tls/tls.crt" "key_file" "/etc/stepward/tls/tls.key" -}}
@@ -24,4 +25,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $own "tls" $tls -}}
 {{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
+{{- end }}
+
+{{- define "stepward.missing" -}}
+{{- if not .Values.image.repository }}
+- image.repository: where your cluster pulls Stepward's image from. Nobody publishes one for you; envoy/helm/README.md says how to build and push it
+{{- end }}
+{{- if not .Values.config.issuers }}
+- config.issuers: whose tokens are valid; see docs/reference/configuration.md
+{{- end }}
+{{- if not (or .Values.policies .Values.config.policy .Values.config.bundles) }}
+- policies: what requests require, such as policies."policy.rego"; or config.policy.default: true for the shipped one, or config.bundles
+{{- end }}
+{{- if not (or .Values.tls.secretName .Values.insecurePlaintextListener) }}
+- tls.secretName; or insecurePlaintextListener: true, where a sidecar or ztunnel of a mesh ends the TLS
+{{- end }}
 {{- end }}

@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// backendHops are the calls to backends that a Gateway's controller makes: by TLS where a
+// BackendTLSPolicy, or a Backend of Envoy Gateway itself, says so.
+func (x *exam) backendHops(a ask, refs []node) []hop {
+	var all []hop
+	for _, ref := range refs {
+		if ref.there() {
+			all = append(all, x.backendHop(a, ref))
+		}
+	}
+	return all
+}
+
+func (x *exam) backendHop(a ask, ref node) hop {
+	kind, name := or(ref.get("kind").text(), "Service"), ref.get("name").text()
+	namespace := or(ref.get("namespace").text(), a.object.namespace())
+	h := hop{at: ref, to: fmt.Sprintf("%s %s/%s", kind, namespace, name), shows: x.clientCertificate()}
+	if kind == "Backend" {
+		b := x.find("gateway.envoyproxy.io", kind, namespace, name)
+		if !b.there() {
+			h.doubt = "the Backend is not in the files"
+			return h
+		}
+		if tls := b.get("spec/tls"); tls.there() {
+			h.at, h.wire, h.why, h.verified = tls, speaksTLS, "tls of the Backend", !tls.get("insecureSkipVerify").yes()
+			h.shows = h.shows || tls.get("clientCertificateRef").there()
+			return h
+		}
+	}
+	switch p, doubt := x.tlsPolicy(kind, namespace, name, ref.get("port").text()); {
+	case p.there():
+		h.at, h.wire, h.why, h.verified = p, speaksTLS, "a BackendTLSPolicy", true
+		h.doubt = doubt
+	default:
+		h.wire, h.why = plainText, "no BackendTLSPolicy in namespace "+namespace+" names it"
+	}
+	return h
+}
+
+// tlsPolicy is the target of the BackendTLSPolicy for a backend. It holds in the
+// backend's own namespace alone.
+func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt string) {
+	for _, p := range x.objects {
+		if p.get("kind").text() != "BackendTLSPolicy" || p.namespace() != namespace {
+			continue
+		}
+		for t := range p.get("spec/targetRefs").items() {
+			if or(t.get("kind").text(), "Service") != kind || t.get("name").text() != name {
+				continue
+			}
+			section := t.get("sectionName").text()
+			own, known := x.section(kind, namespace, name, port)
+			switch {
+			case section == "" || known && section == own:
+				return t, ""
+			case !known:
+				target, doubt = t, fmt.Sprintf("the %s is not in the files, and the policy is for its port %q alone", kind, section)
+			}
+		}
+	}
+	return target, doubt
+}
+
+// section is what policies call a port of a backend: its name, where it has one.
+func (x *exam) section(kind, namespace, name, port string) (section string, known bool) {
+	s := x.find("", kind, namespace, name)
+	for p := range s.get("spec/ports").items() {
+		if p.get("port").text() == port {
+			return p.get("name").text(), true
+		}
+	}
+	return "", s.there()
+}
+
+// clientCertificate reports whether a proxy of Envoy Gateway or of a Gateway shows one.
+func (x *exam) clientCertificate() bool {
+	for _, o := range x.objects {
+		switch kind := o.get("kind").text(); {
+		case kind == "EnvoyProxy" && o.get("spec/backendTLS/clientCertificateRef").there(),
+			kind == "Gateway" && strings.HasPrefix(o.get("apiVersion").text(), "gateway.networking.k8s.io/") && o.get("spec/tls/backend/clientCertificateRef").there():
+			return true
+		}
+	}
+	return false
+}
