@@ -31,7 +31,7 @@ func (f controlFlags) client(flags configFlags) (*control.Client, error) {
 	address := f.address
 	if address == "" {
 		// Whatever the running service was permitted: this one listens nowhere.
-		flags.insecure, flags.network, flags.bundles = true, true, true
+		flags.insecure, flags.network, flags.bundles, flags.nobody = true, true, true, true
 		c, err := flags.load("", "")
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,7 +157,7 @@ func TestManifests(t *testing.T) {
 	checked := 0
 	for _, dir := range []string{"istio", "gateway", "gateway-api", "contour"} {
 		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".yaml" || filepath.Base(path) == "mesh.yaml" {
+			if err != nil || filepath.Ext(path) != ".yaml" || slices.Contains([]string{"mesh.yaml", "values.yaml", "namespaces.yaml"}, filepath.Base(path)) { // read by what reads them, in TestRecipes
 				return err
 			}
 			text, err := os.ReadFile(path)

@@ -2,10 +2,12 @@ package validate_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,12 +28,31 @@ func render(t *testing.T, values string) (string, error) {
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return template(t, "gate", "stepward", "--values", file)
+}
+
+// helm is Helm's own command, built once.
+var helm = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "-C", "helm", "tool", "-n", "helm").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+// template is what Helm renders with flags.
+func template(t *testing.T, release, namespace string, flags ...string) (string, error) {
+	t.Helper()
 	chart, err := filepath.Abs("../helm/stepward")
 	if err != nil {
 		t.Fatal(err)
 	}
+	path, err := helm()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var stderr bytes.Buffer
-	cmd := exec.Command("go", "-C", "helm", "tool", "helm", "template", "gate", chart, "--values", file, "--namespace", "stepward")
+	cmd := exec.Command(path, append([]string{"template", release, chart, "--namespace", namespace}, flags...)...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -97,22 +118,29 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 	}
 }
 
+// base is what the chart has no default for.
+const base = `
+image: { repository: registry.example.com/stepward }
+config: { issuers: [ { name: corp, issuer: "https://idp.example.com", audiences: [api] } ], levels: [ { name: mfa, acr: ["2"] } ] }
+policies: { policy.rego: "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"authenticated\"}\n" }
+`
+
 func TestChart(t *testing.T) {
 	for name, v := range map[string]struct {
 		values    string
 		plaintext bool
 		want      []string
 	}{
-		"plain text in a mesh": {"insecurePlaintextListener: true\n", true, nil},
-		"mutual TLS":           {"tls: { secretName: cert, clientCASecretName: ca, clientIDs: [\"spiffe://example.com/envoy\"] }\n", false, nil},
+		"plain text in a mesh": {base + "insecurePlaintextListener: true\n", true, nil},
+		"mutual TLS":           {base + "tls: { secretName: cert, clientCASecretName: ca, clientIDs: [\"spiffe://example.com/envoy\"] }\n", false, nil},
 		"everything": {`
+image: { repository: registry.example.com/stepward, digest: "sha256:` + strings.Repeat("a", 64) + `" }
 tls: { secretName: cert }
 autoscaling: { enabled: true }
 serviceMonitor: { enabled: true, labels: { team: edge } }
 networkPolicy: { from: [ { namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: gateways } } } ] }
-env: [ { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318" } ]
-policies: {}
-config: { policy: { default: true }, limits: { deadline: 100ms }, levels: [ { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] } ] }
+extraEnv: [ { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318" } ]
+config: { policy: { default: true }, issuers: [ { name: corp, issuer: "https://idp.example.com", audiences: [api] } ], limits: { deadline: 100ms }, levels: [ { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] } ] }
 `, false, []string{"HorizontalPodAutoscaler gate-stepward", "ServiceMonitor gate-stepward"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,19 +170,58 @@ config: { policy: { default: true }, limits: { deadline: 100ms }, levels: [ { na
 	}
 }
 
-// What would run open, or not at all, is not rendered.
+// What would run open, or not at all, is not rendered. Each has a twin that is.
 func TestChartRefuses(t *testing.T) {
-	for name, v := range map[string]struct{ values, says string }{
-		"no TLS and no mesh":  {"{}", "set tls.secretName, or insecurePlaintextListener"},
-		"IDs without a CA":    {"tls: { secretName: a, clientIDs: [\"spiffe://x/y\"] }", "clientCASecretName"},
-		"a misspelt value":    {"insecurePlaintextListner: true", "insecurePlaintextListner"},
-		"a listener":          {"insecurePlaintextListener: true\nconfig: { listen: \":1\" }", "listen"},
-		"a policy of no kind": {"insecurePlaintextListener: true\npolicies: { readme.txt: x }", "readme.txt"},
+	const mesh = base + "insecurePlaintextListener: true\n"
+	const issuers = `config: { issuers: [ { name: corp, issuer: "https://idp.example.com", audiences: [api] } ] }`
+	if text, err := render(t, "{}"); err == nil || strings.Count(text, "\n- ") != 4 {
+		t.Errorf("nothing given: %v %s", err, text)
+	}
+	for name, v := range map[string]struct{ good, bad, says string }{
+		"no image":                   {mesh, strings.Replace(mesh, "image:", "imagePullSecrets: []\n#", 1), "image.repository: where your cluster pulls"},
+		"no issuers":                 {mesh, mesh + "config: { limits: { deadline: 100ms } }\n", "config.issuers: whose tokens"},
+		"empty issuers":              {mesh + "config: { issuers: [] }\nextraArgs: [--insecure-no-issuers]", mesh + "config: { issuers: [] }\n", "config.issuers: whose tokens"},
+		"no policy":                  {strings.Replace(mesh, "policies:", "podLabels: {}\n#", 1) + strings.Replace(issuers, "{ ", "{ policy: { default: true }, ", 1), strings.Replace(mesh, "policies:", "podLabels: {}\n#", 1), "config.policy.default: true"},
+		"two policies":               {mesh, mesh + strings.Replace(issuers, "{ ", "{ policy: { default: true }, ", 1), "not both"},
+		"no TLS and no mesh":         {base + "tls: { secretName: a }", base, "tls.secretName; or insecurePlaintextListener: true"},
+		"TLS and plain text":         {mesh, mesh + "tls: { secretName: a }", "not both"},
+		"IDs without a CA":           {base + "tls: { secretName: a, clientCASecretName: b, clientIDs: [\"spiffe://x/y\"] }", base + "tls: { secretName: a, clientIDs: [\"spiffe://x/y\"] }", "clientCASecretName"},
+		"a misspelt value":           {mesh, base + "insecurePlaintextListner: true", "insecurePlaintextListner"},
+		"a listener":                 {mesh, mesh + strings.Replace(issuers, "{ ", "{ listen: \":1\", ", 1), "listen"},
+		"a control socket":           {mesh + "control: false", mesh + strings.Replace(issuers, "{ ", "{ control: \"unix:///tmp/a\", ", 1), "control"},
+		"a policy of no kind":        {mesh, mesh + "policies: { readme.txt: x }", "readme.txt"},
+		"a digest":                   {mesh + "image: { repository: a, digest: \"sha256:" + strings.Repeat("0", 64) + "\" }", mesh + "image: { repository: a, digest: latest }", "digest"},
+		"another configuration":      {mesh + "extraArgs: [--insecure-bundles]", mesh + "extraArgs: [--config=/etc/other.yaml]", "extraArgs"},
+		"plain text by a flag":       {mesh, base + "tls: { secretName: a }\nextraArgs: [--insecure-plaintext-listener]", "extraArgs"},
+		"another configuration, env": {mesh + "extraEnv: [ { name: A, value: b } ]", mesh + "extraEnv: [ { name: STEPWARD_CONFIG, value: b } ]", "extraEnv"},
+		"a volume of ours":           {mesh + "extraVolumes: [ { name: mine, emptyDir: {} } ]", mesh + "extraVolumes: [ { name: policies, emptyDir: {} } ]", "extraVolumes"},
+		"over our files":             {mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/keys } ]", mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/policies/ } ]", "extraVolumeMounts"},
+		"another Service's pods":     {mesh + "podLabels: { a: b }", mesh + "podLabels: { app.kubernetes.io/name: b }", "app.kubernetes.io/name"},
 	} {
-		if text, err := render(t, v.values); err == nil || !strings.Contains(text, v.says) {
+		if text, err := render(t, merged(t, v.good)); err != nil {
+			t.Errorf("the twin of %s: %s", name, text)
+		}
+		if text, err := render(t, merged(t, v.bad)); err == nil || !strings.Contains(text, v.says) {
 			t.Errorf("%s: %v %s", name, err, text)
 		}
 	}
+}
+
+// merged is a document in which what stands twice is there once, as it stands last.
+func merged(t *testing.T, text string) string {
+	t.Helper()
+	var lines []string
+	at := map[string]int{}
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		key, _, _ := strings.Cut(line, ":")
+		if i, twice := at[key]; twice {
+			lines[i] = line
+			continue
+		}
+		at[key] = len(lines)
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // The unit is one that systemd takes.

@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not .Values.image.repository }}
 - image.repository: where your cluster pulls Stepward's image from. Nobody publishes one for you; envoy/helm/README.md says how to build and push it
 {{- end }}
-{{- if not .Values.config.issuers }}
+{{- if not (or .Values.config.issuers (has "--insecure-no-issuers" .Values.extraArgs)) }}
 - config.issuers: whose tokens are valid; see docs/reference/configuration.md
 {{- end }}
 {{- if not (or .Values.policies .Values.config.policy .Values.config.bundles) }}
