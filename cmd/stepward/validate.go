@@ -50,7 +50,9 @@ SecurityPolicy, Contour's HTTPProxy, an HTTPRoute with ExternalAuth. What fails 
 breaks is refused: a filter that lets through what nobody judged, routes that nobody is
 asked about, a header mutation rule that does not permit what the loaded policy sets and
 removes, TLS on one side alone, what the policy reads and the proxy does not send. The
-rest are warnings; docs/reference/envoy.md lists them all. --mutation-rule prints the
+rest are warnings; docs/reference/envoy.md lists them all. For TLS it reads what decides
+it, too: BackendTLSPolicy, DestinationRule, PeerAuthentication, labels of namespaces,
+ExtensionService; where one is missing it says that it cannot tell. --mutation-rule prints the
 header mutation rule that the policy needs, and nothing else.
 
 It asks no identity provider, unless with --online: then what the configuration needs

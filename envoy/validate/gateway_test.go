@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,9 +87,33 @@ func dig(t *testing.T, v any, path ...any) any {
 	return v
 }
 
-// bootstrap makes a static configuration of what would come over xDS: endpoints and
-// routes are put in place, addresses are free ports of loopback.
-func bootstrap(t *testing.T, xds map[string][]any, app, stepward string) []byte {
+// certificates puts the CA in place of what would come over xDS as a secret, which the
+// translation names and does not hold: the ca.crt of the policy's ConfigMap.
+func certificates(t *testing.T, v any, ca string) (secrets []any) {
+	t.Helper()
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			secrets = append(secrets, certificates(t, item, ca)...)
+		}
+	case object:
+		if sds, ok := v["validationContextSdsSecretConfig"].(object); ok {
+			if name, _ := sds["name"].(string); !strings.Contains(name, "stepward") {
+				t.Errorf("the certificates of %q", name)
+			}
+			delete(sds, "sdsConfig")
+			secrets = append(secrets, object{"name": sds["name"], "validationContext": object{"trustedCa": object{"inlineString": ca}}})
+		}
+		for _, value := range v {
+			secrets = append(secrets, certificates(t, value, ca)...)
+		}
+	}
+	return secrets
+}
+
+// bootstrap makes a static configuration of what would come over xDS: endpoints, routes
+// and certificates are put in place, addresses are free ports of loopback.
+func bootstrap(t *testing.T, xds map[string][]any, app, stepward, ca string) []byte {
 	t.Helper()
 	endpoints := map[string]object{}
 	for _, e := range xds["endpoints"] {
@@ -135,7 +160,7 @@ func bootstrap(t *testing.T, xds map[string][]any, app, stepward string) []byte 
 	manager["routeConfig"] = routes
 	out, err := yaml.Marshal(object{
 		"admin":           object{"address": object{"socketAddress": object{"address": "127.0.0.1", "portValue": 0}}},
-		"staticResources": object{"listeners": []any{listener}, "clusters": clusters},
+		"staticResources": object{"listeners": []any{listener}, "clusters": clusters, "secrets": certificates(t, clusters, ca)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -206,8 +231,8 @@ func (s signer) token(t *testing.T, acr string, age time.Duration) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// service runs a Stepward whose policy asks for a token and no more.
-func service(t *testing.T) (signer, string) {
+// service runs a Stepward whose policy asks for a token and no more, by TLS.
+func service(t *testing.T) (sign signer, address, ca string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -218,11 +243,14 @@ func service(t *testing.T) (signer, string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	certificate, private := certify(t, serverName)
 	for name, text := range map[string]string{
+		"tls.crt": string(certificate), "tls.key": string(private),
 		"keys.json": fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":%q,"y":%q}]}`, base64.RawURLEncoding.EncodeToString(public[1:33]), base64.RawURLEncoding.EncodeToString(public[33:])),
 		"p.rego":    "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"authenticated\"}\n",
 		"stepward.yaml": `listen: 127.0.0.1:0
 admin: 127.0.0.1:0
+tls: { cert_file: tls.crt, key_file: tls.key }
 issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api], jwks_file: keys.json }]
 levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }]
 policy: { paths: [p.rego], timeout: 2s }
@@ -249,7 +277,7 @@ drain: { delay: 10ms }
 	if err := s.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return signer{key}, s.Addr().String()
+	return signer{key}, s.Addr().String(), string(certificate)
 }
 
 func read(t *testing.T, files ...string) string {
@@ -277,7 +305,8 @@ func TestEnvoyGateway(t *testing.T) {
 	upstream := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { hits++ })}
 	go upstream.Serve(app)
 	defer upstream.Close()
-	sign, address := service(t)
+	sign, address, ca := service(t)
+	manifests += "\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: stepward-ca, namespace: stepward }\ndata:\n  ca.crt: " + strconv.Quote(ca) + "\n"
 	path, err := envoy.Get(t.Context(), "", os.Stderr)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +314,7 @@ func TestEnvoyGateway(t *testing.T) {
 	start := func(manifests string) *envoy.Process {
 		xds := translate(t, manifests)
 		annotate(t, xds, manifests)
-		p, err := envoy.Start(t.Context(), path, bootstrap(t, xds, app.Addr().String(), address))
+		p, err := envoy.Start(t.Context(), path, bootstrap(t, xds, app.Addr().String(), address, ca))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,5 +368,11 @@ func TestEnvoyGateway(t *testing.T) {
 	defer misspelt.Stop()
 	if status, _ := ask(misspelt, "/payments", sign.token(t, "2", time.Minute)); status != 503 {
 		t.Errorf("a misspelt floor: %d", status)
+	}
+	plain := start(strings.Replace(manifests, "{ group: \"\", kind: Service, name: stepward }", "{ group: \"\", kind: Service, name: steward }", 1))
+	defer plain.Stop()
+	before := hits
+	if status, _ := ask(plain, "/x", sign.token(t, "1", time.Minute)); status != 503 || hits > before {
+		t.Errorf("a call in plain text: %d", status)
 	}
 }

@@ -159,7 +159,7 @@ func start(t *testing.T, chart map[string]any, release string, given volumes) *p
 	for _, m := range c.VolumeMounts {
 		names = append(names, m.MountPath, p.root+m.MountPath)
 	}
-	p.moved = strings.NewReplacer(append(names, "listen: :9191", "listen: "+p.address, "admin: :9192", "admin: 127.0.0.1:0")...)
+	p.moved = strings.NewReplacer(names...)
 	for _, m := range c.VolumeMounts {
 		p.mount(t, chart, spec.Volumes[slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })], m, given)
 	}
@@ -227,7 +227,9 @@ func (p *pod) serve(t *testing.T, args []string) {
 	}
 	cmd := exec.Command(path, args...)
 	var log bytes.Buffer
-	cmd.Env, cmd.Stderr, cmd.Stdout, cmd.Dir = p.env, &log, &log, "/"
+	// A pod has its ports to itself; here others may have them.
+	cmd.Env = append(slices.Clone(p.env), "STEPWARD_LISTEN="+p.address, "STEPWARD_ADMIN=127.0.0.1:0")
+	cmd.Stderr, cmd.Stdout, cmd.Dir = &log, &log, "/"
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
