@@ -53,45 +53,78 @@ func clusterHTTP2(_ *exam, c cluster, tell tell) {
 	}
 }
 
+// sockets are the transport sockets of the cluster: those that are chosen by endpoint,
+// where there are any, else its own, which may not be there.
+func (c cluster) sockets() []node {
+	var all []node
+	for m := range c.node.get("transport_socket_matches").items() {
+		all = append(all, m.get("transport_socket"))
+	}
+	if len(all) == 0 {
+		all = append(all, c.node.get("transport_socket"))
+	}
+	return all
+}
+
+// wires are what the cluster speaks, each once.
+func (c cluster) wires() []wire {
+	var all []wire
+	for _, socket := range c.sockets() {
+		w := plainText
+		if socket.there() && !strings.Contains(socket.get("typed_config/@type").text(), "raw_buffer") {
+			w = speaksTLS
+		}
+		if !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
 func clusterTLS(x *exam, c cluster, tell tell) {
-	socket := c.node.get("transport_socket")
-	speaks := socket.there() && !strings.Contains(socket.get("typed_config/@type").text(), "raw_buffer")
-	switch {
-	case !c.node.there() || speaks == x.service.TLS || c.node.get("transport_socket_matches").there():
+	wires := c.wires()
+	if !c.node.there() || len(wires) > 1 { // hop_unknown tells of it
+		return
+	}
+	switch speaks := wires[0] == speaksTLS; {
+	case speaks == x.service.TLS:
 	case speaks:
-		tell(socket, "cluster %q speaks TLS, and stepward.yaml has no tls", c.name.text())
+		tell(c.sockets()[0], "cluster %q speaks TLS, and stepward.yaml has no tls", c.name.text())
 	default:
 		tell(c.node, "cluster %q speaks plain TCP, and stepward.yaml has tls", c.name.text())
 	}
 }
 
-// context is the common_tls_context of the cluster, where it has one.
-func (c cluster) context() node {
-	if config := c.node.get("transport_socket/typed_config"); config.typed(typeTLS) {
-		return or(config.get("common_tls_context"), config)
+// contexts are the common_tls_contexts of the cluster.
+func (c cluster) contexts() []node {
+	var all []node
+	for _, socket := range c.sockets() {
+		if config := socket.get("typed_config"); config.typed(typeTLS) {
+			all = append(all, or(config.get("common_tls_context"), config))
+		}
 	}
-	return node{}
+	return all
+}
+
+// has reports whether one of the members of n is there.
+func (n node) has(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return n.get(name).there() })
 }
 
 func clusterCertificate(x *exam, c cluster, tell tell) {
-	context := c.context()
-	shows := false
-	for _, name := range []string{"tls_certificates", "tls_certificate_sds_secret_configs", "tls_certificate_provider_instance", "tls_certificate_certificate_provider_instance", "custom_tls_certificate_selector"} {
-		shows = shows || context.get(name).there()
-	}
-	if x.service.ClientCertificate && context.there() && !shows {
-		tell(context, "cluster %q shows no certificate", c.name.text())
+	for _, context := range c.contexts() {
+		shows := context.has("tls_certificates", "tls_certificate_sds_secret_configs", "tls_certificate_provider_instance", "tls_certificate_certificate_provider_instance", "custom_tls_certificate_selector")
+		if x.service.ClientCertificate && !shows {
+			tell(context, "cluster %q shows no certificate", c.name.text())
+		}
 	}
 }
 
 func clusterUnverified(_ *exam, c cluster, tell tell) {
-	context := c.context()
-	verifies := false
-	for _, name := range []string{"validation_context", "validation_context_sds_secret_config", "combined_validation_context"} {
-		verifies = verifies || context.get(name).there()
-	}
-	if context.there() && !verifies {
-		tell(context, "cluster %q verifies no certificate", c.name.text())
+	for _, context := range c.contexts() {
+		if !context.has("validation_context", "validation_context_sds_secret_config", "combined_validation_context") {
+			tell(context, "cluster %q verifies no certificate", c.name.text())
+		}
 	}
 }
 

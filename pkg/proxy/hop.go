@@ -127,8 +127,8 @@ func (x *exam) envoyHops(service node) []hop {
 	switch {
 	case !c.there():
 		h.doubt = "the cluster is not in the files"
-	case c.get("transport_socket_matches").there():
-		h.at, h.doubt = c.get("transport_socket_matches"), "the transport socket is chosen for each endpoint"
+	case len(cluster{node: c}.wires()) > 1:
+		h.at, h.doubt = c.get("transport_socket_matches"), "some endpoints are called by TLS, and some in plain text"
 	default:
 		return nil // the rules of clusters know all of it
 	}

@@ -98,7 +98,9 @@ func ways() map[string]way {
 		"Contour, no ExtensionService":           {"unknown", contour},
 		"Envoy":                                  {"plain", bootstrap(ours, "", fill(cluster, ""))},
 		"Envoy, TLS":                             {"TLS", bootstrap(ours, "", tls)},
-		"Envoy, by endpoint":                     {"unknown", bootstrap(ours, "", fill(cluster, `,"transport_socket_matches":[{"name":"a"}]`))},
+		"Envoy, by endpoint":                     {"unknown", bootstrap(ours, "", fill(cluster, `,"transport_socket_matches":[{"name":"a"},{"name":"b"`+socket+`}]`))},
+		"Envoy, plain by endpoint":               {"plain", bootstrap(ours, "", fill(cluster, `,"transport_socket_matches":[{"name":"a"}]`+socket))},
+		"Envoy, as Envoy Gateway makes it":       {"TLS", bootstrap(ours, "", fill(cluster, `,"transport_socket_matches":[{"name":"a"`+socket+`}],"transport_socket":{"name":"dummy","typed_config":{"@type":"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext","common_tls_context":{}}}`))},
 		"Envoy, a cluster from elsewhere":        {"unknown", bootstrap(ours, "", "")},
 		"Envoy, the other client":                {"plain", bootstrap(fill(google, ""), "", "")},
 		"Envoy, the other client, TLS":           {"TLS", bootstrap(fill(google, `,"channel_credentials":{"ssl_credentials":{}}`), "", "")},
@@ -125,6 +127,8 @@ func TestEveryWay(t *testing.T) {
 				}
 				refused, unknown := has(findings, "hop_tls", "cluster_tls"), has(warnings, "hop_unknown")
 				switch {
+				case has(findings, "cluster_unverified"):
+					t.Fatalf("what is verified: %v", findings)
 				case has(findings, "yaml", "nothing_asks", "unknown_field", "field_value"):
 					t.Fatalf("the files say something else: %v", findings)
 				case name == "Istio, nothing said" && listener == "TLS": // plain text or its own mTLS: neither fits
