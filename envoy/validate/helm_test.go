@@ -102,13 +102,13 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 			}
 		}
 	}
-	for _, name := range []string{"tls.crt", "tls.key", "ca.crt"} {
+	for _, name := range []string{"tls.crt", "tls.key", "ca.crt", "client"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text = strings.NewReplacer("/etc/stepward/policies", dir, "/etc/stepward/tls", dir, "/etc/stepward/client-ca", dir).Replace(text)
-	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{InsecurePlaintextListener: plaintext})
+	text = strings.NewReplacer("/etc/stepward/policies", dir, "/etc/stepward/tls", dir, "/etc/stepward/client-ca", dir, "/etc/stepward/secrets", dir, "/var/cache/stepward", dir, "/run/stepward", dir).Replace(text)
+	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{InsecurePlaintextListener: plaintext, Getenv: func(string) string { return "x-mine-" }})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/proxy"
 )
@@ -334,12 +333,23 @@ func (w walked) leads(t *testing.T, chart map[string]any) {
 	}
 }
 
-// served is the Stepward that the chart's ConfigMap makes.
+// served is what the chart's ConfigMap makes of the listener. TestRecipesServe has the
+// configuration loaded.
 func served(t *testing.T, chart map[string]any) (proxy.Service, error) {
 	t.Helper()
-	d := chart["Deployment stepward"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0]
-	c, err := config.Parse("stepward.yaml", []byte(chart["ConfigMap stepward"].(*corev1.ConfigMap).Data["stepward.yaml"]), config.Options{InsecurePlaintextListener: slices.Contains(d.Args, "--insecure-plaintext-listener")})
-	return proxy.Service{Listen: c.Listen, TLS: c.TLS.CertFile != "", ClientCertificate: c.TLS.ClientCAFile != "", HeaderPrefix: c.Upstream.HeaderPrefix}, err
+	var c struct {
+		Listen string
+		TLS    struct {
+			Cert string `json:"cert_file"`
+			CA   string `json:"client_ca_file"`
+		}
+	}
+	err := yaml.Unmarshal([]byte(chart["ConfigMap stepward"].(*corev1.ConfigMap).Data["stepward.yaml"]), &c)
+	plain := slices.Contains(chart["Deployment stepward"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Args, "--insecure-plaintext-listener")
+	if plain == (c.TLS.Cert != "") {
+		t.Errorf("plain text is permitted: %t, and TLS is by %q", plain, c.TLS.Cert)
+	}
+	return proxy.Service{Listen: c.Listen, TLS: c.TLS.Cert != "", ClientCertificate: c.TLS.CA != "", HeaderPrefix: "x-stepward-"}, err
 }
 
 // look is what `stepward validate --envoy` says of the manifests beside the chart.

@@ -23,6 +23,7 @@ var clusterRules = []clusterRule{
 	{Rule{"cluster", true, "no cluster has the name that the filter asks for", "Envoy takes the file, and every request fails", "the name of a cluster of this file"}, clusterThere},
 	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails", "write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
 	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round", "every request fails", "write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
+	{Rule{"cluster_alpn", true, "the cluster speaks TLS and offers no ALPN `h2`", "Stepward's gRPC ends the handshake: every request fails", "write `alpn_protocols: [h2]` in `common_tls_context`"}, clusterALPN},
 	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate", "the handshake fails, and with it every request", "write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"}, clusterCertificate},
 	{Rule{"cluster_unverified", true, "the cluster speaks TLS and verifies nobody", "whoever gets between answers in Stepward's place, and allows everything", "write `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"}, clusterUnverified},
 	{Rule{"cluster_address", false, "no endpoint of the cluster has the address of `listen`", "Envoy asks somewhere else, unless a NAT leads to it", "the address of `listen` in stepward.yaml"}, clusterAddress},
@@ -109,6 +110,14 @@ func (c cluster) contexts() []node {
 // has reports whether one of the members of n is there.
 func (n node) has(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return n.get(name).there() })
+}
+
+func clusterALPN(_ *exam, c cluster, tell tell) {
+	for _, context := range c.contexts() {
+		if !slices.Contains(context.get("alpn_protocols").texts(), "h2") && !c.protocol().get("auto_config").there() {
+			tell(context, "cluster %q offers no ALPN h2", c.name.text())
+		}
+	}
 }
 
 func clusterCertificate(x *exam, c cluster, tell tell) {

@@ -29,6 +29,7 @@ type hop struct {
 	// verified and shows are of a call by TLS: the server is verified, and the caller shows
 	// a certificate.
 	verified, shows bool
+	silent          bool // by TLS, and without ALPN
 }
 
 // hopRule finds trouble on the way to Stepward that a controller makes.
@@ -43,6 +44,7 @@ var hopRules = []hopRule{
 	{Rule{"hop_unknown", false, "the files do not tell whether the call is encrypted as Stepward's listener wants it", "every request may fail, or cross the network in plain text", "name the missing file with `--envoy`, too; or look at a running proxy: `--envoy` takes its config dump"}, hopUnknown},
 	{Rule{"hop_plain", false, "Stepward's listener speaks plain text beyond its own machine, and nothing encrypts the call", "whoever gets between answers in Stepward's place, and allows everything", "`tls` in stepward.yaml and for the call; or a mesh on both sides"}, hopPlain},
 	{Rule{"hop_unverified", true, "the call is by TLS and verifies nobody, or whoever has a certificate of that CA", "whoever gets between answers in Stepward's place, and allows everything", "write `subjectAltNames` (Istio), `validation` (Contour), a CA (Backend of Envoy Gateway); no `insecureSkipVerify`"}, hopUnverified},
+	{Rule{"hop_alpn", true, "Envoy Gateway calls by TLS, and offers no ALPN `h2`", "Stepward's gRPC ends the handshake: every request fails", "write `backendTLS: { alpnProtocols: [h2] }` in the EnvoyProxy that the Gateway or its class names, or in `tls` of the Backend"}, hopALPN},
 	{Rule{"hop_certificate", true, "stepward.yaml has `tls.client_ca_file`, and nothing shows a certificate", "the handshake fails, and with it every request", "write `tls.mode: MUTUAL` (Istio), `backendTLS.clientCertificateRef` of the EnvoyProxy (Envoy Gateway), `tls.backend.clientCertificateRef` of the Gateway (Gateway API), `envoy.clientCertificate` of the ContourConfiguration (Contour)"}, hopCertificate},
 }
 
@@ -77,6 +79,12 @@ func hopPlain(x *exam, h hop, tell tell) {
 func hopUnverified(x *exam, h hop, tell tell) {
 	if h.wire == speaksTLS && h.fits(x.service) && !h.verified {
 		tell(h.at, "the call to %s verifies nobody, or not by name (%s)", h.to, h.why)
+	}
+}
+
+func hopALPN(x *exam, h hop, tell tell) {
+	if h.wire == speaksTLS && h.fits(x.service) && h.silent {
+		tell(h.at, "the call to %s offers no ALPN h2", h.to)
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func (x *exam) backendHops(a ask, refs []node) []hop {
 func (x *exam) backendHop(a ask, ref node) hop {
 	kind, name := or(ref.get("kind").text(), "Service"), ref.get("name").text()
 	namespace := or(ref.get("namespace").text(), a.object.namespace())
-	h := hop{at: ref, to: fmt.Sprintf("%s %s/%s", kind, namespace, name), shows: x.clientCertificate()}
+	h := hop{at: ref, to: fmt.Sprintf("%s %s/%s", kind, namespace, name), shows: x.clientCertificate(), silent: a.product.name == gateway.name && !x.offers()}
 	if kind == "Backend" {
 		b := x.find("gateway.envoyproxy.io", kind, namespace, name)
 		if !b.there() {
@@ -29,6 +30,7 @@ func (x *exam) backendHop(a ask, ref node) hop {
 		}
 		if tls := b.get("spec/tls"); tls.there() {
 			h.at, h.wire, h.why, h.verified = tls, speaksTLS, "tls of the Backend", !tls.get("insecureSkipVerify").yes()
+			h.silent = h.silent && !slices.Contains(tls.get("alpnProtocols").texts(), "h2")
 			h.shows = h.shows || tls.get("clientCertificateRef").there()
 			return h
 		}
@@ -88,4 +90,11 @@ func (x *exam) clientCertificate() bool {
 		}
 	}
 	return false
+}
+
+// offers reports whether a proxy of Envoy Gateway offers HTTP/2 to backends by ALPN.
+func (x *exam) offers() bool {
+	return slices.ContainsFunc(x.objects, func(o node) bool {
+		return o.get("kind").text() == "EnvoyProxy" && slices.Contains(o.get("spec/backendTLS/alpnProtocols").texts(), "h2")
+	})
 }

@@ -30,7 +30,7 @@ const (
 	routes   = `{"virtual_hosts":[{"name":"v","domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"cluster":"a"},"typed_per_filter_config":{"f":{"@type":"type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute","check_settings":{"grpc_service":%}}}}]}]}`
 	manager  = `{"@type":"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager","http_filters":[{"name":"f","typed_config":%}],"route_config":ROUTES}`
 	cluster  = `{"name":"s","typed_extension_protocol_options":{"o":{"@type":"type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions","explicit_http_config":{"http2_protocol_options":{}}}}%}`
-	socket   = `,"transport_socket":{"name":"t","typed_config":{"@type":"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext","common_tls_context":{"validation_context":{}}}}`
+	socket   = `,"transport_socket":{"name":"t","typed_config":{"@type":"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext","common_tls_context":{"alpn_protocols":["h2"],"validation_context":{}}}}`
 )
 
 func fill(text, with string) string { return strings.Replace(text, "%", with, 1) }
@@ -127,7 +127,7 @@ func TestEveryWay(t *testing.T) {
 				}
 				refused, unknown := has(findings, "hop_tls", "cluster_tls"), has(warnings, "hop_unknown")
 				switch {
-				case has(findings, "cluster_unverified"):
+				case has(findings, "cluster_unverified", "cluster_alpn"):
 					t.Fatalf("what is verified: %v", findings)
 				case has(findings, "yaml", "nothing_asks", "unknown_field", "field_value"):
 					t.Fatalf("the files say something else: %v", findings)
