@@ -108,7 +108,7 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 		}
 	}
 	text = strings.NewReplacer("/etc/stepward/policies", dir, "/etc/stepward/tls", dir, "/etc/stepward/client-ca", dir, "/etc/stepward/secrets", dir, "/var/cache/stepward", dir, "/run/stepward", dir).Replace(text)
-	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{InsecurePlaintextListener: plaintext, Getenv: func(string) string { return "x-mine-" }})
+	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{InsecurePlaintextListener: plaintext, Getenv: func(name string) string { return map[string]string{"PREFIX": "x-mine-"}[name] }})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
