@@ -103,7 +103,7 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 		}
 	}
 	for _, name := range []string{"tls.crt", "tls.key", "ca.crt", "client"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
