@@ -136,6 +136,7 @@ func TestRevokedAcrossReload(t *testing.T) {
 	c := asking(t, idp, "")
 	more := asking(t, idp, "  leeway: 10s\n")
 	more.Control, more.Sources = c.Control, c.Sources
+	more.Issuers[0].Introspection.ClientSecretFile = c.Issuers[0].Introspection.ClientSecretFile
 	client := idp.Client()
 	defer client.Close()
 	index := revocation.New(0, nil)

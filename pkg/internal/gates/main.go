@@ -115,8 +115,9 @@ func (c *counts) add(d counts) {
 func (s step) run(ctx context.Context, out io.Writer) counts {
 	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
+	cmd.Dir, cmd.Stderr = s.dir, out
 	if !s.tests {
+		cmd.Stdout = out
 		if err := cmd.Run(); err != nil {
 			fmt.Fprintf(out, "%s: %v\n", strings.Join(s.argv, " "), err)
 			return counts{failed: 1}
