@@ -157,11 +157,17 @@ func (r *Rig) write(name string) ([]byte, error) {
 		f.Issuer = strings.ReplaceAll(f.Issuer, "${IDP}", r.idp.Address())
 	}
 	text := strings.Replace(baseConfig, "  jwks_file: jwks.json\n", "  jwks_file: jwks.json\n"+f.Issuer, 1) + f.Config
-	if !strings.Contains(f.Config, "limits:") {
+	switch {
+	case !strings.Contains(f.Config, "limits:"):
 		text += baseLimits
+	case !strings.Contains(f.Config, "deadline:"):
+		text = strings.Replace(text, "limits: { ", "limits: { deadline: 5s, ", 1)
 	}
-	if !strings.Contains(f.Config, "policy:") {
+	switch {
+	case !strings.Contains(f.Config, "policy:"):
 		text += fmt.Sprintf("policy: { paths: [%s], timeout: 5s }\n", strings.Join(paths, ", "))
+	case !strings.Contains(f.Config, "timeout:"):
+		text = strings.Replace(text, "policy: { ", "policy: { timeout: 5s, ", 1)
 	}
 	return []byte(text), nil
 }
