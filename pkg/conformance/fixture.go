@@ -157,19 +157,25 @@ func (r *Rig) write(name string) ([]byte, error) {
 		f.Issuer = strings.ReplaceAll(f.Issuer, "${IDP}", r.idp.Address())
 	}
 	text := strings.Replace(baseConfig, "  jwks_file: jwks.json\n", "  jwks_file: jwks.json\n"+f.Issuer, 1) + f.Config
+	return []byte(unhurried(text, f.Config, paths)), nil
+}
+
+// unhurried is text with time for every decision, where config, a fixture's own part of
+// it, does not say how much: what is tested is the answer.
+func unhurried(text, config string, paths []string) string {
 	switch {
-	case !strings.Contains(f.Config, "limits:"):
+	case !strings.Contains(config, "limits:"):
 		text += baseLimits
-	case !strings.Contains(f.Config, "deadline:"):
+	case !strings.Contains(config, "deadline:"):
 		text = strings.Replace(text, "limits: { ", "limits: { deadline: 5s, ", 1)
 	}
 	switch {
-	case !strings.Contains(f.Config, "policy:"):
+	case !strings.Contains(config, "policy:"):
 		text += fmt.Sprintf("policy: { paths: [%s], timeout: 5s }\n", strings.Join(paths, ", "))
-	case !strings.Contains(f.Config, "timeout:"):
+	case !strings.Contains(config, "timeout:"):
 		text = strings.Replace(text, "policy: { ", "policy: { timeout: 5s, ", 1)
 	}
-	return []byte(text), nil
+	return text
 }
 
 // provide has the provider serve introspection and a status list.
