@@ -9,6 +9,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
@@ -98,6 +99,9 @@ func stopSign(function string, stop string, arguments []string) string {
 
 func stops(t *testing.T, text string, opt rego.Options) (bool, error) {
 	t.Helper()
+	if opt.Timeout == 0 { // what is tested is not that
+		opt.Timeout = wait.Bound
+	}
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {
 		t.Fatal(err)
