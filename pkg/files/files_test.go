@@ -260,3 +260,31 @@ func TestSealed(t *testing.T) {
 		t.Error("looked up after it was sealed")
 	}
 }
+
+// Two looks at one moment are one, however old the file is; and a time that was in the
+// future at the first look counts once it has come.
+func TestRestBetweenLooks(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x")
+	start := time.Now()
+	now := start
+	for _, written := range []time.Duration{-time.Hour, files.Rest - 50*time.Millisecond} {
+		put(t, name, "x", start.Add(written))
+		now = start
+		s := files.NewSettler(files.Terms{Now: func() time.Time { return now }})
+		var taken []time.Duration
+		for ; len(taken) == 0 && now.Before(start.Add(time.Minute)); now = now.Add(10 * time.Millisecond) {
+			for range 2 {
+				l := files.NewLook()
+				if text, err := l.Read(name, 10); err != nil || string(text) != "x" {
+					t.Fatal(err)
+				}
+				if ok, _, err := s.Offer(l, now); ok || err != nil {
+					taken = append(taken, now.Sub(start))
+				}
+			}
+		}
+		if want := max(files.Rest, written+files.Rest); len(taken) != 1 || taken[0] < want {
+			t.Errorf("written after %s: taken after %v; want one, not before %s", written, taken, want)
+		}
+	}
+}
