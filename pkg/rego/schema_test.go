@@ -96,7 +96,7 @@ func TestSlipsInRoutes(t *testing.T) {
 		}
 	}
 	for _, fine := range []string{
-		tables["routes"].data, `[]`, `[{"path": "/", "x-owner": "team", "description": "all", ` + require + `}]`, `[{"path": "/a/*/b/", ` + require + `}]`,
+		tables["routes"].data, `[]`, `[{"path": "/pay", "safe_methods": ["GET", "HEAD", "OPTIONS"], ` + require + `}]`, `[{"path": "/", "x-owner": "team", "description": "all", ` + require + `}]`, `[{"path": "/a/*/b/", ` + require + `}]`,
 		`[{"path": "/**", "hosts": ["app.example.com:8443", "[::1]"], "methods": ["PROPFIND"], ` + require + `}]`, `[{"path": "/grüße/100%", ` + require + `}]`,
 	} {
 		if _, err := rego.Load(t.Context(), tableSources(t, tables["routes"].rule, fine), rego.Options{Ladder: ladder(t), FoldPathCase: true}); err != nil {
