@@ -27,7 +27,7 @@ type LintOptions struct {
 // some a fix.
 func Lint(sources []Source, opt LintOptions) finding.List {
 	loading := newLoader(opt.Options)
-	modules, _ := loading.parse(sources, false)
+	modules, document := loading.parse(sources, false)
 	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}}
 	var schema any
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
@@ -45,6 +45,7 @@ func Lint(sources []Source, opt LintOptions) finding.List {
 	for _, name := range names {
 		l.module(modules[name])
 	}
+	l.unused(newCompiler(loading.newSchemas(sources, document)), sources, modules)
 	return l.found.Tidy()
 }
 

@@ -74,13 +74,17 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 		l.checkModule(modules[name])
 	}
 	l.checkOrigin(sources, modules)
+	l.checkNames(sources, modules)
+	l.checkTests(sources)
 	l.forget(document, sources)
+	written := maps.Clone(modules)
 	if len(l.found) == 0 {
 		l.copyEntryRules(modules, document)
 	}
 	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
 			Message: "no rule `require` in package stepward.policy", Hint: "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
+		l.nearMisses(sources, modules)
 	}
 	if len(l.found) > 0 {
 		return nil, l.found.Tidy()
@@ -91,6 +95,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 		return nil, fromOPA(compiler.Errors, "").Tidy()
 	}
 	l.checkAnonymous(compiler)
+	l.checkReached(compiler, sources, written)
 	l.checkData(compiler, document, sources)
 	if known.check(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()

@@ -58,6 +58,9 @@ func reached(c *ast.Compiler) []*ast.Rule {
 		}
 		seen[r] = true
 		list = append(list, r)
+		if r.Else != nil {
+			visit(r.Else)
+		}
 		for dep := range c.Graph.Dependencies(r) {
 			if d, ok := dep.(*ast.Rule); ok {
 				visit(d)

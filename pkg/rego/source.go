@@ -78,8 +78,9 @@ func FromPaths(paths []string) ([]Source, error) { return FromLook(files.NewLook
 // FromLook is [FromPaths] for what a look has found there.
 func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	var sources []Source
+	var found finding.List
 	for _, root := range paths {
-		tree, err := look.Tree(root, maxSources, isSource)
+		tree, err := look.Tree(root, maxSources, func(path string) bool { return isSource(path) || misnamed(path) != "" })
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
 		}
@@ -87,8 +88,15 @@ func FromLook(look *files.Look, paths []string) ([]Source, error) {
 			return nil, fmt.Errorf("rego: no .rego, .json or .yaml file in %s", root)
 		}
 		for _, f := range tree {
+			if better := misnamed(f.Name); better != "" {
+				found = append(found, finding.Finding{File: f.Name, Line: 1, Column: 1, Code: "file_name",
+					Message: "the file takes no part in the policy: the names of those that do end in .rego, .json, .yaml or .yml", Hint: "name it " + better})
+			}
 			sources = append(sources, Source{Name: f.Name, Text: f.Text, Written: f.Mod, Under: foldersOf(f.Rel)})
 		}
+	}
+	if len(found) > 0 {
+		return nil, found.Tidy()
 	}
 	return sources, nil
 }

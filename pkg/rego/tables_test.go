@@ -129,7 +129,7 @@ func TestTablesThatAreNotNarrowed(t *testing.T) {
 	}{
 		"a rule of the policy's own in the library's package": {[]rego.Source{
 			asData(t, map[string]any{"routes": []any{entry("/elsewhere")}}),
-			{Name: "more.rego", Text: []byte("package stepward.lib.routes\nimport rego.v2\nmatches(_, request) if request.segments[0] == \"x\"")},
+			{Name: "more.rego", Bundled: true, Text: []byte("package stepward.lib.routes\nimport rego.v2\nmatches(_, request) if request.segments[0] == \"x\"")},
 		}, "[authenticated[]5 mfa[]6]"},
 		"a table that rules make": {[]rego.Source{
 			{Name: "more.rego", Text: []byte("package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
