@@ -427,15 +427,28 @@ func formats(opt Options) []*jsonschema.Format {
 // decodes words the error of a member of require or deny.
 func decodes(v any, decode func() error, levels []string) error {
 	err := decode()
+	o, _ := v.(map[string]any)
 	if err == nil {
+		// In a rule it is written out what is left out; in data it is more likely lost.
+		if levels != nil && o["level"] == nil && o["acr"] == nil {
+			return wrong("names neither level nor acr", `say "level": "authenticated", where a valid token is enough`)
+		}
 		return nil
 	}
 	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "), "policy: deny of data: ")
-	o, _ := v.(map[string]any)
+	known := policy.RequirementKeys
+	if levels == nil {
+		known = policy.DenialKeys
+	}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		if !slices.Contains(known, key) {
+			return wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)), "known members: "+strings.Join(known, ", "))
+		}
+	}
 	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) && level != "anonymous" && level != "authenticated" {
 		return wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level, finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
 	}
-	return wrong("is no requirement: "+message, "members: "+strings.Join(policy.RequirementKeys, ", "))
+	return wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
 }
 
 // wrong is an error with a hint.
