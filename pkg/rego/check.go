@@ -8,7 +8,6 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
-	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -54,17 +53,17 @@ func (l *loader) checkModule(m *ast.Module) {
 		return
 	}
 	for _, r := range m.Rules {
-		l.checkRule(r)
+		l.checkRule(r, m)
 	}
 }
 
-func (l *loader) checkRule(r *ast.Rule) {
+func (l *loader) checkRule(r *ast.Rule, m *ast.Module) {
 	name := string(r.Head.Ref()[0].Value.(ast.Var))
 	switch name {
 	case ruleRequire, ruleDeny:
-		l.checkMembers(name, r)
+		l.checkMembers(name, r, m)
 	case ruleHeaders, ruleResponse, ruleMetadata:
-		l.checkKeyed(name, r)
+		l.checkKeyed(name, r, m)
 	default:
 		if meant := slipOf(name); meant != "" && !strings.HasPrefix(name, "test_") {
 			l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name, meant), "rename it if it is a helper: as it stands, nothing reads it"))
@@ -95,44 +94,22 @@ func sameLetters(a, b string) bool {
 }
 
 // checkMembers checks a rule of require or deny, whose members are objects.
-func (l *loader) checkMembers(name string, r *ast.Rule) {
+func (l *loader) checkMembers(name string, r *ast.Rule, m *ast.Module) {
 	if r.Head.RuleKind() != ast.MultiValue || len(r.Head.Ref()) != 1 || r.Default {
 		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name), fmt.Sprintf("write `%s contains {…} if { … }`", name)))
 		return
 	}
-	literal, ok := r.Head.Key.Value.(ast.Object)
-	if !ok {
-		switch r.Head.Key.Value.(type) {
-		case ast.String, ast.Number, ast.Boolean, ast.Null, *ast.Array, ast.Set:
-			l.add(at(r.Head.Key.Location, "member", fmt.Sprintf("a member of %s must be an object", name), ""))
-		}
-		return
+	l.repeatedKeys(literalOf(r, r.Head.Key))
+	d := l.decodingOf(name)
+	for _, t := range l.constants.of(r.Head.Key, r, m) {
+		l.checkMember(d, t)
 	}
-	keys := policy.DenialKeys
-	if name == ruleRequire {
-		keys = policy.RequirementKeys
-		if literal.Len() == 0 {
-			l.add(at(r.Head.Key.Location, "member", "{} requires nothing by name", "say {\"level\": \"authenticated\"}"))
-		}
-	}
-	literal.Foreach(func(k, v *ast.Term) {
-		key, ok := k.Value.(ast.String)
-		if !ok {
-			return // computed: checked when it is evaluated
-		}
-		if !slices.Contains(keys, string(key)) {
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), name, finding.DidYouMean(string(key), keys)), "known keys: "+strings.Join(keys, ", ")))
-		}
-		if level, ok := v.Value.(ast.String); ok && name == ruleRequire && key == "level" && !l.opt.Ladder.Has(string(level)) {
-			l.add(at(v.Location, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", string(level), finding.DidYouMean(string(level), l.opt.Ladder.Names())), "levels: "+strings.Join(l.opt.Ladder.Names(), ", ")))
-		}
-	})
 }
 
 // checkKeyed checks a rule of headers, response_headers or metadata, whose names
 // must be known before anything is evaluated: a header that may be set must be
 // removed when it is not.
-func (l *loader) checkKeyed(name string, r *ast.Rule) {
+func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 	ref := r.Head.Ref()
 	hint := fmt.Sprintf("write `%s[\"name\"] := value if { … }`, one rule for each name", name)
 	if r.Head.RuleKind() != ast.SingleValue || len(ref) < 2 || r.Default {
@@ -155,6 +132,16 @@ func (l *loader) checkKeyed(name string, r *ast.Rule) {
 	}
 	if err != nil {
 		l.add(at(r.Location, "header_name", err.Error(), "choose another name, such as x-tenant"))
+		return
+	}
+	for x := r; x != nil; x = x.Else {
+		for _, t := range l.constants.of(x.Head.Value, x, m) {
+			if name == ruleMetadata {
+				l.checkMetadata(string(key), t)
+			} else {
+				l.checkHeader(string(key), t)
+			}
+		}
 	}
 }
 

@@ -70,8 +70,10 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	}
 	l := newLoader(opt)
 	modules, document := l.parse(sources, false)
+	l.constants = newConstants(modules)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
+		l.checkCalls(modules[name])
 	}
 	l.checkOrigin(sources, modules)
 	l.checkNames(sources, modules)
@@ -119,6 +121,8 @@ type loader struct {
 	texts    map[string][]byte   // of modules, by their names
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
+	// constants are what the text of the policy settles.
+	constants *constants
 	// arguments are what may be undefined in calls of the library, by the rules that stand
 	// for them.
 	arguments map[string]*ast.Term

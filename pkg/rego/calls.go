@@ -1,0 +1,98 @@
+package rego
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// argument is a place in a call of a built-in function that must be well-formed, whatever
+// the other arguments are: a pattern, a range of addresses. One that is written out and is
+// not fails in every evaluation.
+type argument struct {
+	function string
+	place    int
+	what     string
+	rest     []*ast.Term // arguments that are right, one for each place
+}
+
+func textTerms(list ...string) []*ast.Term {
+	terms := make([]*ast.Term, len(list))
+	for i, s := range list {
+		terms[i] = ast.StringTerm(s)
+	}
+	return terms
+}
+
+// checkedArguments lists such places.
+func checkedArguments() []argument {
+	const expression, pattern, network = "a regular expression", "a pattern", "a range of addresses, such as 10.0.0.0/8"
+	number := append(textTerms("x", "x"), ast.IntNumberTerm(1))
+	list := func(place int, what string) []argument {
+		separators := []*ast.Term{ast.StringTerm("x"), ast.ArrayTerm(ast.StringTerm("/")), ast.StringTerm("x")}
+		networks := textTerms("10.0.0.0/8", "10.0.0.0/8")
+		return []argument{{"glob.match", place, what, separators}, {"net.cidr_intersects", place, network, networks}}
+	}
+	all := []argument{
+		{"regex.match", 0, expression, textTerms("x", "x")}, {"regex.split", 0, expression, textTerms("x", "x")},
+		{"regex.find_n", 0, expression, number}, {"regex.find_all_string_submatch_n", 0, expression, number},
+		{"regex.replace", 1, expression, textTerms("x", "x", "x")},
+		{"regex.globs_match", 0, pattern, textTerms("x", "x")}, {"regex.globs_match", 1, pattern, textTerms("x", "x")},
+		{"regex.template_match", 0, "a template", textTerms("x", "x", "{", "}")},
+		{"net.cidr_contains", 0, network, textTerms("10.0.0.0/8", "10.0.0.1")}, {"net.cidr_contains", 1, network + ", or an address", textTerms("10.0.0.0/8", "10.0.0.1")},
+		{"net.cidr_intersects", 1, network, textTerms("10.0.0.0/8", "10.0.0.0/8")},
+		{"semver.compare", 0, "a version", textTerms("1.0.0", "1.0.0")}, {"semver.compare", 1, "a version", textTerms("1.0.0", "1.0.0")},
+		{"to_number", 0, "a number", textTerms("1")}, {"units.parse", 0, "a quantity", textTerms("1")}, {"units.parse_bytes", 0, "a quantity", textTerms("1")},
+		{"json.unmarshal", 0, "JSON", textTerms("1")}, {"base64.decode", 0, "base64", textTerms("")}, {"base64url.decode", 0, "base64url", textTerms("")}, {"hex.decode", 0, "hexadecimal", textTerms("")},
+	}
+	return append(all, list(0, pattern)...)
+}
+
+// checkCalls refuses calls in m that fail whenever they are made.
+func (l *loader) checkCalls(m *ast.Module) {
+	checked := checkedArguments()
+	for _, r := range m.Rules {
+		for x := r; x != nil; x = x.Else {
+			look := func(operator ast.Value, operands []*ast.Term) {
+				name, ok := operator.(ast.Ref)
+				if !ok {
+					return
+				}
+				for _, a := range checked {
+					if a.function == name.String() && a.place < len(operands) {
+						l.checkArgument(a, operands[a.place], x, m)
+					}
+				}
+			}
+			ast.WalkExprs(x, func(e *ast.Expr) bool {
+				if e.IsCall() {
+					look(e.Operator(), e.Operands())
+				}
+				return false
+			})
+			ast.WalkTerms(x, func(t *ast.Term) bool {
+				if c, ok := t.Value.(ast.Call); ok {
+					look(c[0].Value, c[1:])
+				}
+				return false
+			})
+		}
+	}
+}
+
+// checkArgument calls the function with t, where that is known, and what is right beside it.
+func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Module) {
+	l.constants.more = 1 // the call
+	defer func() { l.constants.more = 0 }()
+	for _, v := range l.constants.of(t, r, m) {
+		if _, ok := v.Value.(ast.String); !ok {
+			continue // of another type: the compiler says so
+		}
+		operands := slices.Clone(a.rest)
+		operands[a.place] = v
+		if _, err := call(a.function, operands); err != nil {
+			l.add(at(t.Location, "argument", fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v", v, a.what, a.function, err), "write "+a.what))
+		}
+	}
+}

@@ -1,0 +1,321 @@
+package rego
+
+import (
+	"context"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// constants finds what a term stands for, as far as the text of a policy says: itself, by a
+// variable, by a rule, by `some x in` what is written out, by a function of what is.
+type constants struct {
+	rules map[string][]*ast.Rule // complete rules by their path below data
+	busy  map[*ast.Rule]bool
+	// more is how many expressions beside the one that binds a variable may speak of it,
+	// before one of them may choose among its values.
+	more int
+}
+
+// unknownTerm stands where only a request settles what is there.
+var unknownTerm = ast.VarTerm("$unknown")
+
+// maxAlternatives is how many values one term may stand for; of more, nothing is known.
+const maxAlternatives = 64
+
+func newConstants(modules map[string]*ast.Module) *constants {
+	c := &constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}}
+	for _, m := range modules {
+		for _, r := range m.Rules {
+			path := ruleRef(m, r).String()
+			c.rules[path] = append(c.rules[path], r)
+		}
+	}
+	return c
+}
+
+func ruleRef(m *ast.Module, r *ast.Rule) ast.Ref {
+	path := m.Package.Path.Append(ast.StringTerm(text(r.Head.Ref()[0])))
+	for _, t := range r.Head.Ref()[1:] {
+		path = path.Append(t)
+	}
+	return path
+}
+
+// known reports whether no part of t depends on a request.
+func known(t *ast.Term) bool {
+	found := false
+	ast.WalkVars(t, func(v ast.Var) bool { found = found || v.Equal(unknownTerm.Value); return found })
+	return !found
+}
+
+// of are the values that t may have in r, a rule of m, or in an else of one. What is not
+// known of them is unknownTerm.
+func (c *constants) of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{unknownTerm}
+	switch v := t.Value.(type) {
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return []*ast.Term{t}
+	case ast.Var:
+		return c.variable(v, r, m)
+	case ast.Ref:
+		return c.reference(v, r, m)
+	case *ast.Array:
+		var parts []*ast.Term
+		v.Foreach(func(x *ast.Term) { parts = append(parts, x) })
+		return c.each(parts, r, m, func(x []*ast.Term) *ast.Term { return ast.ArrayTerm(x...).SetLocation(t.Location) })
+	case ast.Set:
+		return c.each(v.Slice(), r, m, func(x []*ast.Term) *ast.Term { return ast.SetTerm(x...).SetLocation(t.Location) })
+	case ast.Object:
+		var parts []*ast.Term
+		v.Foreach(func(k, x *ast.Term) { parts = append(parts, k, x) })
+		return c.each(parts, r, m, func(x []*ast.Term) *ast.Term {
+			o := ast.NewObject()
+			for i := 0; i < len(x); i += 2 {
+				o.Insert(x[i], x[i+1])
+			}
+			return ast.NewTerm(o).SetLocation(t.Location)
+		})
+	case ast.Call:
+		operator, ok := v[0].Value.(ast.Ref)
+		if !ok || !slices.Contains(folded, operator.String()) {
+			return none
+		}
+		return c.each(v[1:], r, m, func(x []*ast.Term) *ast.Term {
+			if slices.ContainsFunc(x, func(t *ast.Term) bool { return !known(t) }) {
+				return unknownTerm
+			}
+			if result, err := call(operator.String(), x); err == nil && result != nil {
+				return result.SetLocation(t.Location)
+			}
+			return unknownTerm
+		})
+	}
+	return none
+}
+
+// each makes a value of every choice of what parts may be.
+func (c *constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value func([]*ast.Term) *ast.Term) []*ast.Term {
+	choices := [][]*ast.Term{{}}
+	for _, p := range parts {
+		values := c.of(p, r, m)
+		if len(values)*len(choices) > maxAlternatives {
+			values = []*ast.Term{unknownTerm}
+		}
+		var next [][]*ast.Term
+		for _, begun := range choices {
+			for _, v := range values {
+				next = append(next, append(slices.Clone(begun), v))
+			}
+		}
+		choices = next
+	}
+	all := make([]*ast.Term, 0, len(choices))
+	for _, x := range choices {
+		all = append(all, value(x))
+	}
+	return all
+}
+
+// variable is what v may be: what r binds it to, or a rule of the package.
+func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{unknownTerm}
+	if ruleHasArg(r, v) {
+		return none
+	}
+	bound, elements, uses := binding(v, r)
+	switch {
+	case bound == nil && uses > 0 && declared(v, r):
+		return none
+	case bound == nil:
+		values := c.rule(m.Package.Path.Append(ast.StringTerm(string(v))))
+		if values == nil || len(values) > 1 && uses > c.more {
+			return none // a condition may choose among them
+		}
+		return values
+	case !elements:
+		return c.of(bound, r, m)
+	case uses > 1+c.more:
+		return none
+	}
+	var all []*ast.Term
+	for _, x := range c.of(bound, r, m) {
+		all = append(all, elementsOf(x)...)
+	}
+	if len(all) == 0 || len(all) > maxAlternatives {
+		return none
+	}
+	return all
+}
+
+func ruleHasArg(r *ast.Rule, v ast.Var) bool {
+	return slices.ContainsFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) })
+}
+
+// declared reports whether v is a variable of r's own, whatever it is bound to.
+func declared(v ast.Var, r *ast.Rule) bool {
+	found := false
+	for _, e := range r.Body {
+		if d, ok := e.Terms.(*ast.SomeDecl); ok {
+			found = found || mentionsVar(d, v)
+		} else if e.IsAssignment() {
+			found = found || mentionsVar(e.Operand(0), v)
+		}
+	}
+	return found
+}
+
+func mentionsVar(x any, v ast.Var) bool {
+	found := false
+	ast.WalkVars(x, func(w ast.Var) bool { found = found || w.Equal(v); return found })
+	return found
+}
+
+// binding is the term that the body of r gives the name v, or whose elements it goes
+// through, and how many expressions of the body speak of v.
+func binding(v ast.Var, r *ast.Rule) (bound *ast.Term, elements bool, uses int) {
+	for _, e := range r.Body {
+		if !mentionsVar(e, v) {
+			continue
+		}
+		uses++
+		if bound != nil || e.Negated || len(e.With) > 0 {
+			continue
+		}
+		if d, ok := e.Terms.(*ast.SomeDecl); ok && len(d.Symbols) == 1 {
+			if member, ok := d.Symbols[0].Value.(ast.Call); ok && member[len(member)-2].Equal(ast.NewTerm(v)) {
+				bound, elements = member[len(member)-1], true
+			}
+			continue
+		}
+		if !e.IsAssignment() && !e.IsEquality() || len(e.Operands()) != 2 {
+			continue
+		}
+		for n, t := range e.Operands() {
+			if t.Equal(ast.NewTerm(v)) && bound == nil {
+				bound = e.Operand(1 - n)
+			}
+		}
+	}
+	return bound, elements, uses
+}
+
+func elementsOf(t *ast.Term) []*ast.Term {
+	var all []*ast.Term
+	switch v := t.Value.(type) {
+	case *ast.Array:
+		v.Foreach(func(x *ast.Term) { all = append(all, x) })
+	case ast.Set:
+		all = v.Slice()
+	case ast.Object:
+		v.Foreach(func(_, x *ast.Term) { all = append(all, x) })
+	default:
+		return []*ast.Term{unknownTerm}
+	}
+	return all
+}
+
+// reference is what a path leads to: a rule of this or of another package, and below it
+// what is written out.
+func (c *constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{unknownTerm}
+	if ref[0].Equal(ast.InputRootDocument) || len(ref) == 0 {
+		return none
+	}
+	var here []*ast.Term
+	rest := ref[1:]
+	if ref[0].Equal(ast.DefaultRootDocument) {
+		here, rest = c.below(ref)
+	} else if v, ok := ref[0].Value.(ast.Var); ok {
+		if here = c.variable(v, r, m); len(here) == 1 && here[0] == unknownTerm {
+			for _, i := range m.Imports {
+				if path, ok := i.Path.Value.(ast.Ref); ok && i.Name().Equal(v) && !declared(v, r) {
+					here, rest = c.below(path.Concat(ref[1:]))
+				}
+			}
+		}
+	}
+	for _, step := range rest {
+		var next []*ast.Term
+		for _, x := range here {
+			next = append(next, c.step(x, step, r, m)...)
+		}
+		here = next
+	}
+	if len(here) == 0 || len(here) > maxAlternatives {
+		return none
+	}
+	return here
+}
+
+// step is what stands below x by one name of a path.
+func (c *constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
+	var all []*ast.Term
+	for _, key := range c.of(name, r, m) {
+		if !known(key) || !known(x) {
+			return []*ast.Term{unknownTerm}
+		}
+		switch v := x.Value.(type) {
+		case ast.Object:
+			if value := v.Get(key); value != nil {
+				all = append(all, value)
+			}
+		case *ast.Array:
+			if value := v.Get(key); value != nil {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
+}
+
+// below is what the rules at the beginning of a path below data yield, and the rest of it.
+func (c *constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
+	for n := len(ref); n > 1; n-- {
+		if values := c.rule(ref[:n]); values != nil {
+			return values, ref[n:]
+		}
+	}
+	return nil, nil
+}
+
+// rule are the values that the rules at path may have, or nil where there is none.
+func (c *constants) rule(path ast.Ref) []*ast.Term {
+	if !path.IsGround() {
+		return nil
+	}
+	var all []*ast.Term
+	for _, r := range c.rules[path.String()] {
+		if r.Head.RuleKind() != ast.SingleValue || len(r.Head.Args) > 0 || c.busy[r] || r.Module == nil {
+			return []*ast.Term{unknownTerm}
+		}
+		c.busy[r] = true
+		for x := r; x != nil; x = x.Else {
+			all = append(all, c.of(x.Head.Value, x, r.Module)...)
+		}
+		c.busy[r] = false
+	}
+	if len(all) > maxAlternatives {
+		return []*ast.Term{unknownTerm}
+	}
+	return all
+}
+
+// folded are the functions whose result depends on their arguments alone, and is no larger
+// than what is written.
+var folded = []string{
+	"object.union", "object.union_n", "object.remove", "object.filter", "object.get", "object.keys", "array.concat", "array.slice", "array.reverse", "array.flatten", "concat", "sprintf", "format_int",
+	"lower", "upper", "trim", "trim_left", "trim_right", "trim_prefix", "trim_suffix", "trim_space", "split", "substring", "strings.reverse", "replace",
+	"and", "or", "union", "intersection", "minus", "plus", "to_number", "json.unmarshal", "count", "abs", "round", "ceil", "floor",
+}
+
+// call is the result of a built-in function, or nil where that is undefined.
+func call(name string, operands []*ast.Term) (result *ast.Term, err error) {
+	f := topdown.GetBuiltin(name)
+	if f == nil {
+		return nil, nil
+	}
+	err = f(topdown.BuiltinContext{Context: context.Background(), Cancel: topdown.NewCancel()}, operands, func(t *ast.Term) error { result = t; return nil })
+	return result, err
+}

@@ -1,0 +1,224 @@
+package rego
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// What a rule yields is decoded when it is evaluated, and what is not as the contract says
+// ends in 503. Where it is written out, the same decoder reads it when the policy is
+// loaded, with values that are always right in the place of what only a request settles. So
+// the two never differ.
+
+// decoding is how the members of an entry rule are read.
+type decoding struct {
+	rule   string
+	keys   []string
+	decode func(v any) error
+	right  map[string]any    // a value for each key that is always right
+	hints  map[string]string // by key
+}
+
+// element is a text that is right in every list.
+const element = "x"
+
+func (l *loader) decodingOf(rule string) decoding {
+	texts := []any{element}
+	if rule == ruleDeny {
+		return decoding{rule: rule, keys: policy.DenialKeys,
+			decode: func(v any) error { _, err := policy.DecodeDenial(v, ""); return err },
+			right:  map[string]any{"code": element, "reason": element, "detail": element, "status": json.Number("403"), "always": false},
+			hints: map[string]string{"status": "write 403, 404, 410, 429 or 451", "always": "write true or false", "code": "write a word of visible ASCII, without a space",
+				"reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
+	}
+	list := func(example string) string { return "write a list of 1 to 64 texts, as [" + example + "]" }
+	return decoding{rule: rule, keys: policy.RequirementKeys,
+		decode: func(v any) error { _, err := policy.DecodeRequirement(v, "", l.opt.Ladder); return err },
+		right: map[string]any{"level": stepup.Authenticated, "acr": texts, "amr": texts, "scope": texts, "audience": texts, "issuer": texts, "max_age": json.Number("0"), "token_age": json.Number("0"),
+			"sender_constrained": false, "shadow": false, "reason": element, "detail": element},
+		hints: map[string]string{"level": "levels: " + strings.Join(l.opt.Ladder.Names(), ", "), "acr": list(`"phr"`), "amr": list(`"hwk"`), "scope": list(`"reports:read"`), "audience": list(`"https://api.example.com"`),
+			"issuer": list(`"https://idp.example.com"`), "max_age": `write whole seconds, or a length such as "5m"`, "token_age": `write whole seconds, or a length such as "5m"`,
+			"sender_constrained": "write true or false", "shadow": "write true or false", "reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
+}
+
+// checkMember checks what a rule of require or deny yields, as far as it is known.
+func (l *loader) checkMember(d decoding, t *ast.Term) {
+	switch v := t.Value.(type) {
+	case ast.Var:
+		return // a request settles it
+	case ast.Object:
+		l.checkObject(d, v, t)
+	default:
+		l.add(at(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+"\": …}"))
+	}
+}
+
+func (l *loader) checkObject(d decoding, o ast.Object, t *ast.Term) {
+	if o.Len() == 0 && d.rule == ruleRequire {
+		l.add(at(t.Location, "member", "{} requires nothing by name", "say {\"level\": \"authenticated\"}"))
+		return
+	}
+	before, whole, complete := len(l.found), map[string]any{}, true
+	o.Foreach(func(k, v *ast.Term) {
+		switch key, ok := k.Value.(ast.String); {
+		case k.Equal(unknownTerm):
+			complete = false
+		case !ok:
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("a key of %s is no text", d.rule), "known keys: "+strings.Join(d.keys, ", ")))
+		case !slices.Contains(d.keys, string(key)):
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), d.rule, finding.DidYouMean(string(key), d.keys)), "known keys: "+strings.Join(d.keys, ", ")))
+		default:
+			whole[string(key)] = d.checkValue(l, string(key), k, v)
+		}
+	})
+	if !complete || len(l.found) > before {
+		return
+	}
+	if err := d.decode(whole); err != nil {
+		l.add(at(t.Location, "member", plain(err), "as it stands, each request that the rule is for is refused with 503"))
+	}
+}
+
+// checkValue checks one value by itself, and returns it as the decoder reads it.
+func (d decoding) checkValue(l *loader, key string, k, t *ast.Term) any {
+	v := standIn(t, d.right[key])
+	alone := func(v any) error {
+		o := map[string]any{key: v}
+		if key == "amr" {
+			o["level"] = stepup.Authenticated
+		}
+		return d.decode(o)
+	}
+	err := alone(v)
+	if err == nil {
+		return v
+	}
+	loc := t.Location
+	if loc == nil || loc.Row == 0 {
+		loc = k.Location
+	}
+	if level, ok := v.(string); ok && key == "level" && d.rule == ruleRequire && level != "" {
+		l.add(at(loc, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", level, finding.DidYouMean(level, l.opt.Ladder.Names())), d.hints[key]))
+		return v
+	}
+	if list, ok := t.Value.(*ast.Array); ok && list.Len() <= policy.MaxMembers {
+		list.Foreach(func(x *ast.Term) {
+			if alone([]any{standIn(x, element)}) != nil && x.Location != nil && loc == t.Location {
+				loc = x.Location
+			}
+		})
+	}
+	l.add(at(loc, "member", plain(err), d.hints[key]))
+	return v
+}
+
+// plain is what the decoder says, without whose member it is.
+func plain(err error) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return strings.TrimPrefix(err.Error(), "policy: ")
+}
+
+// standIn is t as a result is decoded, with right in the place of what is not known.
+func standIn(t *ast.Term, right any) any {
+	var list []any
+	add := func(x *ast.Term) { list = append(list, standIn(x, element)) }
+	switch v := t.Value.(type) {
+	case ast.Var:
+		return right
+	case *ast.Array:
+		v.Foreach(add)
+		return append([]any{}, list...)
+	case ast.Set:
+		v.Foreach(add)
+		return append([]any{}, list...)
+	case ast.Object:
+		o := map[string]any{}
+		v.Foreach(func(k, x *ast.Term) { o[k.String()] = standIn(x, element) })
+		return o
+	}
+	v, err := ast.JSON(t.Value)
+	if err != nil {
+		return right // it is no constant
+	}
+	return v
+}
+
+// checkHeader checks what a rule of headers or response_headers sets, as far as it is known.
+func (l *loader) checkHeader(name string, t *ast.Term) {
+	if _, err := policy.DecodeHeader(name, standIn(t, element)); err != nil {
+		l.add(at(t.Location, "header_value", plain(err), "write a text, or a list of texts; a number is written by sprintf(\"%d\", [n])"))
+	}
+}
+
+// checkMetadata checks a value of metadata.
+func (l *loader) checkMetadata(name string, t *ast.Term) {
+	if err := policy.CheckMetadata(map[string]any{name: standIn(t, element)}); err != nil {
+		l.add(at(t.Location, "metadata", plain(err), "write less"))
+	}
+}
+
+// repeatedKeys finds keys that are written twice in an object: the last would win without a
+// word.
+func (l *loader) repeatedKeys(t *ast.Term) {
+	if _, ok := t.Value.(ast.Object); !ok || t.Location == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for _, key := range keysWritten(string(t.Location.Text)) {
+		if seen[key] {
+			l.add(at(t.Location, "repeated_key", fmt.Sprintf("key %s is there twice", key), "keep one of them: only the last counts"))
+			return
+		}
+		seen[key] = true
+	}
+}
+
+// keysWritten are the texts before a colon at the first depth of an object as it is
+// written.
+func keysWritten(src string) []string {
+	var keys []string
+	depth, last := 0, ""
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '#':
+			for i+1 < len(src) && src[i+1] != '\n' {
+				i++
+			}
+		case c == '"' || c == '`':
+			from := i
+			for i++; i < len(src) && src[i] != c; i++ {
+				if c == '"' && src[i] == '\\' {
+					i++
+				}
+			}
+			written, err := strconv.Unquote(src[from:min(i+1, len(src))])
+			if last = strconv.Quote(written); depth != 1 || err != nil {
+				last = ""
+			}
+		case c == ':' && depth == 1:
+			if last != "" {
+				keys = append(keys, last)
+			}
+			last = ""
+		case c == '{' || c == '[' || c == '(':
+			depth, last = depth+1, ""
+		case c == '}' || c == ']' || c == ')':
+			depth, last = depth-1, ""
+		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
+			last = ""
+		}
+	}
+	return keys
+}
