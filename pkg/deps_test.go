@@ -17,8 +17,9 @@ const module = "github.com/stepward/stepward/"
 // level orders the packages: an import goes down, never up and never sideways
 // but where a row of sideways says why.
 var level = map[string]int{
-	"pkg/finding": 0, "pkg/visible": 0, "pkg/files": 0, "pkg/strictyaml": 0, "pkg/strictjson": 0, "pkg/token": 0,
-	"pkg/request": 1, "pkg/outbound": 1, "pkg/revocation": 1,
+	"pkg/finding": 0, "pkg/visible": 0, "pkg/files": 0, "pkg/strictjson": 0, "pkg/token": 0,
+	"pkg/strictyaml": 1, // says what finding knows of slips
+	"pkg/request":    1, "pkg/outbound": 1, "pkg/revocation": 1,
 	"pkg/stepup": 2, "pkg/credential": 2, "pkg/proxy": 2, "pkg/keyset": 2, "pkg/introspection": 2, "pkg/statuslist": 2,
 	"pkg/policy": 3,
 	"pkg/authz":  4, "pkg/jwt": 4, "pkg/rego": 4,

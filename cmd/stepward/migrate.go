@@ -53,6 +53,9 @@ takes them from its command line; give them with --policy. Then:
 				return usage(err)
 			}
 			written, notes, err := migrateOPAEnvoy(args[0], text, policies, func(name string) string { return seenFrom(out, name) })
+			if list := (finding.List)(nil); errors.As(err, &list) {
+				return usage(fmt.Errorf("the configuration of OPA is refused:\n%w", list))
+			}
 			if err != nil {
 				return usage(fmt.Errorf("%s: %w", args[0], err))
 			}
@@ -122,7 +125,7 @@ func seenFrom(out, name string) string {
 func migrateOPAEnvoy(name string, text []byte, policies []string, seen func(string) string) ([]byte, []note, error) {
 	var root map[string]any
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, nil, fmt.Errorf("not YAML: %w", err)
+		return nil, nil, finding.List{finding.YAML(name, text, err)}
 	}
 	plugins, _ := root["plugins"].(map[string]any)
 	plugin, there := plugins["envoy_ext_authz_grpc"]

@@ -202,7 +202,7 @@ func TestSettings(t *testing.T) {
 		services + `status: 1`:                                           "status",
 		services + `statuss: {}` + "\n" + `bundles: { a: {} }`:           "statuss: unknown key",
 		services + `plugins: { mine: {} }` + "\n" + `bundles: { a: {} }`: "plugins.mine",
-		services: "names neither", `- a`: "not an object", ``: "names neither", "services: {": "not an object",
+		services: "names neither", `- a`: "not an object", ``: "names neither", "services: {": "a comma is missing here, or the } of the {",
 	} {
 		_, err := bundle.Parse("opa.yaml", []byte(text), bundle.ParseOptions{})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -52,8 +52,7 @@ func Parse(name string, text []byte, o ParseOptions) (Settings, error) {
 	s := Settings{insecure: o.Insecure, dir: filepath.Dir(name)}
 	c := &checker{file: name, insecure: o.Insecure, dir: s.dir}
 	if err := yaml.Unmarshal(text, &s.boot); err != nil {
-		c.fail("", "not an object in YAML or JSON: "+err.Error(), "this is OPA's own configuration file")
-		return Settings{}, c.found
+		return Settings{}, finding.List{finding.YAML(name, text, err)}
 	}
 	if s.boot == nil {
 		s.boot = map[string]any{}

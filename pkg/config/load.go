@@ -69,6 +69,9 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 		o.Look = files.NewLook()
 	}
 	d := &decoder{file: file, getenv: o.Getenv, look: o.Look}
+	if d.slips(root); len(d.found) > 0 {
+		return Config{Sources: []string{file}}, d.found.Tidy()
+	}
 	var c Config
 	d.decode(root, reflect.ValueOf(&c).Elem(), "")
 	c = overrides(c, o).WithDefaults()
@@ -217,7 +220,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	d.members(n, path, func(key, value *yaml.Node) {
 		i, ok := fields[key.Value]
 		if !ok {
-			d.fail(key, join(path, key.Value), fmt.Sprintf("unknown key %q%s", key.Value, finding.DidYouMean(key.Value, known)), "known here: "+strings.Join(known, ", "))
+			d.fail(key, join(path, key.Value), fmt.Sprintf("unknown key %q%s", key.Value, finding.DidYouMean(key.Value, known)), keyHint(key.Value, known))
 			return
 		}
 		d.decode(value, v.Field(i), join(path, key.Value))
@@ -238,18 +241,18 @@ func (d *decoder) members(n *yaml.Node, path string, visit func(key, value *yaml
 		d.fail(n, path, what(path)+" must be an object of keys and values", "")
 		return
 	}
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if key.Kind != yaml.ScalarNode {
 			d.fail(key, path, "a key must be a word", "")
 			continue
 		}
-		if seen[key.Value] {
-			d.fail(key, join(path, key.Value), fmt.Sprintf("key %q stands here twice", key.Value), "")
+		if line := seen[key.Value]; line > 0 {
+			d.fail(key, join(path, key.Value), fmt.Sprintf("key %q stands here twice", key.Value), fmt.Sprintf("it is at line %d already; keep one of them", line))
 			continue
 		}
-		seen[key.Value] = true
+		seen[key.Value] = key.Line
 		visit(key, n.Content[i+1])
 	}
 }
@@ -281,7 +284,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(n.Value)
 		if n.Tag != "!!bool" || err != nil {
-			d.fail(n, path, what(path)+" must be true or false", "")
+			d.fail(n, path, what(path)+" must be true or false", "without quotes; yes, no, on and off are texts")
 			return
 		}
 		v.SetBool(b)

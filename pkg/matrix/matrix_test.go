@@ -390,3 +390,23 @@ func BenchmarkMatrix(b *testing.B) {
 		}
 	}
 }
+
+// A file that breaks off loses no route without a word.
+func TestRoutesOfBrokenYAML(t *testing.T) {
+	const route = "kind: HTTPRoute\nspec: { rules: [{ matches: [{ path: { value: /a } }] }] }\n"
+	if routes, err := matrix.ParseRoutes("r.yaml", []byte(route+"---\n"+route)); err != nil || len(routes) != 2 {
+		t.Fatal(routes, err)
+	}
+	for text, want := range map[string]string{
+		route + "---\nkind: HTTPRoute\nspec:\n\trules: []\n": "r.yaml:5:1: not YAML: a tab; YAML wants spaces",
+		"kind: HTTPRoute\nspec: { rules: [\n":                "r.yaml:",
+		"GET /x\nPOST\n":                                     "line 2 is not a route",
+	} {
+		if routes, err := matrix.ParseRoutes("r.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v %v", text, routes, err)
+		}
+	}
+	if routes, err := matrix.ParseRoutes("routes.txt", []byte("# all: [\nGET /x\n*/y\n")); err != nil || len(routes) != 2 {
+		t.Error(routes, err)
+	}
+}

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 // Route is where requests go. Path is a pattern by segments: {name} and * stand for one,
@@ -93,9 +97,13 @@ var ErrNoRoutes = errors.New("matrix: no routes found")
 func ParseRoutes(name string, text []byte) ([]Route, error) {
 	var routes []Route
 	d := yaml.NewDecoder(bytes.NewReader(text))
+	var broken error // a finding, where it was no list of lines that was meant
 	for {
 		var document any
-		if err := d.Decode(&document); err != nil {
+		if err := d.Decode(&document); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			broken = finding.List{finding.YAML(name, text, err)}
 			break
 		}
 		o, ok := document.(map[string]any)
@@ -117,9 +125,15 @@ func ParseRoutes(name string, text []byte) ([]Route, error) {
 			routes = append(routes, envoy(o)...)
 		}
 	}
+	if len(routes) > 0 && broken != nil {
+		return nil, broken // what comes after it would be missing
+	}
 	if len(routes) == 0 {
 		var err error
 		if routes, err = lines(text); err != nil {
+			if broken != nil && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) {
+				return nil, broken
+			}
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}

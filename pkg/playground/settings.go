@@ -33,7 +33,7 @@ var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 func Excerpt(configuration []byte, getenv func(string) string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(configuration, &root); err != nil {
-		return nil, fmt.Errorf("playground: not YAML: %w", err)
+		return nil, finding.List{finding.YAML("stepward.yaml", configuration, err)}
 	}
 	if len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("playground: the configuration is not an object")

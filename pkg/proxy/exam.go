@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +74,6 @@ var (
 // fileRules are about files as such.
 var fileRules = []Rule{ruleYAML, ruleNothing, ruleUnknown, ruleValue}
 
-var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
-
 // read takes a file apart into documents.
 func (x *exam) read(f File) {
 	d := yaml.NewDecoder(bytes.NewReader(f.Text))
@@ -93,7 +90,7 @@ func (x *exam) read(f File) {
 			err = root.Decode(&v) // finds members that stand twice, and aliases that never end
 		}
 		if err != nil {
-			x.broken(f.Name, err)
+			x.broken(f, err)
 			return
 		}
 		if len(root.Content) == 1 {
@@ -108,13 +105,12 @@ func (x *exam) read(f File) {
 // known counts the documents that are of a proxy.
 func (x *exam) known() int { return len(x.bootstraps) + len(x.meshes) + len(x.objects) }
 
-func (x *exam) broken(name string, err error) {
-	f := x.report(ruleYAML, node{file: name}, "not YAML: "+err.Error())
-	if m := yamlPlace.FindStringSubmatch(err.Error()); m != nil {
-		f.Line, _ = strconv.Atoi(m[1]) // digits, by the expression
-		if m[2] != "" {
-			f.Column, _ = strconv.Atoi(m[2])
-		}
+func (x *exam) broken(file File, err error) {
+	f := x.report(ruleYAML, node{file: file.Name}, "")
+	why := finding.YAML(file.Name, file.Text, err)
+	f.Line, f.Column, f.Message = why.Line, why.Column, why.Message
+	if why.Hint != "" {
+		f.Hint = why.Hint
 	}
 }
 

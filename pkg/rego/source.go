@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -169,8 +170,7 @@ func data(sources []Source) (map[string]any, finding.List) {
 		}
 		document, err := decodeData(s)
 		if err != nil {
-			found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
-				Hint: "a data file holds one object; its members become data.NAME"})
+			found = append(found, dataFinding(s, err, "a data file holds one object; its members become data.NAME"))
 			continue
 		}
 		for name, value := range document {
@@ -183,6 +183,18 @@ func data(sources []Source) (map[string]any, finding.List) {
 		}
 	}
 	return merged, found
+}
+
+// dataFinding is what is wrong with a data file, where it is known with its place.
+func dataFinding(s Source, err error, hint string) finding.Finding {
+	f := finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(), Hint: hint}
+	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {
+		f.Line, f.Column, f.Message = at.Line, at.Column, at.Message
+		if at.Hint != "" {
+			f.Hint = at.Hint
+		}
+	}
+	return f
 }
 
 func decodeData(s Source) (map[string]any, error) {
@@ -220,8 +232,7 @@ func dataTree(sources []Source) (map[string]any, finding.List) {
 			err = merge(root, document, "data")
 		}
 		if err != nil {
-			found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(),
-				Hint: "a data file holds one object; it stands below the names of its folders"})
+			found = append(found, dataFinding(s, err, "a data file holds one object; it stands below the names of its folders"))
 		}
 	}
 	return root, found

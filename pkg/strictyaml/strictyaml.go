@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/stepward/stepward/pkg/finding"
 )
 
 // maxNodes bounds how many values more than it has bytes a document stands for when each
@@ -36,7 +36,7 @@ func Document(text []byte) (*yaml.Node, error) {
 	case errors.Is(err, io.EOF):
 		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty", Hint: "comments alone count as nothing; a file that is being written looks like this"}
 	case err != nil:
-		return nil, syntax(err)
+		return nil, syntax(text, err)
 	}
 	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
 		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty", Hint: "comments alone count as nothing; a file that is being written looks like this"}
@@ -45,7 +45,7 @@ func Document(text []byte) (*yaml.Node, error) {
 	case err == nil:
 		return nil, &Error{Line: max(more.Line, 1), Column: max(more.Column, 1), Message: "a second document begins here", Hint: "a file is one document: remove the --- between them, or make two files"}
 	case !errors.Is(err, io.EOF):
-		return nil, syntax(err)
+		return nil, syntax(text, err)
 	}
 	c := counter{most: maxNodes + len(text), sizes: map[*yaml.Node]int{}, open: map[*yaml.Node]bool{}}
 	if err := c.count(root.Content[0]); err != nil {
@@ -54,17 +54,10 @@ func Document(text []byte) (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
-var place = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
-
-func syntax(err error) *Error {
-	e := &Error{Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
-	if m := place.FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		if m[2] != "" {
-			e.Column, _ = strconv.Atoi(m[2])
-		}
-	}
-	return e
+// syntax is an error of the parser with the slip that is behind it.
+func syntax(text []byte, err error) *Error {
+	f := finding.YAML("", text, err)
+	return &Error{Line: f.Line, Column: f.Column, Message: f.Message, Hint: f.Hint}
 }
 
 // counter counts the values that a document stands for, each node once.
