@@ -142,6 +142,7 @@ func TestYAMLPlaces(t *testing.T) {
 		"a:\n  - b\n  c: 1\n":                        "f:3:3: not YAML: a list item and a key: value stand at the same depth",
 		"a: |\n  \ttext: [\n  @x: {{\nb: @y\n":       "f:4:4: not YAML: a value that begins with @",
 		"a: 'x: [ # it''s'  # @ {{ \"\nb: %y\n":      "f:2:4: not YAML: a value that begins with %",
+		"a: { b: ': @', c: %y }\n":                   "f:1:19: not YAML: a value that begins with %",
 		"# don't\na: don't\nb: it's [1] {2}\nc: @\n": "f:4:4: not YAML: a value that begins with @",
 	} {
 		var v map[string]any
