@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +74,7 @@ func (f *conformanceFlags) run(cmd *cobra.Command) error {
 		if err := conformance.WriteFixture(suite, f.write); err != nil {
 			return usage(err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; serve it with\n  stepward serve -c %s/stepward.yaml\n", f.write, f.write)
+		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; serve it with\n  stepward serve -c %s\n", f.write, quoted(filepath.Join(f.write, "stepward.yaml")))
 		return nil
 	}
 	filter, err := regexp.Compile(f.filter)
@@ -139,7 +142,20 @@ func (f *conformanceFlags) driver(cmd *cobra.Command, rig *conformance.Rig) (con
 		}
 		return conformance.ThroughEnvoy(rig, path)
 	case f.address != "":
+		if err := f.reach(cmd); err != nil {
+			return nil, err
+		}
 		return conformance.OverGRPC(rig, f.address), nil
 	}
 	return conformance.InProcess(rig), nil
+}
+
+// reach says once what every case would say of a service that is not there.
+func (f *conformanceFlags) reach(cmd *cobra.Command) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
+	defer cancel()
+	if err := conformance.Reach(ctx, f.address); err != nil {
+		return fmt.Errorf("no Stepward answers at %s: %w\nserve the fixture there: stepward serve -c %s --listen %s", f.address, err, quoted(filepath.Join(f.fixture, "stepward.yaml")), f.address)
+	}
+	return nil
 }

@@ -88,7 +88,7 @@ its stages, and in a playground beside the policy of the configuration.`,
   stepward console -c stepward.yaml --candidate
   stepward console --control unix:///run/stepward-control.sock --snapshot
   stepward console -c stepward.yaml --web`,
-		Args: noArguments,
+		Args: flags.only,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkConsole(cmd, filter); err != nil {
 				return usage(err)

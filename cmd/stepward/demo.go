@@ -16,7 +16,6 @@ import (
 	"github.com/stepward/stepward/pkg/demo"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/files"
-	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/visible"
 )
 
@@ -59,8 +58,18 @@ folder.`,
 }
 
 func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
+	before := cmd.ArgsLenAtDash()
+	if before < 0 {
+		before = len(args)
+	}
+	if before == 1 && isConfiguration(args[0]) {
+		if err := f.config.take(args[0]); err != nil {
+			return err
+		}
+		args, before = args[1:], 0
+	}
 	switch {
-	case len(args) > 0 && cmd.ArgsLenAtDash() != 0:
+	case before > 0:
 		return usage(fmt.Errorf("unexpected %q; a command to run comes after --", args[0]))
 	case f.once && (f.config.file != "" || len(args) > 0):
 		return usage(errors.New("--once is about the demo's own story: without -c, and without a command"))
@@ -217,22 +226,12 @@ func (p *painter) once(ctx context.Context, d *demo.Demo) error {
 
 // decision prints e on one line.
 func (p *painter) decision(e explain.Explanation) {
-	who := "nobody"
-	if e.Token != nil {
-		who = fmt.Sprintf("%.40q", e.Token.Subject)
-	}
 	status := e.Answer.Status
 	if e.Answer.Allowed {
 		status = 200
 	}
-	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s has %s", e.Time.Local().Format("15:04:05"), visible.Text(e.Request.Method), e.Request.Shown(),
-		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, who, e.Level)
-	if e.Needs != stepup.Anonymous && !e.Answer.Allowed {
-		line += ", needs " + e.Needs
-		if e.Answer.Reason == string(stepup.StaleAuthentication) {
-			line += ", more recent"
-		}
-	}
+	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s", e.Time.Local().Format("15:04:05"), visible.Text(e.Request.Method), e.Request.Shown(),
+		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, e.Gist())
 	if e.Rule != "" {
 		line += p.paint(dim, "  ← "+e.Rule)
 	}

@@ -37,7 +37,7 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 		Example: `  stepward doctor -c stepward.yaml
   stepward doctor -c stepward.yaml --issuers
   stepward doctor -c stepward.yaml --json`,
-		Args: noArguments,
+		Args: flags.only,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := examine(cmd.Context(), flags, issuers)
 			if asJSON {
@@ -60,7 +60,7 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 			return nil
 		},
 	}
-	flags.add(cmd)
+	flags.addServing(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&issuers, "issuers", false, "look at the issuers alone, as where serve runs already")
 	return cmd

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/playground"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/scenario"
@@ -20,6 +22,7 @@ import (
 // each kind of client would be answered.
 type evaluated struct {
 	Scenario json.RawMessage            `json:"scenario"`
+	request  string                     // in words
 	Fired    []rego.Firing              `json:"fired"`
 	Answers  map[string]scenario.Answer `json:"answers"` // by kind of client
 }
@@ -71,6 +74,9 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	if err != nil {
 		return evaluated{}, usage(err)
 	}
+	if paths, err = flags.besides(paths); err != nil {
+		return evaluated{}, err
+	}
 	c, _, err := flags.rehearsal(paths)
 	if err != nil {
 		return evaluated{}, err
@@ -87,7 +93,7 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	if err != nil {
 		return evaluated{}, usage(err)
 	}
-	x := evaluated{Scenario: json.RawMessage(text), Answers: map[string]scenario.Answer{}}
+	x := evaluated{Scenario: json.RawMessage(text), request: asked(s, c), Answers: map[string]scenario.Answer{}}
 	for _, as := range played {
 		if as.As == s.As || s.As == "" && as.As == "api" {
 			x.Fired = as.Fired
@@ -97,7 +103,22 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	return x, nil
 }
 
+// asked is the request of a scenario in words, and where its host comes from.
+func asked(s scenario.Scenario, c config.Config) string {
+	host, from := scenario.HostOf(c)
+	line := func(host string) string { return cmp.Or(s.Method, "GET") + " https://" + host + s.Path }
+	switch {
+	case s.Host != "":
+		return line(s.Host)
+	case host != "":
+		return line(host) + "  (no host was given: the first of " + from + ")"
+	}
+	return line("app.example.com") + "  (no host was given, and the configuration names none)"
+}
+
 func (x evaluated) print(out io.Writer) {
+	fmt.Fprintln(out, x.request)
+	fmt.Fprintln(out)
 	for _, f := range x.Fired {
 		fmt.Fprintln(out, f.Rule)
 		for _, name := range slices.Sorted(maps.Keys(f.Values)) {
@@ -108,6 +129,7 @@ func (x evaluated) print(out io.Writer) {
 		fmt.Fprintln(out, "no rule holds")
 	}
 	fmt.Fprintln(out)
+	fault := ""
 	for _, as := range scenario.Clients() {
 		a, asked := x.Answers[as]
 		if !asked {
@@ -120,8 +142,9 @@ func (x evaluated) print(out io.Writer) {
 		if a.Result == "challenge" || a.Result == "redirect" {
 			fmt.Fprintf(out, "  %s", satisfied(a))
 		}
-		if a.Fault != "" {
+		if a.Fault != "" && a.Fault != fault {
 			fmt.Fprintf(out, "  %s", a.Fault)
+			fault = a.Fault // which is the same for the others, most of the time
 		}
 		fmt.Fprintln(out)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/control"
 	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/extauthz"
@@ -49,7 +50,8 @@ what each other kind of client would be answered: a browser that navigates shows
 token, the others show the same.
 
 The request is METHOD and URL with headers, or a CheckRequest that was captured as
-JSON. --token verifies a real token, for which the issuer's keys are fetched, and
+JSON. A path alone is asked for at the first of login_redirect.hosts, else at the host
+of an audience, and it says which. --token verifies a real token, for which the issuer's keys are fetched, and
 says what it is, what the first check that fails has found, which level it proves,
 and until when. The signature is never printed.
 --as takes claims as if they had been verified: {"acr": "…", "auth_age": "301s"}
@@ -60,26 +62,29 @@ and the authentication was just now unless they say otherwise.
 request, by the id in its log line or answer, and asks the policy that made it again:
 the last five stay loaded. It asks at the control socket, which
 the configuration must name.`,
-		Example: `  stepward explain -c stepward.yaml POST https://app.example.com/payments
+		Example: `  stepward explain -c stepward.yaml POST /payments
+  stepward explain -c stepward.yaml POST https://app.example.com/payments
   stepward explain -c stepward.yaml --as '{"level":"mfa","auth_age":"301s"}' POST https://app.example.com/payments
   stepward explain -c stepward.yaml --token "$TOKEN" -H 'accept: application/json' GET https://app.example.com/admin
   stepward explain -c stepward.yaml --check-request captured.json --json
   stepward explain -c stepward.yaml --decision 74a953d4beaadfc2ea7cc113ca27eed4`,
 		Args: func(_ *cobra.Command, args []string) error {
-			other := f.captured != "" || f.decision != ""
-			if !other && len(args) != 2 || other && len(args) != 0 {
-				return errors.New("give METHOD and URL, --check-request FILE or --decision ID")
-			}
-			return nil
+			return f.check(withoutConfiguration(args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if rest := withoutConfiguration(args); len(rest) < len(args) {
+				if err := f.config.take(args[0]); err != nil {
+					return err
+				}
+				args = rest
+			}
 			if f.decision != "" {
 				return f.recent(cmd)
 			}
 			return f.run(cmd, args)
 		},
 	}
-	f.config.add(cmd)
+	f.config.addDeciding(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "request header, as 'name: value'")
 	cmd.Flags().StringToStringVar(&f.extensions, "extension", nil, "context extension of the route, as stepward.level=mfa")
 	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify, a file that holds it, or - for standard input")
@@ -106,7 +111,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return refused(err)
 	}
-	raw, err := f.raw(cmd, args)
+	raw, err := f.raw(cmd, args, c)
 	if err != nil {
 		return usage(err)
 	}
@@ -141,6 +146,29 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 		x.Others = append(x.Others, answer)
 	}
 	return f.print(cmd, x)
+}
+
+// withoutConfiguration is args without the configuration that may stand first.
+func withoutConfiguration(args []string) []string {
+	if len(args) > 0 && isConfiguration(args[0]) {
+		return args[1:]
+	}
+	return args
+}
+
+// check refuses arguments that are no request, and those beside something else to explain.
+func (f *explainFlags) check(args []string) error {
+	switch other := f.captured != "" || f.decision != ""; {
+	case other && len(args) > 0:
+		return fmt.Errorf("unexpected %q: what is explained is named by a flag already", args[0])
+	case other || len(args) == 2 && !strings.Contains(args[0], "/"):
+		return nil
+	case len(args) == 2:
+		return fmt.Errorf("METHOD comes first: %s %s", args[1], args[0])
+	case len(args) == 1 && strings.Contains(args[0], "/"):
+		return fmt.Errorf("METHOD is missing: GET %s", args[0])
+	}
+	return errors.New("give METHOD and URL, such as GET /payments, or --check-request FILE or --decision ID")
 }
 
 func (f *explainFlags) print(cmd *cobra.Command, x explain.Explanation) error {
@@ -238,7 +266,7 @@ func hasAuthorization(raw request.Raw) bool {
 }
 
 // raw is the request of the command line, or the captured one.
-func (f *explainFlags) raw(cmd *cobra.Command, args []string) (request.Raw, error) {
+func (f *explainFlags) raw(cmd *cobra.Command, args []string, c config.Config) (request.Raw, error) {
 	if f.captured != "" {
 		text, err := readFile(cmd, f.captured)
 		if err != nil {
@@ -246,9 +274,21 @@ func (f *explainFlags) raw(cmd *cobra.Command, args []string) (request.Raw, erro
 		}
 		return extauthz.ParseCheckRequest(text)
 	}
-	scheme, rest, ok := strings.Cut(args[1], "://")
+	asked := args[1]
+	if strings.HasPrefix(asked, "/") {
+		host, from := scenario.HostOf(c)
+		if host == "" {
+			return request.Raw{}, fmt.Errorf("%s has no host, and the configuration names none: write https://HOST%s", asked, asked)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "stepward: no host was given: asking for https://%s, the first of %s\n", host, from)
+		asked = "https://" + host + asked
+	}
+	if upper := strings.ToUpper(args[0]); upper != args[0] {
+		fmt.Fprintf(cmd.ErrOrStderr(), "stepward: methods differ by case: %s is not %s\n", args[0], upper)
+	}
+	scheme, rest, ok := strings.Cut(asked, "://")
 	if !ok {
-		return request.Raw{}, fmt.Errorf("%q is not an absolute URL", args[1])
+		return request.Raw{}, fmt.Errorf("%q is neither a path, such as /%s, nor a URL, such as https://%s", asked, asked, asked)
 	}
 	// By hand, so that the path arrives as written and not as a parser repairs it.
 	host, target := rest, "/"

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ service. Nothing that is there is overwritten.`,
 			if err := writeNew(args[0], files, f.force); err != nil {
 				return usage(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], args[0])
+			fmt.Fprintf(cmd.OutOrStdout(), "Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], quoted(args[0]))
 			return nil
 		},
 	}
@@ -96,6 +97,16 @@ func (f initFlags) files() (map[string]string, error) {
 	files["stepward.yaml"] = "# yaml-language-server: $schema=stepward.schema.json\n" + files["stepward.yaml"]
 	return files, nil
 }
+
+// quoted is a name as a shell takes it for one word.
+func quoted(name string) string {
+	if plainWord.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./+:@%=,-]+$`)
 
 // writeNew writes files below dir: all of them or, when one is there already, none.
 func writeNew(dir string, files map[string]string, force bool) error {

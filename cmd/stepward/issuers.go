@@ -27,7 +27,7 @@ issuer; stepward doctor --issuers does.
 Exits with 0 when tokens of every issuer can be verified, and with 1 when not.`,
 		Example: `  stepward issuers -c stepward.yaml
   stepward issuers --control unix:///run/stepward-control.sock --json`,
-		Args: noArguments,
+		Args: flags.only,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := where.client(flags)
 			if err != nil {
@@ -96,7 +96,7 @@ With --list it lists what is revoked.`,
 		Example: `  stepward revoke -c stepward.yaml --issuer corp --sub alice
   stepward revoke -c stepward.yaml --issuer corp --sid 4f1c… --for 10h
   stepward revoke -c stepward.yaml --list`,
-		Args: noArguments,
+		Args: flags.only,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := where.client(flags)
 			if err != nil {

@@ -93,6 +93,9 @@ func newRootCommand() *cobra.Command {
 policy what strength of authentication the request requires, and lets it through,
 sends the browser to log in again, or challenges the API client (RFC 9470).
 
+Wherever a command takes -c FILE, the file may stand as an argument as well:
+stepward validate stepward.yaml. STEPWARD_CONFIG names one for all commands.
+
 Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
 3 internal.`,
 		Example: `  stepward demo                     watch a step-up happen behind a real Envoy
@@ -106,9 +109,16 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})
+	root.SetUsageFunc(func(c *cobra.Command) error {
+		_, err := fmt.Fprint(c.OutOrStderr(), usageText(c))
+		return err
+	})
+	root.AddGroup(groups()...)
 	root.AddCommand(commands()...)
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
+		c.GroupID = groupOf[c.Name()]
 		finish(c)
 	}
 	return root

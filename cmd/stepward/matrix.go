@@ -73,6 +73,10 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 		}
 		routes = append(routes, more...)
 	}
+	paths, err := f.config.besides(paths)
+	if err != nil {
+		return err
+	}
 	c, _, err := f.config.rehearsal(paths)
 	if err != nil {
 		return err

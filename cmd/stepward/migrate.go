@@ -37,7 +37,8 @@ func newMigrateOPAEnvoyCommand() *cobra.Command {
 		Short: "Write a stepward.yaml from the configuration of OPA with opa-envoy-plugin",
 		Long: `Reads the configuration file of an OPA that runs opa-envoy-plugin, in YAML or JSON, and
 prints a stepward.yaml under which the same policy decides on the same port. What has no
-counterpart stands in comments at its end, and on standard error, each with a hint.
+counterpart stands in comments at its end, and on standard error, each with a hint. Files
+are named relative to the one that -o writes; on standard output, to this folder.
 
 Bundles, discovery, decision logs and status go on by the same file, which stays as it is:
 stepward.yaml names it in bundles.config_file. Where the policy is in files instead, OPA
@@ -69,9 +70,13 @@ takes them from its command line; give them with --policy. Then:
 			if _, err := os.Lstat(out); err == nil && !force {
 				return usage(fmt.Errorf("%s is there; --force overwrites it", out))
 			}
+			if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+				return usage(err)
+			}
 			if err := os.WriteFile(out, written, 0o644); err != nil {
 				return usage(err)
 			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; next:\n  stepward validate -c %s\n", out, quoted(out))
 			return nil
 		},
 	}
@@ -108,16 +113,36 @@ func pair(key string, value any) []*yaml.Node {
 	return []*yaml.Node{{Kind: yaml.ScalarNode, Value: key}, v}
 }
 
-// seenFrom is the name of a file as a configuration in the file at out names it.
+// seenFrom is the name of a file as a configuration in the file at out names it: relative
+// to the folder of that, wherever it is, or absolute where a link among the folders would
+// lead astray. Without out it is the name itself, as for a file in the working folder.
 func seenFrom(out, name string) string {
 	if filepath.IsAbs(name) || out == "" {
 		return name
 	}
-	relative, err := filepath.Rel(filepath.Dir(out), name)
-	if err != nil {
-		return name
+	dir, err := filepath.Abs(filepath.Dir(out))
+	file, err2 := filepath.Abs(name)
+	if err != nil || err2 != nil {
+		return name // there is no working folder
 	}
-	return relative
+	// What is above a link depends on who asks: by the names, or by the folders.
+	named, err := filepath.Rel(dir, file)
+	really, err2 := filepath.Rel(withoutLinks(dir), filepath.Join(withoutLinks(filepath.Dir(file)), filepath.Base(file)))
+	if err != nil || err2 != nil || named != really {
+		return file
+	}
+	return named
+}
+
+// withoutLinks is a folder without links in its name. What does not exist yet has none.
+func withoutLinks(dir string) string {
+	if there, err := filepath.EvalSymlinks(dir); err == nil {
+		return there
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		return filepath.Join(withoutLinks(parent), filepath.Base(dir))
+	}
+	return dir
 }
 
 // migrateOPAEnvoy is stepward.yaml for the configuration of an OPA, and what is not in it.

@@ -98,8 +98,9 @@ func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playgrou
 		}
 		return w, nil
 	}
-	if len(args) == 1 && filepath.Base(args[0]) == "stepward.yaml" {
-		return playground.Workspace{}, usage(fmt.Errorf("%s is no policy; a configuration is named with -c", args[0]))
+	args, err := f.config.besides(args)
+	if err != nil {
+		return playground.Workspace{}, err
 	}
 	routes, play, err := f.asked(cmd)
 	if err != nil {

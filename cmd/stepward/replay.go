@@ -87,7 +87,7 @@ it with the old policy under the same conditions: --old PATH.`,
 		Example: `  stepward replay --log decisions.log --policy policies/ -c stepward.yaml
   stepward replay --log decisions.log.gz --policy new/ --old policies/ --max-newly-challenged 2%
   stepward replay --log - --policy new/ --format html > report.html`,
-		Args: noArguments,
+		Args: f.config.only,
 		RunE: f.run,
 	}
 	f.config.add(cmd)

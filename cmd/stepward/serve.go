@@ -38,10 +38,10 @@ Traces are exported when OpenTelemetry's environment variables say where to, suc
 as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		Example: `  stepward serve -c stepward.yaml
   STEPWARD_LISTEN=127.0.0.1:9291 stepward serve -c stepward.yaml`,
-		Args: noArguments,
+		Args: flags.only,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, flags) },
 	}
-	flags.add(cmd)
+	flags.addServing(cmd)
 	cmd.Flags().StringVar(&s.listen, "listen", "", "address of Check, in place of the configured one (STEPWARD_LISTEN)")
 	cmd.Flags().StringVar(&s.admin, "admin", "", "address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
 	cmd.Flags().StringVar(&s.level, "log-level", "", "debug, info, warn or error, in place of the configured one")

@@ -63,19 +63,24 @@ Without a path it is the policy of -c FILE that is tested, else the shipped one.
 Levels and issuers are those of -c FILE, else of a stepward.yaml beside or above the
 first path, else password, mfa and phishing-resistant of one issuer.
 
-Exits with 1 when a test fails or the coverage is too low.`,
+Exits with 1 when a test fails or the coverage is too low, and with 2 when the policy
+does not load.`,
 		Example: `  stepward test policies/
   stepward test policies/ --run payments -v
   stepward test policies/ --watch
   stepward test policies/ --coverage-min 90 --junit report.xml`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
+			paths, err := f.config.besides(paths)
+			if err != nil {
+				return err
+			}
 			if f.watch {
 				return f.follow(cmd, paths)
 			}
 			return f.run(cmd, paths)
 		},
 	}
-	f.config.add(cmd)
+	f.config.addDeciding(cmd)
 	cmd.Flags().StringVar(&f.filter, "run", "", "run only tests whose package.name matches this regular expression")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "print tests that pass, too, and the coverage of each file")
@@ -125,6 +130,9 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	if err := f.tell(cmd, report); err != nil {
 		return err
+	}
+	if report.Refused != nil {
+		return usage(fmt.Errorf("the policy is refused, so no scenario was played:\n%w", report.Refused))
 	}
 	switch {
 	case len(report.Results) == 0:
@@ -211,12 +219,20 @@ func testSources(paths []string) (own, library []rego.Source, err error) {
 }
 
 func printTests(out io.Writer, report rego.TestReport, verbose bool) {
+	told := map[string]string{} // which test an error was printed of
 	for _, r := range report.Results {
 		switch {
 		case r.Skipped:
 			fmt.Fprintf(out, "skip  %s  %s:%d\n", r.Name, r.File, r.Line)
 		case !r.Passed:
 			fmt.Fprintf(out, "FAIL  %s  %s:%d\n", r.Name, r.File, r.Line)
+			if first := told[unplaced(r.Error)]; report.Refused != nil && strings.HasSuffix(r.Error, ": the policy does not load") {
+				r.Error = "" // it is told once, at the end
+			} else if first != "" && r.Error != "" {
+				r.Error = "the same error as " + first
+			} else {
+				told[unplaced(r.Error)] = r.Name
+			}
 			for _, line := range []string{r.Error, strings.TrimSpace(r.Output)} {
 				if line != "" {
 					fmt.Fprintf(out, "      %s\n", strings.ReplaceAll(line, "\n", "\n      "))
@@ -233,6 +249,11 @@ func printTests(out io.Writer, report rego.TestReport, verbose bool) {
 	}
 	fmt.Fprintf(out, "%d tests, %d failed, coverage %.1f %%\n", len(report.Results), report.Failed(), report.Coverage)
 }
+
+var errorPlace = regexp.MustCompile(`^\S+:\d+: (?:eval_builtin_error: )?`)
+
+// unplaced is an error of a test without the place in it.
+func unplaced(text string) string { return errorPlace.ReplaceAllString(text, "") }
 
 // The report that build servers read.
 type (

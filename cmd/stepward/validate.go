@@ -70,7 +70,7 @@ with --strict, also when there are warnings.`,
   stepward validate -c stepward.yaml --online --json | jq .findings`,
 		RunE: f.run,
 	}
-	f.config.add(cmd)
+	f.config.addServing(cmd)
 	cmd.Flags().StringVar(&f.format, "format", "text", "text, json, sarif or github")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "the same as --format json")
 	cmd.Flags().BoolVar(&f.online, "online", false, "ask the issuers, too")
@@ -85,13 +85,17 @@ func (f *validateFlags) run(cmd *cobra.Command, paths []string) error {
 	if f.asJSON {
 		f.format = "json"
 	}
+	paths, err := f.config.besides(paths)
+	if err != nil {
+		return err
+	}
 	switch {
 	case !slices.Contains([]string{"text", "json", "sarif", "github"}, f.format):
 		return usage(fmt.Errorf("--format %s is not known: text, json, sarif or github", f.format))
 	case f.config.file == "" && len(paths) == 0:
 		f.config.file = os.Getenv("STEPWARD_CONFIG")
 		if f.config.file == "" {
-			return usage(errors.New("no configuration; name one with -c FILE, or the policy's paths"))
+			return usage(noConfiguration(", or the policy's paths"))
 		}
 	case f.online && len(paths) > 0:
 		return usage(errors.New("--online needs a configuration, and no paths"))

@@ -13,7 +13,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/stepward/stepward/pkg/authz"
@@ -118,6 +121,20 @@ type overGRPC struct {
 // serves the base fixture of r, or at servers of its own when address is empty.
 func OverGRPC(r *Rig, address string) Driver {
 	return &overGRPC{rig: r, address: address, running: map[string]*instance{}, conns: map[string]*grpc.ClientConn{}}
+}
+
+// Reach is an error when nothing answers at address, or no gRPC.
+func Reach(ctx context.Context, address string) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	if status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded {
+		return errors.New(status.Convert(err).Message())
+	}
+	return nil // whatever it says, the cases will judge
 }
 
 func (*overGRPC) Name() string   { return "gRPC" }

@@ -56,6 +56,17 @@ func NewRig(s Suite) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := newRig(s, dir)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	r.own = true
+	return r, nil
+}
+
+// newRig makes new keys, and writes the public ones into dir.
+func newRig(s Suite, dir string) (*Rig, error) {
 	idp, err := testidp.New(testidp.Options{Issuer: issuer})
 	if err != nil {
 		return nil, err
@@ -64,8 +75,7 @@ func NewRig(s Suite) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rig{suite: s, idp: idp, key: key, dir: dir, own: true}
-	return r, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(), 0o600)
+	return &Rig{suite: s, idp: idp, key: key, dir: dir}, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(), 0o600)
 }
 
 // Close stops the provider and removes the folder.
@@ -82,18 +92,14 @@ func (r *Rig) Close() {
 // jwks.json, and the keys that sign the cases' tokens. A Stepward that serves it
 // can be tested with [OpenFixture].
 func WriteFixture(s Suite, dir string) error {
-	r, err := NewRig(s)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	r, err := newRig(s, dir)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	r.dir, r.own = dir, false
-	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), r.idp.JWKS(), 0o600); err != nil {
-		return err
-	}
 	text, err := r.write("base")
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/visible"
 )
 
@@ -18,19 +19,24 @@ func (e Explanation) Print(out io.Writer) {
 		fmt.Fprintf(out, "%-10s %s\n", stage, text)
 	}
 	line("request", "%s %s%s%s", visible.Text(e.Request.Method), e.Request.Host, e.Request.RawPath, e.Request.Asked)
-	if e.Request.Asked == "" {
-		line("", "path %q, segments %q, kind %s", e.Request.Path, e.Request.Segments, e.Request.Kind)
-	}
 	if e.Request.ClientAddress != "" {
 		line("", "from %s", e.Request.ClientAddress)
 	}
 	for _, d := range e.Request.Doubts {
 		line("", "%s", d)
 	}
-	if e.Presented == "" {
-		line("presented", "nothing")
+	if e.Request.Path == "" {
+		line("", "a path that has no one reading")
 	} else {
+		line("", "path %q, segments %q, kind %s", e.Request.Path, e.Request.Segments, e.Request.Kind)
+	}
+	switch {
+	case e.Presented != "":
 		line("presented", "a %s token", e.Presented)
+	case e.unread():
+		line("presented", "whatever it was, it was not read")
+	default:
+		line("presented", "nothing")
 	}
 	if e.Claimed != "" {
 		line("", "it says: %s", e.Claimed)
@@ -38,6 +44,9 @@ func (e Explanation) Print(out io.Writer) {
 	line("who", "%s", e.who())
 	if e.Fault != "" {
 		line("fault", "%s", visible.Text(e.Fault))
+	}
+	if e.Answer.Reason == string(stepup.PolicyNoMatch) {
+		line("required", "no rule covers this request, and so it is refused")
 	}
 	for i, q := range e.Required {
 		text := q.Text + "  ← " + q.Rule
@@ -76,11 +85,20 @@ func (e Explanation) who() string {
 	switch {
 	case e.Failure != "":
 		return "nobody: " + visible.Text(e.Failure)
+	case e.Token == nil && e.unread():
+		return "not asked: the request is refused before"
 	case e.Token == nil:
 		return "nobody"
 	}
 	t := e.Token
-	text := fmt.Sprintf("%s %q of issuer %s, client %q\nlevel %s", t.Principal, t.Subject, t.IssuerName, t.ClientID, e.Level)
+	text := fmt.Sprintf("%s %q of issuer %s", t.Principal, t.Subject, t.IssuerName)
+	if t.ClientID != "" {
+		text += fmt.Sprintf(", client %q", t.ClientID)
+	}
+	text += "\nlevel " + e.Level
+	if e.Level == "" {
+		text += "not judged"
+	}
 	if t.ACR != "" {
 		text += fmt.Sprintf(" (acr %s)", t.ACR)
 	}

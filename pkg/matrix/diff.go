@@ -115,6 +115,9 @@ func without(a, b []string) []string {
 
 // String is a condition and what it adds, without the rule, whose line moves.
 func (i If) String() string {
+	if len(i.When) == 0 {
+		return fmt.Sprintf("%s %s, where the request has what that is made of", i.Entry, i.Adds)
+	}
 	return fmt.Sprintf("%s %s if %s", i.Entry, i.Adds, strings.Join(i.When, " and "))
 }
 

@@ -398,7 +398,7 @@ func TestRoutesOfBrokenYAML(t *testing.T) {
 		t.Fatal(routes, err)
 	}
 	for text, want := range map[string]string{
-		route + "---\nkind: HTTPRoute\nspec:\n\trules: []\n": "r.yaml:5:1: not YAML: a tab; YAML wants spaces",
+		route + "---\nkind: HTTPRoute\nspec:\n\trules: []\n": "r.yaml:6:1: not YAML: a tab; YAML wants spaces",
 		"kind: HTTPRoute\nspec: { rules: [\n":                "r.yaml:",
 		"GET /x\nPOST\n":                                     "line 2 is not a route",
 	} {

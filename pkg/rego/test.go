@@ -2,9 +2,11 @@ package rego
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -55,6 +57,10 @@ type TestReport struct {
 	Results  []TestResult       `json:"results"`
 	Coverage float64            `json:"coverage"` // percent of the lines of rules
 	Files    map[string]float64 `json:"files"`    // coverage of each file, in percent
+	// Refused is why no scenario could be played, where a test asked for one: the policy
+	// does not load.
+	Refused error  `json:"-"`
+	Error   string `json:"error,omitempty"` // Refused in words
 }
 
 // Failed counts the tests that did not pass.
@@ -87,7 +93,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		opt.Timeout = 5 * time.Second
 	}
 	coverage := cover.New()
-	answers, err := opt.builtin(ctx, sources, coverage)
+	var refused refusal
+	answers, err := opt.builtin(ctx, sources, coverage, &refused)
 	if err != nil {
 		return TestReport{}, err
 	}
@@ -118,6 +125,9 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 			t.Error = r.Error.Error()
 		}
 		report.Results = append(report.Results, t)
+	}
+	if refused.told.Load() {
+		report.Refused, report.Error = refused.err, refused.err.Error()
 	}
 	report.count(coverage.Report(modules), library)
 	return report, ctx.Err()
@@ -153,6 +163,15 @@ func (o TestOptions) load(ctx context.Context, sources []Source, coverage *cover
 	return p, err
 }
 
+// refusal is why a policy does not load, and whether a test came to that.
+type refusal struct {
+	err  error
+	told atomic.Bool
+}
+
+// errNotLoaded is why a test is told no answer; the report says what is wrong.
+var errNotLoaded = errors.New("the policy does not load")
+
 // answerFunction is the declaration of stepward.answer.
 var answerFunction = &rego.Function{
 	Name: "stepward.answer", Description: "What the caller of a scenario would be answered.",
@@ -160,15 +179,17 @@ var answerFunction = &rego.Function{
 }
 
 // builtin is stepward.answer, before the policy of the sources. Where that does not
-// load as a policy, as a library does not, a call of it fails and says why.
-func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *cover.Cover) ([]*tester.Builtin, error) {
+// load as a policy, as a library does not, a call of it fails, and refused is why.
+func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *cover.Cover, refused *refusal) ([]*tester.Builtin, error) {
 	if o.Answer == nil {
 		return nil, nil
 	}
-	p, loadErr := o.load(ctx, sources, coverage)
+	p, err := o.load(ctx, sources, coverage)
+	refused.err = err
 	call := func(b rego.BuiltinContext, operand *ast.Term) (*ast.Term, error) {
-		if loadErr != nil {
-			return nil, fmt.Errorf("the policy does not load: %w", loadErr)
+		if refused.err != nil {
+			refused.told.Store(true)
+			return nil, errNotLoaded
 		}
 		scenario, err := ast.JSON(operand.Value)
 		if err != nil {

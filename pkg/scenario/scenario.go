@@ -28,7 +28,7 @@ import (
 type Scenario struct {
 	As      string            `json:"as"`     // browser, page, api (default) or grpc
 	Method  string            `json:"method"` // default GET
-	Host    string            `json:"host"`   // default app.example.com
+	Host    string            `json:"host"`   // default: [HostOf] the configuration, else app.example.com
 	Path    string            `json:"path"`   // with the query; required
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body"` // JSON, sent as application/json
@@ -136,7 +136,7 @@ func (p pretended) Verify(context.Context, credential.Credential) (token.Token, 
 // Decide plays x. The error is for a scenario that cannot be played, never for one that
 // is refused.
 func (s *Stage) Decide(ctx context.Context, x Scenario) (authz.Record, error) {
-	return s.DecideRaw(ctx, x.Raw(), x.Token)
+	return s.DecideRaw(ctx, x.at(s.config).Raw(), x.Token)
 }
 
 // DecideRaw plays a request with the claims of who makes it; nil is nobody.

@@ -82,8 +82,9 @@ export class Live {
 
   row(x) {
     const e = x.decision
-    const levels = e.required_level ? `${e.level} → ${e.required_level}` : e.level
-    const who = e.token ? (e.token.principal === 'client' ? e.token.client_id || e.token.subject : e.token.subject) : 'nobody'
+    const has = e.token ? e.level : '–'
+    const levels = e.required_level && e.required_level !== 'anonymous' ? `${has} → ${e.required_level}` : has
+    const who = e.token ? (e.token.principal === 'client' ? e.token.client_id || e.token.subject : e.token.subject) : e.token_failure ? 'a token that is not accepted' : 'nobody'
     return h('tr', { 'data-id': e.decision_id, 'aria-current': this.chosen?.decision.decision_id === e.decision_id && 'true', onclick: () => this.choose(x) },
       h('td', {}, h('span', { class: 'mono' }, new Date(e.time).toLocaleTimeString('en-GB'))),
       h('td', {}, pill(e.answer.result, e.answer.allowed ? 'allow' : `${e.answer.result} ${e.answer.status}`)),

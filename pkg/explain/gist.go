@@ -1,0 +1,82 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+// Gist is who asked and what that lacks, in a few words that stand beside the reason. It
+// says nothing of stages that the decision did not come to.
+func (e Explanation) Gist() string {
+	words := []string{e.whoHas()}
+	switch {
+	case e.Answer.Allowed:
+	case e.Token == nil && e.named():
+		words = append(words, "needs "+e.Needs)
+	case e.Token != nil:
+		words = append(words, e.lacks()...)
+	}
+	if e.Answer.Reason == string(stepup.PolicyNoMatch) {
+		words = append(words, "no rule covers it")
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
+}
+
+// named reports whether a level is required that not everybody has.
+func (e Explanation) named() bool { return e.Needs != "" && e.Needs != stepup.Anonymous }
+
+func (e Explanation) whoHas() string {
+	switch {
+	case e.Token != nil && e.Level != "":
+		return fmt.Sprintf("%.40q has %s", e.Token.Subject, e.Level)
+	case e.Token != nil:
+		return fmt.Sprintf("%.40q", e.Token.Subject)
+	case e.Failure != "":
+		return "a token that is not accepted"
+	case e.unread():
+		return "refused before anybody looked who asks"
+	case e.Presented != "":
+		return "a token that was not needed or not come to"
+	}
+	return "nobody"
+}
+
+// unread reports whether the request was refused before its credential was looked at.
+func (e Explanation) unread() bool {
+	switch stepup.Reason(e.Answer.Reason) {
+	case stepup.RequestAmbiguous, stepup.CredentialMalformed, stepup.CredentialRepeated, stepup.NotReady, stepup.Overloaded:
+		return true
+	}
+	return false
+}
+
+// lacks is what a known caller would have to bring.
+func (e Explanation) lacks() []string {
+	var words []string
+	for _, m := range e.Missing {
+		w := map[stepup.Part]string{
+			stepup.Audience: "needs a token for another audience", stepup.TokenAge: "needs a newer token",
+			stepup.SenderConstrained: "needs a token bound to its key", stepup.Issuer: "needs another issuer",
+			stepup.Methods: "needs other methods", stepup.ScopePart: "needs more scope", stepup.AgePart: "more recent",
+		}[stepup.Part(m.Part)]
+		if m.Part == string(stepup.LevelPart) && e.named() {
+			w = "needs " + e.Needs
+		}
+		if w != "" && !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	if at := slices.Index(words, "more recent"); at >= 0 { // and of which level
+		words = slices.Delete(words, at, at+1)
+		level := "needs an authentication"
+		if e.named() {
+			level = "needs " + e.Needs
+		}
+		words = slices.DeleteFunc(words, func(w string) bool { return w == level })
+		words = append([]string{level + ", more recent"}, words...)
+	}
+	return words
+}

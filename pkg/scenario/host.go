@@ -1,0 +1,33 @@
+package scenario
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+
+	"github.com/stepward/stepward/pkg/config"
+)
+
+// HostOf is a host that c serves, and where c says so: the first whose browsers are sent
+// to log in, else that of an audience which is a URL. Both are empty where c names none.
+func HostOf(c config.Config) (host, from string) {
+	if len(c.LoginRedirect.Hosts) > 0 {
+		return c.LoginRedirect.Hosts[0], "login_redirect.hosts"
+	}
+	for n, i := range c.Issuers {
+		for _, a := range i.Audiences {
+			if u, err := url.Parse(a); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
+				return u.Host, fmt.Sprintf("issuers[%d].audiences", n)
+			}
+		}
+	}
+	return "", ""
+}
+
+// at is x with a host, where it has none: one that c serves, for browsers of another are
+// sent nowhere.
+func (x Scenario) at(c config.Config) Scenario {
+	host, _ := HostOf(c)
+	x.Host = cmp.Or(x.Host, host)
+	return x
+}
