@@ -20,6 +20,10 @@ type Login struct {
 	Seal func(ask stepup.Ask) string
 	// Hide leaves out what is required where it would be written out.
 	Hide bool
+	// Origin, where set, is the origin of a listed host for browsers that come to it by
+	// other than https and its default port, as in a demonstration on loopback; empty is
+	// https. It MUST NOT be made of what a client says. A service leaves it nil.
+	Origin func(host string) string
 }
 
 // reaches reports whether a redirect for r would reach a person who can log in
@@ -64,8 +68,15 @@ func (l Login) target(ask stepup.Ask, returnTo string) string {
 
 // returnTo is the page that was asked for, on the https origin of a listed host:
 // never the scheme or the host that the client named.
-func returnTo(r request.Request) string {
-	target := "https://" + r.Host + r.RawPath
+func (l Login) returnTo(r request.Request) string {
+	origin := ""
+	if l.Origin != nil {
+		origin = l.Origin(r.Host)
+	}
+	if origin == "" {
+		origin = "https://" + r.Host
+	}
+	target := origin + r.RawPath
 	if r.RawQuery != "" {
 		target += "?" + r.RawQuery
 	}
@@ -76,7 +87,7 @@ func returnTo(r request.Request) string {
 // any other a page of ours moves on by GET: a page's form-action policy would
 // stop a redirected form on its way to the identity provider.
 func (w Answers) redirect(r *Record, d stepup.Redirect) Response {
-	target := w.Login.target(d.Ask, returnTo(r.Request))
+	target := w.Login.target(d.Ask, w.Login.returnTo(r.Request))
 	if r.Request.Method == "GET" || r.Request.Method == "HEAD" {
 		return Response{Status: 302, Headers: []request.Field{
 			{Name: "location", Value: target},

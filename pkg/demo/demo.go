@@ -17,6 +17,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,6 +52,7 @@ type Demo struct {
 	Admin    string   // host:port of Envoy's admin pages
 	Levels   []string // of the ladder, weakest first
 
+	ingress atomic.Pointer[string] // of Envoy, once it listens; for return_to
 	config  config.Config
 	headers []string // that the policy may set
 	stops   []func()
@@ -129,6 +131,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	}
 	d.stops = append(d.stops, process.Stop)
 	d.Ingress, d.Admin = "http://"+process.Ingress, process.Admin
+	d.ingress.Store(&process.Ingress)
 	return process.WaitHealthy(ctx, replicas)
 }
 
@@ -195,7 +198,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 
 // service runs one Stepward until Close.
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
-	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions}
+	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions, Snapshot: server.SnapshotOptions{Origin: d.origin}}
 	if o.Load != nil {
 		options.Reload = func(look *files.Look) (config.Config, error) { return d.configure(o.Load, look) }
 	}
@@ -213,6 +216,20 @@ func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
 	go func() { done <- s.Run(running) }()
 	d.stops = append(d.stops, func() { cancel(); <-done })
 	return s.Addr().String(), s.WaitReady(ctx)
+}
+
+// origin is where browsers come to a host of the demo: Envoy's own port, by http, which
+// is fine on loopback. A gateway of yours is asked for by https.
+func (d *Demo) origin(host string) string {
+	at := d.ingress.Load()
+	if at == nil || host != "127.0.0.1" && host != "localhost" {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(*at)
+	if err != nil {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // app runs one replica of an application that says what it was told.
@@ -254,7 +271,8 @@ func pages(idp *testidp.IDP, levels []config.Level) {
 		io.WriteString(w, token)
 	})
 	idp.Handle("/step-up", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "Here your login application would ask for acr_values=%q max_age=%q\nand then send the browser back to %s\n",
+		w.Header().Set("content-type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "Here your login application would ask for acr_values=%q max_age=%q,\ngive the browser a token that proves it, and send it back to\n\n  %s\n\nThis demo has no such application: the browser comes back without a token, and is sent here again.\n",
 			r.URL.Query().Get("acr_values"), r.URL.Query().Get("max_age"), r.URL.Query().Get("return_to"))
 	})
 }

@@ -21,7 +21,7 @@ type Step struct {
 	Body   string   // JSON, or empty
 
 	Status   int
-	Contains []string // in the answer, headers included
+	Contains []string // in the answer, headers included; {ingress} is the gateway's address in a query
 	Lacks    []string
 }
 
@@ -56,7 +56,7 @@ func Story() []Step {
 		{
 			Title: "A browser is redirected", Why: "a person can log in again; the login application is told what to ask for, and where to return",
 			Method: "GET", Path: "/admin/users", Header: []string{"accept: text/html"},
-			Status: 302, Contains: []string{"/step-up?acr_values=phr+phrh&max_age=900&return_to=https%3A%2F%2F127.0.0.1%2Fadmin%2Fusers"},
+			Status: 302, Contains: []string{"/step-up?acr_values=phr+phrh&max_age=900&return_to={ingress}%2Fadmin%2Fusers"}, Lacks: []string{"https%3A"},
 		},
 		{
 			Title: "A program without a token is told no secret", Why: "it gets a plain challenge: who has shown nothing learns nothing of the requirement",
@@ -116,6 +116,7 @@ func (s Step) Do(ctx context.Context, d *Demo) error {
 		return fmt.Errorf("answered %d in place of %d:\n%s", res.status, s.Status, res.text)
 	}
 	for _, part := range s.Contains {
+		part = strings.ReplaceAll(part, "{ingress}", url.QueryEscape(d.Ingress))
 		if !strings.Contains(res.text, part) {
 			return fmt.Errorf("the answer lacks %q:\n%s", part, res.text)
 		}

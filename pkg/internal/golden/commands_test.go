@@ -27,9 +27,13 @@ func TestReferenceCommands(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWritten by `make docs` from the commands' own help. Exit codes of all: 0 fine, 1 a\ncheck found something, 2 usage or configuration, 3 internal.\n")
-	_, list, _ := strings.Cut(help(), "Available Commands:\n")
-	list, _, _ = strings.Cut(list, "\n\n")
-	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1) {
+	_, list, _ := strings.Cut(help(), "\nBegin:\n")
+	list, _, _ = strings.Cut(list, "\nFlags:\n")
+	commands := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1)
+	if len(commands) < 15 {
+		t.Fatalf("%d commands in\n%s", len(commands), list)
+	}
+	for _, m := range commands {
 		if m[1] != "help" {
 			fmt.Fprintf(&b, "\n## stepward %s\n\n```\n%s```\n", m[1], help(m[1]))
 		}
