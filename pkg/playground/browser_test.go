@@ -264,7 +264,7 @@ func smaller(t *testing.T, taken []byte) []byte {
 func TestBrowser(t *testing.T) {
 	chrome := chromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
-		"answers": answersFollow, "errors": errorsHavePlaces, "clients": clientsSwitch, "save": savesAndLoads, "matrix": matrixFollows, "text": dataIsText, "keyboard": keyboardWorks, "live": liveDecisions, "pictures": pictures,
+		"answers": answersFollow, "errors": errorsHavePlaces, "clients": clientsSwitch, "save": savesAndLoads, "matrix": matrixFollows, "text": dataIsText, "keyboard": keyboardWorks, "live": liveDecisions, "pictures": pictures, "demo": demoLive, "terminal": demoTerminal,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, chrome) })
 	}
