@@ -286,7 +286,7 @@ func TestBrowser(t *testing.T) {
 		}
 	}
 	// A demonstration on loopback comes by another origin; an unlisted host gains none.
-	a.Answers.Login.Origin = func(host string) string {
+	a.Answers.Login.InsecureOrigin = func(host string) string {
 		return map[string]string{"app.example.com": "http://127.0.0.1:8080"}[host]
 	}
 	for host, want := range map[string]string{"app.example.com": "http://127.0.0.1:8080/pay?x=1", "evil.example": ""} {
@@ -297,11 +297,11 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%s: %s", host, there)
 		}
 	}
-	a.Answers.Login.Origin = func(string) string { return "" }
+	a.Answers.Login.InsecureOrigin = func(string) string { return "" }
 	if r := a.Authorize(t.Context(), get("/pay", navigation...)); !strings.Contains(header(r.Response.Headers, "location"), "return_to=https%3A%2F%2Fapp.example.com%2Fpay") {
 		t.Errorf("without an origin of its own: %v", r.Response.Headers)
 	}
-	a.Answers.Login.Origin = nil
+	a.Answers.Login.InsecureOrigin = nil
 	post := get("/pay", navigation...)
 	post.Method = "POST"
 	if r := a.Authorize(t.Context(), post); r.Response.Status != 401 || r.Result() != stepup.ResultRedirect || !strings.Contains(r.Response.Body, "https://login.example.com/step-up?") {

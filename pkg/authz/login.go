@@ -20,10 +20,10 @@ type Login struct {
 	Seal func(ask stepup.Ask) string
 	// Hide leaves out what is required where it would be written out.
 	Hide bool
-	// Origin, where set, is the origin of a listed host for browsers that come to it by
+	// InsecureOrigin, where set, is the origin of a listed host for browsers that come to it by
 	// other than https and its default port, as in a demonstration on loopback; empty is
 	// https. It MUST NOT be made of what a client says. A service leaves it nil.
-	Origin func(host string) string
+	InsecureOrigin func(host string) string
 }
 
 // reaches reports whether a redirect for r would reach a person who can log in
@@ -70,8 +70,8 @@ func (l Login) target(ask stepup.Ask, returnTo string) string {
 // never the scheme or the host that the client named.
 func (l Login) returnTo(r request.Request) string {
 	origin := ""
-	if l.Origin != nil {
-		origin = l.Origin(r.Host)
+	if l.InsecureOrigin != nil {
+		origin = l.InsecureOrigin(r.Host)
 	}
 	if origin == "" {
 		origin = "https://" + r.Host

@@ -198,7 +198,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 
 // service runs one Stepward until Close.
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
-	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions, Snapshot: server.SnapshotOptions{Origin: d.origin}}
+	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions, Snapshot: server.SnapshotOptions{InsecureOrigin: d.origin}}
 	if o.Load != nil {
 		options.Reload = func(look *files.Look) (config.Config, error) { return d.configure(o.Load, look) }
 	}

@@ -50,8 +50,8 @@ type SnapshotOptions struct {
 	// OnAnswer is told of each call for introspection.
 	OnAnswer func(issuerName string, active bool, err error)
 	Gate     *authz.Gate // nil admits everything
-	// Origin is [authz.Login.Origin], for a demonstration; a service leaves it nil.
-	Origin func(host string) string
+	// InsecureOrigin is [authz.Login.InsecureOrigin], for a demonstration; a service leaves it nil.
+	InsecureOrigin func(host string) string
 	// Revocations are consulted on every request; nil means that nothing is revoked.
 	Revocations *revocation.Index
 	// Bundles are what has come from bundle servers; nil means nothing yet.
@@ -115,7 +115,7 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 	if a.Answers.Login.Seal, err = newSealer(c.LoginRedirect, o); err != nil {
 		return nil, err
 	}
-	a.Gate, a.Now, a.Answers.Login.Origin = o.Gate, o.Now, o.Origin
+	a.Gate, a.Now, a.Answers.Login.InsecureOrigin = o.Gate, o.Now, o.InsecureOrigin
 	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, policy: policy, Authorizer: a}, nil
 }
 
