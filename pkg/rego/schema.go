@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -411,12 +412,20 @@ func formats(opt Options) []*jsonschema.Format {
 			return nil
 		}}
 	}
+	requirement := func(v any) error {
+		return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err }, opt.Ladder.Names())
+	}
 	return []*jsonschema.Format{
 		text("stepward-path", func(s string) error { return checkPattern(s, opt.FoldPathCase) }),
 		text("stepward-method", checkMethod),
 		text("stepward-host", checkHost),
-		{Name: "stepward-requirement", Validate: func(v any) error {
-			return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err }, opt.Ladder.Names())
+		{Name: "stepward-requirement", Validate: requirement},
+		{Name: "stepward-named-requirement", Validate: func(v any) error {
+			// A table of the library is a list of stop signs: what names no level there has lost it.
+			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
+				return cmp.Or(requirement(v), wrong("names neither level nor acr", `say "level": "authenticated", where a valid token is enough`))
+			}
+			return requirement(v)
 		}},
 		{Name: "stepward-denial", Validate: func(v any) error {
 			return decodes(v, func() error { _, err := policy.DecodeDenial(v, "data"); return err }, nil)
@@ -429,10 +438,6 @@ func decodes(v any, decode func() error, levels []string) error {
 	err := decode()
 	o, _ := v.(map[string]any)
 	if err == nil {
-		// In a rule it is written out what is left out; in data it is more likely lost.
-		if levels != nil && o["level"] == nil && o["acr"] == nil {
-			return wrong("names neither level nor acr", `say "level": "authenticated", where a valid token is enough`)
-		}
 		return nil
 	}
 	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "), "policy: deny of data: ")
