@@ -35,6 +35,7 @@ const imageVersion = "0.9.8-test"
 // nothing else around, and brings it to a registry.
 func TestImage(t *testing.T) {
 	out := t.TempDir()
+	commit := strings.TrimSpace(run(t, "..", nil, "release/version", "commit"))
 	run(t, "..", nil, "make", "image", "VERSION="+imageVersion, "DIST="+out)
 	folder := filepath.Join(out, "stepward-"+imageVersion+"-oci")
 	top, err := layout.ImageIndexFromPath(folder)
@@ -67,7 +68,7 @@ func TestImage(t *testing.T) {
 		checkBinary(t, filepath.Join(root, "stepward"), machines[m.Platform.Architecture])
 		delete(machines, m.Platform.Architecture)
 		if m.Platform.OS == runtime.GOOS && m.Platform.Architecture == runtime.GOARCH {
-			runImage(t, root)
+			runImage(t, root, commit)
 		}
 	}
 	if len(machines) != 0 {
@@ -190,7 +191,7 @@ func checkBinary(t *testing.T, path string, machine elf.Machine) {
 }
 
 // runImage runs the image's binary with the image as its whole world, as its own user.
-func runImage(t *testing.T, root string) {
+func runImage(t *testing.T, root, commit string) {
 	t.Helper()
 	inside := func(args ...string) (string, error) {
 		cmd := exec.Command("/stepward", args...)
@@ -204,7 +205,7 @@ func runImage(t *testing.T, root string) {
 		return string(out), err
 	}
 	out, err := inside("version")
-	if commit := strings.TrimSpace(run(t, "..", nil, "release/version", "commit")); err != nil || !strings.HasPrefix(out, "stepward "+imageVersion+"\ncommit "+commit+", ") {
+	if err != nil || !strings.HasPrefix(out, "stepward "+imageVersion+"\ncommit "+commit+", ") {
 		t.Errorf("%v %s", err, out)
 	}
 	issuer := httptest.NewTLSServer(nil)
