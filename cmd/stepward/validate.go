@@ -195,6 +195,7 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 	}
 	if file == "" && os.Getenv("STEPWARD_CONFIG") == "" {
 		c.Limits.Deadline = 0 // a rehearsal's says nothing about a proxy
+		c.Issuers = nil       // nor do its issuers about those of the policy
 	}
 	options, err := loadOptions(c)
 	if err != nil {
@@ -232,13 +233,7 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 	if err != nil {
 		return nil, err
 	}
-	return lint(c, sources, options), nil
-}
-
-// lint looks over a policy of ours, by the levels of c.
-func lint(c config.Config, sources []rego.Source, options rego.Options) finding.List {
-	keeps := slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
-	return rego.Lint(sources, rego.LintOptions{Options: options, KeepsACR: keeps})
+	return rego.Lint(sources, server.LintOptions(c, options)), nil
 }
 
 // repair makes the fixes that there are and looks again.

@@ -27,6 +27,12 @@ var hidden = map[string]bool{
 	"authorization": true, "proxy-authorization": true, "cookie": true, "dpop": true, "x-forwarded-client-cert": true,
 }
 
+// IsHidden reports whether no policy sees a request header of that name, where prefix is
+// that of our own identity headers.
+func IsHidden(name, prefix string) bool {
+	return hidden[name] || strings.HasPrefix(name, ":") || strings.HasPrefix(name, prefix)
+}
+
 // timed lists claims that say when: a policy asks for freshness with max_age and
 // is not shown the time, so that its answer does not depend on it.
 var timed = map[string]bool{"exp": true, "iat": true, "nbf": true, "auth_time": true, "jti": true}
@@ -58,7 +64,7 @@ func (in Input) request(prefix string) map[string]any {
 	r := in.Request
 	joined, values := make(map[string]any, len(r.Headers)), make(map[string]any, len(r.Headers))
 	for name, lines := range r.Headers {
-		if hidden[name] || strings.HasPrefix(name, ":") || strings.HasPrefix(name, prefix) {
+		if IsHidden(name, prefix) {
 			continue
 		}
 		joined[name], values[name] = strings.Join(lines, ","), array(lines)

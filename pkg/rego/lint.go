@@ -20,6 +20,10 @@ type LintOptions struct {
 	// KeepsACR is set where an issuer's refreshed tokens keep their acr for as long as the
 	// session lasts, as Keycloak's do: a level without an age is then proven for ever.
 	KeepsACR bool
+	// Issuers and IssuerNames are those of the configuration; of none nothing is known.
+	Issuers, IssuerNames []string
+	// Allow is request.allow of the configuration.
+	Allow []string
 }
 
 // Lint looks for what compiles and does not mean what it says. Its findings are
@@ -28,7 +32,7 @@ type LintOptions struct {
 func Lint(sources []Source, opt LintOptions) finding.List {
 	loading := newLoader(opt.Options)
 	modules, document := loading.parse(sources, false)
-	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}}
+	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: newConstants(modules), compared: map[string]bool{}}
 	var schema any
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
 		l.schema, _ = schema.(map[string]any)
@@ -54,6 +58,8 @@ type linter struct {
 	opt       LintOptions
 	schema    map[string]any
 	functions map[string][]*ast.Rule
+	constants *constants
+	compared  map[string]bool // rules with what their parameters stand for
 	found     finding.List
 
 	m       *ast.Module
@@ -76,6 +82,7 @@ func (l *linter) module(m *ast.Module) {
 			l.r = x
 			l.body(x.Body)
 			l.calls(x)
+			l.comparisons(x, nil)
 		}
 		if isEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
 			if r.Head.Name == ruleRequire {
@@ -123,8 +130,6 @@ func (l *linter) expression(e *ast.Expr) {
 		case orders[operator] && l.isLevel(t):
 			l.warn(e.Location, "level_order", fmt.Sprintf("compares a level's name by the alphabet: %s", e.Location.Text), "ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, or require the level")
 			return
-		case operator == "equal" || operator == "eq" || operator == "neq":
-			l.enum(t, other)
 		}
 		if operator == "neq" && !l.negated[e] && raw(t) {
 			f := l.warn(e.Location, "silent_inequality", fmt.Sprintf("does not hold where %s is missing", t), "write `not … == …`, which also holds for what is not there")
@@ -197,53 +202,7 @@ func (l *linter) isLevel(t *ast.Term) bool {
 	return false
 }
 
-// enum finds a word that a member of the input never is.
-func (l *linter) enum(t, other *ast.Term) {
-	ref, ok := t.Value.(ast.Ref)
-	word, isText := other.Value.(ast.String)
-	if !ok || !isText || len(ref) == 0 || !ref[0].Equal(ast.InputRootDocument) {
-		return
-	}
-	known := l.words(ref)
-	if known == nil || slices.Contains(known, string(word)) {
-		return
-	}
-	f := l.warn(other.Location, "enum", fmt.Sprintf("%s is never %s%s", ref, other, finding.DidYouMean(string(word), known)), "one of "+strings.Join(known, ", "))
-	best := finding.Closest(string(word), known)
-	if n := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, string(word)) }); n >= 0 {
-		best = known[n]
-	}
-	if best != "" {
-		f.Fix = &finding.Fix{Old: other.String(), New: fmt.Sprintf("%q", best)}
-	}
-}
-
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
-
-// words are what a member of the input can be, or nil.
-func (l *linter) words(ref ast.Ref) []string {
-	if ref.String() == "input.request.method" {
-		return methods
-	}
-	node := l.schema
-	for _, t := range ref[1:] {
-		name, ok := t.Value.(ast.String)
-		properties, _ := node["properties"].(map[string]any)
-		next, there := properties[string(name)].(map[string]any)
-		if !ok || !there {
-			return nil
-		}
-		node = next
-	}
-	list, _ := node["enum"].([]any)
-	var words []string
-	for _, w := range list {
-		if s, ok := w.(string); ok {
-			words = append(words, s)
-		}
-	}
-	return words
-}
 
 // calls follows parts of the input into functions, where the compiler does not check
 // them against the schema.

@@ -74,6 +74,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
 		l.checkCalls(modules[name])
+		l.checkHeaderNames(modules[name])
 	}
 	l.checkOrigin(sources, modules)
 	l.checkNames(sources, modules)

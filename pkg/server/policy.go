@@ -132,6 +132,16 @@ func loadOptions(c config.Config, ladder stepup.Ladder) rego.Options {
 	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}
 }
 
+// LintOptions are what a policy is looked over with under c.
+func LintOptions(c config.Config, o rego.Options) rego.LintOptions {
+	opt := rego.LintOptions{Options: o, Allow: c.Request.Allow}
+	for _, i := range c.Issuers {
+		opt.KeepsACR = opt.KeepsACR || i.Profile == "keycloak"
+		opt.Issuers, opt.IssuerNames = append(opt.Issuers, i.Issuer), append(opt.IssuerNames, i.Name)
+	}
+	return opt
+}
+
 // candidate is the policy that decides nothing, or nil. One evaluation that runs on after
 // its time is enough of it.
 func candidate(ctx context.Context, c config.Config, ladder stepup.Ladder, o SnapshotOptions) (authz.Policy, error) {

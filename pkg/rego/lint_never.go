@@ -1,0 +1,272 @@
+package rego
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
+)
+
+// comparisons finds comparisons in r that never hold, where given says which of its
+// parameters are members of the input.
+func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]field) {
+	key := fmt.Sprint(r.Location, given)
+	if l.compared[key] || r.Module == nil {
+		return
+	}
+	l.compared[key] = true
+	c := comparer{linter: l, r: r, env: fieldsIn(r, given), negated: negatedExprs(r)}
+	ast.WalkExprs(r, func(e *ast.Expr) bool {
+		if d, ok := e.Terms.(*ast.SomeDecl); ok && len(d.Symbols) == 1 {
+			return false // it names elements
+		}
+		if e.IsCall() {
+			c.call(e.Operator(), e.Operands(), c.negated[e])
+		}
+		return false
+	})
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		if call, ok := t.Value.(ast.Call); ok {
+			if operator, ok := call[0].Value.(ast.Ref); ok {
+				c.call(operator, call[1:], false)
+			}
+		}
+		return false
+	})
+}
+
+// negatedExprs are the expressions of r that stand below a not.
+func negatedExprs(r *ast.Rule) map[*ast.Expr]bool {
+	found := map[*ast.Expr]bool{}
+	ast.WalkExprs(r, func(e *ast.Expr) bool {
+		if n, ok := e.Terms.(*ast.Not); ok {
+			ast.WalkExprs(n.Body, func(inner *ast.Expr) bool {
+				found[inner] = !found[inner]
+				return false
+			})
+		}
+		if e.Negated {
+			found[e] = true
+		}
+		return false
+	})
+	return found
+}
+
+// comparer looks at the comparisons of one rule.
+type comparer struct {
+	*linter
+	r       *ast.Rule
+	env     map[ast.Var]field
+	negated map[*ast.Expr]bool
+}
+
+var startsAndEnds = map[string]part{"startswith": start, "endswith": end, "contains": inside}
+
+func (c comparer) call(operator ast.Ref, operands []*ast.Term, negated bool) {
+	name := operator.String()
+	switch {
+	case len(operands) == 2 && (name == "equal" || name == "eq" || name == "neq" || name == "assign"):
+		for n, t := range operands {
+			c.equals(t, operands[1-n], negated != (name == "neq"))
+		}
+	case name == "internal.member_2":
+		c.member(operands[0], operands[1], negated)
+	case startsAndEnds[name] != "" && len(operands) == 2:
+		c.compare(operands[0], operands[1], startsAndEnds[name], negated)
+	case name == "regex.match" && len(operands) == 2:
+		c.matches(operands[1], operands[0], pieces, negated)
+	case name == "glob.match" && len(operands) == 3:
+		c.matches(operands[2], operands[0], func(glob string) map[string]part {
+			i := strings.IndexAny(glob, `*?[{\`)
+			if i < 0 {
+				return map[string]part{glob: entire}
+			}
+			return map[string]part{glob[:i]: start}
+		}, negated)
+	default:
+		c.follow(operator, operands)
+	}
+}
+
+// follow looks at a function with what it is called with.
+func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
+	was := c.m
+	c.m = c.r.Module
+	called := c.called(operator)
+	c.linter.m = was
+	for _, f := range called {
+		given := map[ast.Var]field{}
+		for n, a := range f.Head.Args {
+			if v, ok := a.Value.(ast.Var); ok && n < len(operands) {
+				if p, ok := fieldOf(operands[n], c.env); ok {
+					given[v] = p
+				}
+			}
+		}
+		if len(given) > 0 {
+			c.comparisons(f, given)
+		}
+	}
+}
+
+// equals compares a member with a text, or a list of members with a list of texts.
+func (c comparer) equals(t, with *ast.Term, negated bool) {
+	if list, ok := with.Value.(*ast.Array); ok {
+		if p, ok := fieldOf(t, c.env); ok {
+			list.Foreach(func(x *ast.Term) { c.judge(p.below("*"), x, x, entire, negated) })
+		}
+		return
+	}
+	c.compare(t, with, entire, negated)
+}
+
+// member looks at `t in collection`, of which either may be of the input.
+func (c comparer) member(t, collection *ast.Term, negated bool) {
+	if p, ok := fieldOf(collection, c.env); ok {
+		if c.typeOf(p.names) == "string" {
+			c.tell(p, t, collection, "holds", never{why: "it is a text, and no list", hint: fmt.Sprintf("write contains(%s, %s), or compare it", p, t)}, negated)
+			return
+		}
+		c.judge(p.below("*"), t, t, entire, negated)
+	}
+	p, ok := fieldOf(t, c.env)
+	if !ok {
+		return
+	}
+	for _, known := range c.values(collection) {
+		for _, x := range elementsOf(known) {
+			at := x
+			if x.Location == nil || x.Location.File != c.r.Location.File {
+				at = collection
+			}
+			c.judge(p, x, at, entire, negated)
+		}
+	}
+}
+
+func (c comparer) compare(t, with *ast.Term, at part, negated bool) {
+	if p, ok := fieldOf(t, c.env); ok {
+		c.judge(p, with, with, at, negated)
+	}
+}
+
+// values are what t may be, as far as the policy's text says.
+func (c comparer) values(t *ast.Term) []*ast.Term {
+	c.constants.more = 9 // a comparison is no choice
+	defer func() { c.constants.more = 0 }()
+	return c.constants.of(t, c.r, c.r.Module)
+}
+
+// judge tells of a text that p never is, at the place of shown.
+func (c comparer) judge(p field, with, shown *ast.Term, at part, negated bool) {
+	for _, v := range c.values(with) {
+		n := c.ofType(p, v.Value)
+		if s, ok := v.Value.(ast.String); ok && n.why == "" {
+			n = c.why(p, string(s), at)
+		}
+		if n.why != "" {
+			c.tell(p, v, shown, string(at), n, negated)
+		}
+	}
+}
+
+// matches is judge for a pattern, of whose pieces each must be there.
+func (c comparer) matches(t, pattern *ast.Term, pieces func(string) map[string]part, negated bool) {
+	p, ok := fieldOf(t, c.env)
+	if !ok {
+		return
+	}
+	for _, v := range c.values(pattern) {
+		s, ok := v.Value.(ast.String)
+		if !ok {
+			continue
+		}
+		found := pieces(string(s))
+		for _, piece := range slices.Sorted(maps.Keys(found)) {
+			if n := c.why(p, piece, found[piece]); n.why != "" {
+				n.fix = ""
+				c.tell(p, v, pattern, "matches", n, negated)
+				break
+			}
+		}
+	}
+}
+
+func (c comparer) tell(p field, v, shown *ast.Term, verb string, n never, negated bool) {
+	message := fmt.Sprintf("%s never %s %s: %s", p, verb, v, n.why)
+	if verb == string(entire) {
+		message = fmt.Sprintf("%s is never %s: %s", p, v, n.why)
+	}
+	if n.hardly {
+		message = strings.Replace(message, " never ", " hardly ever ", 1)
+	} else if negated {
+		message += "; so this always holds"
+	}
+	f := c.warn(shown.Location, "enum", message, n.hint)
+	if n.fix != "" && shown.Location != nil && string(shown.Location.Text) == v.String() {
+		f.Fix = &finding.Fix{Old: v.String(), New: fmt.Sprintf("%q", n.fix)}
+	}
+}
+
+// checkHeaderNames refuses a rule that reads a header by a name which none has in the input:
+// as with a misspelt member, it would be silent for ever.
+func (l *loader) checkHeaderNames(m *ast.Module) {
+	for _, r := range m.Rules {
+		for x := r; x != nil; x = x.Else {
+			env := fieldsIn(x, nil)
+			look := func(p field, name *ast.Term) {
+				if key := strings.Join(p.names, "."); key != "request.headers" && key != "request.header_values" {
+					return
+				}
+				l.constants.more = 9
+				defer func() { l.constants.more = 0 }()
+				for _, v := range l.constants.of(name, x, m) {
+					l.checkHeaderName(v, name)
+				}
+			}
+			ast.WalkTerms(x, func(t *ast.Term) bool {
+				switch v := t.Value.(type) {
+				case ast.Ref:
+					for n := 1; n < len(v); n++ {
+						if p, ok := fieldOf(ast.NewTerm(v[:n]), env); ok {
+							look(p, v[n])
+						}
+					}
+				case ast.Call:
+					if len(v) == 4 && v[0].String() == "object.get" {
+						if p, ok := fieldOf(v[1], env); ok {
+							look(p, v[2])
+						}
+					}
+				}
+				return false
+			})
+		}
+	}
+}
+
+func (l *loader) checkHeaderName(v, shown *ast.Term) {
+	s, ok := v.Value.(ast.String)
+	if !ok {
+		return
+	}
+	name, hint := string(s), ""
+	switch lower := strings.ToLower(name); {
+	case policy.IsHidden(lower, l.opt.HeaderPrefix):
+		hint = "credentials and Stepward's own headers are not in the input; ask input.token, or input.source"
+	case name != lower && request.IsToken(lower):
+		hint = fmt.Sprintf("names are in lower case: write %q", lower)
+	case !request.IsToken(name):
+		hint = "write the name of a header, in lower case"
+	default:
+		return
+	}
+	l.add(at(shown.Location, "header_name", fmt.Sprintf("a header %s is never in the input", v), hint))
+}

@@ -1,0 +1,426 @@
+package rego
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/finding"
+)
+
+// A comparison with what a member of the input never is does not fail: the rule is silent,
+// and below a `not` it always holds. What members can be is in the schema of the input (enum
+// and pattern), in the ladder and in the configuration.
+
+// part is what of a text is compared.
+type part string
+
+const (
+	entire part = "is"
+	start  part = "begins with"
+	end    part = "ends with"
+	inside part = "contains"
+)
+
+// never is why a member is never what it is compared with. The zero never is no reason.
+type never struct {
+	why, hint, fix string
+	hardly         bool // it may be, and is likely a slip
+}
+
+// field is a member of the input: its names, with * for an element or a computed name.
+type field struct {
+	names []string
+	lower bool // it stands in a call of lower
+	upper bool
+}
+
+func (p field) key() string {
+	names := slices.Clone(p.names)
+	for _, open := range []string{"headers", "header_values", "query", "extensions", "metadata"} {
+		if i := slices.Index(names, open); i == 1 && len(names) > 2 {
+			names[2] = "*"
+		}
+	}
+	return strings.Join(names, ".")
+}
+
+func (p field) String() string {
+	text := "input"
+	for _, n := range p.names {
+		switch {
+		case n == "*":
+			text += "[_]"
+		case isWord.MatchString(n):
+			text += "." + n
+		default:
+			text += fmt.Sprintf("[%q]", n)
+		}
+	}
+	switch {
+	case p.lower:
+		return "lower(" + text + ")"
+	case p.upper:
+		return "upper(" + text + ")"
+	}
+	return text
+}
+
+var isWord = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+// why is the reason why p is never compared with what holds s at that part.
+func (l *linter) why(p field, s string, at part) never {
+	switch {
+	case p.lower && s != strings.ToLower(s):
+		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)), fix: strings.ToLower(s)}
+	case p.upper && s != strings.ToUpper(s):
+		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)), fix: strings.ToUpper(s)}
+	case p.lower || p.upper:
+		return never{}
+	}
+	switch p.key() {
+	case "request.method":
+		return neverMethod(s, at)
+	case "request.path":
+		return l.neverPath(s, at)
+	case "request.segments.*":
+		return l.neverSegment(s, at)
+	case "request.raw_path":
+		return neverRaw(s, at)
+	case "request.host":
+		return neverHost(s, at)
+	case "source.address", "source.client_address":
+		return neverAddress(s, at)
+	case "token.levels.*":
+		return neverOne(s, at, l.opt.Ladder.Names()[1:])
+	case "token.issuer_name":
+		return neverOne(s, at, l.opt.IssuerNames)
+	case "token.issuer":
+		return neverOne(s, at, l.opt.Issuers)
+	}
+	return neverOne(s, at, l.wordsOf(p.names))
+}
+
+// ofType is the reason why p is never v for its type: a list is no text, and a text no
+// number.
+func (l *linter) ofType(p field, v ast.Value) never {
+	_, isText := v.(ast.String)
+	switch v.(type) {
+	case ast.String, ast.Number, ast.Boolean, ast.Null:
+	default:
+		return never{}
+	}
+	switch kind := l.typeOf(p.names); {
+	case kind == "array" && !p.lower && !p.upper:
+		return never{why: "it is a list", hint: fmt.Sprintf("ask whether %s in %s", v, p)}
+	case kind == "string" && !isText:
+		return never{why: "it is a text", hint: fmt.Sprintf("write %q", strings.Trim(v.String(), `"`))}
+	}
+	return never{}
+}
+
+// typeOf is the type of a member by the schema, or empty.
+func (l *linter) typeOf(names []string) string {
+	node := l.schema
+	for _, name := range names {
+		properties, _ := node["properties"].(map[string]any)
+		next, ok := properties[name].(map[string]any)
+		if items, isList := node["items"].(map[string]any); isList {
+			next, ok = items, true
+		} else if more, open := node["additionalProperties"].(map[string]any); !ok && open {
+			next, ok = more, true
+		}
+		if !ok {
+			return ""
+		}
+		node = next
+	}
+	kind, _ := node["type"].(string)
+	return kind
+}
+
+// wordsOf are what the schema says that a member can be, or nil.
+func (l *linter) wordsOf(names []string) []string {
+	node := l.schema
+	for _, name := range names {
+		properties, _ := node["properties"].(map[string]any)
+		next, ok := properties[name].(map[string]any)
+		if !ok {
+			return nil
+		}
+		node = next
+	}
+	list, _ := node["enum"].([]any)
+	var words []string
+	for _, w := range list {
+		if s, ok := w.(string); ok {
+			words = append(words, s)
+		}
+	}
+	return words
+}
+
+// neverOne is for a member that is one of known; of none nothing is known.
+func neverOne(s string, at part, known []string) never {
+	test := map[part]func(word, s string) bool{entire: func(w, s string) bool { return w == s }, start: strings.HasPrefix, end: strings.HasSuffix, inside: strings.Contains}[at]
+	if len(known) == 0 || slices.ContainsFunc(known, func(w string) bool { return test(w, s) }) {
+		return never{}
+	}
+	n := never{why: "it is one of " + strings.Join(known, ", "), hint: "one of " + strings.Join(known, ", "), fix: finding.Closest(s, known)}
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, s) }); i >= 0 {
+		n.fix = known[i]
+	}
+	return n
+}
+
+func neverMethod(s string, at part) never {
+	if s == "" && at != entire {
+		return never{}
+	}
+	if !methodOf.MatchString(s) || s == "CONNECT" && at == entire || len(s) > 32 {
+		n := never{why: "methods are tokens in upper case, and CONNECT is refused", hint: "one of " + strings.Join(methods, ", ")}
+		if n.fix = finding.Closest(s, methods); slices.Contains(methods, strings.ToUpper(strings.TrimSpace(s))) {
+			n.fix = strings.ToUpper(strings.TrimSpace(s))
+		}
+		return n
+	}
+	if known := slices.Contains(methods, s) || slices.Contains(otherMethods, s); at == entire && !known {
+		for _, m := range methods {
+			if levenshtein.ComputeDistance(s, m) == 1 {
+				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(methods, ", "), fix: m, hardly: true}
+			}
+		}
+	}
+	return never{}
+}
+
+// otherMethods are registered, and near to one of the common ones or to each other.
+var otherMethods = []string{"COPY", "LINK", "LOCK", "MOVE", "PRI", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REPORT", "SEARCH", "UNLINK", "UNLOCK", "MKCOL", "BIND", "ACL"}
+
+func (l *linter) allows(name string) bool { return slices.Contains(l.opt.Allow, name) }
+
+func (l *linter) neverPath(s string, at part) never {
+	switch {
+	case s == "*" && at != inside && at != end, s == "" && at != entire:
+		return never{}
+	case (at == entire || at == start) && !strings.HasPrefix(s, "/"):
+		return never{why: "a path begins with /", hint: fmt.Sprintf("write %q", "/"+s), fix: "/" + s}
+	case strings.Contains(s, "//"):
+		fixed := s
+		for strings.Contains(fixed, "//") {
+			fixed = strings.ReplaceAll(fixed, "//", "/")
+		}
+		return never{why: "a path with // is refused, or is without it", hint: fmt.Sprintf("write %q", fixed), fix: fixed}
+	}
+	segments := strings.Split(s, "/")
+	for i, x := range segments {
+		cut := i == 0 && at != entire && at != start || i == len(segments)-1 && at != entire && at != end
+		if n := l.neverIn(x, !cut); n.why != "" {
+			return n
+		}
+	}
+	return never{}
+}
+
+func (l *linter) neverSegment(s string, at part) never {
+	switch {
+	case s == "" && at == entire:
+		return never{why: "no segment is empty", hint: "count(input.request.segments) == 0 is the path /"}
+	case strings.Contains(s, "/") && !l.allows("encoded_slash"):
+		fixed := strings.Trim(s, "/")
+		if strings.Contains(fixed, "/") {
+			return never{why: "a segment holds no /", hint: "compare one segment each, or input.request.path"}
+		}
+		return never{why: "a segment holds no /", hint: fmt.Sprintf("write %q", fixed), fix: fixed}
+	}
+	for x := range strings.SplitSeq(s, "/") {
+		if n := l.neverIn(x, at == entire); n.why != "" {
+			return n
+		}
+	}
+	return never{}
+}
+
+// neverIn is about a text within a segment, or a complete one.
+func (l *linter) neverIn(s string, complete bool) never {
+	has := func(chars string) bool { return strings.ContainsAny(s, chars) }
+	switch {
+	case escape.MatchString(s) && !l.allows("double_encoding") && (!l.allows("encoded_slash") || !strings.EqualFold(escape.FindString(s), "%2f")):
+		return never{why: "paths are decoded, and one that is encoded twice is refused", hint: "write the character itself in field of " + escape.FindString(s)}
+	case has(`\`) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return never{why: `a path with \ or a control character is refused`, hint: "leave it out"}
+	case has(";"):
+		return never{why: "a path with ; is refused, or is without what follows it", hint: "leave out what begins with ;"}
+	case complete && (s == "." || s == ".."):
+		return never{why: "a path with a dot segment is refused", hint: "leave it out"}
+	case l.opt.FoldPathCase && s != strings.ToLower(s):
+		return never{why: "request.path_case is fold, and paths are in lower case", hint: "write it in lower case: " + strings.ToLower(s)}
+	}
+	return never{}
+}
+
+func neverRaw(s string, at part) never {
+	switch {
+	case s == "*" && at != inside && at != end, s == "" && at != entire:
+	case (at == entire || at == start) && !strings.HasPrefix(s, "/"):
+		return never{why: "a path begins with /", hint: fmt.Sprintf("write %q", "/"+s), fix: "/" + s}
+	case strings.ContainsAny(s, "?# "):
+		return never{why: "it ends before ?, and holds no # and no space", hint: "ask input.request.query for what follows ?"}
+	}
+	return never{}
+}
+
+func neverHost(s string, at part) never {
+	switch lower := strings.ToLower(s); {
+	case s != lower:
+		return never{why: "hosts are in lower case", hint: fmt.Sprintf("write %q", lower), fix: lower}
+	case strings.ContainsAny(s, "/@ ,%*?#"):
+		return never{why: "a host is a name or an address with an optional port", hint: "write the host alone, as \"app.example.com\""}
+	case at == entire && strings.HasSuffix(s, "."):
+		return never{why: "hosts are without a final dot", hint: fmt.Sprintf("write %q", strings.TrimSuffix(s, ".")), fix: strings.TrimSuffix(s, ".")}
+	case at == entire && checkHost(s) != nil:
+		return never{why: "that is no host", hint: "write a name or an address with an optional port"}
+	}
+	return never{}
+}
+
+func neverAddress(s string, at part) never {
+	if at != entire {
+		return never{}
+	}
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return never{why: "it is one address", hint: fmt.Sprintf("write net.cidr_contains(%q, …)", s)}
+	}
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		return never{why: "it is without a port", hint: fmt.Sprintf("write %q", a.Addr()), fix: a.Addr().String()}
+	}
+	return never{}
+}
+
+// pieces are the literal texts that whatever matches expression holds, and where.
+func pieces(expression string) map[string]part {
+	tree, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	parts := []*syntax.Regexp{tree}
+	if tree.Op == syntax.OpConcat {
+		parts = tree.Sub
+	}
+	found := map[string]part{}
+	for i, p := range parts {
+		if p.Op != syntax.OpLiteral || p.Flags&syntax.FoldCase != 0 {
+			continue
+		}
+		begins, ends := i > 0 && parts[i-1].Op == syntax.OpBeginText, i+1 < len(parts) && parts[i+1].Op == syntax.OpEndText
+		switch text := string(p.Rune); {
+		case begins && ends:
+			found[text] = entire
+		case begins:
+			found[text] = start
+		case ends:
+			found[text] = end
+		default:
+			found[text] = inside
+		}
+	}
+	return found
+}
+
+// fieldsIn are the variables of a rule that stand for members of the input.
+func fieldsIn(r *ast.Rule, given map[ast.Var]field) map[ast.Var]field {
+	env, twice := map[ast.Var]field{}, map[ast.Var]bool{}
+	for v, p := range given {
+		env[v] = p
+	}
+	bind := func(t *ast.Term, p field, ok bool) {
+		v, isVar := t.Value.(ast.Var)
+		if !isVar || v.IsWildcard() {
+			return
+		}
+		if was, there := env[v]; there && (!ok || was.String() != p.String()) {
+			twice[v] = true
+		}
+		if ok {
+			env[v] = p
+		}
+	}
+	for range 3 { // a name for a name for a name
+		ast.WalkExprs(r, func(e *ast.Expr) bool {
+			switch d := e.Terms.(type) {
+			case *ast.SomeDecl:
+				if len(d.Symbols) == 1 {
+					if c, ok := d.Symbols[0].Value.(ast.Call); ok {
+						p, ok := fieldOf(c[len(c)-1], env)
+						bind(c[len(c)-2], p.below("*"), ok)
+					}
+				}
+			case *ast.Every:
+				p, ok := fieldOf(d.Domain, env)
+				bind(d.Value, p.below("*"), ok)
+			default:
+				if e.IsCall() && (e.IsAssignment() || e.IsEquality()) && len(e.Operands()) == 2 {
+					p, ok := fieldOf(e.Operand(1), env)
+					bind(e.Operand(0), p, ok)
+				}
+			}
+			return false
+		})
+	}
+	for v := range twice {
+		delete(env, v)
+	}
+	return env
+}
+
+func (p field) below(name string) field {
+	return field{names: append(slices.Clone(p.names), name)}
+}
+
+// fieldOf is the member of the input that t is.
+func fieldOf(t *ast.Term, env map[ast.Var]field) (field, bool) {
+	switch v := t.Value.(type) {
+	case ast.Var:
+		p, ok := env[v]
+		return p, ok
+	case ast.Ref:
+		var p field
+		if !v[0].Equal(ast.InputRootDocument) {
+			head, isVar := v[0].Value.(ast.Var)
+			at, ok := env[head]
+			if !isVar || !ok {
+				return field{}, false
+			}
+			p = at
+		}
+		for _, step := range v[1:] {
+			name := "*"
+			if s, ok := step.Value.(ast.String); ok {
+				name = string(s)
+			}
+			p = p.below(name)
+		}
+		return p, true
+	case ast.Call:
+		if len(v) != 2 {
+			return field{}, false
+		}
+		p, ok := fieldOf(v[1], env)
+		switch v[0].String() {
+		case "lower":
+			p.lower, p.upper = true, false
+		case "upper":
+			p.lower, p.upper = false, true
+		default:
+			ok = false
+		}
+		return p, ok
+	}
+	return field{}, false
+}
