@@ -233,7 +233,11 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 	if err != nil {
 		return nil, err
 	}
-	return rego.Lint(sources, server.LintOptions(c, options)), nil
+	hidden, err := rego.Hidden(paths)
+	if err != nil {
+		return nil, err
+	}
+	return append(hidden, rego.Lint(sources, server.LintOptions(c, options))...), nil
 }
 
 // repair makes the fixes that there are and looks again.

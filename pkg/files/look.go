@@ -231,6 +231,31 @@ func readTree(root string, limit int64, wanted func(path string) bool) (list []F
 	return list, mod, nil
 }
 
+// Hidden lists the wanted files below root that a [Look] leaves out, since their names or
+// those of their folders begin with a dot, in order of name. What Kubernetes, version
+// control and editors put there is not among them.
+func Hidden(root string, wanted func(path string) bool) ([]string, error) {
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
+		name, rel := d.Name(), strings.TrimPrefix(path, real)
+		switch {
+		case err != nil:
+			return err
+		case path == real:
+		case d.IsDir() && (strings.HasPrefix(name, "..") || name == ".git"):
+			return filepath.SkipDir
+		case d.Type().IsRegular() && strings.Contains(filepath.ToSlash(rel), "/.") && !strings.HasPrefix(name, "._") && wanted(strings.TrimLeft(name, ".")):
+			found = append(found, filepath.Join(root, rel))
+		}
+		return nil
+	})
+	return found, err
+}
+
 // errOut is of a link that leads out of its folder.
 var errOut = errors.New("leads out of its folder")
 

@@ -103,6 +103,12 @@ func (c *constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 		if len(values)*len(choices) > maxAlternatives {
 			values = []*ast.Term{unknownTerm}
 		}
+		if len(values) == 1 { // as nearly always: a list may be long
+			for i := range choices {
+				choices[i] = append(choices[i], values[0])
+			}
+			continue
+		}
 		var next [][]*ast.Term
 		for _, begun := range choices {
 			for _, v := range values {

@@ -12,6 +12,8 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/files"
+	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/policies"
 )
@@ -347,4 +349,21 @@ func misnamed(path string) string {
 		return base[:len(bare)-len(ext)] + ext
 	}
 	return ""
+}
+
+// Hidden warns of Rego files below paths that take no part in a policy, since their names or
+// those of their folders begin with a dot.
+func Hidden(paths []string) (finding.List, error) {
+	var found finding.List
+	for _, root := range paths {
+		names, err := files.Hidden(root, func(name string) bool { return isRego(strings.TrimSuffix(strings.ToLower(name), ".txt")) })
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		for _, name := range names {
+			found = append(found, finding.Finding{File: name, Line: 1, Column: 1, Severity: finding.Warning, Code: "file_name",
+				Message: "the file takes no part in the policy: its name, or that of its folder, begins with a dot", Hint: "rename it, or keep it elsewhere"})
+		}
+	}
+	return found, nil
 }

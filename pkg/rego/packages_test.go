@@ -194,3 +194,22 @@ func TestFileName(t *testing.T) {
 		}
 	}
 }
+
+// A file that a dot hides is told, unless somebody else put it there.
+func TestHidden(t *testing.T) {
+	for name, told := range map[string]bool{
+		".pay.rego": true, ".off/pay.rego": true, "a/.b/c/pay.rego": true, ".pay.REGO": true, ".off/pay.rego.txt": true, "..2026/pay.rego": false, ".git/pay.rego": false, "._pay.rego": false, ".off/note.md": false, "pay.rego": false,
+	} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(baseline), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, err := rego.Hidden([]string{dir})
+		if err != nil || (len(found) == 1) != told || told && (found[0].File != filepath.Join(dir, name) || found[0].Severity != finding.Warning || found[0].Hint == "") {
+			t.Errorf("%s: %v, %v", name, found, err)
+		}
+	}
+}
