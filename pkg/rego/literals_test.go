@@ -124,6 +124,8 @@ func TestLiteralsWithComputedParts(t *testing.T) {
 func TestLiteralsThatAreChosen(t *testing.T) {
 	for text, loads := range map[string]bool{
 		`require contains {"level": l} if { some l in ["mfa", null]; l != null }`:                                          true,
+		"default l := \"x\"\nl := \"mfa\" if input.request.size > 1\nrequire contains {\"level\": l}":                      false,
+		"default l := \"password\"\nl := \"mfa\" if input.request.size > 1\nrequire contains {\"level\": l}":               true,
 		`require contains {"level": l} if { some l in ["mfa", null] }`:                                                     false,
 		"require contains {\"level\": l} if l != \"x\"\nl := \"x\" if input.request.size > 1 else := \"mfa\"":              true,
 		"require contains {\"level\": l} if input.request.size < 9\nl := \"x\" if input.request.size > 1 else := \"mfa\"":  false,
@@ -134,6 +136,18 @@ func TestLiteralsThatAreChosen(t *testing.T) {
 		if _, err := load(t, rego.Options{}, baseline+text); (err == nil) != loads {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// A long list that is written out is read, and one that is too long for what it is for is
+// refused.
+func TestLongLiteral(t *testing.T) {
+	list := "[" + strings.Repeat(`"/a", `, 20_000) + `"/b"]`
+	if _, err := load(t, rego.Options{}, baseline+"deny contains {\"code\": \"x\"} if input.request.path in "+list); err != nil {
+		t.Error(err)
+	}
+	if _, err := load(t, rego.Options{}, baseline+"metadata[\"x\"] := "+list); err == nil {
+		t.Error("metadata of 100 KB loads")
 	}
 }
 

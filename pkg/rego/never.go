@@ -55,8 +55,10 @@ func (p field) String() string {
 	text := "input"
 	for _, n := range p.names {
 		switch {
-		case n == "*":
-			text += "[_]"
+		case n == "*" || n == "0":
+			text += strings.NewReplacer("*", "[_]", "0", "[0]").Replace(n)
+		case n == splitAt:
+			text = fmt.Sprintf("split(%s, %q)", text, n)
 		case isWord.MatchString(n):
 			text += "." + n
 		default:
@@ -90,6 +92,16 @@ func (l *linter) why(p field, s string, at part) never {
 	case "request.path":
 		return l.neverPath(s, at)
 	case "request.segments.*":
+		return l.neverSegment(s, at)
+	case "request.path./.0":
+		if s != "" {
+			return never{why: "a path begins with /, and its first part is empty", hint: fmt.Sprintf("write input.request.segments[0] == %q", strings.Trim(s, "/"))}
+		}
+		return never{}
+	case "request.path./.*":
+		if s == "" {
+			return never{} // after a final slash
+		}
 		return l.neverSegment(s, at)
 	case "request.raw_path":
 		return neverRaw(s, at)
@@ -333,6 +345,9 @@ func pieces(expression string) map[string]part {
 	return found
 }
 
+// splitAt is the name below a path of its parts, as split has them: the first is empty.
+const splitAt = "/"
+
 // fieldsIn are the variables of a rule that stand for members of the input.
 func fieldsIn(r *ast.Rule, given map[ast.Var]field) map[ast.Var]field {
 	env, twice := map[ast.Var]field{}, map[ast.Var]bool{}
@@ -392,9 +407,8 @@ func fieldOf(t *ast.Term, env map[ast.Var]field) (field, bool) {
 	case ast.Ref:
 		var p field
 		if !v[0].Equal(ast.InputRootDocument) {
-			head, isVar := v[0].Value.(ast.Var)
-			at, ok := env[head]
-			if !isVar || !ok {
+			at, ok := fieldOf(v[0], env)
+			if _, isRef := v[0].Value.(ast.Ref); isRef || !ok {
 				return field{}, false
 			}
 			p = at
@@ -403,11 +417,17 @@ func fieldOf(t *ast.Term, env map[ast.Var]field) (field, bool) {
 			name := "*"
 			if s, ok := step.Value.(ast.String); ok {
 				name = string(s)
+			} else if step.Equal(ast.IntNumberTerm(0)) && slices.Contains(p.names, splitAt) {
+				name = "0"
 			}
 			p = p.below(name)
 		}
 		return p, true
 	case ast.Call:
+		if len(v) == 3 && v[0].String() == "split" && v[2].Equal(ast.StringTerm("/")) {
+			p, ok := fieldOf(v[1], env)
+			return p.below(splitAt), ok && p.key() == "request.path"
+		}
 		if len(v) != 2 {
 			return field{}, false
 		}
