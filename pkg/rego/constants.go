@@ -13,6 +13,7 @@ import (
 type constants struct {
 	rules map[string][]*ast.Rule // complete rules by their path below data
 	busy  map[*ast.Rule]bool
+	given map[*ast.Rule][]*ast.Term // what functions are called with
 	// more is how many expressions beside the one that binds a variable may speak of it,
 	// before one of them may choose among its values.
 	more int
@@ -25,7 +26,7 @@ var unknownTerm = ast.VarTerm("$unknown")
 const maxAlternatives = 64
 
 func newConstants(modules map[string]*ast.Module) *constants {
-	c := &constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}}
+	c := &constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}, given: map[*ast.Rule][]*ast.Term{}}
 	for _, m := range modules {
 		for _, r := range m.Rules {
 			path := ruleRef(m, r).String()
@@ -79,6 +80,9 @@ func (c *constants) of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 		})
 	case ast.Call:
 		operator, ok := v[0].Value.(ast.Ref)
+		if f := c.function(operator, m); f != nil {
+			return c.each(v[1:], r, m, func(x []*ast.Term) *ast.Term { return c.apply(f, x) })
+		}
 		if !ok || !slices.Contains(folded, operator.String()) {
 			return none
 		}
@@ -127,7 +131,10 @@ func (c *constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 // variable is what v may be: what r binds it to, or a rule of the package.
 func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{unknownTerm}
-	if ruleHasArg(r, v) {
+	if i := slices.IndexFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) }); i >= 0 {
+		if given := c.given[r]; i < len(given) {
+			return given[i : i+1]
+		}
 		return none
 	}
 	bound, elements, uses := binding(v, r)
@@ -155,8 +162,45 @@ func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term 
 	return all
 }
 
-func ruleHasArg(r *ast.Rule, v ast.Var) bool {
-	return slices.ContainsFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) })
+// function is the function of the policy that operator names in m, where it is one rule
+// without a condition and each argument has a name. Otherwise it is nil.
+func (c *constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
+	if len(operator) == 0 {
+		return nil
+	}
+	path := operator
+	if head, ok := operator[0].Value.(ast.Var); ok && len(operator) == 1 {
+		path = m.Package.Path.Append(ast.StringTerm(string(head)))
+	} else if ok && !operator[0].Equal(ast.DefaultRootDocument) {
+		for _, i := range m.Imports {
+			if p, isRef := i.Path.Value.(ast.Ref); isRef && i.Name().Equal(head) {
+				path = p.Concat(operator[1:])
+			}
+		}
+	}
+	rules := c.rules[path.String()]
+	if len(rules) != 1 {
+		return nil
+	}
+	f := rules[0]
+	named := !slices.ContainsFunc(f.Head.Args, func(t *ast.Term) bool { _, ok := t.Value.(ast.Var); return !ok })
+	if len(f.Head.Args) == 0 || !named || !unconditional(f) || f.Else != nil || f.Module == nil || f.Head.RuleKind() != ast.SingleValue {
+		return nil
+	}
+	return f
+}
+
+// apply is the value of f for operands, as far as it is one.
+func (c *constants) apply(f *ast.Rule, operands []*ast.Term) *ast.Term {
+	if c.busy[f] || len(operands) != len(f.Head.Args) {
+		return unknownTerm
+	}
+	c.busy[f], c.given[f] = true, operands
+	defer func() { c.busy[f] = false; delete(c.given, f) }()
+	if values := c.of(f.Head.Value, f, f.Module); len(values) == 1 {
+		return values[0]
+	}
+	return unknownTerm
 }
 
 // declared reports whether v is a variable of r's own, whatever it is bound to.

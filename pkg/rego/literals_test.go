@@ -60,6 +60,8 @@ var ways = map[string]string{
 	"as one of a list":    "%s contains lit[0]\nlit := [%s]",
 	"by object.union":     "%s contains object.union({}, %s)",
 	"by a union of names": "%s contains object.union(a, lit)\na := {}\nlit := %s",
+	"by a function":       "%s contains f({\"x\": %s})\nf(o) := o.x",
+	"through a function":  "%s contains f({}, lit)\nf(a, b) := object.union(a, b)\nlit := %s",
 	"in the else":         "%s contains lit\nlit := {\"reason\": \"x\"} if {\n\tfalse\n} else := %s",
 }
 
@@ -129,6 +131,10 @@ func TestLiteralsThatAreChosen(t *testing.T) {
 		`require contains {"level": l} if { some l in ["mfa", null] }`:                                                     false,
 		"require contains {\"level\": l} if l != \"x\"\nl := \"x\" if input.request.size > 1 else := \"mfa\"":              true,
 		"require contains {\"level\": l} if input.request.size < 9\nl := \"x\" if input.request.size > 1 else := \"mfa\"":  false,
+		"require contains need(\"x\")\nneed(l) := {\"level\": l}":                                                          false,
+		"require contains need(\"mfa\")\nneed(l) := {\"level\": l}":                                                        true,
+		"require contains need(input.request.method)\nneed(l) := {\"level\": l}":                                           true,
+		"require contains need(\"x\")\nneed(l) := {\"level\": l} if input.request.method == \"GET\"":                       true,
 		"require contains {\"level\": l(1)}\nl(x) := \"mfa\" if x < 3":                                                     true,
 		`require contains {"level": l} if { l := input.token.claims.level; l in ["x", "mfa"] }`:                            true,
 		"require contains {\"level\": levels[input.request.method]}\nlevels := {\"GET\": \"password\", \"POST\": \"mfa\"}": true,
