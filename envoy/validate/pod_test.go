@@ -270,7 +270,7 @@ func (p *pod) ask(t *testing.T, address, token string) (status int, challenge, i
 	if token != "" {
 		h.Headers["authorization"] = "Bearer " + token
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // clock: the bound of one that hangs
 	defer cancel()
 	r, err := p.client.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: h},
@@ -313,7 +313,7 @@ func (p *pod) ready(t *testing.T) {
 		if out, err = p.exec(t, "", "issuers"); err == nil {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // clock: a pause between two looks
 	}
 	t.Fatalf("not ready: %v %s", err, out)
 }

@@ -132,7 +132,7 @@ func dial(t *testing.T, address string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(time.Minute)) // clock: the bound of one that hangs
 	return conn
 }
 

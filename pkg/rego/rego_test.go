@@ -315,7 +315,8 @@ func TestWatchdog(t *testing.T) {
 // One hostile expression stops no route but the one where it is met, and there no request
 // that does not come to its rule.
 func TestHostileRoute(t *testing.T) {
-	p, err := load(t, rego.Options{Timeout: 20 * time.Millisecond}, head+`
+	short := rego.Options{Timeout: 20 * time.Millisecond} // clock: this is to be too short
+	p, err := load(t, short, head+`
 require contains {"level": "mfa"} if {
 	input.request.method == "POST"
 	regex.match("(a{0,30}){0,30}(a{0,30}){0,30}$", concat("", [input.request.query.x[0], "b"]))
@@ -349,7 +350,7 @@ require contains {"level": "authenticated"}`)
 		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, rego.ErrSaturated) {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // clock: a pause between two looks
 	}
 }
 

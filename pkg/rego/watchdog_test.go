@@ -15,7 +15,7 @@ func fakeClocks(rate *float64) func() (cpu, wall time.Duration) {
 	last := time.Now()
 	var cpu, wall time.Duration
 	return func() (time.Duration, time.Duration) {
-		passed := time.Since(last)
+		passed := time.Since(last) // clock: in a synctest bubble, whose clock is fake
 		last = time.Now()
 		wall += passed
 		cpu += time.Duration(float64(passed) * *rate)
@@ -57,14 +57,14 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 					w.budget.begin()
 				}
 				got, err := guard(t.Context(), w, "/", func(context.Context) (int, error) {
-					time.Sleep(x.takes)
+					time.Sleep(x.takes) // clock: in a synctest bubble, whose clock is fake
 					return 1, nil
 				})
 				if x.out && (!errors.Is(err, policy.ErrTimeout) || got != 0) || !x.out && (err != nil || got != 1) {
 					t.Errorf("%d, %v", got, err)
 				}
 				synctest.Wait()
-				if time.Sleep(time.Minute); w.total.Load() != 0 || len(w.abandoned) != 0 {
+				if time.Sleep(time.Minute); w.total.Load() != 0 || len(w.abandoned) != 0 { // clock: in a synctest bubble, whose clock is fake
 					t.Errorf("%d evaluations are still counted", w.total.Load())
 				}
 			})
@@ -76,7 +76,7 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 // nothing else, until all together are too many.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 32}) // two a place
+		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 32}) // clock: in a synctest bubble, whose clock is fake; two a place
 		rate := 1.0
 		w.budget = newBudget(fakeClocks(&rate))
 		run := func(route string, rules ...int) error {
@@ -87,7 +87,7 @@ func TestPlaces(t *testing.T) {
 					}
 				}
 				if len(rules) > 0 && rules[len(rules)-1] == 7 { // the hostile rule
-					time.Sleep(time.Hour)
+					time.Sleep(time.Hour) // clock: in a synctest bubble, whose clock is fake
 				}
 				return 1, nil
 			})
@@ -119,7 +119,7 @@ func TestPlaces(t *testing.T) {
 		if err := run("/new", 1); !errors.Is(err, ErrSaturated) {
 			t.Errorf("more than all together may be: %v", err)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2 * time.Hour) // clock: in a synctest bubble, whose clock is fake
 		synctest.Wait()
 		if err := run("/a", 1, 2); err != nil || len(w.abandoned) != 0 {
 			t.Errorf("after they have ended: %v, %v", err, w.abandoned)

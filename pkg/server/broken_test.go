@@ -47,11 +47,12 @@ challenge: { realm: realm-a, resource_metadata: "https://api.example.com/m", dis
 cors: { origins: ["https://spa.example.com"], allow_headers: [authorization] }
 errors: { status: 503 }
 limits: { deadline: 10s, token: 8KiB, path: 2048, headers: 64KiB, message: 1MiB, in_flight: 64 }
-login_redirect: { url: "https://login-a.example.com/", hosts: [app.example.com] }
+login_redirect: { url: "https://login-a.example.com/", hosts: [app.example.com], sealing_keys_file: sealing.keys }
 log: { level: info, decisions: stdout, max_size: 1MiB, max_files: 2 }
 drain: { delay: 10ms, cap: 1s }
 `
 	files["keys.json"] = string(idp.JWKS())
+	files["sealing.keys"] = strings.Repeat("A", 43) + "\n"
 	files["cert.pem"], files["key.pem"] = by.issue(t, time.Now().Add(time.Hour))
 	files["ca.pem"] = by.pem
 	return files

@@ -144,7 +144,7 @@ func TestNoPolicyNamed(t *testing.T) {
 	if _, err := server.NewSnapshot(t.Context(), config.Config{}.WithDefaults(), server.SnapshotOptions{}); err == nil || !strings.Contains(err.Error(), "no policy is named") {
 		t.Errorf("%v", err)
 	}
-	if _, err := server.NewSnapshot(t.Context(), config.Config{Policy: config.Policy{Default: true}}.WithDefaults(), server.SnapshotOptions{}); err != nil {
+	if _, err := server.NewSnapshot(t.Context(), config.Config{Policy: config.Policy{Default: true}, Levels: []config.Level{{Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"3"}}}}.WithDefaults(), server.SnapshotOptions{}); err != nil {
 		t.Error(err)
 	}
 }
