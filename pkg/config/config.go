@@ -225,7 +225,7 @@ type Data struct {
 // Request takes single refusals of normalization back.
 type Request struct {
 	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, encoded_slash, double_encoding, method_override, url_override
-	PathCase    string   `yaml:"path_case"`    // sensitive (default) or fold
+	PathCase    string   `yaml:"path_case"`    // sensitive (default), or fold: lower case, for upstreams that ignore it; a letter on which these differ is refused
 	XFCC        int      `yaml:"xfcc"`         // whose element of X-Forwarded-Client-Cert is the client's: 1 the last, 2 the one before; default 0, nobody's
 	TrustedHops int      `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
 }

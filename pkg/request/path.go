@@ -83,7 +83,9 @@ func split(path string, opt Options) ([]string, error) {
 			continue // an upstream that merges slashes sees none either
 		}
 		if opt.FoldPathCase {
-			d = strings.ToLower(d)
+			if d, err = foldCase(d); err != nil {
+				return nil, err
+			}
 		}
 		segments = append(segments, d)
 	}
