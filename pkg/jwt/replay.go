@@ -14,6 +14,10 @@ import (
 // MemoryReplays remembers proofs in this process: another replica does not know of
 // them. It holds two generations, each for the time that a proof may be remembered.
 // When it is full it refuses: otherwise an attacker could flush old proofs by filling it.
+//
+// Time is that of the clock on the wall, by which a proof is dated. Where it is set back, a
+// proof of before becomes good again once the clock has come there for the second time. So
+// nothing is forgotten until then.
 type MemoryReplays struct {
 	now  func() time.Time
 	size int
@@ -22,7 +26,7 @@ type MemoryReplays struct {
 	keep     time.Duration // the longest that was asked for
 	since    time.Time     // every proof that was used from here on is remembered
 	began    time.Time     // of the newer generation
-	last     time.Time     // when a proof was last used
+	last     time.Time     // the latest time at which a proof was used
 	new, old map[[sha256.Size]byte]struct{}
 }
 
@@ -30,11 +34,11 @@ type MemoryReplays struct {
 const DefaultReplays = 200_000
 
 // errReplaysFull means that more proofs were presented than can be remembered.
-var errReplaysFull = errors.New("jwt: too many DPoP proofs to remember")
+var errReplaysFull = errors.New("jwt: too many DPoP proofs to remember; if the clock was set back by hours, restart")
 
 // NewMemoryReplays remembers size proofs in a generation, from now on.
 func NewMemoryReplays(size int, now func() time.Time) *MemoryReplays {
-	at := now()
+	at := now().Round(0) // without the time that has passed: only the clock on the wall is set back
 	return &MemoryReplays{now: now, size: size, since: at, began: at, new: map[[sha256.Size]byte]struct{}{}}
 }
 
@@ -48,7 +52,7 @@ func (m *MemoryReplays) Since() time.Time {
 // First implements [Replays]. Where keep shrinks, as after a reload with a shorter window,
 // the longer one goes on; where it grows, Since tells what was forgotten before.
 func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error) {
-	now := m.now()
+	now := m.now().Round(0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keep = max(m.keep, keep)
@@ -72,7 +76,10 @@ func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep tim
 	if len(m.new) >= m.size {
 		return false, errReplaysFull
 	}
-	m.new[key], m.last = struct{}{}, now
+	m.new[key] = struct{}{}
+	if now.After(m.last) {
+		m.last = now
+	}
 	return true, nil
 }
 

@@ -88,15 +88,18 @@ func (d *door) time() time.Time {
 // used is never new again, unless Since says that its use may be forgotten.
 func FuzzReplays(f *testing.F) {
 	for seed := range uint64(100) {
-		f.Add(seed, uint8(200))
+		f.Add(seed, uint8(200), uint8(seed%20))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, steps uint8) {
+	f.Fuzz(func(t *testing.T, seed uint64, steps, back uint8) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		at := now
 		m := jwt.NewMemoryReplays(1_000, func() time.Time { return at })
 		used := map[uint64]time.Time{}
 		for step := range int(steps) {
 			at = at.Add(time.Duration(r.IntN([]int{10, 40, 150}[r.IntN(3)])) * time.Second)
+			if back > 0 && r.IntN(int(back)) == 0 { // somebody sets the clock back
+				at = at.Add(-time.Duration(r.IntN(1000)) * time.Second)
+			}
 			longest := 1 + step*3/int(steps) // windows grow over the reloads, and shrink now and then
 			keep := []time.Duration{time.Minute, 90 * time.Second, 5 * time.Minute}[r.IntN(longest)]
 			n := r.Uint64N(20)
