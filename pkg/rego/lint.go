@@ -83,6 +83,7 @@ func (l *linter) module(m *ast.Module) {
 			l.body(x.Body)
 			l.calls(x)
 			l.comparisons(x, nil)
+			l.locals(x)
 		}
 		if isEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
 			if r.Head.Name == ruleRequire {
