@@ -36,7 +36,8 @@ type Options struct {
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
 	// MaxAbandoned is how many evaluations may still run after their time is up, before no
-	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them.
+	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them,
+	// and on all routes half of those that other rules have left.
 	MaxAbandoned int64
 	Revision     string // that of the bundles; empty means one made of the sources
 	// Unknown lists members of data that are too old to be believed, and the time for

@@ -19,7 +19,8 @@ var ErrSaturated = errors.New("rego: too many evaluations run past their time bu
 
 // defaultAbandoned is how many evaluations may still run after their time is up. OPA looks
 // for cancellation between expressions, and one expression can be a regular expression that
-// takes seconds. One place may have a sixteenth of them.
+// takes seconds. One place may have a sixteenth of them, and one rule half of those that
+// the other rules have left: routes are what senders write, and there are as many as they like.
 const (
 	defaultAbandoned = 64
 	places           = 16
@@ -58,10 +59,11 @@ type watchdog struct {
 	total     atomic.Int64 // evaluations that were given up and still run
 	mu        sync.Mutex
 	abandoned map[place]int64 // of these, how many are where
+	byRule    map[int]int64   // the same, on all routes together
 }
 
 func newWatchdog(o Options) *watchdog {
-	return &watchdog{limit: o.Timeout, longer: patience, most: o.MaxAbandoned, budget: newBudget(clocks()), abandoned: map[place]int64{}}
+	return &watchdog{limit: o.Timeout, longer: patience, most: o.MaxAbandoned, budget: newBudget(clocks()), abandoned: map[place]int64{}, byRule: map[int]int64{}}
 }
 
 // full reports whether no evaluation may go on at p.
@@ -72,7 +74,9 @@ func (w *watchdog) full(p place) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.abandoned[p] >= max(1, w.most/places)
+	rule := w.byRule[p.rule]
+	others := total - rule
+	return w.abandoned[p] >= max(1, w.most/places) || rule >= max(1, (w.most-others)/2)
 }
 
 // count adds n to the evaluations that were given up at p.
@@ -82,6 +86,9 @@ func (w *watchdog) count(p place, n int64) {
 	w.total.Add(n)
 	if w.abandoned[p] += n; w.abandoned[p] == 0 {
 		delete(w.abandoned, p)
+	}
+	if w.byRule[p.rule] += n; w.byRule[p.rule] == 0 {
+		delete(w.byRule, p.rule)
 	}
 }
 

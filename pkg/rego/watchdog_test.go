@@ -109,20 +109,58 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("rules %v of the same route: %v", x, err)
 			}
 		}
-		for n := range 15 { // the same rule elsewhere has room of its own
+		for n := range 7 { // the same rule elsewhere has room of its own
 			for range 2 {
 				if err := run(string(rune('b'+n)), 7); !errors.Is(err, policy.ErrTimeout) || errors.Is(err, ErrSaturated) {
 					t.Fatalf("route %d: %v", n, err)
 				}
 			}
 		}
-		if err := run("/new", 1); !errors.Is(err, ErrSaturated) {
-			t.Errorf("more than all together may be: %v", err)
+		if err := run("/new", 7); !errors.Is(err, ErrSaturated) { // there are as many routes as a sender likes
+			t.Errorf("more than half of all by one rule: %v", err)
+		}
+		if err := run("/new", 1, 2); err != nil {
+			t.Errorf("another rule on a new route: %v", err)
 		}
 		time.Sleep(2 * time.Hour) // clock: in a synctest bubble, whose clock is fake
 		synctest.Wait()
-		if err := run("/a", 1, 2); err != nil || len(w.abandoned) != 0 {
-			t.Errorf("after they have ended: %v, %v", err, w.abandoned)
+		if err := run("/a", 1, 2); err != nil || len(w.abandoned)+len(w.byRule) != 0 {
+			t.Errorf("after they have ended: %v, %v, %v", err, w.abandoned, w.byRule)
 		}
 	})
+}
+
+// Whoever finds a few expensive rules, and writes as many routes as they like, leaves room
+// for the rules that they did not find. All together are bounded all the same.
+func TestManyHostileRules(t *testing.T) {
+	for _, hostile := range []int{1, 2, 3, 4, 5} {
+		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 64})
+		give := func(rule int) (given int) {
+			for route := range 1000 {
+				if p := (place{rule, string(rune(route))}); !w.full(p) {
+					w.count(p, 1)
+					given++
+				}
+			}
+			return given
+		}
+		for rule := range hostile {
+			give(rule)
+		}
+		if w.full(place{hostile, "/"}) || w.full(place{before, "/"}) {
+			t.Errorf("%d hostile rules stop the others: %v", hostile, w.byRule)
+		}
+		if given := give(hostile); given == 0 || w.total.Load() > w.most {
+			t.Errorf("after %d hostile rules: %d more, %d of %d in all", hostile, given, w.total.Load(), w.most)
+		}
+	}
+	w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 4})
+	for rule := range 100 {
+		if p := (place{rule, "/"}); !w.full(p) {
+			w.count(p, 1)
+		}
+	}
+	if w.total.Load() != w.most || !w.full(place{before, "/"}) {
+		t.Errorf("%d of %d", w.total.Load(), w.most)
+	}
 }
