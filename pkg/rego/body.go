@@ -31,10 +31,10 @@ import (
 // The error wraps [policy.ErrBody] when a rule came to what the body could not be read as.
 func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQuery, in policy.Input) ([]map[string]any, error) {
 	document := in.Document(p.opt.HeaderPrefix)
-	w := newBodyWatch(in.Request.Body.State)
+	w := newBodyWatch(in.Request.Body.State, p.known)
 	documents, err := p.watched(ctx, queries, document, w)
 	if w.indexed && !w.asked { // the index has asked, for rules that may not come there
-		w = newBodyWatch(in.Request.Body.State)
+		w = newBodyWatch(in.Request.Body.State, p.known)
 		documents, err = p.watched(ctx, queries, document, w, rego.EvalRuleIndexing(false))
 	}
 	switch {
@@ -46,7 +46,7 @@ func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQu
 		return nil, fmt.Errorf("rego: %w", ctx.Err())
 	}
 	failed := err != nil
-	if w.unreadable && !p.overrides {
+	if w.blind && !p.overrides {
 		looked, lazyFailed := p.asksLazily(ctx, queries, document, w)
 		if looked {
 			return nil, w.unread()
@@ -66,7 +66,7 @@ func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQ
 		return nil, fmt.Errorf("rego: input: %w", err)
 	}
 	documents, err := p.evaluate(ctx, queries, input)
-	if err == nil && failed && (w.unreadable || slices.ContainsFunc(w.absent, func(name string) bool { return p.mentioned[name] })) {
+	if err == nil && failed && (w.blind || slices.ContainsFunc(w.absent, func(name string) bool { return p.mentioned[name] })) {
 		return nil, w.unread()
 	}
 	return documents, err
@@ -140,24 +140,28 @@ func (p *Policy) untraced() *Policy {
 
 // bodyWatch is what was asked of a body.
 type bodyWatch struct {
-	state      request.BodyState
-	unreadable bool     // as anything; else as what is absent
-	absent     []string // members that a body of another state would have
-	stop       context.CancelFunc
-	armed      bool // the evaluation has begun
+	state  request.BodyState
+	blind  bool     // what there is says nothing to the policy
+	absent []string // members that a body of another state would have
+	stop   context.CancelFunc
+	armed  bool // the evaluation has begun
 
-	asked   bool // for what is absent, or, of an unreadable body, for all that there is
+	asked   bool // for what is absent, or, where the policy is blind, for all that there is
 	indexed bool // the index asked for what is absent
 	handled bool // the body was taken as a whole, which may or may not be to look at it
 }
 
-func newBodyWatch(state request.BodyState) *bodyWatch {
-	w := &bodyWatch{state: state, unreadable: state.Unreadable(), absent: []string{"json", "form"}}
+// newBodyWatch watches a body of a state. A policy is blind to a body that could not be
+// read, and to one of a form that it does not know, while it knows the other: where only
+// JSON is mentioned, whoever looks at all of a body looks for JSON, and a sender who calls
+// it a form would not be seen.
+func newBodyWatch(state request.BodyState, known map[string]bool) *bodyWatch {
+	w := &bodyWatch{state: state, blind: state.Unreadable(), absent: []string{"json", "form"}}
 	switch state {
 	case request.BodyJSON:
-		w.absent = []string{"form"}
+		w.absent, w.blind = []string{"form"}, known["form"] && !known["json"]
 	case request.BodyForm:
-		w.absent = []string{"json"}
+		w.absent, w.blind = []string{"json"}, known["json"] && !known["form"]
 	}
 	return w
 }
@@ -179,9 +183,9 @@ func (w *bodyWatch) ask() {
 
 func (w *bodyWatch) handle() { w.handled = w.handled || w.armed }
 
-// whole notes that somebody looks at all members. A body that could be read shows them.
+// whole notes that somebody looks at all members.
 func (w *bodyWatch) whole() {
-	if w.armed && w.unreadable {
+	if w.armed && w.blind {
 		w.ask()
 	}
 	w.handle()
@@ -334,16 +338,19 @@ func overridesInput(c *ast.Compiler) bool {
 	return found
 }
 
-// mentions is which of the names stand in the policy as a text, or as part of a reference.
-func mentions(c *ast.Compiler, names ...string) map[string]bool {
-	found := map[string]bool{}
+// mentions is which of the names stand in the policy as a text, or as part of a reference,
+// in its own packages and in those of the library, which asks for the state first.
+func mentions(c *ast.Compiler, names ...string) (own, all map[string]bool) {
+	own, all = map[string]bool{}, map[string]bool{}
 	for _, m := range c.Modules {
+		library := m.Package.Path.HasPrefix(libraryPackage)
 		ast.WalkTerms(m, func(t *ast.Term) bool {
 			if s, ok := t.Value.(ast.String); ok && slices.Contains(names, string(s)) {
-				found[string(s)] = true
+				all[string(s)] = true
+				own[string(s)] = own[string(s)] || !library
 			}
 			return false
 		})
 	}
-	return found
+	return own, all
 }

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/policies"
 )
 
 // asksFor is ways to write a rule that comes to what a body could not be read as. The
@@ -173,20 +175,27 @@ func TestBodyUntouched(t *testing.T) {
 	}
 }
 
-// A body that could be read shows what it holds to whoever looks at all of it, and is an
-// error to who asks for the other kind by name.
+// Whatever way a rule comes to the other kind of body than was sent, it does not go
+// silent: the sender chooses the kind. A body that could be read shows what it holds to who
+// looks at all of it and knows both kinds, or neither.
 func TestBodyOfTheOtherKind(t *testing.T) {
 	other := map[request.BodyState]string{request.BodyJSON: "form", request.BodyForm: "json"}
-	for _, name := range []string{
-		"a reference", "a value", "an index", "brackets", "a computed name", "a name that is put together", "negation", "negation of a helper", "a default", "else",
-		"a variable", "a variable of the request", "a function of the body", "a function in a function", "a function that returns it", "a rule that is it",
-		"object.get", "object.get with a path", "object.get of the request", "an array of it", "an object of it", "an input of its own", "an input in its place",
-		"what is required", "a header", "metadata", "a partial object", "a document of rules", "is_object", "a type",
-	} {
+	library, err := rego.FromFS(policies.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, rule := range asksFor {
+		if !strings.Contains(rule, "MEMBER") {
+			continue // it knows neither
+		}
 		for state, member := range other {
-			p := asker(t, asksFor[name], member)
+			sources := append([]rego.Source{{Name: "p.rego", Text: []byte(asking + strings.ReplaceAll(rule, "MEMBER", member) + "\n")}}, library...)
+			p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder(t), Timeout: wait.Bound})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if r, err := p.Evaluate(t.Context(), withState(t, state)); !errors.Is(err, policy.ErrBody) {
-				t.Errorf("%s of %s: %+v, %v", member, state, r, err)
+				t.Errorf("%s, %s of %s: %+v, %v", name, member, state, r, err)
 			}
 		}
 	}
@@ -195,10 +204,16 @@ func TestBodyOfTheOtherKind(t *testing.T) {
 		`d if count(input.request.body) == 4`, `d if { some k in object.keys(input.request.body); not k in {"state", "present", "truncated"} }`,
 		"d if f(input.request.body, {\"state\": 1})\nf(x, y) if x != y", "d if f(input.request.body, {\"state\": 1})\nf(x, y) if y != x",
 	} {
-		p := must(t, asking+rule+"\n")
-		for state := range other {
-			if r, err := p.Evaluate(t.Context(), withState(t, state)); err != nil || len(r.Deny) != 1 {
-				t.Errorf("%s of %s: %+v, %v", rule, state, r, err)
+		for _, known := range []string{"", `deny contains {"code": "e"} if input.request.headers.kind in {"json", "form"}`} {
+			p := must(t, asking+rule+"\n"+known+"\n")
+			for state := range other {
+				r, err := p.Evaluate(t.Context(), withState(t, state))
+				if known != "" && strings.Contains(rule, "marshal") {
+					continue // OPA cannot write what is watched, and the policy's words decide
+				}
+				if err != nil || len(r.Deny) != 1 {
+					t.Errorf("%s of %s: %+v, %v", rule, state, r, err)
+				}
 			}
 		}
 	}

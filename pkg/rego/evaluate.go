@@ -43,6 +43,7 @@ type Policy struct {
 
 	overrides bool            // a rule says "with input…"
 	mentioned map[string]bool // which of json and form stand in the policy
+	known     map[string]bool // the same, without the library
 }
 
 // Labels are those of the METADATA of require and deny rules, by the name that their

@@ -310,7 +310,8 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 	}
 	l.enter(c)
 	store := newStore(document, l.unknown)
-	p.overrides, p.mentioned = overridesInput(c), mentions(c, "json", "form")
+	p.overrides = overridesInput(c)
+	p.known, p.mentioned = mentions(c, "json", "form")
 	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
 	partly := hiddenPrefix
 	if l.narrowed {
