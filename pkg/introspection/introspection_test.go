@@ -3,7 +3,6 @@ package introspection_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -195,35 +194,6 @@ func TestRemembers(t *testing.T) {
 	}
 	if asked() != n+1 {
 		t.Errorf("%d calls for one inactive token", asked()-n)
-	}
-}
-
-// A flood of made-up tokens drives no good answer out, and an answer that has changed is
-// the only one that is remembered.
-func TestFloodOfUnknownTokens(t *testing.T) {
-	idp := start(t)
-	c := open(t, idp, introspection.Config{})
-	good := idp.Opaque("", nil)
-	if a, err := c.Introspect(t.Context(), good); err != nil || !a.Active {
-		t.Fatalf("%+v, %v", a, err)
-	}
-	var unknown int
-	idp.Fail(func(w http.ResponseWriter, _ *http.Request) { // fast, or 25,000 calls take minutes
-		unknown++
-		w.Header().Set("Content-Type", "application/json")
-		w.Write([]byte(`{"active":false}`))
-	})
-	const flood = 25_000
-	for n := range flood {
-		if a, err := c.Introspect(t.Context(), fmt.Sprint("made up ", n)); err != nil || a.Active {
-			t.Fatalf("%+v, %v", a, err)
-		}
-	}
-	if unknown != flood {
-		t.Errorf("%d calls", unknown)
-	}
-	if a, err := c.Introspect(t.Context(), good); err != nil || !a.Active || unknown != flood {
-		t.Errorf("the good one is asked for again: %+v, %v", a, err)
 	}
 }
 
