@@ -37,6 +37,9 @@ func IsHidden(name, prefix string) bool {
 // is not shown the time, so that its answer does not depend on it.
 var timed = map[string]bool{"exp": true, "iat": true, "nbf": true, "auth_time": true, "jti": true}
 
+// IsTimed reports whether no policy sees a claim of that name.
+func IsTimed(name string) bool { return timed[name] }
+
 // Document is in as the JSON document that [InputSchema] describes, made of
 // map[string]any, []any and plain values. What is not known is absent, not
 // empty. prefix is that of our own identity headers.

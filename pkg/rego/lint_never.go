@@ -215,20 +215,25 @@ func (c comparer) tell(p field, v, shown *ast.Term, verb string, n never, negate
 	}
 }
 
-// checkHeaderNames refuses a rule that reads a header by a name which none has in the input:
-// as with a misspelt member, it would be silent for ever.
+// checkHeaderNames refuses a rule that reads a header or a claim by a name which none has in
+// the input: as with a misspelt member, it would be silent for ever.
 func (l *loader) checkHeaderNames(m *ast.Module) {
 	for _, r := range m.Rules {
 		for x := r; x != nil; x = x.Else {
 			env := fieldsIn(x, nil)
 			look := func(p field, name *ast.Term) {
-				if key := strings.Join(p.names, "."); key != "request.headers" && key != "request.header_values" {
+				check := l.checkHeaderName
+				switch strings.Join(p.names, ".") {
+				case "request.headers", "request.header_values":
+				case "token.claims":
+					check = l.checkClaimName
+				default:
 					return
 				}
 				l.constants.more = 9
 				defer func() { l.constants.more = 0 }()
 				for _, v := range l.constants.of(name, x, m) {
-					l.checkHeaderName(v, name)
+					check(v, name)
 				}
 			}
 			ast.WalkTerms(x, func(t *ast.Term) bool {
@@ -249,6 +254,12 @@ func (l *loader) checkHeaderNames(m *ast.Module) {
 				return false
 			})
 		}
+	}
+}
+
+func (l *loader) checkClaimName(v, shown *ast.Term) {
+	if s, ok := v.Value.(ast.String); ok && policy.IsTimed(string(s)) {
+		l.add(at(shown.Location, "claim_name", fmt.Sprintf("a claim %s is never in the input", v), "ask for freshness with max_age or token_age in what is required; refuse one token with `stepward revoke`"))
 	}
 }
 

@@ -274,3 +274,20 @@ func TestHeaderNames(t *testing.T) {
 		t.Error("headers.authorization loads")
 	}
 }
+
+// A claim that says when, or which token it is, is in no input: a rule that reads one is
+// refused, and not silent for ever.
+func TestClaimNames(t *testing.T) {
+	for name, ok := range map[string]bool{"exp": false, "iat": false, "nbf": false, "auth_time": false, "jti": false, "roles": true, "EXP": true, "sub": true} {
+		for _, way := range []string{
+			`input.token.claims[%q] == 1`, `not input.token.claims[%q]`, `object.get(input.token.claims, %q, 0) == 1`,
+			"{\n\tc := input.token.claims\n\tc[%q] == 1\n}", "{\n\tt := input.token\n\tt.claims[%q] == 1\n}", "{\n\tsome n in [%q]\n\tinput.token.claims[n] == 1\n}",
+			"input.token.claims[n] == 1\nn := %q", "f(1)\nf(_) if input.token.claims[%q] == 1",
+		} {
+			_, err := load(t, rego.Options{}, baseline+"deny contains {\"code\": \"x\"} if "+fmt.Sprintf(way, name))
+			if (err == nil) != ok || !ok && (!strings.Contains(err.Error(), "claim_name") || !strings.Contains(err.Error(), "max_age")) {
+				t.Errorf("%q, %s: %v", name, way, err)
+			}
+		}
+	}
+}
