@@ -63,8 +63,9 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 				if x.out && (!errors.Is(err, policy.ErrTimeout) || got != 0) || !x.out && (err != nil || got != 1) {
 					t.Errorf("%d, %v", got, err)
 				}
+				time.Sleep(time.Minute) // clock: in a synctest bubble, whose clock is fake
 				synctest.Wait()
-				if time.Sleep(time.Minute); w.total.Load() != 0 || len(w.abandoned) != 0 { // clock: in a synctest bubble, whose clock is fake
+				if w.total.Load() != 0 || len(w.abandoned) != 0 {
 					t.Errorf("%d evaluations are still counted", w.total.Load())
 				}
 			})
@@ -124,7 +125,9 @@ func TestPlaces(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour) // clock: in a synctest bubble, whose clock is fake
 		synctest.Wait()
-		if err := run("/a", 1, 2); err != nil || len(w.abandoned)+len(w.byRule) != 0 {
+		err := run("/a", 1, 2)
+		synctest.Wait()
+		if err != nil || len(w.abandoned)+len(w.byRule) != 0 {
 			t.Errorf("after they have ended: %v, %v, %v", err, w.abandoned, w.byRule)
 		}
 	})
