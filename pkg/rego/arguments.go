@@ -27,7 +27,7 @@ const (
 
 var (
 	libraryPackage = ast.MustParseRef("data.stepward.lib")
-	argumentsRef   = ast.MustParseRef("data." + argumentsPackage)
+	argumentsRef   = ast.MustParseRef("data." + argumentsPackage) // copied into a policy: the compiler writes to terms
 )
 
 // given lists the members of the input that are always there.
@@ -41,7 +41,7 @@ var given = []string{
 // withArguments makes c total in the arguments of library functions. modules are what it
 // will compile.
 func (l *loader) withArguments(c *ast.Compiler, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
-	modules[argumentsFile] = &ast.Module{Package: &ast.Package{Path: argumentsRef, Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
+	modules[argumentsFile] = &ast.Module{Package: &ast.Package{Path: argumentsRef.Copy(), Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
 	return c.WithStageAfterID(ast.StageRemoveImports, ast.CompilerStageDefinition{Name: "StepwardArguments", MetricName: "compile_stage_stepward_arguments", Stage: func(c *ast.Compiler) *ast.Error {
 		a := arguments{loader: l, compiler: c, document: document, names: map[string]ast.Ref{}}
 		for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
@@ -255,7 +255,7 @@ func (a *arguments) put(t *ast.Term, vars []ast.Var, value *ast.Term) {
 	ref, there := a.names[key]
 	if !there {
 		name := ast.Var(fmt.Sprintf("a%d", len(a.names)))
-		ref = append(slices.Clone(argumentsRef), ast.StringTerm(string(name)))
+		ref = append(argumentsRef.Copy(), ast.StringTerm(string(name)))
 		a.names[key] = ref
 		a.loader.arguments[ref.String()] = value.Copy()
 		a.define(name, vars, value, t.Location)
@@ -297,7 +297,7 @@ func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *a
 
 // unknownExpr holds where data.NAME is not unknown.
 func unknownExpr(name string, loc *ast.Location) *ast.Expr {
-	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument, ast.StringTerm("stepward"), ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
+	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument.Copy(), ast.StringTerm("stepward"), ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
 	asked.Negated = true
 	return asked
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,4 +196,43 @@ func TestStaleArgumentsOfTheLibrary(t *testing.T) {
 	if stood, err := stops(t, text, rego.Options{Unknown: map[string]time.Time{}}); stood || err != nil {
 		t.Errorf("fresh: %v, %v", stood, err)
 	}
+}
+
+// A policy is evaluated while another is compiled, as at every reload: nothing that the
+// compiler writes to is in both. The race detector of `make test-all` sees what is.
+func TestLoadBesideEvaluate(t *testing.T) {
+	const text = head + `
+import data.stepward.lib.risk
+require contains {"level": "mfa"} if risk.at_least(data.risk, input.token.subject, 50)
+require contains {"level": "authenticated"}`
+	library, err := rego.FromFS(policies.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (*rego.Policy, error) {
+		sources := append(slices.Clone(library), rego.Source{Name: "p.rego", Text: []byte(text)}, rego.Source{Name: "risk.json", Text: []byte(`{"risk": {"alice": {"score": 10}}}`)})
+		return rego.Load(t.Context(), sources, rego.Options{Ladder: ladder(t), Timeout: wait.Bound})
+	}
+	p, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := ask(t, "GET", "/", nil)
+	var loaded atomic.Bool
+	var evaluating sync.WaitGroup
+	evaluating.Go(func() {
+		for !loaded.Load() {
+			if r, err := p.Evaluate(t.Context(), in); err != nil || len(r.Require) != 2 {
+				t.Errorf("%+v, %v", r, err)
+				return
+			}
+		}
+	})
+	for range 5 {
+		if _, err := open(); err != nil {
+			t.Error(err)
+		}
+	}
+	loaded.Store(true)
+	evaluating.Wait()
 }
