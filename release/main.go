@@ -80,7 +80,7 @@ func (r release) make(only string) error {
 	default:
 		return fmt.Errorf("-only %q: there is image and sbom", only)
 	}
-	if err := r.sameModules(); err != nil {
+	if err := r.described(); err != nil {
 		return err
 	}
 	for _, p := range platforms {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -30,6 +31,9 @@ func (e *Error) Error() string {
 
 // Document is the value of the one document in text. An error is an [Error].
 func Document(text []byte) (*yaml.Node, error) {
+	if !utf8.Valid(text) { // the library reads UTF-16, too
+		return nil, syntax(text, errors.New("not UTF-8"))
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root, more yaml.Node
 	switch err := decoder.Decode(&root); {

@@ -42,7 +42,7 @@ func TestDocument(t *testing.T) {
 
 // What is taken is all that there is: the text with a document behind it is not.
 func FuzzDocument(f *testing.F) {
-	for _, text := range []string{"a: 1\n", "---\n- x\n", "a: |\n  b\n", bomb(2), "? a\n: b\n", "'a'", "|"} {
+	for _, text := range []string{"a: 1\n", "---\n- x\n", "a: |\n  b\n", bomb(2), "? a\n: b\n", "'a'", "|", "\xff\xfea\x00"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
