@@ -288,3 +288,41 @@ func TestRestBetweenLooks(t *testing.T) {
 		}
 	}
 }
+
+// Two looks at a folder differ by a file more, a file less, another name, another text and
+// another time, at every place in the order of names.
+func TestTreesDiffer(t *testing.T) {
+	at := time.Now().Add(-time.Hour)
+	dir := filepath.Join(t.TempDir(), "policy")
+	look := func(names map[string]string, when time.Time) *files.Look {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range names {
+			put(t, filepath.Join(dir, name), text, when)
+		}
+		l := files.NewLook()
+		if _, err := l.Tree(dir, 1<<20, func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	base := map[string]string{"b": "1", "d": "2"}
+	if name := look(base, at).Differs(look(base, at)); name != "" {
+		t.Errorf("the same twice: %s", name)
+	}
+	for what, other := range map[string]map[string]string{
+		"one more before": {"a": "", "b": "1", "d": "2"}, "one more between": {"b": "1", "c": "", "d": "2"}, "one more behind": {"b": "1", "d": "2", "e": ""},
+		"one less": {"b": "1"}, "the other less": {"d": "2"}, "another name": {"b": "1", "e": "2"}, "another text": {"b": "1", "d": "3"},
+	} {
+		if look(base, at).Differs(look(other, at)) == "" || look(other, at).Differs(look(base, at)) == "" {
+			t.Errorf("%s: the same", what)
+		}
+	}
+	if look(base, at).Differs(look(base, at.Add(time.Second))) == "" {
+		t.Error("another time: the same")
+	}
+}
