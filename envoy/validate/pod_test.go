@@ -37,6 +37,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -138,6 +139,7 @@ type pod struct {
 	env     []string
 	moved   *strings.Replacer // paths of the pod to paths below root
 	client  authv3.AuthorizationClient
+	health  grpc_health_v1.HealthClient
 	before  []string // files that were there before it ran
 }
 
@@ -255,7 +257,7 @@ func (p *pod) dial(t *testing.T, ca string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	p.client = authv3.NewAuthorizationClient(conn)
+	p.client, p.health = authv3.NewAuthorizationClient(conn), grpc_health_v1.NewHealthClient(conn)
 }
 
 // ask is a request of that URL, and the status, the challenge and the decision's id that
@@ -304,18 +306,21 @@ func (p *pod) exec(t *testing.T, stdin string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// ready waits until every issuer's keys are there, as `stepward issuers` tells.
+// ready waits until the pod decides, as a readiness probe tells. That every issuer's keys
+// are there, as `stepward issuers` tells, comes before it and is not enough.
 func (p *pod) ready(t *testing.T) {
 	t.Helper()
-	var out string
-	var err error
 	for range 600 {
-		if out, err = p.exec(t, "", "issuers"); err == nil {
+		r, err := p.health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+		if err == nil && r.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
+			if out, err := p.exec(t, "", "issuers"); err != nil {
+				t.Fatalf("ready without keys: %v %s", err, out)
+			}
 			return
 		}
 		time.Sleep(100 * time.Millisecond) // clock: a pause between two looks
 	}
-	t.Fatalf("not ready: %v %s", err, out)
+	t.Fatal("not ready")
 }
 
 // What each recipe installs answers the recipe's requests as its comments say, and its
