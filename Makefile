@@ -32,7 +32,7 @@ NPM := npm ci --cache $(TOOLS)/npm --no-audit --no-fund --ignore-scripts
 
 # Libraries of others that make tokens for our tests, each pinned by its lock file.
 PRODUCERS := $(TOOLS)/producers
-FROM      := pkg/jwt/testdata/producers
+FROM      := pkg/trust/jwt/testdata/producers
 
 $(PRODUCERS)/.made: $(FROM)/package-lock.json $(FROM)/requirements.txt $(FROM)/make.mjs $(FROM)/make.py
 	rm -rf $(PRODUCERS)
@@ -69,7 +69,7 @@ providers: $(TOOLS)/keycloak-$(KEYCLOAK)/.made $(NODE_IDP)/.made ## Install the 
 # A browser for the tests of the pages: Debian's, where we may install it, and rules of
 # accessibility for what it shows.
 BROWSER := $(TOOLS)/axe
-AXE     := pkg/playground/testdata/axe
+AXE     := pkg/author/playground/testdata/axe
 
 $(BROWSER)/.made: $(AXE)/package-lock.json $(AXE)/package.json
 	mkdir -p $(BROWSER)
@@ -101,7 +101,7 @@ test-all: ## Test everything: also race detector, fuzzing, providers, browser, m
 
 .PHONY: check
 check: $(STATICCHECK) ## Formatting, vet, staticcheck, tidy modules
-	@unformatted="$$(gofmt -l cmd pkg policies envoy examples release)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted="$$(gofmt -l cmd pkg policies envoy examples)"; test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	cd envoy/validate && go vet ./... && go mod tidy -diff
 	$(STATICCHECK) ./...
@@ -126,7 +126,7 @@ fuzz: ## Fuzz every target for FUZZTIME (5s)
 
 .PHONY: bench
 bench: ## Measure Check beside a no-op server in the same run
-	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/server ./pkg/jwt ./pkg/rego ./pkg/matrix
+	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/run/server ./pkg/trust/jwt ./pkg/engine/rego ./pkg/author/matrix
 
 .PHONY: cover
 cover: ## Test coverage by package
@@ -134,18 +134,18 @@ cover: ## Test coverage by package
 
 .PHONY: docs
 docs: ## Write the reference pages anew
-	go test ./pkg/config ./pkg/telemetry ./pkg/policy ./pkg/proxy ./pkg/internal/golden -run TestReference -count=1 -args -update
+	go test ./pkg/config ./pkg/run/telemetry ./pkg/policy ./pkg/author/proxy ./pkg/internal/golden -run TestReference -count=1 -args -update
 
 .PHONY: pictures
 pictures: browser ## Take the pictures of docs/images anew
-	go test ./pkg/playground -run TestBrowser -count=1 -args -update
+	go test ./pkg/author/playground -run TestBrowser -count=1 -args -update
 
 .PHONY: soak
 soak: ## A million calls, a million bent tokens, and twenty restarts of two replicas and a thousand bundles under load through the real Envoy
-	STEPWARD_SOAK=50 go test -run 'TestNothingGrows|TestMutator' -count=1 -v ./pkg/server ./pkg/jwt
-	STEPWARD_SOAK=500 go test -run TestMemoryIsFlat -count=1 -v ./pkg/replay
-	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/conformance
-	STEPWARD_ACTIVATIONS=1000 go test -run TestBundleActivations -count=1 -v ./pkg/conformance
+	STEPWARD_SOAK=50 go test -run 'TestNothingGrows|TestMutator' -count=1 -v ./pkg/run/server ./pkg/trust/jwt
+	STEPWARD_SOAK=500 go test -run TestMemoryIsFlat -count=1 -v ./pkg/rollout/replay
+	STEPWARD_RESTARTS=20 go test -run TestRollingRestarts -count=1 -v ./pkg/run/conformance
+	STEPWARD_ACTIVATIONS=1000 go test -run TestBundleActivations -count=1 -v ./pkg/run/conformance
 
 .PHONY: mutants
 mutants: ## Plant each known bug in turn and see that a test turns red
@@ -157,11 +157,11 @@ clean: ## Remove what was built; .tools stays
 
 # A release. Everything carries the time of the commit and is made by the Go that the
 # Dockerfile names, so that anyone can make the same bytes.
-# VERSION is that of the tag on HEAD, or else says the commit: release/version.
+# VERSION is that of the tag on HEAD, or else says the commit: pkg/internal/release/version.
 GIVEN     := $(patsubst v%,%,$(VERSION))
-override VERSION = $(or $(GIVEN),$(shell release/version))
-COMMIT     = $(shell release/version commit)
-DATE       = $(shell release/version date)
+override VERSION = $(or $(GIVEN),$(shell pkg/internal/release/version))
+COMMIT     = $(shell pkg/internal/release/version commit)
+DATE       = $(shell pkg/internal/release/version date)
 BUILD      = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.linkedVersion=$(VERSION) -X main.linkedCommit=$(COMMIT) -X main.linkedDate=$(DATE)'
 DIST      ?= dist
 LINUX     := linux-amd64 linux-arm64
@@ -169,7 +169,7 @@ PLATFORMS := $(LINUX) darwin-amd64 darwin-arm64
 GO_IMAGE  := $(shell sed -n 's/^FROM golang:\([0-9.]*\).*/go\1/p' envoy/image/Dockerfile)
 PINNED    := GOTOOLCHAIN=$(GO_IMAGE) GOFLAGS=-trimpath GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 GOWORK=off
 SBOM_TOOL := $(TOOLS)/bin/cyclonedx-gomod-1.10.0
-RELEASE    = $(PINNED) go run -C release . -root $(CURDIR) -version $(1) -commit $(COMMIT) -date $(DATE) -sbom-tool $(SBOM_TOOL) -out $(abspath $(DIST))
+RELEASE    = $(PINNED) go run -C pkg/internal/release . -root $(CURDIR) -version $(1) -commit $(COMMIT) -date $(DATE) -sbom-tool $(SBOM_TOOL) -out $(abspath $(DIST))
 
 $(SBOM_TOOL):
 	GOBIN=$(TOOLS)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
@@ -181,12 +181,12 @@ $(PLATFORMS):
 
 .PHONY: tagged
 tagged:
-	@$(if $(GIVEN),,release/version tagged)
+	@$(if $(GIVEN),,pkg/internal/release/version tagged)
 
 .PHONY: release
 release: tagged $(SBOM_TOOL) $(PLATFORMS) ## Make what a release page holds, in dist/, from the tag on HEAD or as VERSION=0.1.0
 	rm -rf $(DIST) && mkdir -p $(DIST)
-	$(PINNED) SOURCE_DATE_EPOCH=$(shell release/version epoch) go -C envoy/validate/helm tool helm package $(CURDIR)/envoy/helm/stepward --version $(VERSION) --app-version $(VERSION) --destination $(abspath $(DIST))
+	$(PINNED) SOURCE_DATE_EPOCH=$(shell pkg/internal/release/version epoch) go -C envoy/validate/helm tool helm package $(CURDIR)/envoy/helm/stepward --version $(VERSION) --app-version $(VERSION) --destination $(abspath $(DIST))
 	$(call RELEASE,$(VERSION)) -binaries $(CURDIR)/bin/release $(if $(GIVEN),,-tag)
 	@ls -l $(DIST)
 
@@ -199,7 +199,7 @@ image: $(LINUX) ## Make the image of this source in dist/, without a Docker engi
 .PHONY: push
 push: image ## Push that image to a registry: IMAGE=registry.example.com/team/stepward
 	@test -n "$(IMAGE)" || { echo "say where to: make push IMAGE=registry.example.com/team/stepward"; exit 1; }
-	go -C release tool crane push $(abspath $(DIST))/stepward-$(subst +,-,$(VERSION))-oci $(IMAGE):$(subst +,-,$(VERSION))
+	go -C pkg/internal/release tool crane push $(abspath $(DIST))/stepward-$(subst +,-,$(VERSION))-oci $(IMAGE):$(subst +,-,$(VERSION))
 
 .PHONY: sbom
 sbom: build $(SBOM_TOOL) ## Write dist/stepward.cdx.json, the bill of materials of bin/stepward
@@ -208,7 +208,7 @@ sbom: build $(SBOM_TOOL) ## Write dist/stepward.cdx.json, the bill of materials 
 
 .PHONY: test-release
 test-release: ## Test the release: make one, run its image, build in every way
-	cd release && go vet ./... && go mod tidy -diff && go test -count=1 -timeout 30m ./...
+	cd pkg/internal/release && go vet ./... && go mod tidy -diff && go test -count=1 -timeout 30m ./...
 
 # COLD=1 gives the second one an empty build cache: it then compiles everything anew.
 .PHONY: reproducible

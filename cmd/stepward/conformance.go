@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/envoy"
-	"github.com/stepward/stepward/pkg/conformance"
+	"github.com/stepward/stepward/pkg/run/conformance"
 )
 
 // conformanceFlags choose what runs where.

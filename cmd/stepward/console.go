@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/control"
-	"github.com/stepward/stepward/pkg/divergence"
-	"github.com/stepward/stepward/pkg/explain"
-	"github.com/stepward/stepward/pkg/playground"
+	"github.com/stepward/stepward/pkg/author/explain"
+	"github.com/stepward/stepward/pkg/author/playground"
+	"github.com/stepward/stepward/pkg/rollout/divergence"
+	"github.com/stepward/stepward/pkg/run/control"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 

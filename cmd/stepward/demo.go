@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/demo"
-	"github.com/stepward/stepward/pkg/explain"
-	"github.com/stepward/stepward/pkg/files"
-	"github.com/stepward/stepward/pkg/visible"
+	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/finding/visible"
+	"github.com/stepward/stepward/pkg/run/demo"
 )
 
 // demoFlags are what to show, and how.

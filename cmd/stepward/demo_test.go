@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stepward/stepward/pkg/explain"
+	"github.com/stepward/stepward/pkg/author/explain"
 )
 
 // A line says what is missing, also where the level is there and the age is not.

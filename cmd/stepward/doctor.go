@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/run/server"
 )
 
 // symptom is one thing that the doctor has looked at.

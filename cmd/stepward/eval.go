@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/playground"
+	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/playground"
-	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/scenario"
+	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
 // evaluated is what came of a scenario: which rules held with which values, and what

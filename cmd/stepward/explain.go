@@ -14,15 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/explain"
+	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/control"
-	"github.com/stepward/stepward/pkg/explain"
 	"github.com/stepward/stepward/pkg/extauthz"
-	"github.com/stepward/stepward/pkg/jwt"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/scenario"
-	"github.com/stepward/stepward/pkg/server"
-	"github.com/stepward/stepward/pkg/strictjson"
+	"github.com/stepward/stepward/pkg/run/control"
+	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
 // explainFlags are what a request is made of.
@@ -119,7 +118,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	var claims map[string]any
 	switch {
 	case f.as != "":
-		if claims, err = strictjson.Object([]byte(f.as)); err != nil {
+		if claims, err = scenario.Claims(f.as); err != nil {
 			return usage(fmt.Errorf("--as: not an object in JSON, such as {\"level\": \"mfa\"}: %w", err))
 		}
 	case hasAuthorization(raw):

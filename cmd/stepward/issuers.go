@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/revocation"
+	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
 func newIssuersCommand() *cobra.Command {

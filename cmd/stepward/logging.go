@@ -12,8 +12,8 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/telemetry"
-	"github.com/stepward/stepward/pkg/visible"
+	"github.com/stepward/stepward/pkg/finding/visible"
+	"github.com/stepward/stepward/pkg/run/telemetry"
 )
 
 // flushLimit is how long the last lines may take when the service stops.

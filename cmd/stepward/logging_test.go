@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/explain"
 )
 
 const unseen = "\u0085\u009b\u202e\u2066\u2028\u200e\ufeff"

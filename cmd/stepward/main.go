@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stepward/stepward/pkg/control"
-	"github.com/stepward/stepward/pkg/visible"
+	"github.com/stepward/stepward/pkg/finding/visible"
+	"github.com/stepward/stepward/pkg/run/control"
 )
 
 // Exit codes of every command.

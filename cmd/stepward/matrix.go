@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/matrix"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/matrix"
-	"github.com/stepward/stepward/pkg/rego"
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 

@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stepward/stepward/examples"
-	"github.com/stepward/stepward/pkg/matrix"
-	"github.com/stepward/stepward/pkg/playground"
-	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/scenario"
+	"github.com/stepward/stepward/pkg/author/matrix"
+	"github.com/stepward/stepward/pkg/author/playground"
+	"github.com/stepward/stepward/pkg/author/scenario"
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/policies"
 )
 

@@ -16,9 +16,9 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/divergence"
-	"github.com/stepward/stepward/pkg/replay"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/rollout/divergence"
+	"github.com/stepward/stepward/pkg/rollout/replay"
+	"github.com/stepward/stepward/pkg/run/server"
 )
 
 // replayFlags are which decisions, which policy and what is too much.

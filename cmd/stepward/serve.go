@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/files"
+	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/server"
-	"github.com/stepward/stepward/pkg/telemetry"
+	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/telemetry"
 )
 
 func newServeCommand() *cobra.Command {

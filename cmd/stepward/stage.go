@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/authz"
-	"github.com/stepward/stepward/pkg/bundle"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/scenario"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/rollout/bundle"
+	"github.com/stepward/stepward/pkg/run/server"
 	"github.com/stepward/stepward/pkg/token"
 )
 

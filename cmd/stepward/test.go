@@ -18,9 +18,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/run/server"
 	"github.com/stepward/stepward/policies"
 )
 

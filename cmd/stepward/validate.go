@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/files"
+	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/rego"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/run/server"
 )
 
 // validateFlags are what to check and how to tell.

@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/proxy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/policy"
-	"github.com/stepward/stepward/pkg/proxy"
-	"github.com/stepward/stepward/pkg/rego"
 	"github.com/stepward/stepward/pkg/request"
 )
 

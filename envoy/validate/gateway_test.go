@@ -24,7 +24,7 @@ import (
 
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/run/server"
 )
 
 type object = map[string]any

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/server"
+	"github.com/stepward/stepward/pkg/run/server"
 )
 
 // render is the chart with values, as Helm renders it.

@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/stepward/stepward/pkg/author/proxy"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/proxy"
 )
 
 // recipes are the folders whose README leads from an empty cluster to a refused and an

@@ -5,8 +5,8 @@
 //
 //	request.New        what is asked            pkg/request
 //	credential.Extract what is presented        pkg/credential
-//	Verifier.Verify    who asks                 pkg/jwt
-//	Policy.Evaluate    what is required         judge.go, pkg/policy, pkg/rego
+//	Verifier.Verify    who asks                 pkg/trust/jwt
+//	Policy.Evaluate    what is required         judge.go, pkg/policy, pkg/engine/rego
 //	stepup.Assess      what is missing          pkg/stepup
 //	stepup.Decide      what to answer           pkg/stepup
 //	Answers.Word       how to say it            answer.go and its neighbours

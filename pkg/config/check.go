@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/pkg/decisionlog"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/outbound"
+	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
 // choices are the words that a key may have, by its path without indices.

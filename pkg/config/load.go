@@ -13,9 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/stepward/stepward/pkg/files"
+	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/strictyaml"
+	"github.com/stepward/stepward/pkg/internal/strictyaml"
 )
 
 // Options are what the command line says about a configuration.

@@ -23,8 +23,8 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/stepward/stepward/pkg/internal/strictjson"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/strictjson"
 )
 
 // document is req as the document that policies of opa-envoy-plugin read. Beside the

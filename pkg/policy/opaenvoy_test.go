@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/internal/strictjson"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
-	"github.com/stepward/stepward/pkg/strictjson"
 )
 
 // lets reports whether r lets in a caller of whom nothing is known, or who meets what r

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/internal/golden"
+	"github.com/stepward/stepward/pkg/internal/strictjson"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
-	"github.com/stepward/stepward/pkg/strictjson"
 )
 
 var now = time.Unix(1_800_000_000, 0)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/stepward/stepward/pkg/strictjson"
+	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
 // BodyState says what a body could be read as, or why not.

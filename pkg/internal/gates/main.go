@@ -50,7 +50,7 @@ var plans = map[string][]step{
 		{name: "browser", says: "installs axe-core, and Chromium where it may", argv: []string{"make", "browser"}},
 		{name: "tests", says: "every test, with the race detector: ten to twenty minutes", argv: []string{"go", "test", "-race", "-json", "-parallel", "8", "-timeout", "30m", "./..."}, tests: true},
 		{name: "manifests", says: "envoy/ against Envoy Gateway, Istio, Helm and Kubernetes: up to six minutes the first time", dir: "envoy/validate", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
-		{name: "release", says: "the binaries, image and chart of a release", dir: "release", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
+		{name: "release", says: "the binaries, image and chart of a release", dir: "pkg/internal/release", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
 		{name: "policies", argv: []string{"bin/stepward", "test"}},
 		{name: "fuzz", says: "every target for some seconds", argv: []string{"make", "fuzz"}},
 		{name: "conformance", says: "every case through the real Envoy", argv: []string{"bin/stepward", "conformance", "--envoy"}},

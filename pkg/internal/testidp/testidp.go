@@ -33,7 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stepward/stepward/pkg/outbound"
+	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
 // Audience is the audience of minted tokens unless they say otherwise.

@@ -1,0 +1,412 @@
+package matrix_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stepward/stepward/pkg/author/matrix"
+	"github.com/stepward/stepward/pkg/author/scenario"
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/stepup"
+)
+
+const settings = `
+issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [api] }]
+levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phishing-resistant, acr: [phr] }]
+`
+
+const routes = `
+# What the examples are about, and what they are not.
+GET /
+GET /health
+GET,POST,DELETE /payments/**
+GET,POST /payments/{id}
+GET,POST /admin/**
+/t/{tenant}/settings
+/t/{tenant}/orders/**
+POST /transfers
+POST /graphql
+POST /shop.v1.Payments/{method}
+/payroll/**
+/production
+/console
+/reports
+/records/*
+app.example.com/**
+`
+
+func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepup.Ladder) {
+	t.Helper()
+	c, err := config.Parse("stepward.yaml", []byte(settings+"policy: { default: true }\n"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ladder, err := c.Ladder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := server.Sources(paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policies []*rego.Policy
+	for range 3 { // the last one decides
+		p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder, Timeout: 1e10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policies = append(policies, p)
+	}
+	a, err := server.NewAuthorizer(c, nil, policies[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policies[:2], scenario.NewStage(a, c), ladder
+}
+
+func parse(t testing.TB, text string) []matrix.Route {
+	t.Helper()
+	list, err := matrix.ParseRoutes("routes", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// choice picks by a number that a seed makes, so that each run is alike.
+type choice struct{ seed, n int }
+
+func (c *choice) of(list ...string) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %d", c.seed, c.n)
+	c.n++
+	return list[h.Sum64()%uint64(len(list))]
+}
+
+// sample is a request that the row's route takes, by a caller of its kind.
+func sample(c *choice, r matrix.Row) scenario.Scenario {
+	words := []string{"payments", "admin", "acme", "7", "settings", "x", "Pay", "zz", "transfers", "payroll"}
+	var segments []string
+	for _, s := range strings.Split(strings.Trim(r.Path, "/"), "/") {
+		switch {
+		case s == "**":
+			for range len(c.of("", "a", "aa", "aaa")) {
+				segments = append(segments, c.of(words...))
+			}
+		case s == "*" || strings.HasPrefix(s, "{"):
+			segments = append(segments, c.of(words...))
+		case s != "":
+			segments = append(segments, s)
+		}
+	}
+	x := scenario.Scenario{Method: r.Method, Host: r.Host, Path: "/" + strings.Join(segments, "/"), As: c.of("browser", "api", "page")}
+	if x.Host == "" {
+		x.Host = c.of("app.example.com", "other.example.com")
+	}
+	if c.of("y", "n") == "y" && r.Method == "POST" {
+		x.Body = json.RawMessage(c.of(`{"amount":5}`, `{"amount":5000}`, `{"amount":"5"}`, `{"query":"{ a }"}`, `{"query":"mutation { a }"}`, `[]`, `7`))
+	}
+	if c.of("y", "n", "n") == "y" {
+		x.Headers = map[string]string{"x-break-glass": "ticket 4711, database down"}
+	}
+	x.Principal = c.of("", "spiffe://example.com/device/7")
+	if r.Caller == "nobody" {
+		return x
+	}
+	x.Token = map[string]any{"sub": c.of("alice", "bob", "carol", "mallory"), "level": c.of("password", "mfa", "phishing-resistant"), "tenant": c.of("acme", "x"), "roles": []any{c.of("payroll", "oncall", "operator", "sales")}}
+	if r.Caller == "program" {
+		x.Token["sub"], x.Token["client_id"] = nil, c.of("nightly", "other")
+	}
+	return x
+}
+
+// On sampled requests the matrix and a decision agree: what always holds holds, what
+// holds is there, and without conditions nothing else is required.
+func TestAgreesWithDecisions(t *testing.T) {
+	examples, err := filepath.Glob("../../../examples/policies/*/policy.rego")
+	if err != nil || len(examples) < 10 {
+		t.Fatal(examples, err)
+	}
+	sampled, settled := 0, 0
+	for _, dir := range append(examples, "") {
+		paths := []string{}
+		if dir != "" {
+			paths = append(paths, filepath.Dir(dir))
+		}
+		p, stage, ladder := load(t, paths...)
+		m, err := matrix.Make(t.Context(), p, ladder, parse(t, routes), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, row := range m.Rows {
+			if row.Level == matrix.Unsettled {
+				t.Errorf("%s: %+v", dir, row)
+			}
+			for seed := range 4 {
+				c := &choice{seed: n*10 + seed}
+				x := sample(c, row)
+				r, err := stage.Decide(t.Context(), x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Fault != nil {
+					t.Fatalf("%s: %+v: %v", dir, x, r.Fault)
+				}
+				sampled++
+				var fired, denied, may []string
+				for _, q := range r.Required {
+					fired = append(fired, q.Rule)
+				}
+				for _, d := range r.Policy.Deny {
+					denied = append(denied, d.Rule)
+				}
+				for _, i := range row.If {
+					may = append(may, i.Rule)
+				}
+				for _, rule := range row.Rules {
+					if !slices.Contains(fired, rule) {
+						t.Errorf("%s: %s %s for %s: the matrix says that %s always holds, and for %+v it does not", dir, row.Method, row.Path, row.Caller, rule, x)
+					}
+				}
+				for _, rule := range fired {
+					if !slices.Contains(row.Rules, rule) && !slices.Contains(may, rule) {
+						t.Errorf("%s: %s %s for %s: %s holds for %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
+					}
+				}
+				if row.Caller != "nobody" {
+					for _, rule := range denied {
+						if !slices.Contains(row.Denied, rule) && !slices.Contains(may, rule) {
+							t.Errorf("%s: %s %s for %s: %s refuses %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
+						}
+					}
+				}
+				if len(row.If) == 0 && len(row.Denied) == 0 {
+					settled++
+					if row.Level != matrix.None && r.Shortfall.Level != row.Level {
+						t.Errorf("%s: %s %s for %s needs %s, and %+v needed %s", dir, row.Method, row.Path, row.Caller, row.Level, x, r.Shortfall.Level)
+					}
+				}
+				if row.Public() != (r.Result() == stepup.ResultAllow) && row.Caller == "nobody" && row.Public() {
+					t.Errorf("%s: %s %s is public, and %+v was answered %s", dir, row.Method, row.Path, x, r.Reason())
+				}
+			}
+		}
+	}
+	if sampled < 2000 || settled < 1000 {
+		t.Errorf("only %d sampled, %d of them settled", sampled, settled)
+	}
+	t.Logf("%d sampled, %d of them settled", sampled, settled)
+}
+
+const table = `package stepward.policy
+import rego.v2
+require contains {"level": "anonymous"} if { input.request.path == "/"; input.request.method == "GET" }
+require contains {"level": "authenticated"} if not input.request.path == "/"
+require contains {"level": "authenticated"} if not input.request.method == "GET"
+require contains {"level": "mfa", "max_age": "5m"} if input.request.segments[0] == "payments"
+require contains {"level": "phishing-resistant", "scope": ["admin"]} if input.request.segments[0] == "admin"
+deny contains {"code": "x", "always": true} if input.request.segments[0] == "gone"
+`
+
+func write(t testing.TB, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "p.rego")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func made(t testing.TB, text, list string) matrix.Matrix {
+	t.Helper()
+	p, _, ladder := load(t, write(t, text))
+	m, err := matrix.Make(t.Context(), p, ladder, parse(t, list), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// What became weaker is found by the word, and what became stronger is not called so.
+func TestDiff(t *testing.T) {
+	_, _, ladder := load(t)
+	const list = "GET /\nPOST /payments/**\nGET /admin/x\nGET /gone\nGET /other\n"
+	was := made(t, table, list)
+	for name, x := range map[string]struct {
+		old, new string
+		weaker   string // empty where nothing is
+	}{
+		"nothing":                   {"", "", ""},
+		"a weaker level":            {`{"level": "phishing-resistant", "scope": ["admin"]}`, `{"level": "mfa", "scope": ["admin"]}`, "needs mfa, was phishing-resistant"},
+		"a stronger level":          {`{"level": "mfa", "max_age": "5m"}`, `{"level": "phishing-resistant", "max_age": "5m"}`, ""},
+		"a longer age":              {`"max_age": "5m"`, `"max_age": "10m"`, "max_age 600s, was 300s"},
+		"a shorter age":             {`"max_age": "5m"`, `"max_age": "1m"`, ""},
+		"no age":                    {`, "max_age": "5m"`, ``, "max_age none, was 300s"},
+		"no scope":                  {`, "scope": ["admin"]`, ``, "no scope admin any more"},
+		"another scope":             {`["admin"]`, `["admin", "more"]`, ""},
+		"no refusal":                {`if input.request.segments[0] == "gone"`, `if input.request.segments[0] == "left"`, "no refusal"},
+		"public beside a base line": {`input.request.path == "/"; input.request.method == "GET"`, `input.request.path in {"/", "/other"}; input.request.method == "GET"`, ""},
+		"public": {`"/"; input.request.method == "GET" }
+require contains {"level": "authenticated"} if not input.request.path == "/"
+require contains {"level": "authenticated"} if not input.request.method == "GET"`, `input.request.path }
+`, "became public"},
+		"only observed":                     {`{"level": "mfa", "max_age": "5m"}`, `{"level": "mfa", "max_age": "5m", "shadow": true}`, "needs authenticated, was mfa"},
+		"a condition more":                  {`if input.request.segments[0] == "admin"`, `if { input.request.segments[0] == "admin"; not input.request.headers["x"] == "1" }`, "needs authenticated"},
+		"public by a header":                {`input.request.path == "/"; input.request.method == "GET"`, `input.request.headers["x"] == "1"`, "condition"},
+		"public by a header, with a reason": {`{"level": "anonymous"} if { input.request.path == "/"; input.request.method == "GET" }`, `{"level": "anonymous", "reason": "x"} if input.request.headers["x"] == "1"`, "condition require"},
+		"a computed level":                  {`deny contains`, "require contains {\"level\": object.get({\"1\": \"anonymous\"}, input.request.headers[\"x\"], \"mfa\")} if input.request.segments[0] == \"other\"\ndeny contains", "condition require"},
+		"a rule of no effect":               {`deny contains`, "require contains {\"level\": \"password\"} if input.request.segments[0] == \"payments\"\ndeny contains", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(table, x.old, x.new, 1)
+			if x.old != "" && changed == table {
+				t.Fatal("nothing is changed")
+			}
+			changes := matrix.Diff(was, made(t, changed, list), ladder)
+			var weaker []string
+			for _, c := range changes {
+				weaker = append(weaker, c.Weaker...)
+			}
+			text := strings.Join(weaker, "; ")
+			if (x.weaker == "") != (text == "") || !strings.Contains(text, x.weaker) {
+				t.Errorf("weaker: %q; want %q", text, x.weaker)
+			}
+		})
+	}
+}
+
+// Every way in which routes are written.
+func TestParseRoutes(t *testing.T) {
+	for name, x := range map[string]struct{ text, want string }{
+		"list":    {"# a comment\n\nGET,POST /a/**\n/b\nhost.example.com/c\n", "GET,POST /a/**|GET,POST /b|GET,POST host.example.com/c"},
+		"openapi": {"openapi: 3.1.0\npaths:\n  /b/{id}: { get: {}, put: {}, parameters: [] }\n  /a: { post: {} }\n  /none: { summary: x }\n", "POST /a|GET,PUT /b/{id}"},
+		"httproute": {"kind: HTTPRoute\nspec:\n  hostnames: [a.example.com]\n  rules:\n  - matches:\n    - path: { type: Exact, value: /x }\n      method: GET\n    - path: { type: PathPrefix, value: /y }\n  - backendRefs: []\n---\nkind: GRPCRoute\nspec:\n  rules: [{ matches: [{ method: { service: s.S, method: M } }] }]\n",
+			"GET a.example.com/x|GET,POST a.example.com/y|GET,POST a.example.com/y/**|GET,POST a.example.com/**|POST /s.S/M"},
+		"envoy": {"static_resources:\n  listeners:\n  - filter_chains:\n    - filters:\n      - typed_config:\n          route_config:\n            virtual_hosts:\n            - domains: [\"*\"]\n              routes:\n              - match: { prefix: / }\n              - match: { path: /exact, headers: [{ name: \":method\", string_match: { exact: PUT } }] }\n              - match: { prefix: /pay }\n              - match: { path_separated_prefix: /sep }\n              - match: { safe_regex: { regex: .* } }\n",
+			"GET,POST /|GET,POST /**|PUT /exact|GET,POST /pay|GET,POST /pay/**|GET,POST /{pay…}|GET,POST /{pay…}/**|GET,POST /sep|GET,POST /sep/**|GET,POST /**"},
+		"config dump": {`{"configs":[{"dynamic_route_configs":[{"route_config":{"virtual_hosts":[{"domains":["a"],"routes":[{"match":{"path":"/x"}}]}]}}]}]}`, "GET,POST a/x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := matrix.ParseRoutes(name, []byte(x.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range list {
+				again, err := matrix.ParseRoutes(name, []byte(r.String()))
+				if err != nil || len(again) != 1 || again[0].String() != r.String() || again[0].Path != r.Path || again[0].Host != r.Host {
+					t.Errorf("%q is read as %v, %v", r, again, err)
+				}
+				methods := r.Methods
+				if len(methods) == 0 {
+					methods = []string{"GET", "POST"}
+				}
+				got = append(got, strings.Join(methods, ",")+" "+r.Host+r.Path)
+			}
+			if strings.Join(got, "|") != x.want {
+				t.Errorf("%s\nwant %s", strings.Join(got, "|"), x.want)
+			}
+		})
+	}
+	for _, bad := range []string{"", "# nothing\n", "nonsense\n", "get /a\n", "GET /a b\n", "{}", "[1]"} {
+		if list, err := matrix.ParseRoutes("bad", []byte(bad)); err == nil {
+			t.Errorf("%q: %v", bad, list)
+		}
+	}
+}
+
+// What is public is found whatever else its rule says, and a refusal that nobody is
+// asked about first is seen beside it.
+func TestPublic(t *testing.T) {
+	const text = `package stepward.policy
+import rego.v2
+require contains {"level": "anonymous", "reason": "a page"} if input.request.path in {"/", "/gone", "/maybe"}
+require contains {"level": "anonymous", "reason": "more"} if { input.request.path == "/"; input.request.headers["x"] == "1" }
+require contains {"level": "authenticated"} if not input.request.path in {"/", "/gone", "/maybe"}
+deny contains {"code": "gone"} if input.request.path == "/gone"
+deny contains {"code": "inner"} if input.request.path == "/inner"
+deny contains {"code": "always", "always": true} if input.request.path == "/always"
+deny contains {"code": input.request.headers["x"], "always": true} if input.request.path == "/maybe"
+`
+	m := made(t, text, "GET /\nGET /gone\nGET /inner\nGET /always\nGET /maybe\n")
+	if got := strings.Join(m.Public(), "|"); got != "GET /" {
+		t.Errorf("public: %s", got)
+	}
+	for path, want := range map[string][2]int{"/": {0, 0}, "/gone": {1, 0}, "/inner": {0, 0}, "/always": {1, 0}, "/maybe": {0, 1}} {
+		for _, r := range m.Rows {
+			denies := len(slices.DeleteFunc(slices.Clone(r.If), func(i matrix.If) bool { return i.Entry != "deny" }))
+			if r.Path == path && r.Caller == "nobody" && (len(r.Denied) != want[0] || denies != want[1]) {
+				t.Errorf("%s: refused by %v, and perhaps by %d", path, r.Denied, denies)
+			}
+		}
+	}
+}
+
+func TestPrint(t *testing.T) {
+	m := made(t, table, "GET /\nPOST /payments/**\nGET /gone\n/{any}\n")
+	for format, want := range map[string][]string{
+		"text":     {"GET     /             everybody  anonymous", "mfa, max_age 300s", "refused by", "public (1):\n  GET /"},
+		"markdown": {"| GET | `/` | everybody | anonymous |", "Public: GET /"},
+		"json":     {`"level": "mfa"`, `"max_age": 300`, `"caller": "program"`},
+		"html":     {"<code>/payments/**</code>", `class="public"`, "<!doctype html>"},
+	} {
+		var b bytes.Buffer
+		if err := m.Print(&b, format); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%s: no %q in\n%s", format, w, b.String())
+			}
+		}
+		if format == "json" {
+			if again, err := matrix.ParseMatrix(b.Bytes()); err != nil || len(again.Rows) != len(m.Rows) {
+				t.Error("what is written is not read again", err)
+			}
+		}
+	}
+}
+
+// BenchmarkMatrix is 2,000 routes under the shipped policy.
+func BenchmarkMatrix(b *testing.B) {
+	p, _, ladder := load(b)
+	var list strings.Builder
+	for n := range 2000 {
+		fmt.Fprintf(&list, "/service%d/items/{id}\n", n)
+	}
+	all := parse(b, list.String())
+	for b.Loop() {
+		if _, err := matrix.Make(b.Context(), p, ladder, all, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A file that breaks off loses no route without a word.
+func TestRoutesOfBrokenYAML(t *testing.T) {
+	const route = "kind: HTTPRoute\nspec: { rules: [{ matches: [{ path: { value: /a } }] }] }\n"
+	if routes, err := matrix.ParseRoutes("r.yaml", []byte(route+"---\n"+route)); err != nil || len(routes) != 4 {
+		t.Fatal(routes, err)
+	}
+	for text, want := range map[string]string{
+		route + "---\nkind: HTTPRoute\nspec:\n\trules: []\n": "r.yaml:6:1: not YAML: a tab; YAML wants spaces",
+		"kind: HTTPRoute\nspec: { rules: [\n":                "r.yaml:",
+		"GET /x\nPOST\n":                                     "line 2 is not a route",
+	} {
+		if routes, err := matrix.ParseRoutes("r.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v %v", text, routes, err)
+		}
+	}
+	if routes, err := matrix.ParseRoutes("routes.txt", []byte("# all: [\nGET /x\n*/y\n")); err != nil || len(routes) != 2 {
+		t.Error(routes, err)
+	}
+}

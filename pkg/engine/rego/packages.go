@@ -1,0 +1,369 @@
+package rego
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/policies"
+)
+
+// A stop sign that nobody asks stops nobody: one in a package whose name is misspelt, in a
+// file that looks like a test, or under the name of a helper that nothing reads. Such a
+// policy compiles, and its tests pass. So each package is reached from one that decides, or
+// is refused.
+
+// testPrefixes begin the names of rules of tests.
+var testPrefixes = []string{"test_", "todo_test_"}
+
+func isTestRule(name string) bool {
+	return slices.ContainsFunc(testPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// shippedTexts are the files of the library, by their names.
+func shippedTexts() map[string][]byte {
+	texts := map[string][]byte{}
+	library := policies.Library()
+	names, err := fs.Glob(library, "*.rego")
+	if err != nil {
+		return nil // the pattern is well-formed
+	}
+	for _, name := range names {
+		if text, err := fs.ReadFile(library, name); err == nil {
+			texts[name] = text
+		}
+	}
+	return texts
+}
+
+// ownSources are those that the operator wrote: all but the library's. A bundle may bring
+// a library of its own, which then stands in the place of ours.
+func ownSources(sources []Source) []Source {
+	texts := shippedTexts()
+	return slices.DeleteFunc(slices.Clone(sources), func(s Source) bool {
+		return !isRego(s.Name) || s.Shipped || bytes.Equal(texts[filepath.Base(s.Name)], s.Text)
+	})
+}
+
+// checkNames refuses what the syntax of a module shows: a package or a rule in a place that
+// is ours, and rules of another package that reach into one that decides.
+func (l *loader) checkNames(sources []Source, modules map[string]*ast.Module) {
+	for _, s := range ownSources(sources) {
+		m := modules[s.Name]
+		if m == nil {
+			continue
+		}
+		name, path := m.Package.Path[1:].String(), m.Package.Path
+		switch {
+		case path.HasPrefix(libraryPackage) && !s.Bundled:
+			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of the library's", name), "put it into a package of your own, such as package helpers, and import that"))
+			continue
+		case strings.HasPrefix(name, "__stepward"), path.HasPrefix(unknownPackage):
+			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of Stepward's own", name), "choose another name"))
+			continue
+		case len(path) > len(basePackage) && path.HasPrefix(basePackage) && slices.Contains(entryRules, text(path[len(basePackage)])):
+			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s stands where a rule of package stepward.policy does, and nothing asks it", name), "did you mean package stepward.policy?"))
+			continue
+		}
+		for _, r := range m.Rules {
+			l.checkPlaceOf(r, m)
+		}
+	}
+}
+
+// unknownPackage is where rules ask which data cannot be believed.
+var unknownPackage = ast.MustParseRef("data.stepward.unknown")
+
+// checkPlaceOf refuses a rule in a place that is ours, or that lies in a package which
+// decides while its module is another's: package stepward with policy.require.
+func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
+	head := r.Head.Ref()
+	if strings.HasPrefix(string(head[0].Value.(ast.Var)), hiddenPrefix) {
+		l.add(at(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix), "rename it"))
+		return
+	}
+	if isEntry(m.Package.Path) || len(head) < 2 {
+		return
+	}
+	place := m.Package.Path.Append(ast.StringTerm(text(head[0])))
+	for _, t := range head[1:] {
+		place = place.Append(t)
+	}
+	if len(m.Package.Path) >= len(basePackage) {
+		return
+	}
+	for n := len(m.Package.Path) + 1; n < len(place); n++ {
+		if isEntry(place[:n]) || place[:n].Equal(libraryPackage) || place[:n].Equal(unknownPackage) {
+			l.add(at(r.Location, "package", fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing asks it", head, m.Package.Path[1:], place[1:n]), fmt.Sprintf("write it in package %s", place[1:n])))
+			return
+		}
+	}
+}
+
+// text is a name in a reference, or empty.
+func text(t *ast.Term) string {
+	switch v := t.Value.(type) {
+	case ast.String:
+		return string(v)
+	case ast.Var:
+		return string(v)
+	}
+	return ""
+}
+
+// checkTests refuses a test that holds what decides: it takes no part in serving.
+func (l *loader) checkTests(sources []Source) {
+	for _, s := range ownSources(sources) {
+		if !isTest(s.Name) {
+			continue
+		}
+		m, err := parseModule(s, capabilities())
+		if err != nil {
+			continue // `stepward test` says so
+		}
+		for _, r := range m.Rules {
+			name := text(r.Head.Ref()[0])
+			decides := isEntry(m.Package.Path) || entryMeant(m.Package.Path) != ""
+			if slices.Contains(entryRules, name) && (decides || entryShape(r) != "") {
+				l.add(at(r.Location, "test_file", fmt.Sprintf("rule %s of package %s is in a file of tests, and decides nothing", name, m.Package.Path[1:]), "name the file without _test, or put the rule into another file"))
+			}
+		}
+	}
+}
+
+// checkReached refuses packages that nothing leads to from one that decides, and rules that
+// look like members of an entry rule and are none.
+func (l *loader) checkReached(c *ast.Compiler, sources []Source, modules map[string]*ast.Module) {
+	if c.Graph == nil {
+		return
+	}
+	r := reachOf(c)
+	for _, s := range ownSources(sources) {
+		m := modules[s.Name]
+		if m == nil || isTest(s.Name) {
+			continue
+		}
+		path := m.Package.Path
+		if r.packages[path.String()] || path.Equal(basePackage) {
+			l.checkSilent(m, r)
+		} else if !s.Bundled || entryMeant(path) != "" || isEntry(path) || slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return entryShape(r) != "" }) {
+			l.unreached(m)
+		}
+	}
+}
+
+// unreached says of a package that nothing leads to it, and what may be meant.
+func (l *loader) unreached(m *ast.Module) {
+	if len(m.Rules) == 0 && len(m.Annotations) > 0 {
+		return // it says what data looks like
+	}
+	name, meant := m.Package.Path[1:].String(), entryMeant(m.Package.Path)
+	hint := "import it from package stepward.policy, or remove it"
+	switch {
+	case isEntry(m.Package.Path):
+		hint = "a route's package decides by " + strings.Join(entryRules, ", ") + "; it has none of these"
+	case meant != "":
+		hint = fmt.Sprintf("did you mean package %s?", meant)
+	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return isTestRule(text(r.Head.Ref()[0])) }):
+		hint = "if it is a test, end the name of its file in _test.rego"
+	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool {
+		return slices.Contains(entryRules, text(r.Head.Ref()[0])) || entryShape(r) != ""
+	}):
+		hint = "did you mean package stepward.policy, or package stepward.route.NAME?"
+	}
+	l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is read by nothing that decides", name), hint))
+}
+
+// checkSilent refuses rules beside those that decide which look like one, and that nothing
+// reads.
+func (l *loader) checkSilent(m *ast.Module, reach reach) {
+	for _, r := range m.Rules {
+		name := text(r.Head.Ref()[0])
+		if reach.has(r) || isTestRule(name) || strings.HasPrefix(name, hiddenPrefix) {
+			continue
+		}
+		meant := entryShape(r)
+		if named := slices.Contains(entryRules, name); meant == "" && !named {
+			continue
+		} else if named {
+			meant = name
+		}
+		hint := fmt.Sprintf("write `%s contains {…} if { … }`, or read it in a rule that decides", meant)
+		if !isEntry(m.Package.Path) {
+			hint = "put it into package stepward.policy, or read it there"
+		}
+		l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name, meant), hint))
+	}
+}
+
+// reach is what the rules that decide lead to.
+type reach struct {
+	places   map[string]bool // of rules
+	packages map[string]bool
+}
+
+func reachOf(c *ast.Compiler) reach {
+	r := reach{places: map[string]bool{}, packages: map[string]bool{}}
+	for _, x := range reached(c) {
+		r.places[placeOf(x)] = true
+		if x.Module != nil {
+			r.packages[x.Module.Package.Path.String()] = true
+		}
+	}
+	return r
+}
+
+func (r reach) has(x *ast.Rule) bool { return r.places[placeOf(x)] }
+
+// placeOf tells rules apart: the compiler looks at copies of them.
+func placeOf(r *ast.Rule) string { return fmt.Sprint(r.Location) + " " + r.Head.Ref().String() }
+
+// entryShape is the entry rule whose members look like what r yields, or empty.
+func entryShape(r *ast.Rule) string {
+	if len(r.Head.Args) > 0 {
+		return ""
+	}
+	t := r.Head.Value
+	if r.Head.RuleKind() == ast.MultiValue {
+		t = r.Head.Key
+	}
+	if t == nil {
+		return ""
+	}
+	o, ok := literalOf(r, t).Value.(ast.Object)
+	if !ok || o.Len() == 0 {
+		return ""
+	}
+	requires, denies, certain := true, true, r.Head.RuleKind() == ast.MultiValue
+	o.Foreach(func(k, _ *ast.Term) {
+		key := text(k)
+		required, denied := slices.Contains(policy.RequirementKeys, key), slices.Contains(policy.DenialKeys, key)
+		requires, denies, certain = requires && required, denies && denied, certain || required != denied
+	})
+	switch {
+	case !certain:
+	case denies:
+		return ruleDeny
+	case requires:
+		return ruleRequire
+	}
+	return ""
+}
+
+// literalOf is what t stands for, where r says so in one expression.
+func literalOf(r *ast.Rule, t *ast.Term) *ast.Term {
+	if _, ok := t.Value.(ast.Var); !ok {
+		return t
+	}
+	for _, e := range r.Body {
+		if (e.IsAssignment() || e.IsEquality()) && len(e.Operands()) == 2 && e.Operand(0).Equal(t) {
+			return e.Operand(1)
+		}
+	}
+	return t
+}
+
+// entryMeant is the package that decides whose name path was likely meant to be, or empty.
+func entryMeant(path ast.Ref) string {
+	var names []string
+	for _, t := range path[1:] {
+		names = append(names, text(t))
+	}
+	whole := strings.ToLower(strings.Join(names, "."))
+	if isEntry(path) {
+		return ""
+	}
+	if near(whole, "stepward.policy", 2) || near(strings.NewReplacer("_", ".", "-", ".").Replace(whole), "stepward.policy", 2) || whole == "policy" || whole == "stepward" {
+		return "stepward.policy"
+	}
+	if len(names) < 2 || !near(names[0], "stepward", 2) {
+		return ""
+	}
+	switch second := strings.ToLower(names[1]); {
+	case near(second, "policy", 2), strings.HasPrefix(second, "polic"):
+		return "stepward.policy"
+	case near(second, "route", 2) && len(names) > 2:
+		return "stepward.route." + names[2]
+	case near(second, "route", 2):
+		return "stepward.route.NAME"
+	case slices.Contains(entryRules, second):
+		return "stepward.policy"
+	}
+	return ""
+}
+
+func near(a, b string, most int) bool {
+	return levenshtein.ComputeDistance(strings.ToLower(a), b) <= most
+}
+
+// nearMisses are told beside a policy that has no rule require: one of them may be it.
+func (l *loader) nearMisses(sources []Source, modules map[string]*ast.Module) {
+	for _, s := range ownSources(sources) {
+		if m := modules[s.Name]; m != nil && entryMeant(m.Package.Path) != "" {
+			l.unreached(m)
+		}
+	}
+}
+
+// unused finds rules that nothing which decides leads to. A function cannot be a stop
+// sign, and may wait for its use.
+func (l *linter) unused(c *ast.Compiler, sources []Source, modules map[string]*ast.Module) {
+	if c.Compile(maps.Clone(modules)); c.Failed() {
+		return // loading it has said so
+	}
+	r := reachOf(c)
+	for _, s := range ownSources(sources) {
+		m := modules[s.Name]
+		if m == nil || s.Bundled {
+			continue
+		}
+		for _, x := range m.Rules {
+			name := x.Head.Ref().String()
+			if len(x.Head.Args) > 0 || r.has(x) || isTestRule(name) {
+				continue
+			}
+			l.warn(x.Location, "unused", fmt.Sprintf("rule %s is read by nothing that decides", name), "read it in require or deny, move it to a file of tests, or remove it")
+		}
+	}
+}
+
+// misnamed is the name that a file of a policy should have, where it takes no part for its
+// name alone: pay.REGO, or pay.rego.txt. Otherwise it is empty.
+func misnamed(path string) string {
+	base := filepath.Base(path)
+	if strings.HasPrefix(base, ".") || isSource(path) {
+		return ""
+	}
+	bare := strings.TrimSuffix(strings.ToLower(base), ".txt")
+	if ext := filepath.Ext(bare); isSource("x" + ext) {
+		return base[:len(bare)-len(ext)] + ext
+	}
+	return ""
+}
+
+// Hidden warns of Rego files below paths that take no part in a policy, since their names or
+// those of their folders begin with a dot.
+func Hidden(paths []string) (finding.List, error) {
+	var found finding.List
+	for _, root := range paths {
+		names, err := files.Hidden(root, func(name string) bool { return isRego(strings.TrimSuffix(strings.ToLower(name), ".txt")) })
+		if err != nil {
+			return nil, fmt.Errorf("rego: %w", err)
+		}
+		for _, name := range names {
+			found = append(found, finding.Finding{File: name, Line: 1, Column: 1, Severity: finding.Warning, Code: "file_name",
+				Message: "the file takes no part in the policy: its name, or that of its folder, begins with a dot", Hint: "rename it, or keep it elsewhere"})
+		}
+	}
+	return found, nil
+}

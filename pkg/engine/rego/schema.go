@@ -1,0 +1,460 @@
+package rego
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/internal/strictjson"
+	"github.com/stepward/stepward/pkg/policy"
+)
+
+// Data is held against JSON Schemas when it is loaded, since a slip in it makes no error
+// when it is read: a rule does not match, and is silent. Schemas come from two places.
+//
+// The library says in the METADATA of a function what each argument must be:
+//
+//	# custom:
+//	#   arguments: {entry: "stepward.routes#/items"}
+//
+// and whatever a policy gives for it, as far as it can be followed to data or to a
+// constant, is held against that. A policy says it of its own data, as OPA has it:
+//
+//	# schemas:
+//	# - data.limits: schema.limits
+//
+// where schema.limits is the file limits.schema.json, or schemas/limits.json, beside it.
+
+// schemaRoot is where schemas have their names; nothing is fetched from there.
+const schemaRoot = "file:///schemas/"
+
+// schemaName is the name of the schema in a file, or empty where it is no schema.
+func schemaName(file string) string {
+	base := filepath.Base(file)
+	if name, ok := strings.CutSuffix(base, ".schema.json"); ok {
+		return name
+	}
+	if name, ok := strings.CutSuffix(base, ".json"); ok && filepath.Base(filepath.Dir(file)) == "schemas" {
+		return name
+	}
+	return ""
+}
+
+// schemas are those among the sources of a policy.
+type schemas struct {
+	loader    *loader
+	compiler  *jsonschema.Compiler
+	documents map[string]any // by name
+	sources   []Source
+	document  map[string]any
+}
+
+// nowhere fetches no schema.
+type nowhere struct{}
+
+func (nowhere) Load(string) (any, error) {
+	return nil, errors.New("a schema refers to files of the policy only")
+}
+
+func (l *loader) newSchemas(sources []Source, document map[string]any) *schemas {
+	s := &schemas{loader: l, compiler: jsonschema.NewCompiler(), documents: map[string]any{}, sources: sources, document: document}
+	s.compiler.UseLoader(nowhere{})
+	s.compiler.AssertFormat()
+	for _, f := range formats(l.opt) {
+		s.compiler.RegisterFormat(f)
+	}
+	for _, source := range sources {
+		name := schemaName(source.Name)
+		if name == "" {
+			continue
+		}
+		v, err := strictjson.Decode(source.Text)
+		if err == nil {
+			err = s.compiler.AddResource(schemaRoot+name, v)
+		}
+		if err != nil {
+			l.add(finding.Finding{File: source.Name, Line: 1, Column: 1, Code: "schema", Message: err.Error(), Hint: "a schema is one JSON document of draft 4 to 2020-12"})
+			continue
+		}
+		s.documents[name] = v
+	}
+	return s
+}
+
+// forCompiler gives the schemas to OPA, which checks rules by them where an annotation says
+// so.
+func (s *schemas) forCompiler(set *ast.SchemaSet) {
+	for _, name := range slices.Sorted(maps.Keys(s.documents)) {
+		text, err := json.Marshal(s.documents[name])
+		var plain any
+		if err == nil && json.Unmarshal(text, &plain) == nil {
+			set.Put(ast.Ref{ast.SchemaRootDocument, ast.StringTerm(name)}, plain)
+		}
+	}
+}
+
+// check holds data, and constants that are given for it, against the schemas.
+func (s *schemas) check(c *ast.Compiler) {
+	rules := reached(c)
+	x := &tracer{compiler: c, rules: rules}
+	for _, r := range rules {
+		if r.Module == nil || r.Module.Package.Path.HasPrefix(libraryPackage) {
+			continue
+		}
+		x.calls(r, func(f ast.Ref, operands []*ast.Term) {
+			if f.HasPrefix(libraryPackage) {
+				s.call(x, r, f, operands)
+			}
+		})
+		s.members(x, r)
+	}
+	for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
+		if !isOurs(c.Modules[file].Package.Path) || !c.Modules[file].Package.Path.HasPrefix(libraryPackage) {
+			s.declared(c.Modules[file])
+		}
+	}
+}
+
+// call holds what is given to a library function against what its METADATA says.
+func (s *schemas) call(x *tracer, r *ast.Rule, f ast.Ref, operands []*ast.Term) {
+	function := x.compiler.GetRulesExact(f)
+	wanted := argumentSchemas(function)
+	if len(wanted) == 0 {
+		return
+	}
+	for n, t := range operands {
+		schema := s.ofLibrary(wanted[parameterName(function, n)], t.Location)
+		if schema == nil {
+			continue
+		}
+		for _, o := range x.of(r, t) {
+			s.hold(schema, o, t.Location)
+		}
+	}
+}
+
+// parameterName is the name that the author of a function gave its n-th parameter, in the
+// first of its rules that names it.
+func parameterName(function []*ast.Rule, n int) string {
+	for _, r := range function {
+		if n >= len(r.Head.Args) || r.Head.Args[n].Location == nil {
+			continue
+		}
+		if name := string(r.Head.Args[n].Location.Text); name != "" && name != "_" {
+			return name
+		}
+	}
+	return ""
+}
+
+// argumentSchemas are those of the METADATA of a function, by parameter.
+func argumentSchemas(function []*ast.Rule) map[string]string {
+	all := map[string]string{}
+	for _, r := range function {
+		for _, a := range r.Annotations {
+			arguments, _ := a.Custom["arguments"].(map[string]any)
+			for name, schema := range arguments {
+				all[name], _ = schema.(string)
+			}
+		}
+	}
+	return all
+}
+
+// members checks the members of require and deny that a rule takes from data: a head that
+// is undefined for an entry is silent about it.
+func (s *schemas) members(x *tracer, r *ast.Rule) {
+	name := string(r.Head.Name)
+	if !isEntry(r.Module.Package.Path) || name != ruleRequire && name != ruleDeny || r.Head.Key == nil {
+		return
+	}
+	schema := s.ofLibrary("stepward.members#/$defs/"+name, r.Location)
+	if schema == nil {
+		return
+	}
+	for _, o := range x.of(r, r.Head.Key) {
+		if o.constant == nil {
+			s.hold(schema, o, r.Location)
+		}
+	}
+}
+
+// ofLibrary is a schema of the library. Sources without the library have none.
+func (s *schemas) ofLibrary(name string, loc *ast.Location) *jsonschema.Schema {
+	if _, there := s.documents["stepward.members"]; name == "" || !there {
+		return nil
+	}
+	schema, err := s.compiler.Compile(schemaRoot + name)
+	if err != nil {
+		s.loader.add(at(loc, "schema", fmt.Sprintf("the library's schema %s: %s", name, firstLine(err)), ""))
+		return nil
+	}
+	return schema
+}
+
+// declared holds data against the schemas that a module of the policy declares.
+func (s *schemas) declared(m *ast.Module) {
+	for _, a := range m.Annotations {
+		for n, d := range a.Schemas {
+			if len(d.Path) < 2 || !d.Path[0].Equal(ast.DefaultRootDocument) {
+				continue
+			}
+			name := fmt.Sprintf("inline-%s-%d-%d", filepath.Base(a.Location.File), a.Location.Row, n)
+			if d.Definition != nil {
+				text, err := json.Marshal(*d.Definition)
+				if v, decoded := strictjson.Decode(text); err == nil && decoded == nil {
+					err = s.compiler.AddResource(schemaRoot+name, v)
+					s.documents[name] = v
+				}
+				if err != nil {
+					continue // Compile says so
+				}
+			} else if len(d.Schema) == 2 {
+				name = strings.Trim(d.Schema[1].Value.String(), `"`)
+			}
+			schema, err := s.compiler.Compile(schemaRoot + name)
+			if err != nil {
+				s.loader.add(at(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)), fmt.Sprintf("put it beside the policy as %s.schema.json or schemas/%s.json", name, name)))
+				continue
+			}
+			if o := below([]origin{{}}, d.Path[1:]); len(o) == 1 {
+				s.hold(schema, o[0], a.Location)
+			}
+		}
+	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// hold holds what is at an origin against a schema.
+func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
+	if o.constant != nil {
+		v, err := ast.JSON(o.constant.Value)
+		if o.constant.Location != nil && o.constant.Location.Row > 0 {
+			loc = o.constant.Location
+		}
+		if err == nil {
+			s.walk(schema, v, o.path, nil, func(path []string, f finding.Finding) { s.loader.add(at(loc, f.Code, f.Message, f.Hint)) }, "")
+		}
+		return
+	}
+	name, ok := o.path[0].(string)
+	if _, unknown := s.loader.unknown[name]; !ok || unknown {
+		return
+	}
+	s.walk(schema, s.document[name], o.path[1:], nil, func(path []string, f finding.Finding) { s.loader.add(placed(s.sources, name, path, f)) }, "data."+name)
+}
+
+// walk follows a path to every value that it leads to, and validates that. What is not an
+// object or a list where the path goes on is told as well.
+func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []string, tell func([]string, finding.Finding), shown string) {
+	if len(rest) == 0 {
+		s.validate(schema, v, path, tell, shown)
+		return
+	}
+	step := func(key string, next any) {
+		s.walk(schema, next, rest[1:], append(slices.Clone(path), key), tell, placeBelow(shown, key))
+	}
+	switch here := v.(type) {
+	case map[string]any:
+		if rest[0] == nil {
+			if len(rest) == 1 && shown != "" && schemaWants(schema, "object") {
+				tell(path, finding.Finding{Code: "schema", Message: shown + " is an object, and must be a list of entries", Hint: "write [ … ] around the entries"})
+				return
+			}
+			for _, key := range slices.Sorted(maps.Keys(here)) {
+				step(key, here[key])
+			}
+			return
+		}
+		key := fmt.Sprint(rest[0])
+		next, there := here[key]
+		if !there {
+			tell(path, finding.Finding{Code: "schema", Message: fmt.Sprintf("%s has no member %q%s, and a rule reads it", shown, key, finding.DidYouMean(key, slices.Sorted(maps.Keys(here)))), Hint: "a rule that reads what is not there is silent"})
+			return
+		}
+		step(key, next)
+	case []any:
+		for i, next := range here {
+			if n, ok := rest[0].(int); rest[0] == nil || ok && n == i {
+				step(strconv.Itoa(i), next)
+			}
+		}
+	default:
+		tell(path, finding.Finding{Code: "schema", Message: fmt.Sprintf("%s is %s, and a rule looks for members in it", shown, kindOf(v)), Hint: "write a list or an object, as the rule expects"})
+	}
+}
+
+// schemaWants reports whether a schema is of one type only.
+func schemaWants(schema *jsonschema.Schema, name string) bool {
+	for schema.Ref != nil {
+		schema = schema.Ref
+	}
+	return schema.Types != nil && slices.Equal(schema.Types.ToStrings(), []string{name})
+}
+
+// placeBelow is a place as it is shown.
+func placeBelow(shown, key string) string {
+	if _, err := strconv.Atoi(key); err == nil {
+		return shown + "[" + key + "]"
+	}
+	return shown + "." + key
+}
+
+func (s *schemas) validate(schema *jsonschema.Schema, v any, path []string, tell func([]string, finding.Finding), shown string) {
+	var failed *jsonschema.ValidationError
+	if err := schema.Validate(v); !errors.As(err, &failed) {
+		return
+	}
+	for _, leaf := range leaves(failed) {
+		whole, at := append(slices.Clone(path), leaf.InstanceLocation...), shown
+		for _, key := range leaf.InstanceLocation {
+			at = placeBelow(at, key)
+		}
+		for _, f := range s.explain(leaf, strings.TrimPrefix(at, ".")) {
+			where := whole
+			if f.Path != "" {
+				where = append(slices.Clone(whole), f.Path)
+			}
+			f.Path = ""
+			tell(where, f)
+		}
+	}
+}
+
+// leaves are the failures that others consist of.
+func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Not:
+		return []*jsonschema.ValidationError{e}
+	}
+	if len(e.Causes) == 0 {
+		return []*jsonschema.ValidationError{e}
+	}
+	var all []*jsonschema.ValidationError
+	for _, c := range e.Causes {
+		all = append(all, leaves(c)...)
+	}
+	return all
+}
+
+// explain says what is wrong at a place.
+func (s *schemas) explain(e *jsonschema.ValidationError, at string) []finding.Finding {
+	one := func(message, hint string) []finding.Finding {
+		return []finding.Finding{{Code: "schema", Message: strings.TrimSpace(at + " " + message), Hint: hint}}
+	}
+	switch k := e.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		known := s.properties(e.SchemaURL)
+		var list []finding.Finding
+		for _, name := range k.Properties {
+			list = append(list, finding.Finding{Code: "schema", Path: name, Message: strings.TrimSpace(fmt.Sprintf("%s has an unknown member %q%s", at, name, finding.DidYouMean(name, known))), Hint: "known members: " + strings.Join(known, ", ")})
+		}
+		return list
+	case *kind.Required:
+		return one("misses "+strings.Join(k.Missing, ", "), "without it the entry means something else, or nothing")
+	case *kind.Type:
+		hint := ""
+		if slices.Contains(k.Want, "array") {
+			hint = "write it as a list: [ … ]"
+		}
+		return one(fmt.Sprintf("is of type %s, and must be %s", k.Got, strings.Join(k.Want, " or ")), hint)
+	case *kind.Format:
+		message, hint, _ := strings.Cut(k.Err.Error(), "\x00")
+		return one(message, hint)
+	case *kind.MinItems, *kind.MinLength, *kind.MinProperties:
+		return one("is empty", "leave it out, or name something")
+	case *kind.Reference, *kind.Schema, *kind.Group:
+		return one("does not fit its schema", "")
+	}
+	text := (&jsonschema.ValidationError{ErrorKind: e.ErrorKind}).Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return one("does not fit its schema: "+text, "")
+}
+
+// properties are the members that a schema knows, sorted.
+func (s *schemas) properties(url string) []string {
+	name, pointer, _ := strings.Cut(strings.TrimPrefix(url, schemaRoot), "#")
+	here := s.documents[name]
+	for key := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if o, ok := here.(map[string]any); ok && key != "" {
+			here = o[strings.NewReplacer("~1", "/", "~0", "~").Replace(key)]
+		}
+	}
+	o, _ := here.(map[string]any)
+	known, _ := o["properties"].(map[string]any)
+	return slices.Sorted(maps.Keys(known))
+}
+
+// formats are checks that JSON Schema has no words for.
+func formats(opt Options) []*jsonschema.Format {
+	text := func(name string, check func(string) error) *jsonschema.Format {
+		return &jsonschema.Format{Name: name, Validate: func(v any) error {
+			if s, ok := v.(string); ok {
+				return check(s)
+			}
+			return nil
+		}}
+	}
+	requirement := func(v any) error {
+		return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err }, opt.Ladder.Names())
+	}
+	return []*jsonschema.Format{
+		text("stepward-path", func(s string) error { return checkPattern(s, opt.FoldPathCase) }),
+		text("stepward-method", checkMethod),
+		text("stepward-host", checkHost),
+		{Name: "stepward-requirement", Validate: requirement},
+		{Name: "stepward-named-requirement", Validate: func(v any) error {
+			// A table of the library is a list of stop signs: what names no level there has lost it.
+			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
+				return cmp.Or(requirement(v), wrong("names neither level nor acr", `say "level": "authenticated", where a valid token is enough`))
+			}
+			return requirement(v)
+		}},
+		{Name: "stepward-denial", Validate: func(v any) error {
+			return decodes(v, func() error { _, err := policy.DecodeDenial(v, "data"); return err }, nil)
+		}},
+	}
+}
+
+// decodes words the error of a member of require or deny.
+func decodes(v any, decode func() error, levels []string) error {
+	err := decode()
+	o, _ := v.(map[string]any)
+	if err == nil {
+		return nil
+	}
+	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "), "policy: deny of data: ")
+	known := policy.RequirementKeys
+	if levels == nil {
+		known = policy.DenialKeys
+	}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		if !slices.Contains(known, key) {
+			return wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)), "known members: "+strings.Join(known, ", "))
+		}
+	}
+	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) && level != "anonymous" && level != "authenticated" {
+		return wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level, finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
+	}
+	return wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
+}
+
+// wrong is an error with a hint.
+func wrong(message, hint string) error { return errors.New(message + "\x00" + hint) }

@@ -1,0 +1,59 @@
+package bundle
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/pkg/engine/rego"
+)
+
+// sourcePrefix begins the names of sources that come from bundles.
+const sourcePrefix = "bundles:"
+
+// Set is what all bundles hold together, at one time. It is not changed once it is made.
+type Set struct {
+	Sources   []rego.Source
+	Revisions map[string]string // by the bundle's name; empty where its manifest has none
+	Missing   []string          // bundles that are configured and were never activated
+
+	roots []owned
+}
+
+// owned is what of the document data a bundle has to itself.
+type owned struct {
+	name  string
+	roots []string
+}
+
+// Complete reports whether every bundle that is configured has been activated once.
+func (s Set) Complete() bool { return len(s.Missing) == 0 && len(s.Revisions) > 0 }
+
+// Revision names the set by the revisions of its bundles: that of a single one as it is,
+// else name=revision, in order of name. It is empty when a bundle has none of its own.
+func (s Set) Revision() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(s.Revisions)) {
+		revision := s.Revisions[name]
+		if revision == "" {
+			return ""
+		}
+		if len(s.Revisions) == 1 {
+			return revision
+		}
+		parts = append(parts, name+"="+revision)
+	}
+	return strings.Join(parts, ",")
+}
+
+// Owner is the bundle that has data.NAME to itself, or empty where none has.
+func (s Set) Owner(name string) string {
+	for _, o := range s.roots {
+		for _, root := range o.roots {
+			if first, _, _ := strings.Cut(root, "/"); root == "" || first == name {
+				return o.name
+			}
+		}
+	}
+	return ""
+}

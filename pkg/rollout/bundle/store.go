@@ -1,0 +1,220 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/open-policy-agent/opa/v1/bundle"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	"github.com/stepward/stepward/pkg/engine/rego"
+)
+
+// errDelta refuses a bundle that says only what has changed: what is in force would then
+// be the work of many documents, and of no one signature.
+var errDelta = errors.New("bundle: a delta bundle; Stepward takes whole ones only")
+
+// gate is OPA's store. Before a transaction that has activated a bundle is committed, the
+// one who is to serve it is asked; what is refused never happened.
+//
+// The store has one writer at a time, so the marks of a transaction are the gate's own.
+type gate struct {
+	storage.Store
+	accept func(context.Context, Set) error
+	names  func() []string // of the bundles that are configured
+
+	// settling is held while what was accepted is committed: decisions are made by it
+	// already, and OPA's plugins do not know it yet.
+	settling sync.Mutex
+
+	mu     sync.Mutex
+	erased map[string]bool // bundles whose manifest was taken away in this transaction
+	put    map[string]bool // bundles whose manifest was written
+}
+
+func newGate(accept func(context.Context, Set) error, names func() []string) *gate {
+	g := &gate{Store: inmem.New(), accept: accept, names: names}
+	g.clear()
+	return g
+}
+
+func (g *gate) clear() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.erased, g.put = map[string]bool{}, map[string]bool{}
+}
+
+// supply puts modules into the store that bundles may import. A bundle whose roots take
+// in their packages replaces them.
+func (g *gate) supply(ctx context.Context, sources []rego.Source) error {
+	return storage.Txn(ctx, g.Store, storage.WriteParams, func(txn storage.Transaction) error {
+		for _, s := range sources {
+			if strings.HasSuffix(s.Name, ".rego") && !strings.HasSuffix(s.Name, "_test.rego") {
+				if err := g.Store.UpsertPolicy(ctx, txn, libraryPrefix+s.Name, s.Text); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// libraryPrefix begins the ids of modules that came with Stepward and not from a bundle.
+const libraryPrefix = "stepward-library/"
+
+// Write notes which bundle's manifest is written. An activation of a whole bundle takes
+// the old one away first; one of a delta bundle does not.
+func (g *gate) Write(ctx context.Context, txn storage.Transaction, op storage.PatchOp, path storage.Path, value any) error {
+	if len(path) >= 3 && path[0] == "system" && path[1] == "bundles" {
+		g.mu.Lock()
+		switch {
+		case op == storage.RemoveOp:
+			g.erased[path[2]] = true
+		case len(path) == 4 && path[3] == "manifest":
+			g.put[path[2]] = true
+		}
+		g.mu.Unlock()
+	}
+	return g.Store.Write(ctx, txn, op, path, value)
+}
+
+// Abort implements [storage.Store].
+func (g *gate) Abort(ctx context.Context, txn storage.Transaction) {
+	g.Store.Abort(ctx, txn)
+}
+
+// NewTransaction implements [storage.Store].
+func (g *gate) NewTransaction(ctx context.Context, params ...storage.TransactionParams) (storage.Transaction, error) {
+	txn, err := g.Store.NewTransaction(ctx, params...)
+	if err == nil && len(params) > 0 && params[0].Write {
+		g.clear()
+	}
+	return txn, err
+}
+
+// Commit asks before it commits.
+func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
+	g.mu.Lock()
+	put, erased := slices.Sorted(maps.Keys(g.put)), maps.Clone(g.erased)
+	g.mu.Unlock()
+	if len(put) == 0 && len(erased) == 0 {
+		return g.Store.Commit(ctx, txn)
+	}
+	g.settling.Lock()
+	defer g.settling.Unlock()
+	err := error(nil)
+	if slices.ContainsFunc(put, func(name string) bool { return !erased[name] }) {
+		err = errDelta
+	}
+	if err == nil {
+		err = g.propose(ctx, txn)
+	}
+	// A bundle that is no longer configured is gone whether or not what is left is any
+	// good: the error is told by who refused it, and the last good set stays in force.
+	if err != nil && len(put) > 0 {
+		g.Store.Abort(ctx, txn)
+		return err
+	}
+	return g.Store.Commit(ctx, txn)
+}
+
+// settled returns when nothing is on its way into the store.
+func (g *gate) settled() {
+	g.settling.Lock()
+	defer g.settling.Unlock()
+}
+
+// propose hands out what the store will hold.
+func (g *gate) propose(ctx context.Context, txn storage.Transaction) error {
+	set, err := g.read(ctx, txn)
+	if err != nil {
+		return err
+	}
+	return g.accept(ctx, set)
+}
+
+func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
+	set := Set{Revisions: map[string]string{}}
+	ids, err := g.Store.ListPolicies(ctx, txn)
+	if err != nil {
+		return Set{}, fmt.Errorf("bundle: %w", err)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if strings.HasPrefix(id, libraryPrefix) {
+			continue
+		}
+		text, err := g.Store.GetPolicy(ctx, txn, id)
+		if err != nil {
+			return Set{}, fmt.Errorf("bundle: %w", err)
+		}
+		s := rego.Source{Name: sourcePrefix + strings.TrimPrefix(id, "/"), Text: slices.Clone(text), Bundled: true}
+		if !system(s) {
+			set.Sources = append(set.Sources, s)
+		}
+	}
+	if err := g.readData(ctx, txn, &set); err != nil {
+		return Set{}, err
+	}
+	active, err := bundle.ReadBundleNamesFromStore(ctx, g.Store, txn)
+	if err != nil && !storage.IsNotFound(err) {
+		return Set{}, fmt.Errorf("bundle: %w", err)
+	}
+	for _, name := range active {
+		revision, err := bundle.ReadBundleRevisionFromStore(ctx, g.Store, txn, name)
+		if err != nil {
+			return Set{}, fmt.Errorf("bundle: %w", err)
+		}
+		set.Revisions[name] = revision
+		roots, err := bundle.ReadBundleRootsFromStore(ctx, g.Store, txn, name)
+		if err != nil {
+			return Set{}, fmt.Errorf("bundle: %w", err)
+		}
+		set.roots = append(set.roots, owned{name: name, roots: roots})
+	}
+	for _, name := range g.names() {
+		if _, there := set.Revisions[name]; !there {
+			set.Missing = append(set.Missing, name)
+		}
+	}
+	slices.Sort(set.Missing)
+	return set, nil
+}
+
+// system reports whether a module is for OPA's plugins, as data.system.log.mask is: it has
+// another input than a policy.
+func system(s rego.Source) bool {
+	return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool {
+		return name == "data.system" || strings.HasPrefix(name, "data.system.")
+	})
+}
+
+// readData makes one source of the data of all bundles, without OPA's own.
+func (g *gate) readData(ctx context.Context, txn storage.Transaction, set *Set) error {
+	v, err := g.Store.Read(ctx, txn, storage.RootPath)
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	document, ok := v.(map[string]any)
+	if !ok {
+		return errors.New("bundle: data is not an object")
+	}
+	document = maps.Clone(document)
+	delete(document, "system")
+	if len(document) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("bundle: data: %w", err)
+	}
+	set.Sources = append(set.Sources, rego.Source{Name: sourcePrefix + "data.json", Text: text, Bundled: true})
+	return nil
+}

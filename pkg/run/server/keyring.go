@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+
+	"github.com/stepward/stepward/pkg/trust/keyset"
+)
+
+// keyring runs the fetching of keys across reloads: what two snapshots share goes
+// on, and what none uses any more ends.
+type keyring struct {
+	ctx     context.Context
+	running map[*keyset.Remote]func() // cancels and waits
+}
+
+func newKeyring(ctx context.Context) *keyring {
+	return &keyring{ctx: ctx, running: map[*keyset.Remote]func(){}}
+}
+
+// start begins to fetch keys that are not fetched yet.
+func (k *keyring) start(keys []Keys) {
+	for _, x := range keys {
+		if x.remote == nil || k.running[x.remote] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(k.ctx)
+		done := make(chan struct{})
+		go func() { defer close(done); x.remote.Run(ctx) }()
+		k.running[x.remote] = func() { cancel(); <-done }
+	}
+}
+
+// retain stops what is not among the keys of any of the snapshots.
+func (k *keyring) retain(snapshots ...*Snapshot) {
+	kept := map[*keyset.Remote]bool{}
+	for _, s := range snapshots {
+		if s == nil {
+			continue
+		}
+		for _, x := range s.Keys {
+			kept[x.remote] = true
+		}
+	}
+	for remote, stop := range k.running {
+		if !kept[remote] {
+			stop()
+			delete(k.running, remote)
+		}
+	}
+}

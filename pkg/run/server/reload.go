@@ -1,0 +1,246 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/config/files"
+)
+
+// How often the conductor looks.
+const (
+	readyInterval = 50 * time.Millisecond  // whether keys are there
+	watchInterval = 100 * time.Millisecond // whether files have changed, and have settled
+)
+
+// attempt is what the last reload came to.
+type attempt struct {
+	at      time.Time
+	err     error // nil when it is enforced, or waits for keys
+	bundles bool  // it was of bundles alone
+}
+
+// conductor decides which snapshot is enforced. It is one goroutine: it waits until
+// the keys of a new snapshot are there, puts it in place as a whole, and leaves the
+// old one as long as there is no good new one.
+type conductor struct {
+	server  *Server
+	keys    *keyring
+	pending *Snapshot // its keys are not all there yet
+
+	unfollow func() // ends the comparing of the enforced snapshot's candidate; nil without one
+
+	settler *files.Settler
+	looked  *files.Look // what the last attempt was made of
+	asked   bool        // somebody wants a reload, whether or not files have changed
+	watched []string
+	tried   uint64 // stamp of what is watched when it was looked at; zero when it has to be
+}
+
+// conduct runs until ctx ends.
+func (s *Server) conduct(ctx context.Context) {
+	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources, settler: files.NewSettler(s.terms), looked: s.looked}
+	c.keys.start(c.pending.Keys)
+	ready, watch := time.NewTicker(readyInterval), time.NewTicker(s.watchInterval())
+	defer ready.Stop()
+	defer watch.Stop()
+	defer close(s.ended)
+	for {
+		c.enforce(ctx)
+		select {
+		case <-ctx.Done():
+			c.follow(ctx, nil)
+			c.keys.retain()
+			return
+		case <-s.reload:
+			if c.asked = s.load != nil; !c.asked {
+				c.refused(errNothing)
+			}
+			c.look(ctx)
+		case p := <-s.proposals:
+			p.taken <- c.take(ctx, p.set)
+		case <-watch.C:
+			c.look(ctx)
+			c.refresh(ctx)
+		case <-ready.C:
+		}
+	}
+}
+
+// watchInterval is how often files are looked at.
+func (s *Server) watchInterval() time.Duration {
+	if s.terms.Rest > 0 {
+		return min(watchInterval, s.terms.Rest)
+	}
+	return watchInterval
+}
+
+// errNothing is of a reload that is asked for where nothing is read.
+var errNothing = errors.New("server: there is nothing to reload from")
+
+// look looks at the files where they have changed, and takes what they hold once that has
+// settled. What it waits for it says when it has waited for long.
+func (c *conductor) look(ctx context.Context) {
+	s := c.server
+	if s.load == nil {
+		return
+	}
+	before := files.Stamp(c.watched)
+	if before == c.tried && !c.asked {
+		c.settler.Forget()
+		return
+	}
+	begun := c.now()
+	if !c.settler.Due(begun) {
+		return
+	}
+	l := files.NewLook()
+	loaded, err := lookAt(l, s.load)
+	base := s.newest().Config
+	if now := s.current.Load(); now != nil {
+		base = now.Config
+	}
+	// What is enforced and what was tried are both watched: a policy that is broken may be
+	// one that is enforced by nobody yet.
+	watched := slices.Concat(loaded.Sources, base.Sources)
+	slices.Sort(watched)
+	watched = slices.Compact(watched)
+	same := slices.Equal(watched, c.watched)
+	c.watched = watched
+	taken, _, moving := c.settler.Offer(l, begun)
+	if moving != nil {
+		c.refused(moving)
+	}
+	if !taken || !same { // the stamp is of other files then: the next look is the one
+		return
+	}
+	again := c.looked != nil && c.looked.Differs(l) == ""
+	c.tried = before
+	if again && !c.asked {
+		return // as at the start: there is nothing that was not tried
+	}
+	c.asked, c.looked = false, l
+	c.reload(ctx, loaded, err)
+}
+
+func (c *conductor) now() time.Time {
+	if c.server.terms.Now != nil {
+		return c.server.terms.Now()
+	}
+	return time.Now()
+}
+
+// enforce puts the pending snapshot in place once its keys are there.
+func (c *conductor) enforce(ctx context.Context) {
+	if c.pending == nil || len(c.pending.Waiting()) > 0 {
+		return
+	}
+	next := c.pending
+	c.pending = nil
+	c.server.pending.Store(nil)
+	c.put(ctx, next)
+}
+
+// put enforces next. What is pending stays so.
+func (c *conductor) put(ctx context.Context, next *Snapshot) {
+	s := c.server
+	s.current.Store(next)
+	s.tls.Store(next.TLS)
+	s.revisions.enforce(next, time.Now())
+	s.gate.SetLimit(next.Config.Limits.InFlight)
+	c.keys.retain(next, c.pending)
+	s.metrics.Enforced(s.Revision())
+	c.follow(ctx, next)
+	if next.Candidate != nil {
+		s.metrics.Candidate(next.Candidate.Revision())
+	} else {
+		s.metrics.Candidate("")
+	}
+	s.updateHealth()
+	if s.enforced != nil {
+		s.enforced(next.Config)
+	}
+	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
+}
+
+// reload makes a snapshot of what the files were found to hold. When it cannot, nothing
+// changes but what is said about it.
+func (c *conductor) reload(ctx context.Context, loaded config.Config, err error) {
+	s := c.server
+	var next *Snapshot
+	if err == nil {
+		next, err = c.build(ctx, loaded)
+	}
+	if err != nil {
+		c.refused(err)
+		return
+	}
+	s.metrics.Reloaded(nil)
+	s.last.Store(&attempt{at: time.Now()})
+	c.await(next)
+	if waiting := next.Waiting(); len(waiting) > 0 {
+		s.log.Warn("reload waits; the last good configuration stays in force until then", zap.Strings("for", waiting))
+	}
+}
+
+// refused tells of a reload that came to nothing.
+func (c *conductor) refused(err error) {
+	s := c.server
+	s.metrics.Reloaded(err)
+	s.last.Store(&attempt{at: time.Now(), err: err})
+	s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+}
+
+// await holds next until its keys are there.
+func (c *conductor) await(next *Snapshot) {
+	s := c.server
+	c.pending = next
+	s.pending.Store(next)
+	c.keys.start(next.Keys)
+	c.keys.retain(s.current.Load(), next)
+}
+
+func (c *conductor) build(ctx context.Context, loaded config.Config) (*Snapshot, error) {
+	s := c.server
+	base := s.first
+	if now := s.current.Load(); now != nil {
+		base = now
+	}
+	if err := fixed(base.Config, loaded); err != nil {
+		return nil, err
+	}
+	o := s.options
+	o.Previous, o.Bundles, o.Look = base, s.set.Load(), c.looked
+	next, err := NewSnapshot(ctx, loaded, o)
+	if err != nil {
+		return nil, err
+	}
+	s.observe(next)
+	return next, nil
+}
+
+// fixed is an error when something has changed that a running service cannot
+// follow.
+func fixed(was, is config.Config) error {
+	for name, same := range map[string]bool{
+		"listen":         was.Listen == is.Listen,
+		"admin":          was.Admin == is.Admin,
+		"control":        was.Control == is.Control,
+		"tls":            (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
+		"bundles":        was.Bundles == is.Bundles,
+		"policy.compat":  was.Policy.Compat == is.Policy.Compat || is.Bundles.ConfigFile == "", // of which the bundles' library depends
+		"limits.message": was.Limits.Message == is.Limits.Message,
+		"log":            was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File && was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
+	} {
+		if !same {
+			return fmt.Errorf("server: %s cannot change while the service runs; restart it", name)
+		}
+	}
+	return nil
+}

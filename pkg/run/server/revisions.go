@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/run/control"
+)
+
+// keptRevisions is how many policies stay loaded, that in force among them.
+const keptRevisions = 5
+
+// revisions keeps the last policies, so that a decision can be explained by the one that
+// made it. It serves many goroutines.
+type revisions struct {
+	mu   sync.Mutex
+	kept []kept // the newest first
+}
+
+// kept is a policy that was enforced.
+type kept struct {
+	at       time.Time
+	snapshot *Snapshot
+}
+
+func (k kept) revision() string { return k.snapshot.Authorizer.Policy.Revision() }
+
+// enforce notes that x is in force. A policy that comes back takes its place anew.
+func (r *revisions) enforce(x *Snapshot, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := []kept{{at: at, snapshot: x}}
+	for _, k := range r.kept {
+		if k.revision() != list[0].revision() && len(list) < keptRevisions {
+			list = append(list, k)
+		}
+	}
+	r.kept = list
+}
+
+// taken reports whether a bundle's revision is the name of other sources that are loaded.
+func (r *revisions) taken(revision, hash string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.policy.base == revision && k.snapshot.policy.hash != hash })
+}
+
+// list is what is loaded, the newest first.
+func (r *revisions) list() []control.Revision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []control.Revision
+	for i, k := range r.kept {
+		from := "files"
+		if k.snapshot.policy.bundled {
+			from = "bundles"
+		}
+		list = append(list, control.Revision{Revision: k.revision(), EnforcedAt: k.at, InForce: i == 0, From: from, Bundles: k.snapshot.policy.revisions})
+	}
+	return list
+}
+
+// find is the policy of a revision, where it is still loaded.
+func (r *revisions) find(revision string) (k kept, inForce, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, k := range r.kept {
+		if k.revision() == revision {
+			return k, i == 0, true
+		}
+	}
+	return kept{}, false, false
+}
+
+// again judges a question by the policy that judged it first, and tells which rules held
+// with which values.
+func (s *Server) again(ctx context.Context, revision string, q authz.Question) control.Again {
+	k, inForce, ok := s.revisions.find(revision)
+	if !ok {
+		return control.Again{State: "no longer loaded"}
+	}
+	out := control.Again{State: "loaded, and no longer in force"}
+	if inForce {
+		out.State = "in force"
+	}
+	p, ok := k.snapshot.Authorizer.Policy.(*rego.Policy)
+	if !ok || q.Request.Method == "" {
+		return out // it never came to the policy
+	}
+	traced := p.Traced(func(f rego.Firing) { out.Rules = append(out.Rules, f) })
+	out.Reason = string(k.snapshot.Authorizer.Judge(ctx, traced, q).Reason())
+	return out
+}

@@ -1,0 +1,114 @@
+package jwt
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/stepward/stepward/pkg/token"
+	"github.com/stepward/stepward/pkg/trust/statuslist"
+)
+
+// DefaultCacheSize is how many verified tokens are remembered.
+const DefaultCacheSize = 20_000
+
+// refusedSize and refusedFor bound what is remembered of refusals: enough that a
+// flood of one bad token costs next to nothing, and too little for a mistake to last.
+const (
+	refusedSize = 4_096
+	refusedFor  = 10 * time.Second
+)
+
+// digest is the name of a token in the cache: of its exact bytes, of which a verified
+// token has one spelling only.
+type digest [sha256.Size]byte
+
+// verified is a token whose signature and claims have been found good under one
+// generation of its issuer's keys. Its times are judged anew each time.
+type verified struct {
+	token        token.Token
+	notBefore    time.Time
+	issuer       *issuer
+	confirmation confirmation
+	list         *statuslist.Reference // nil when it names none
+	generation   uint64
+}
+
+// refusal is why a token was refused, for as long as it is remembered.
+type refusal struct {
+	err        *token.Error
+	until      time.Time
+	issuer     *issuer // nil where the token did not come to one
+	generation uint64
+}
+
+// cache remembers the outcome of what is costly about a token, and nothing that
+// depends on the time. The two kinds are kept apart, so that a flood of bad tokens
+// drives no good one out. It serves many goroutines.
+type cache struct {
+	mu       sync.Mutex
+	verified *simplelru.LRU[digest, *verified]
+	refused  *simplelru.LRU[digest, refusal]
+}
+
+// newCache remembers size verified tokens; a negative size none at all.
+func newCache(size int) *cache {
+	if size < 0 {
+		return nil
+	}
+	good, _ := simplelru.NewLRU[digest, *verified](size, nil) // the size is positive
+	bad, _ := simplelru.NewLRU[digest, refusal](refusedSize, nil)
+	return &cache{verified: good, refused: bad}
+}
+
+// name is the digest of a token. Without a cache there is no need of one.
+func (c *cache) name(raw string) digest {
+	if c == nil {
+		return digest{}
+	}
+	return sha256.Sum256(view(raw))
+}
+
+// find is what is remembered of a token under the keys that its issuer has now.
+func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
+	if c == nil {
+		return nil, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.verified.Get(d); ok {
+		if v.generation == v.issuer.Keys.Generation() {
+			return v, nil
+		}
+		c.verified.Remove(d)
+	}
+	if r, ok := c.refused.Get(d); ok {
+		if now.Before(r.until) && (r.issuer == nil || r.generation == r.issuer.Keys.Generation()) {
+			return nil, r.err
+		}
+		c.refused.Remove(d)
+	}
+	return nil, nil
+}
+
+func (c *cache) keep(d digest, v *verified) {
+	if c == nil || v.generation == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verified.Add(d, v)
+}
+
+// refuse remembers err unless it may be another the next second: that a key is not
+// known yet, or that we could not tell.
+func (c *cache) refuse(d digest, err *token.Error, i *issuer, generation uint64, now time.Time) {
+	if c == nil || err.OwnFault() || err.Code == token.UnknownKey {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused.Add(d, refusal{err: err, until: now.Add(refusedFor), issuer: i, generation: generation})
+}

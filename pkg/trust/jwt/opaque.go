@@ -1,0 +1,207 @@
+package jwt
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/pkg/token"
+	"github.com/stepward/stepward/pkg/trust/introspection"
+	"github.com/stepward/stepward/pkg/trust/statuslist"
+)
+
+// Introspector asks an issuer about a token (RFC 7662). Any error means that it is not
+// known whether the token is good. [introspection.Client] is one.
+type Introspector interface {
+	Introspect(ctx context.Context, raw string) (introspection.Answer, error)
+}
+
+// StatusLists look tokens up in their issuer's lists. [statuslist.Lists] are.
+type StatusLists interface {
+	Valid(ctx context.Context, r statuslist.Reference) (bool, error)
+}
+
+// Introspection is on what terms an issuer is asked about tokens.
+type Introspection struct {
+	Client Introspector
+	Prefix string // of its opaque tokens; empty means every token that is no JWT
+	// All asks about JWTs too, of which the weaker of both views counts.
+	All bool
+	// Rank orders tokens by the levels that they prove, more being stronger; nil takes
+	// none for stronger.
+	Rank func(token.Token) int
+}
+
+// issuerOfOpaque is whom to ask about raw, or nil where it is a JWT. A token is shown
+// to no issuer but its own, so where several have opaque tokens a prefix tells them
+// apart.
+func (v *Verifier) issuerOfOpaque(raw string) *issuer {
+	for _, i := range v.opaque {
+		switch p := i.Introspection.Prefix; {
+		case p != "" && strings.HasPrefix(raw, p):
+			return i
+		case p == "" && strings.Count(raw, ".") != 2:
+			return i
+		}
+	}
+	return nil
+}
+
+// answers is how introspection names things, whatever the profile of the issuer's JWTs
+// (RFC 7662 §2.2).
+var answers = &profile{client: "client_id", scope: "scope"}
+
+// introspect is what the issuer says of a token that cannot be read here. It is held
+// to the same as a JWT.
+func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.Error) {
+	a, err := i.Introspection.Client.Introspect(ctx, raw)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fail(token.DeadlinePassed, i.Name, "while the issuer was asked")
+	case err != nil:
+		return nil, fail(token.IntrospectionOut, i.Name, "%v", err)
+	case !a.Active:
+		return nil, fail(token.Inactive, i.Name, "the issuer says so; some say so, too, to a client that may not see the token: Keycloak to each that is not in its aud")
+	}
+	x, failed := i.read(a.Claims, answers)
+	if failed != nil {
+		return nil, failed
+	}
+	if iss, there := a.Claims["iss"]; there && iss != i.URL {
+		return nil, fail(token.UntrustedIssuer, i.Name, "the answer is about a token of another issuer")
+	}
+	if failed := i.checkAnswerKind(a.Claims); failed != nil {
+		return nil, failed
+	}
+	if failed := i.checkAudience(x.token); failed != nil {
+		return nil, failed
+	}
+	return x, x.further(a.Claims)
+}
+
+// checkAnswerKind tells access tokens from refresh and other tokens, about which an
+// issuer answers as well: only an access token has a token_type of a scheme that it can
+// be presented with (RFC 7662 §2.2, RFC 6749 §5.1).
+func (i *issuer) checkAnswerKind(claims map[string]any) *token.Error {
+	kind, _ := claims["token_type"].(string)
+	if !strings.EqualFold(kind, "Bearer") && !strings.EqualFold(kind, "DPoP") {
+		return fail(token.WrongType, i.Name, "token_type of the answer is not Bearer or DPoP, so it may be about another kind of token")
+	}
+	for name, good := range map[string][]string{
+		"typ":       {"Bearer", "DPoP", "at+jwt", "application/at+jwt", "JWT"},
+		"token_use": {"access", "access_token"},
+	} {
+		if v, there := claims[name]; there {
+			if s, ok := v.(string); !ok || !slices.Contains(good, s) {
+				return fail(token.WrongType, i.Name, "%s of the answer is of another kind of token", name)
+			}
+		}
+	}
+	return nil
+}
+
+// weakened is a JWT as far as its issuer still stands by it. Of what both views tell,
+// the weaker counts, and what the answer leaves out is not there: the issuer's answer
+// may be about the session as it is now, and the JWT about how it was (the reverse, too).
+func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
+	i := x.issuer
+	live, err := i.introspect(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.checkTime(live.token, live.notBefore, now); err != nil {
+		return nil, err
+	}
+	a, b := x.token, live.token
+	jti, _ := x.token.Claims["jti"].(string)
+	if other, there := b.Claims["jti"].(string); a.Subject != "" && b.Subject != "" && a.Subject != b.Subject || there && jti != "" && other != jti {
+		return nil, fail(token.BadClaims, i.Name, "the issuer's answer is about another token")
+	}
+	both := *x
+	if both.confirmation, err = stricter(i, x.confirmation, live.confirmation); err != nil {
+		return nil, err
+	}
+	if both.list == nil {
+		both.list = live.list
+	}
+	t := a
+	t.ACR = i.Introspection.weaker(a.ACR, b.ACR)
+	t.AMR, t.Assurance = common(a.AMR, b.AMR), common(a.Assurance, b.Assurance)
+	t.Scopes, t.Audience = common(a.Scopes, b.Scopes), common(a.Audience, b.Audience)
+	t.AuthTime, t.ExpiresAt = older(a.AuthTime, b.AuthTime), older(a.ExpiresAt, b.ExpiresAt)
+	if err := i.checkAudience(t); err != nil {
+		return nil, err
+	}
+	t.Claims = maps.Clone(a.Claims)
+	restate(t, i.AssuranceClaim)
+	both.token = t
+	return &both, nil
+}
+
+// stricter is both bindings, which must not contradict each other.
+func stricter(i *issuer, a, b confirmation) (confirmation, *token.Error) {
+	if a.thumbprint != "" && b.thumbprint != "" && a.thumbprint != b.thumbprint || a.certificate != "" && b.certificate != "" && a.certificate != b.certificate {
+		return confirmation{}, fail(token.BadBinding, i.Name, "the issuer's answer binds the token to another key")
+	}
+	a.proof = a.proof || b.proof
+	if a.thumbprint == "" {
+		a.thumbprint = b.thumbprint
+	}
+	if a.certificate == "" {
+		a.certificate = b.certificate
+	}
+	return a, nil
+}
+
+// common are the values of a that b has as well.
+func common(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+}
+
+// older is the earlier of two times. One that is not known is earlier than any.
+func older(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// weaker is the acr of two that proves less. Where that cannot be told, it is none.
+func (in *Introspection) weaker(a, b string) string {
+	switch {
+	case a == b:
+		return a
+	case a == "" || b == "" || in.Rank == nil:
+		return ""
+	case in.Rank(token.Token{ACR: b}) < in.Rank(token.Token{ACR: a}):
+		return b
+	}
+	return a
+}
+
+// restate puts into the claims what t says of how its subject signed in, so that no
+// policy reads the stronger view there.
+func restate(t token.Token, assurance string) {
+	delete(t.Claims, "auth_time") // policies see it in the token only
+	lists := map[string][]string{"amr": t.AMR}
+	if assurance != "" {
+		lists[assurance] = t.Assurance
+	}
+	for name, values := range lists {
+		delete(t.Claims, name)
+		if len(values) > 0 {
+			list := make([]any, len(values))
+			for n, v := range values {
+				list[n] = v
+			}
+			t.Claims[name] = list
+		}
+	}
+	for name, value := range map[string]string{"acr": t.ACR, "scope": strings.Join(t.Scopes, " "), "scp": strings.Join(t.Scopes, " ")} {
+		if _, there := t.Claims[name]; there {
+			t.Claims[name] = value
+		}
+	}
+}

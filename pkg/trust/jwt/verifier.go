@@ -1,0 +1,382 @@
+package jwt
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	_ "crypto/sha256" // the hashes below
+	_ "crypto/sha512"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/internal/strictjson"
+	"github.com/stepward/stepward/pkg/token"
+	"github.com/stepward/stepward/pkg/trust/keyset"
+	"github.com/stepward/stepward/pkg/trust/statuslist"
+)
+
+// DefaultMaxSize is the limit on a token, in bytes.
+const DefaultMaxSize = 16 << 10
+
+// Algorithms are those that an issuer has by default (RFC 7518 §3.1, RFC 8037 §3.1).
+var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+
+// hashes are the algorithms that an issuer may be configured with, all asymmetric,
+// and the hash of each; EdDSA has its own.
+var hashes = map[string]crypto.Hash{
+	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512, "EdDSA": 0,
+	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
+	"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512,
+}
+
+// canonical is the one name of an algorithm: Ed25519 is what RFC 9864 calls the only
+// EdDSA that is supported here, and either name means the other.
+func canonical(alg string) string {
+	if alg == "Ed25519" {
+		return "EdDSA"
+	}
+	return alg
+}
+
+// algorithms are those of an issuer, each by its one name, or the default.
+func algorithms(names []string) []string {
+	if len(names) == 0 {
+		names = Algorithms
+	}
+	out := make([]string, len(names))
+	for n, a := range names {
+		out[n] = canonical(a)
+	}
+	return out
+}
+
+// KeySource finds the keys of one issuer.
+//
+// Key returns a key that [keyset.Key.Verifies] may still refuse, or an error that
+// wraps [keyset.ErrUnknownKey] or [keyset.ErrUnavailable]. It must return soon
+// after ctx ends.
+type KeySource interface {
+	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
+	// Generation changes no later than soon after a key is added or removed. What
+	// was verified under another generation is verified anew; what is verified while
+	// it is 0 is not remembered.
+	Generation() uint64
+	// Doubt says that a signature did not fit the key of that name, which may have
+	// been replaced by another. It returns at once.
+	Doubt(kid string)
+}
+
+// Issuer is whose tokens are accepted, and on what terms.
+type Issuer struct {
+	Name       string   // short, for logs
+	URL        string   // iss, compared byte for byte
+	Audiences  []string // one of these must be in aud
+	Algorithms []string // empty means Algorithms
+	Profile    Profile  // empty means RFC9068
+	Leeway     time.Duration
+	// AssuranceClaim is read into token.Token.Assurance; empty reads none.
+	AssuranceClaim string
+	Keys           KeySource
+	DPoP           *DPoP          // nil accepts no token that is bound by DPoP
+	Introspection  *Introspection // nil accepts JWTs only
+	Lists          StatusLists    // nil accepts no token that names a status list
+}
+
+// issuer is an Issuer with every default in place.
+type issuer struct{ Issuer }
+
+// Options are limits of a verifier. The zero Options are sane.
+type Options struct {
+	MaxSize   int // of a token, in bytes; 0 means DefaultMaxSize
+	CacheSize int // verified tokens that are remembered; 0 means DefaultCacheSize, less than 0 none
+	// Revoked reports what has been revoked before its time. It is asked on every call,
+	// and must return at once; nil means that nothing is.
+	Revoked func(token.Token) bool
+}
+
+// Verifier verifies tokens of some issuers. It serves many goroutines.
+type Verifier struct {
+	issuers map[string]*issuer
+	opaque  []*issuer // those that are asked about opaque tokens
+	maxSize int
+	now     func() time.Time
+	cache   *cache
+	revoked func(token.Token) bool
+}
+
+// NewVerifier is a verifier of tokens of the issuers, of which no two may have
+// one URL.
+func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, error) {
+	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now, revoked: o.Revoked}
+	if v.revoked == nil {
+		v.revoked = func(token.Token) bool { return false }
+	}
+	if v.maxSize == 0 {
+		v.maxSize = DefaultMaxSize
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	v.cache = newCache(o.CacheSize)
+	for _, i := range issuers {
+		i.Algorithms = algorithms(i.Algorithms)
+		if i.Profile == "" {
+			i.Profile = RFC9068
+		}
+		switch {
+		case i.URL == "" || len(i.Audiences) == 0 || i.Keys == nil:
+			return nil, fmt.Errorf("jwt: issuer %q has no URL, audience or keys", i.Name)
+		case v.issuers[i.URL] != nil:
+			return nil, fmt.Errorf("jwt: two issuers are %q", i.URL)
+		case profiles[i.Profile] == nil:
+			return nil, fmt.Errorf("jwt: no profile %q", i.Profile)
+		}
+		for _, a := range i.Algorithms {
+			if _, supported := hashes[a]; !supported {
+				return nil, fmt.Errorf("jwt: algorithm %q is not supported", a)
+			}
+		}
+		v.issuers[i.URL] = &issuer{i}
+		if i.Introspection != nil {
+			v.opaque = append(v.opaque, v.issuers[i.URL])
+		}
+	}
+	return v, nil
+}
+
+// Verify is the token in c, if every check of its issuer's configuration passes.
+// Any error is a *[token.Error].
+//
+// What does not change with time is remembered by the token's exact bytes, under the
+// keys that its issuer had; its times are judged on every call.
+func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
+	t, err := v.verify(ctx, c)
+	if err != nil {
+		return token.Token{}, v.located(err)
+	}
+	return t, nil
+}
+
+// located is an error with the URL of the issuer that it names. The error is copied, since
+// those of tokens that were refused before are shared.
+func (v *Verifier) located(err *token.Error) *token.Error {
+	for url, i := range v.issuers {
+		if err.IssuerName == i.Name && err.IssuerName != "" {
+			named := *err
+			named.Issuer = url
+			return &named
+		}
+	}
+	return err
+}
+
+func (v *Verifier) verify(ctx context.Context, c credential.Credential) (token.Token, *token.Error) {
+	if c.Scheme != token.Bearer && c.Scheme != token.DPoP {
+		return token.Token{}, fail(token.BadBinding, "", "a scheme that cannot be checked")
+	}
+	if len(c.Raw) > v.maxSize {
+		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
+	}
+	now := v.now()
+	x, err := v.find(ctx, c.Raw, now)
+	if err != nil {
+		return token.Token{}, err
+	}
+	if err := x.issuer.checkTime(x.token, x.notBefore, now); err != nil {
+		return token.Token{}, err
+	}
+	if err := v.checkRevoked(ctx, x); err != nil {
+		return token.Token{}, err
+	}
+	t, unbound := x.bind(ctx, c, now)
+	if unbound != nil {
+		return token.Token{}, unbound
+	}
+	return t, nil
+}
+
+// find is what the credential says: a JWT by itself and, where it is configured so, as
+// its issuer sees it now; an opaque token as its issuer sees it.
+func (v *Verifier) find(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
+	if i := v.issuerOfOpaque(raw); i != nil {
+		return i.introspect(ctx, raw)
+	}
+	name := v.cache.name(raw)
+	x, refused := v.cache.find(name, now)
+	if refused != nil {
+		return nil, refused
+	}
+	if x == nil {
+		if x, refused = v.read(ctx, name, raw, now); refused != nil {
+			return nil, refused
+		}
+	}
+	if in := x.issuer.Introspection; in != nil && in.All {
+		return x.weakened(ctx, raw, now)
+	}
+	return x, nil
+}
+
+// checkRevoked holds a token against what has been revoked: here, and in the list that
+// it names.
+func (v *Verifier) checkRevoked(ctx context.Context, x *verified) *token.Error {
+	if v.revoked(x.token) {
+		return fail(token.Revoked, x.issuer.Name, "by id, session or subject")
+	}
+	if x.list == nil {
+		return nil
+	}
+	good, err := x.issuer.Lists.Valid(ctx, *x.list)
+	switch {
+	case errors.Is(err, statuslist.ErrReference):
+		return fail(token.BadClaims, x.issuer.Name, "%v", err)
+	case err != nil:
+		return fail(token.IntrospectionOut, x.issuer.Name, "%v", err)
+	case !good:
+		return fail(token.Revoked, x.issuer.Name, "its status list says so")
+	}
+	return nil
+}
+
+// read verifies a token that is not remembered, and remembers what came of it.
+func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.Time) (*verified, *token.Error) {
+	parts, h, claims, err := parse(raw)
+	if err != nil {
+		v.cache.refuse(name, err, nil, 0, now)
+		return nil, err
+	}
+	// Believed only as far as choosing whose rules and keys to hold it to.
+	iss, _ := claims["iss"].(string)
+	i, known := v.issuers[iss]
+	if !known {
+		err = fail(token.UntrustedIssuer, "", "iss is not a configured issuer")
+		v.cache.refuse(name, err, nil, 0, now)
+		return nil, err
+	}
+	generation := i.Keys.Generation() // before the key is looked up, not after
+	x, err := i.verify(ctx, parts, h, claims)
+	if err == nil {
+		if early := i.checkTime(x.token, x.notBefore, now); early != nil {
+			return nil, early // another second it may be another answer
+		}
+		err = i.judge(h, x.token)
+	}
+	if err == nil {
+		err = x.further(claims)
+	}
+	if err != nil {
+		v.cache.refuse(name, err, i, generation, now)
+		return nil, err
+	}
+	x.generation = generation
+	v.cache.keep(name, x)
+	return x, nil
+}
+
+// verify checks the signature, and only then looks at the claims.
+func (i *issuer) verify(ctx context.Context, parts compact, h header, claims map[string]any) (*verified, *token.Error) {
+	if err := i.checkSignature(ctx, h, parts); err != nil {
+		return nil, err
+	}
+	return i.read(claims, profiles[i.Profile])
+}
+
+// parse takes a token apart without believing any of it.
+func parse(raw string) (parts compact, h header, claims map[string]any, failed *token.Error) {
+	parts, err := split(raw)
+	if err != nil {
+		return parts, h, nil, &token.Error{Code: token.Malformed, Detail: err.Error()}
+	}
+	head, err := strictjson.Object(parts.header)
+	if err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "header: %v", err)
+	}
+	if h, err = parseHeader(head); err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "%v", err)
+	}
+	h.alg = canonical(h.alg)
+	if claims, err = strictjson.Object(parts.payload); errors.Is(err, strictjson.ErrNumber) {
+		return parts, h, nil, fail(token.BadClaims, "", "claims: %v", err)
+	} else if err != nil {
+		return parts, h, nil, fail(token.Malformed, "", "claims: %v", err)
+	}
+	return parts, h, claims, nil
+}
+
+func fail(code token.Code, issuerName, format string, args ...any) *token.Error {
+	return &token.Error{Code: code, IssuerName: issuerName, Detail: fmt.Sprintf(format, args...)}
+}
+
+// checkSignature chooses the algorithm and the key by the issuer's rules, not by
+// the token's (RFC 8725 §3.1), and verifies.
+func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *token.Error {
+	if !slices.Contains(i.Algorithms, h.alg) {
+		return fail(token.BadAlgorithm, i.Name, "the algorithm is not one of the issuer's")
+	}
+	key, err := i.Keys.Key(ctx, h.kid, h.alg)
+	switch {
+	case ctx.Err() != nil:
+		return fail(token.DeadlinePassed, i.Name, "while looking for the key")
+	case errors.Is(err, keyset.ErrUnknownKey):
+		return fail(token.UnknownKey, i.Name, "the issuer has no such key")
+	case err != nil:
+		return fail(token.KeysUnavailable, i.Name, "%v", err)
+	case !key.Verifies(h.alg) || !key.Pinned() && h.alg != i.first(key):
+		return fail(token.BadAlgorithm, i.Name, "the key is not for this algorithm")
+	}
+	if !verifies(h.alg, key.Public, parts) {
+		i.Keys.Doubt(h.kid)
+		return fail(token.BadSignature, i.Name, "")
+	}
+	return nil
+}
+
+// first is the algorithm that a key is for whose set does not say: the first of the
+// issuer's that fits it. One key is never used with two (RFC 8725 §3.1).
+func (i *issuer) first(k keyset.Key) string {
+	n := slices.IndexFunc(i.Algorithms, k.Verifies)
+	if n < 0 {
+		return ""
+	}
+	return i.Algorithms[n]
+}
+
+// verifies checks one signature with one key and one algorithm. jwx accepts any
+// salt length of RSASSA-PSS, where RFC 7518 §3.5 asks for that of the hash, which
+// is checked here once more; and a signature has one length only.
+func verifies(alg string, public crypto.PublicKey, parts compact) bool {
+	verifier, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
+	if err != nil || len(parts.signature) != signatureLength(public) {
+		return false
+	}
+	if strings.HasPrefix(alg, "PS") {
+		key, ok := public.(*rsa.PublicKey)
+		h := hashes[alg].New()
+		h.Write(view(parts.signed))
+		return ok && rsa.VerifyPSS(key, hashes[alg], h.Sum(nil), parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	}
+	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
+}
+
+// signatureLength is how long a signature by the key is, in bytes (RFC 7518 §3.3,
+// §3.4; RFC 8037 §3.1); -1 for a key of no supported type.
+func signatureLength(public crypto.PublicKey) int {
+	switch p := public.(type) {
+	case *rsa.PublicKey:
+		return p.Size()
+	case *ecdsa.PublicKey:
+		return 2 * ((p.Curve.Params().BitSize + 7) / 8)
+	case ed25519.PublicKey:
+		return ed25519.SignatureSize
+	}
+	return -1
+}
