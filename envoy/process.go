@@ -136,7 +136,8 @@ func (p *Process) WaitHealthy(ctx context.Context, n int) error {
 	defer tick.Stop()
 	want := fmt.Sprintf("cluster.stepward.membership_healthy: %d\n", n)
 	for {
-		if body, err := p.AdminGet(ctx, "/stats?filter=cluster.stepward.membership_healthy"); err == nil && body == want {
+		if body, err := p.AdminGet(ctx, "/stats?filter=cluster.stepward.membership_healthy"); err == nil &&
+			body == want {
 			return nil
 		}
 		select {
@@ -172,7 +173,8 @@ func Validate(ctx context.Context, path string, configuration []byte) error {
 	if err := os.WriteFile(file, configuration, 0o600); err != nil {
 		return fmt.Errorf("envoy: %w", err)
 	}
-	if text, err := exec.CommandContext(ctx, path, "--mode", "validate", "--use-dynamic-base-id", "-c", file).CombinedOutput(); err != nil {
+	if text, err := exec.CommandContext(ctx, path, "--mode", "validate", "--use-dynamic-base-id", "-c",
+		file).CombinedOutput(); err != nil {
 		return fmt.Errorf("envoy: %w\n%s", err, strings.TrimSpace(string(text)))
 	}
 	return nil

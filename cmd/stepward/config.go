@@ -32,14 +32,17 @@ func (f *configFlags) add(cmd *cobra.Command) {
 // addDeciding is for commands that run policies of opa-envoy-plugin, too.
 func (f *configFlags) addDeciding(cmd *cobra.Command) {
 	f.add(cmd)
-	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false, "permit policies of opa-envoy-plugin to call other hosts")
+	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false,
+		"permit policies of opa-envoy-plugin to call other hosts")
 }
 
 // addServing is for commands that serve, and those that say what serve would do.
 func (f *configFlags) addServing(cmd *cobra.Command) {
 	f.addDeciding(cmd)
-	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false, "permit a Check listener off loopback without TLS")
-	cmd.Flags().BoolVar(&f.bundles, "insecure-bundles", false, "permit bundles and decision logs off loopback without TLS")
+	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false,
+		"permit a Check listener off loopback without TLS")
+	cmd.Flags().BoolVar(&f.bundles, "insecure-bundles", false,
+		"permit bundles and decision logs off loopback without TLS")
 	cmd.Flags().BoolVar(&f.nobody, "insecure-no-issuers", false, "permit issuers: [], where nobody can sign in")
 }
 
@@ -118,7 +121,8 @@ func (f *configFlags) read(look *files.Look, listen, admin string) (config.Confi
 
 // options are what the flags say about a configuration.
 func (f *configFlags) options(listen, admin string) config.Options {
-	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network, InsecureBundles: f.bundles, InsecureNoIssuers: f.nobody, Listen: listen, Admin: admin}
+	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network,
+		InsecureBundles: f.bundles, InsecureNoIssuers: f.nobody, Listen: listen, Admin: admin}
 }
 
 // noConfiguration is the error of who named none, or anything else that would do.

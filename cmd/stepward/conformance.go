@@ -74,7 +74,8 @@ func (f *conformanceFlags) run(cmd *cobra.Command) error {
 		if err := conformance.WriteFixture(suite, f.write); err != nil {
 			return usage(err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; serve it with\n  stepward serve -c %s\n", f.write, quoted(filepath.Join(f.write, "stepward.yaml")))
+		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; serve it with\n  stepward serve -c %s\n", f.write,
+			quoted(filepath.Join(f.write, "stepward.yaml")))
 		return nil
 	}
 	filter, err := regexp.Compile(f.filter)
@@ -113,7 +114,8 @@ func (f *conformanceFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(out, "%s: %d passed, %d failed, %d not reachable this way\n", report.Driver, report.Passed, report.Failed, report.Unreachable)
+		fmt.Fprintf(out, "%s: %d passed, %d failed, %d not reachable this way\n", report.Driver, report.Passed,
+			report.Failed, report.Unreachable)
 	}
 	switch {
 	case cmd.Context().Err() != nil:
@@ -155,7 +157,8 @@ func (f *conformanceFlags) reach(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 	defer cancel()
 	if err := conformance.Reach(ctx, f.address); err != nil {
-		return fmt.Errorf("no Stepward answers at %s: %w\nserve the fixture there: stepward serve -c %s --listen %s", f.address, err, quoted(filepath.Join(f.fixture, "stepward.yaml")), f.address)
+		return fmt.Errorf("no Stepward answers at %s: %w\nserve the fixture there: stepward serve -c %s --listen %s",
+			f.address, err, quoted(filepath.Join(f.fixture, "stepward.yaml")), f.address)
 	}
 	return nil
 }

@@ -23,7 +23,8 @@ import (
 type controlFlags struct{ address string }
 
 func (f *controlFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.address, "control", "", "control socket of the service, as unix:///path, in place of the configured one")
+	cmd.Flags().StringVar(&f.address, "control", "",
+		"control socket of the service, as unix:///path, in place of the configured one")
 }
 
 // client asks at the socket of the flag, else of the configuration.
@@ -37,7 +38,8 @@ func (f controlFlags) client(flags configFlags) (*control.Client, error) {
 			return nil, err
 		}
 		if address = c.Control; address == "" {
-			return nil, usage(errors.New("the configuration names no control socket; add `control: unix:///run/stepward-control.sock`, or pass --control"))
+			return nil, usage(errors.New(
+				"the configuration names no control socket; add `control: unix:///run/stepward-control.sock`, or pass --control"))
 		}
 	}
 	client, err := control.NewClient(address)
@@ -144,7 +146,8 @@ its stages, and in a playground beside the policy of the configuration.`,
 	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+oneOf(divergence.Formats))
 	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
 	page.add(cmd)
-	cmd.Flags().BoolVar(&revisions, "revisions", false, "print the policies that are loaded, the newest first, and stop")
+	cmd.Flags().BoolVar(&revisions, "revisions", false,
+		"print the policies that are loaded, the newest first, and stop")
 	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
 	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate", "revisions")
 	cmd.MarkFlagsMutuallyExclusive("web", "json")
@@ -153,9 +156,11 @@ its stages, and in a playground beside the policy of the configuration.`,
 
 // checkConsole refuses what could never be shown, and flags of what is not asked for.
 func checkConsole(cmd *cobra.Command, filter control.Filter) error {
-	results := []stepup.Result{"", stepup.ResultAllow, stepup.ResultChallenge, stepup.ResultRedirect, stepup.ResultPreflight, stepup.ResultDeny, stepup.ResultError}
+	results := []stepup.Result{"", stepup.ResultAllow, stepup.ResultChallenge, stepup.ResultRedirect,
+		stepup.ResultPreflight, stepup.ResultDeny, stepup.ResultError}
 	if !slices.Contains(results, stepup.Result(filter.Result)) {
-		return fmt.Errorf("--result %s is not known: allow, challenge, redirect, preflight, deny or error", filter.Result)
+		return fmt.Errorf("--result %s is not known: allow, challenge, redirect, preflight, deny or error",
+			filter.Result)
 	}
 	if filter.Reason != "" && !slices.Contains(stepup.Reasons(), stepup.Reason(filter.Reason)) {
 		return fmt.Errorf("--reason %s is not known; docs/reasons.md lists them", filter.Reason)
@@ -176,9 +181,10 @@ func (f pageFlags) watch(cmd *cobra.Command, flags configFlags, client *control.
 	if err != nil {
 		return err
 	}
-	return f.serve(cmd, playground.Options{Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
-		return client.Decisions(ctx, filter, true, each)
-	}})
+	return f.serve(cmd, playground.Options{
+		Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
+			return client.Decisions(ctx, filter, true, each)
+		}})
 }
 
 // printRevisions lists the policies that decisions can still be explained by.
@@ -198,7 +204,8 @@ func printRevisions(ctx context.Context, out io.Writer, client *control.Client, 
 		if r.InForce {
 			state = "in force"
 		}
-		fmt.Fprintf(out, "%-8s  since %s  from %-7s  %s\n", state, r.EnforcedAt.UTC().Format(time.RFC3339), r.From, r.Revision)
+		fmt.Fprintf(out, "%-8s  since %s  from %-7s  %s\n", state, r.EnforcedAt.UTC().Format(time.RFC3339), r.From,
+			r.Revision)
 	}
 	return nil
 }

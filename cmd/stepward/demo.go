@@ -51,7 +51,8 @@ folder.`,
 		RunE: f.run,
 	}
 	cmd.Flags().StringVarP(&f.config.file, "config", "c", "", "configuration whose ladder and policy are tried")
-	cmd.Flags().BoolVar(&f.once, "once", false, "send every request of the story; exit with 0 only if every answer was the expected one")
+	cmd.Flags().BoolVar(&f.once, "once", false,
+		"send every request of the story; exit with 0 only if every answer was the expected one")
 	cmd.Flags().StringVar(&f.path, "envoy-path", "", "Envoy to run (ENVOY_PATH)")
 	cmd.Flags().BoolVar(&f.plain, "no-color", false, "print without colours (NO_COLOR)")
 	return cmd
@@ -154,7 +155,8 @@ func against(cmd *cobra.Command, d *demo.Demo, args []string) error {
 // coloured reports whether f is a terminal on which colours are welcome.
 func coloured(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" &&
+		os.Getenv("TERM") != "dumb"
 }
 
 // painter writes the story and the decisions, whole lines at a time.
@@ -189,21 +191,31 @@ func (p *painter) printf(format string, args ...any) {
 
 // story prints each step as a line to copy.
 func (p *painter) story(d *demo.Demo) {
-	p.printf("\n%s\n%s\n\n", p.paint(bold, "Stepward is running behind Envoy at "+d.Ingress), p.paint(dim, "Copy a line into another terminal, and watch here what is decided and why."))
+	p.printf("\n%s\n%s\n\n", p.paint(bold, "Stepward is running behind Envoy at "+d.Ingress),
+		p.paint(dim, "Copy a line into another terminal, and watch here what is decided and why."))
 	for i, s := range demo.Story() {
-		p.printf("%s\n   %s\n   %s\n   → %s\n\n", p.paint(bold, fmt.Sprintf("%d. %s", i+1, s.Title)), p.paint(dim, s.Why), p.paint(blue, s.Curl(d)), p.paint(statusColour(s.Status), fmt.Sprint(s.Status)))
+		p.printf("%s\n   %s\n   %s\n   → %s\n\n", p.paint(bold, fmt.Sprintf("%d. %s", i+1, s.Title)),
+			p.paint(dim, s.Why), p.paint(blue, s.Curl(d)), p.paint(statusColour(s.Status), fmt.Sprint(s.Status)))
 	}
 	p.printf("%s\n\n", p.paint(dim, "Envoy's own pages are at http://"+d.Admin+". Ctrl-C stops everything."))
 }
 
 // invitation prints a line to copy for a caller of each level.
 func (p *painter) invitation(d *demo.Demo) {
-	p.printf("\n%s\n%s\n\n", p.paint(bold, "Your policy decides behind Envoy at "+d.Ingress), p.paint(dim, "Copy a line into another terminal, change method and path, and watch here what is decided and why."))
+	p.printf("\n%s\n%s\n\n", p.paint(bold, "Your policy decides behind Envoy at "+d.Ingress),
+		p.paint(
+			dim, "Copy a line into another terminal, change method and path, and watch here what is decided and why."))
 	p.printf("%s\n   %s\n\n", p.paint(bold, "nobody"), p.paint(blue, "curl -si "+d.Ingress+"/"))
 	for _, l := range d.Levels {
-		p.printf("%s\n   %s\n\n", p.paint(bold, "who has proven "+l), p.paint(blue, fmt.Sprintf("curl -si %s/ -H \"Authorization: Bearer $(curl -s '%s/token?level=%s&age=10')\"", d.Ingress, d.Provider, l)))
+		p.printf("%s\n   %s\n\n", p.paint(bold, "who has proven "+l),
+			p.paint(blue, fmt.Sprintf("curl -si %s/ -H \"Authorization: Bearer $(curl -s '%s/token?level=%s&age=10')\"",
+				d.Ingress, d.Provider, l)))
 	}
-	p.printf("%s\n\n", p.paint(dim, "age is that of the authentication, in seconds; -G --data-urlencode 'claims={\"roles\":[\"payroll\"]}' adds claims. Ctrl-C stops everything."))
+	p.printf(
+		"%s\n\n",
+		p.paint(
+			dim,
+			"age is that of the authentication, in seconds; -G --data-urlencode 'claims={\"roles\":[\"payroll\"]}' adds claims. Ctrl-C stops everything."))
 }
 
 // once carries the story out.
@@ -215,7 +227,8 @@ func (p *painter) once(ctx context.Context, d *demo.Demo) error {
 			p.printf("%s %d. %s: %v\n", p.paint(red, "✗"), i+1, s.Title, err)
 			continue
 		}
-		p.printf("%s %d. %s %s\n", p.paint(green, "✓"), i+1, s.Title, p.paint(dim, fmt.Sprintf("(%s %s → %d)", s.Method, s.Path, s.Status)))
+		p.printf("%s %d. %s %s\n", p.paint(green, "✓"), i+1, s.Title,
+			p.paint(dim, fmt.Sprintf("(%s %s → %d)", s.Method, s.Path, s.Status)))
 	}
 	p.printf("%d of %d answers as expected\n", len(demo.Story())-failed, len(demo.Story()))
 	if failed > 0 {
@@ -230,7 +243,8 @@ func (p *painter) decision(e explain.Explanation) {
 	if e.Answer.Allowed {
 		status = 200
 	}
-	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s", e.Time.Local().Format("15:04:05"), visible.Text(e.Request.Method), e.Request.Shown(),
+	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s", e.Time.Local().Format("15:04:05"),
+		visible.Text(e.Request.Method), e.Request.Shown(),
 		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, e.Gist())
 	if e.Rule != "" {
 		line += p.paint(dim, "  ← "+e.Rule)

@@ -67,7 +67,8 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 }
 
 func (p *painter) symptom(s symptom) {
-	mark := map[string]string{"ok": p.paint(green, "✓"), "warn": p.paint(yellow, "!"), "fail": p.paint(red, "✗")}[s.Grade]
+	mark := map[string]string{"ok": p.paint(green, "✓"), "warn": p.paint(yellow, "!"),
+		"fail": p.paint(red, "✗")}[s.Grade]
 	p.printf("%s %-24s %s\n", mark, s.Name, strings.ReplaceAll(s.Detail, "\n", "\n"+strings.Repeat(" ", 27)))
 	if s.Hint != "" {
 		p.printf("  %-24s %s\n", "", p.paint(dim, s.Hint))
@@ -96,13 +97,15 @@ func examine(ctx context.Context, flags configFlags, issuersOnly bool) []symptom
 // addresses tries to open each, as serve would.
 func addresses(c config.Config) []symptom {
 	var list []symptom
-	for _, a := range []struct{ name, address string }{{"listen", c.Listen}, {"admin", c.Admin}, {"control", c.Control}} {
+	for _, a := range []struct{ name, address string }{{"listen", c.Listen}, {"admin", c.Admin},
+		{"control", c.Control}} {
 		if a.address == "" {
 			continue
 		}
 		l, err := server.Listen(a.address, 0o600)
 		if err != nil {
-			list = append(list, symptom{a.name, "fail", err.Error(), "does another Stepward run here? choose another address, or stop it"})
+			list = append(list, symptom{a.name, "fail", err.Error(),
+				"does another Stepward run here? choose another address, or stop it"})
 			continue
 		}
 		l.Close()
@@ -121,7 +124,8 @@ func secrets(c config.Config) []symptom {
 	case err != nil:
 		return []symptom{{"tls.key_file", "fail", err.Error(), ""}}
 	case info.Mode().Perm()&0o077 != 0:
-		return []symptom{{"tls.key_file", "warn", fmt.Sprintf("%s may be read by others (%s)", c.TLS.KeyFile, info.Mode().Perm()), "chmod 600"}}
+		return []symptom{{"tls.key_file", "warn", fmt.Sprintf("%s may be read by others (%s)", c.TLS.KeyFile,
+			info.Mode().Perm()), "chmod 600"}}
 	}
 	return []symptom{{Name: "tls.key_file", Grade: "ok", Detail: "for its owner alone"}}
 }

@@ -85,8 +85,10 @@ the configuration must name.`,
 	}
 	f.config.addDeciding(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "request header, as 'name: value'")
-	cmd.Flags().StringToStringVar(&f.extensions, "extension", nil, "context extension of the route, as stepward.level=mfa")
-	cmd.Flags().StringVar(&f.token, "token", "", "bearer token to verify, a file that holds it, or - for standard input")
+	cmd.Flags().StringToStringVar(&f.extensions, "extension", nil,
+		"context extension of the route, as stepward.level=mfa")
+	cmd.Flags().StringVar(&f.token, "token", "",
+		"bearer token to verify, a file that holds it, or - for standard input")
 	cmd.Flags().StringVar(&f.as, "as", "", "claims to take as verified, as JSON")
 	cmd.Flags().StringVar(&f.captured, "check-request", "", "file with a CheckRequest in JSON, - for standard input")
 	cmd.Flags().StringVar(&f.decision, "decision", "", "id of a recent decision of a running service")
@@ -277,9 +279,11 @@ func (f *explainFlags) raw(cmd *cobra.Command, args []string, c config.Config) (
 	if strings.HasPrefix(asked, "/") {
 		host, from := scenario.HostOf(c)
 		if host == "" {
-			return request.Raw{}, fmt.Errorf("%s has no host, and the configuration names none: write https://HOST%s", asked, asked)
+			return request.Raw{}, fmt.Errorf("%s has no host, and the configuration names none: write https://HOST%s",
+				asked, asked)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "stepward: no host was given: asking for https://%s, the first of %s\n", host, from)
+		fmt.Fprintf(cmd.ErrOrStderr(), "stepward: no host was given: asking for https://%s, the first of %s\n", host,
+			from)
 		asked = "https://" + host + asked
 	}
 	if upper := strings.ToUpper(args[0]); upper != args[0] {
@@ -287,7 +291,8 @@ func (f *explainFlags) raw(cmd *cobra.Command, args []string, c config.Config) (
 	}
 	scheme, rest, ok := strings.Cut(asked, "://")
 	if !ok {
-		return request.Raw{}, fmt.Errorf("%q is neither a path, such as /%s, nor a URL, such as https://%s", asked, asked, asked)
+		return request.Raw{}, fmt.Errorf("%q is neither a path, such as /%s, nor a URL, such as https://%s", asked,
+			asked, asked)
 	}
 	// By hand, so that the path arrives as written and not as a parser repairs it.
 	host, target := rest, "/"
@@ -297,7 +302,8 @@ func (f *explainFlags) raw(cmd *cobra.Command, args []string, c config.Config) (
 	if strings.HasPrefix(target, "?") {
 		target = "/" + target
 	}
-	raw := request.Raw{Method: args[0], Scheme: scheme, Host: host, Target: target, Size: -1, Route: request.Route{Extensions: f.extensions}}
+	raw := request.Raw{Method: args[0], Scheme: scheme, Host: host, Target: target, Size: -1, Route: request.Route{
+		Extensions: f.extensions}}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
@@ -339,14 +345,16 @@ type client struct {
 	bearer bool   // brings an Authorization header along
 }
 
-var clients = []client{{"browser", "browser", false}, {"page script", "page", true}, {"API client", "api", true}, {"gRPC client", "grpc", true}}
+var clients = []client{{"browser", "browser", false}, {"page script", "page", true}, {"API client", "api", true},
+	{"gRPC client", "grpc", true}}
 
 // of is raw as if it came from c.
 func (c client) of(raw request.Raw) request.Raw {
 	var kept []request.Field
 	for _, h := range raw.Headers {
 		switch name := strings.ToLower(h.Name); {
-		case strings.HasPrefix(name, "sec-"), name == "accept", name == "content-type", name == "upgrade", name == "x-requested-with":
+		case strings.HasPrefix(name, "sec-"), name == "accept", name == "content-type", name == "upgrade",
+			name == "x-requested-with":
 		case name == "authorization" && !c.bearer:
 		default:
 			kept = append(kept, h)

@@ -21,7 +21,8 @@ func groups() []*cobra.Group {
 // groupOf names the group of each command; what is not here is in none.
 var groupOf = map[string]string{
 	"init": "begin", "demo": "begin", "doctor": "begin",
-	"validate": "policy", "test": "policy", "explain": "policy", "eval": "policy", "matrix": "policy", "playground": "policy", "replay": "policy", "migrate": "policy",
+	"validate": "policy", "test": "policy", "explain": "policy", "eval": "policy", "matrix": "policy",
+	"playground": "policy", "replay": "policy", "migrate": "policy",
 	"serve": "run", "console": "run", "issuers": "run", "revoke": "run", "health": "run",
 	"conformance": "more", "schema": "more", "version": "more", "completion": "more", "help": "more",
 }

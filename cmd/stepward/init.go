@@ -49,7 +49,8 @@ service. Nothing that is there is overwritten.`,
 			if err := writeNew(args[0], files, f.force); err != nil {
 				return usage(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], quoted(args[0]))
+			fmt.Fprintf(cmd.OutOrStdout(),
+				"Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], quoted(args[0]))
 			return nil
 		},
 	}
@@ -72,7 +73,8 @@ rules:
 
 // files are the quickstart's with what the flags say, by name.
 func (f initFlags) files() (map[string]string, error) {
-	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema), ".regal/config.yaml": regal}
+	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema),
+		".regal/config.yaml": regal}
 	err := fs.WalkDir(examples.Quickstart(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || name == "README.md" {
 			return err
@@ -84,7 +86,8 @@ func (f initFlags) files() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{"https://idp.example.com": f.issuer, "https://api.example.com": f.audience, "app.example.com": f.host} {
+	for name, value := range map[string]string{"https://idp.example.com": f.issuer,
+		"https://api.example.com": f.audience, "app.example.com": f.host} {
 		quoted, err := yaml.Marshal(value)
 		if err != nil || strings.ContainsAny(value, "\n\r") {
 			return nil, fmt.Errorf("%q cannot be written", value)
@@ -149,7 +152,8 @@ is loaded; result is that of what its entry rules yield.`,
 			if len(args) == 1 {
 				which = args[0]
 			}
-			_, err := cmd.OutOrStdout().Write(map[string][]byte{"config": config.Schema, "input": policy.InputSchema, "result": policy.ResultSchema}[which])
+			_, err := cmd.OutOrStdout().Write(map[string][]byte{"config": config.Schema, "input": policy.InputSchema,
+				"result": policy.ResultSchema}[which])
 			return err
 		},
 	}

@@ -119,7 +119,8 @@ With --list it lists what is revoked.`,
 				return nil
 			}
 			if e.Issuer == "" {
-				return usage(errors.New("name the issuer with --issuer, and what is revoked with --jti, --sid or --sub"))
+				return usage(errors.New(
+					"name the issuer with --issuer, and what is revoked with --jti, --sid or --sub"))
 			}
 			if before != "" {
 				if e.Before, err = time.Parse(time.RFC3339, before); err != nil {

@@ -98,7 +98,8 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 }
 
 // make asks the policy at paths about every route, as many at once as there are cores.
-func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (matrix.Matrix, stepup.Ladder, error) {
+func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (matrix.Matrix,
+	stepup.Ladder, error) {
 	policies := make([]*rego.Policy, runtime.GOMAXPROCS(0))
 	var options rego.Options
 	for n := range policies {
@@ -125,7 +126,8 @@ func progress(cmd *cobra.Command, all int) func(done, all int) {
 	}
 }
 
-func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, ladder stepup.Ladder, c config.Config, routes []matrix.Route) error {
+func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, ladder stepup.Ladder, c config.Config,
+	routes []matrix.Route) error {
 	was, err := f.before(cmd, c, routes)
 	if err != nil {
 		return err

@@ -53,7 +53,9 @@ takes them from its command line; give them with --policy. Then:
 			if err != nil {
 				return usage(err)
 			}
-			written, notes, err := migrateOPAEnvoy(args[0], text, policies, func(name string) string { return seenFrom(out, name) })
+			written, notes, err := migrateOPAEnvoy(args[0], text, policies, func(name string) string {
+				return seenFrom(out, name)
+			})
 			if list := (finding.List)(nil); errors.As(err, &list) {
 				return usage(fmt.Errorf("the configuration of OPA is refused:\n%w", list))
 			}
@@ -81,7 +83,8 @@ takes them from its command line; give them with --policy. Then:
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write, in place of standard output")
-	cmd.Flags().StringArrayVar(&policies, "policy", nil, "file or folder that OPA was given; more than once for more (default policies, or none where there are bundles)")
+	cmd.Flags().StringArrayVar(&policies, "policy", nil,
+		"file or folder that OPA was given; more than once for more (default policies, or none where there are bundles)")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file")
 	return cmd
 }
@@ -127,7 +130,8 @@ func seenFrom(out, name string) string {
 	}
 	// What is above a link depends on who asks: by the names, or by the folders.
 	named, err := filepath.Rel(dir, file)
-	really, err2 := filepath.Rel(withoutLinks(dir), filepath.Join(withoutLinks(filepath.Dir(file)), filepath.Base(file)))
+	really, err2 := filepath.Rel(withoutLinks(dir), filepath.Join(withoutLinks(filepath.Dir(file)),
+		filepath.Base(file)))
 	if err != nil || err2 != nil || named != really {
 		return file
 	}
@@ -184,7 +188,8 @@ func (m *migration) paths(policies []string, bundled bool) {
 		return
 	case len(policies) == 0:
 		policies = []string{"policies"}
-		m.note("policy.paths", "OPA takes its policies from its command line: here they are in the folder policies; say where with --policy")
+		m.note("policy.paths",
+			"OPA takes its policies from its command line: here they are in the folder policies; say where with --policy")
 	}
 	paths := make([]string, len(policies))
 	for i, p := range policies {
@@ -215,7 +220,9 @@ func (m *migration) plugin(own map[string]any) error {
 			}
 		case "dry-run":
 			if v == true {
-				m.note(key, "ATTENTION: OPA let everything through, and Stepward enforces. To go on observing, keep OPA in front until the decisions agree, or let Envoy ask without enforcing (shadow_mode of its filter, from 1.38)")
+				m.note(
+					key,
+					"ATTENTION: OPA let everything through, and Stepward enforces. To go on observing, keep OPA in front until the decisions agree, or let Envoy ask without enforcing (shadow_mode of its filter, from 1.38)")
 			}
 		case "enable-reflection":
 			if v == true {
@@ -233,7 +240,9 @@ func (m *migration) plugin(own map[string]any) error {
 		case "proto-descriptor":
 			m.policy = append(m.policy, pair("proto_descriptor", m.seen(fmt.Sprint(v)))...)
 		case "enable-performance-metrics", "grpc-request-duration-seconds-buckets":
-			m.note(key, "metrics are always there, under names of ours, at /metrics of the admin listener; see docs/reference/metrics.md")
+			m.note(
+				key,
+				"metrics are always there, under names of ours, at /metrics of the admin listener; see docs/reference/metrics.md")
 		default:
 			m.note(key, "no key of opa-envoy-plugin")
 		}
@@ -257,7 +266,9 @@ func (m *migration) listen(addr string) error {
 		return fmt.Errorf("addr %q is not host:port", addr)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		m.note("addr", "OPA listens at %s without TLS. Here it is loopback, which is enough for an Envoy beside it; for another set listen and tls, or start with --insecure-plaintext-listener where the network is trusted", addr)
+		m.note(
+			"addr",
+			"OPA listens at %s without TLS. Here it is loopback, which is enough for an Envoy beside it; for another set listen and tls, or start with --insecure-plaintext-listener where the network is trusted", addr)
 		host = "127.0.0.1"
 	}
 	m.members = append(m.members, pair("listen", net.JoinHostPort(host, port))...)
@@ -308,7 +319,8 @@ func (m *migration) managed(name string, text []byte, root map[string]any) {
 	if logs["console"] == true {
 		m.members = append(m.members, pair("log", map[string]any{"decisions": "stdout"})...)
 	}
-	uploads := root["decision_logs"] != nil && (logs["console"] != true || len(logs) > 1) // to the first service, unless another is named
+	// to the first service, unless another is named
+	uploads := root["decision_logs"] != nil && (logs["console"] != true || len(logs) > 1)
 	if root["discovery"] == nil && root["bundles"] == nil && root["status"] == nil && !uploads {
 		m.unused(root)
 		return
@@ -330,7 +342,9 @@ func (m *migration) managed(name string, text []byte, root map[string]any) {
 // unused names sections that say how to fetch something, where nothing is fetched.
 func (m *migration) unused(root map[string]any) {
 	if root["bundle"] != nil {
-		m.note("bundle", "the old form, which knows no signatures: write it under bundles: { NAME: { service: , resource: , signing: } }, and migrate again")
+		m.note(
+			"bundle",
+			"the old form, which knows no signatures: write it under bundles: { NAME: { service: , resource: , signing: } }, and migrate again")
 	}
 	var kept []string
 	for _, key := range []string{"services", "keys", "labels", "persistence_directory"} {
@@ -339,13 +353,15 @@ func (m *migration) unused(root map[string]any) {
 		}
 	}
 	if len(kept) > 0 && root["bundle"] == nil {
-		m.note(strings.Join(kept, ", "), "not needed: the file names neither bundles, discovery, decision_logs to upload nor status")
+		m.note(strings.Join(kept, ", "),
+			"not needed: the file names neither bundles, discovery, decision_logs to upload nor status")
 	}
 }
 
 // rest names every other section.
 func (m *migration) rest(root map[string]any) {
-	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "labels", "persistence_directory", "decision_logs", "status"}
+	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "labels",
+		"persistence_directory", "decision_logs", "status"}
 	for _, key := range slices.Sorted(maps.Keys(root)) {
 		switch {
 		case slices.Contains(known, key):

@@ -40,7 +40,8 @@ type pageFlags struct {
 }
 
 func (f *pageFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0", "loopback address of the page; port 0 is any that is free")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0",
+		"loopback address of the page; port 0 is any that is free")
 	cmd.Flags().BoolVar(&f.open, "open", false, "open the page in the browser")
 }
 
@@ -225,11 +226,13 @@ func (f pageFlags) serve(cmd *cobra.Command, o playground.Options) error {
 	}
 	o.Host, o.Token, o.Stage = strings.TrimSuffix(l.Addr().String(), ":80"), rand.Text(), newStage[*rego.Policy]
 	url := "http://" + o.Host + "/" + o.Token + "/"
-	fmt.Fprintf(cmd.OutOrStdout(), "The page is at\n\n  %s\n\nfor a browser on this machine. Whoever has the address can use it. Ctrl-C ends it.\n", url)
+	fmt.Fprintf(cmd.OutOrStdout(),
+		"The page is at\n\n  %s\n\nfor a browser on this machine. Whoever has the address can use it. Ctrl-C ends it.\n", url)
 	all, ctx := errgroup.WithContext(cmd.Context())
 	server := &http.Server{
-		Handler: playground.Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: playground.Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		BaseContext:    func(net.Listener) context.Context { return ctx },
 	}
 	all.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -66,7 +66,8 @@ func (s *share) Set(text string) error {
 }
 
 // limited are the kinds of difference that have a flag.
-var limited = []divergence.Kind{divergence.NewlyChallenged, divergence.NewlyRefused, divergence.NewlyFailing, divergence.NewlyAllowed, divergence.NoLongerChallenged}
+var limited = []divergence.Kind{divergence.NewlyChallenged, divergence.NewlyRefused, divergence.NewlyFailing,
+	divergence.NewlyAllowed, divergence.NoLongerChallenged}
 
 func newReplayCommand() *cobra.Command {
 	f := replayFlags{most: map[divergence.Kind]*share{}}
@@ -93,12 +94,14 @@ it with the old policy under the same conditions: --old PATH.`,
 	f.config.add(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.logs, "log", nil, "decisions, a JSON object a line; more than once for more")
-	flags.StringArrayVar(&f.policy, "policy", nil, "file or folder of the policy that is asked; more than once for more")
+	flags.StringArrayVar(&f.policy, "policy", nil,
+		"file or folder of the policy that is asked; more than once for more")
 	flags.StringArrayVar(&f.old, "old", nil, "file or folder of a policy to compare with in place of what was recorded")
 	flags.StringVar(&f.format, "format", "text", oneOf(divergence.Formats))
 	for _, k := range limited {
 		f.most[k] = &share{}
-		flags.Var(f.most[k], "max-"+strings.ReplaceAll(string(k), "_", "-"), "exit with 1 when a larger share of the decisions is "+k.String()+", such as 2%")
+		flags.Var(f.most[k], "max-"+strings.ReplaceAll(string(k), "_", "-"),
+			"exit with 1 when a larger share of the decisions is "+k.String()+", such as 2%")
 	}
 	return cmd
 }
@@ -130,7 +133,8 @@ func (f *replayFlags) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	if r.Decisions == 0 {
-		return usage(errors.New("no decision could be compared; the log is one of decisions, written with log.input: true"))
+		return usage(
+			errors.New("no decision could be compared; the log is one of decisions, written with log.input: true"))
 	}
 	return f.judge(cmd, r)
 }
@@ -225,11 +229,13 @@ func watch(cmd *cobra.Command, name string, c *counter, all int64) (done func())
 	start := time.Now()
 	draw := func(end string) {
 		n := c.n.Load()
-		text := fmt.Sprintf("%s: %d MB, %.0f MB/s", name, n>>20, float64(n)/(1<<20)/max(time.Since(start).Seconds(), 0.001))
+		text := fmt.Sprintf("%s: %d MB, %.0f MB/s", name, n>>20, float64(n)/(1<<20)/max(time.Since(start).Seconds(),
+			0.001))
 		if all > 0 {
 			const width = 30
 			filled := int(min(n*width/all, width))
-			text = fmt.Sprintf("[%s%s] %3d %%  %s", strings.Repeat("#", filled), strings.Repeat(".", width-filled), min(n*100/all, 100), text)
+			text = fmt.Sprintf("[%s%s] %3d %%  %s", strings.Repeat("#", filled), strings.Repeat(".", width-filled),
+				min(n*100/all, 100), text)
 		}
 		fmt.Fprintf(os.Stderr, "\r\033[K%s%s", text, end) // a terminal, whose line is drawn over
 	}

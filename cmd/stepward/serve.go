@@ -43,7 +43,8 @@ as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 	}
 	flags.addServing(cmd)
 	cmd.Flags().StringVar(&s.listen, "listen", "", "address of Check, in place of the configured one (STEPWARD_LISTEN)")
-	cmd.Flags().StringVar(&s.admin, "admin", "", "address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
+	cmd.Flags().StringVar(&s.admin, "admin", "",
+		"address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
 	cmd.Flags().StringVar(&s.level, "log-level", "", "debug, info, warn or error, in place of the configured one")
 	cmd.Flags().BoolVar(&s.reflection, "grpc-reflection", false, "serve gRPC reflection beside Check")
 	return cmd
@@ -74,10 +75,11 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	}
 	defer shutdown(tracing)
 	s, err := server.New(ctx, c, server.Options{
-		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(), Reflection: f.reflection,
-		Level:   log.level,
-		Reload:  load,
-		Enforce: log.follow, Snapshot: server.SnapshotOptions{Look: look},
+		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(),
+		Reflection: f.reflection,
+		Level:      log.level,
+		Reload:     load,
+		Enforce:    log.follow, Snapshot: server.SnapshotOptions{Look: look},
 	})
 	if err != nil {
 		return refused(err)
@@ -95,7 +97,8 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 			}
 		}
 	}()
-	log.events.Info("listening", zap.String("version", version()), zap.Stringer("check", s.Addr()), zap.Stringer("admin", s.AdminAddr()), zap.String("policy_revision", s.Revision()))
+	log.events.Info("listening", zap.String("version", version()), zap.Stringer("check", s.Addr()),
+		zap.Stringer("admin", s.AdminAddr()), zap.String("policy_revision", s.Revision()))
 	return s.Run(ctx)
 }
 

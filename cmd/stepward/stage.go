@@ -75,14 +75,17 @@ func patient(c config.Config) config.Config {
 // machine that is busy.
 func loadOptions(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(patient(c).Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}, err
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(
+		patient(c).Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}, err
 }
 
 // needsRules is an error of what the user wrote where c names a policy of another product,
 // or one that is only in bundles, while paths name no files of it.
 func needsRules(c config.Config, paths []string) error {
 	if c.Policy.Compat != "" {
-		return usage(errors.New("policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
+		return usage(
+			errors.New(
+				"policy.compat is opa-envoy: this command is about rules of require, which such a policy has not; ask about single requests with stepward explain"))
 	}
 	return needsFiles(c, paths)
 }
@@ -93,7 +96,8 @@ func needsFiles(c config.Config, paths []string) error {
 	if c.Bundles.ConfigFile == "" || len(paths) > 0 {
 		return nil
 	}
-	opa, err := bundle.Parse(c.Bundles.ConfigFile, []byte(c.Bundles.Text), bundle.ParseOptions{Insecure: c.Bundles.Insecure})
+	opa, err := bundle.Parse(c.Bundles.ConfigFile, []byte(c.Bundles.Text), bundle.ParseOptions{
+		Insecure: c.Bundles.Insecure})
 	if err != nil {
 		return usage(err)
 	}
@@ -106,7 +110,8 @@ func needsFiles(c config.Config, paths []string) error {
 // loadPolicy loads the policy at paths, or the shipped one where there are none, under c.
 // A policy that is refused is a [finding.List] in an error of what the user wrote, and
 // one of opa-envoy-plugin is not one whose rules can be shown.
-func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Policy, rego.Options, []rego.Source, error) {
+func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Policy, rego.Options, []rego.Source,
+	error) {
 	options, err := loadOptions(c)
 	if err != nil {
 		return nil, options, nil, usage(err)

@@ -191,7 +191,8 @@ func (f *testFlags) follow(cmd *cobra.Command, paths []string) error {
 func fingerprint(paths []string) uint64 {
 	h := fnv.New64a()
 	for _, p := range paths {
-		filepath.WalkDir(p, func(name string, d fs.DirEntry, err error) error { // what cannot be read is told by the run
+		// what cannot be read is told by the run
+		filepath.WalkDir(p, func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return nil
 			}
@@ -226,7 +227,8 @@ func printTests(out io.Writer, report rego.TestReport, verbose bool) {
 			fmt.Fprintf(out, "skip  %s  %s:%d\n", r.Name, r.File, r.Line)
 		case !r.Passed:
 			fmt.Fprintf(out, "FAIL  %s  %s:%d\n", r.Name, r.File, r.Line)
-			if first := told[unplaced(r.Error)]; report.Refused != nil && strings.HasSuffix(r.Error, ": the policy does not load") {
+			if first := told[unplaced(r.Error)]; report.Refused != nil && strings.HasSuffix(
+				r.Error, ": the policy does not load") {
 				r.Error = "" // it is told once, at the end
 			} else if first != "" && r.Error != "" {
 				r.Error = "the same error as " + first
@@ -289,7 +291,8 @@ func junit(report rego.TestReport) ([]byte, error) {
 	var all time.Duration
 	for _, r := range report.Results {
 		at := strings.LastIndexByte(r.Name, '.')
-		c := junitCase{Class: r.Name[:at], Name: r.Name[at+1:], File: r.File, Line: r.Line, Time: fmt.Sprintf("%.6f", r.Duration.Seconds())}
+		c := junitCase{Class: r.Name[:at], Name: r.Name[at+1:], File: r.File, Line: r.Line,
+			Time: fmt.Sprintf("%.6f", r.Duration.Seconds())}
 		all += r.Duration
 		switch {
 		case r.Skipped:

@@ -74,8 +74,10 @@ with --strict, also when there are warnings.`,
 	cmd.Flags().StringVar(&f.format, "format", "text", "text, json, sarif or github")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "the same as --format json")
 	cmd.Flags().BoolVar(&f.online, "online", false, "ask the issuers, too")
-	cmd.Flags().StringArrayVar(&f.envoys, "envoy", nil, "configuration of the proxy in front; more than once for files that belong together")
-	cmd.Flags().BoolVar(&f.rule, "mutation-rule", false, "print the header mutation rule that the policy needs, for Envoy's ext_authz filter")
+	cmd.Flags().StringArrayVar(&f.envoys, "envoy", nil,
+		"configuration of the proxy in front; more than once for files that belong together")
+	cmd.Flags().BoolVar(&f.rule, "mutation-rule", false,
+		"print the header mutation rule that the policy needs, for Envoy's ext_authz filter")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail on warnings")
 	cmd.Flags().BoolVar(&f.fix, "fix", false, "change the files where the fix is safe, and say what is left")
 	return cmd
@@ -158,7 +160,8 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		v.candidate = snapshot.Candidate.Revision()
 	}
 	if v.warnings, err = server.CheckBundles(c); err != nil {
-		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config", Message: err.Error()}}
+		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config",
+			Message: err.Error()}}
 		return v, nil
 	}
 	options, err := loadOptions(c)
@@ -275,7 +278,8 @@ func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) 
 func compare(cmd *cobra.Command, file string, c config.Config) (findings, warnings finding.List) {
 	for n, i := range c.Issuers {
 		for _, p := range server.Examine(cmd.Context(), c, i) {
-			f := finding.Finding{File: file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n), Message: fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail), Hint: p.Hint}
+			f := finding.Finding{File: file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n),
+				Message: fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail), Hint: p.Hint}
 			switch {
 			case p.Grade == "fail" && !i.Optional:
 				findings = append(findings, f)

@@ -56,8 +56,10 @@ func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 		reads = p.Reads()
 	}
 	return proxy.Service{
-		Listen: c.Listen, TLS: c.TLS.CertFile != "", ClientCertificate: c.TLS.ClientCAFile != "", Deadline: time.Duration(c.Limits.Deadline),
-		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.RequestHeaders(), Reads: reads,
+		Listen: c.Listen, TLS: c.TLS.CertFile != "", ClientCertificate: c.TLS.ClientCAFile != "",
+		Deadline:    time.Duration(c.Limits.Deadline),
+		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.RequestHeaders(),
+		Reads: reads,
 		Route: func(r request.Route) error {
 			_, packages, err := policy.Floors(r, ladder)
 			for _, name := range packages {

@@ -30,7 +30,8 @@ func (v validated) print(out io.Writer, format string) error {
 		return e.Encode(v.sarif())
 	case "github":
 		for _, f := range slices.Concat(v.findings, v.warnings) {
-			fmt.Fprintf(out, "::%s file=%s,line=%d,col=%d,title=%s::%s\n", strings.Replace(severity(f), "note", "notice", 1), property(f.File), f.Line, f.Column, property(f.Code), text(f))
+			fmt.Fprintf(out, "::%s file=%s,line=%d,col=%d,title=%s::%s\n", strings.Replace(severity(f), "note",
+				"notice", 1), property(f.File), f.Line, f.Column, property(f.Code), text(f))
 		}
 		return nil
 	}
@@ -122,6 +123,7 @@ func (v validated) sarif() map[string]any {
 	}
 	return map[string]any{
 		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []any{map[string]any{"tool": map[string]any{"driver": map[string]any{"name": "stepward", "rules": rules}}, "results": results}},
+		"runs": []any{map[string]any{"tool": map[string]any{
+			"driver": map[string]any{"name": "stepward", "rules": rules}}, "results": results}},
 	}
 }

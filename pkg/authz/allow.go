@@ -34,7 +34,8 @@ func (w Answers) allow(r *Record, settable []string) Response {
 		spelt[i] = request.Spelling(name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Request.Headers)) {
-		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(spelt, spelling) {
+		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(
+			spelt, spelling) {
 			e.remove(name)
 		}
 	}
@@ -42,8 +43,9 @@ func (w Answers) allow(r *Record, settable []string) Response {
 		w.keepCredentials(&e, r)
 	}
 	return Response{
-		Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response), AddBeside: r.Policy.Compat,
-		SetQuery: responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
+		Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
+		AddBeside: r.Policy.Compat,
+		SetQuery:  responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
 	}
 }
 

@@ -119,7 +119,8 @@ func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []re
 	var fields []request.Field
 	bearer, dpop := w.schemes(r.Scheme, why)
 	if bearer {
-		fields = append(fields, request.Field{Name: "www-authenticate", Value: stepup.FormatChallenge("Bearer", params)})
+		fields = append(fields, request.Field{Name: "www-authenticate", Value: stepup.FormatChallenge(
+			"Bearer", params)})
 	}
 	if dpop {
 		params = append(params, stepup.Param{Name: "algs", Value: strings.Join(w.DPoPAlgorithms, " ")})

@@ -47,7 +47,8 @@ var errPanic = errors.New("authz: a stage panicked")
 // package comment for the order, and [stepup.Decide] for the order of judgement.
 // A context that has ended, or ends on the way, is a refusal.
 func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
-	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Revision(), Held: stepup.Anonymous}}
+	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Revision(),
+		Held: stepup.Anonymous}}
 	ctx, cancel := a.budget(ctx)
 	defer cancel()
 

@@ -22,7 +22,8 @@ func (c CORS) origin(r request.Request) string {
 }
 
 func (c CORS) isPreflight(r request.Request) bool {
-	return r.Kind == request.Preflight && c.origin(r) != "" && request.IsToken(r.Headers.Get("access-control-request-method"))
+	return r.Kind == request.Preflight && c.origin(r) != "" && request.IsToken(
+		r.Headers.Get("access-control-request-method"))
 }
 
 // preflight allows the method that was asked about: which methods there are is

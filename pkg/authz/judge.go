@@ -55,7 +55,8 @@ func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgeme
 	}
 	floors, routes, err := policy.Floors(q.Request.Route, ladder)
 	if err == nil {
-		j.Policy, err = p.Evaluate(ctx, policy.Input{Request: q.Request, Token: q.Token, Levels: levels, Routes: routes})
+		j.Policy, err = p.Evaluate(ctx, policy.Input{Request: q.Request, Token: q.Token, Levels: levels,
+			Routes: routes})
 	}
 	j.Fault = err
 	j.Required = slices.Concat(floors, j.Policy.Require)

@@ -181,7 +181,8 @@ func (p problem) line() string {
 func pageHeaders() []request.Field {
 	return []request.Field{
 		{Name: "content-type", Value: "text/html; charset=utf-8"},
-		{Name: "content-security-policy", Value: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		{Name: "content-security-policy",
+			Value: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 		{Name: "referrer-policy", Value: "no-referrer"},
 		{Name: "x-content-type-options", Value: "nosniff"},
 	}

@@ -55,6 +55,7 @@ func NewSealer(key []byte, now func() time.Time) (func(stepup.Ask) string, error
 		sealed := aead.Seal(nil, nil, text, []byte(header)) // nonce, text, tag
 		nonce, tag := 12, len(sealed)-16
 		part := base64.RawURLEncoding.EncodeToString
-		return strings.Join([]string{header, "", part(sealed[:nonce]), part(sealed[nonce:tag]), part(sealed[tag:])}, ".")
+		return strings.Join([]string{header, "", part(sealed[:nonce]), part(sealed[nonce:tag]), part(sealed[tag:])},
+			".")
 	}, nil
 }

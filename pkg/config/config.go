@@ -27,8 +27,9 @@ type Config struct {
 	// unless set. Whoever may open it reads recent decisions.
 	Control string `yaml:"control"`
 
-	Issuers []Issuer `yaml:"issuers"` // required: whose tokens are trusted; [] needs --insecure-no-issuers, unless compat decides
-	Levels  []Level  `yaml:"levels"`  // the ladder, weakest first; anonymous and authenticated are below it
+	// required: whose tokens are trusted; [] needs --insecure-no-issuers, unless compat decides
+	Issuers []Issuer `yaml:"issuers"`
+	Levels  []Level  `yaml:"levels"` // the ladder, weakest first; anonymous and authenticated are below it
 
 	Policy        Policy        `yaml:"policy"` // required: what decides
 	Bundles       Bundles       `yaml:"bundles"`
@@ -69,9 +70,10 @@ type Log struct {
 	// Input writes what the policy was asked beside each decision, so that replay can ask
 	// another one; default false. Bodies, queries and headers that sound like a secret's
 	// are masked.
-	Input bool     `yaml:"input"`
-	Mask  []string `yaml:"mask"` // JSON pointers to more that is masked, also in decision logs of OPA, such as /input/token/claims/email
-	Keep  []string `yaml:"keep"` // JSON pointers to what is not, such as /input/request/body/json/amount
+	Input bool `yaml:"input"`
+	// JSON pointers to more that is masked, also in decision logs of OPA, such as /input/token/claims/email
+	Mask []string `yaml:"mask"`
+	Keep []string `yaml:"keep"` // JSON pointers to what is not, such as /input/request/body/json/amount
 }
 
 // Drain is how the service stops.
@@ -82,22 +84,25 @@ type Drain struct {
 
 // Issuer is an identity provider whose tokens are trusted.
 type Issuer struct {
-	Name       string           `yaml:"name"`       // short, for logs, metrics and policies
-	Issuer     string           `yaml:"issuer"`     // compared byte for byte with iss
-	Audiences  []string         `yaml:"audiences"`  // one of these must be in aud
-	Algorithms []string         `yaml:"algorithms"` // default ES256, RS256, PS256, EdDSA
-	Profile    string           `yaml:"profile"`    // rfc9068 (default), keycloak, entra or generic
-	Assurance  Assurance        `yaml:"assurance"`  // the one claim that proves a level: acr (default), amr, or { claim: NAME }
-	Leeway     Duration         `yaml:"leeway"`     // for exp, nbf, iat and a future auth_time; default 30s, at most 5m
-	JWKSURI    string           `yaml:"jwks_uri"`   // where its keys are; neither this nor a file means discovery
-	JWKSFile   string           `yaml:"jwks_file"`
-	Optional   bool             `yaml:"optional"` // start-up does not wait for its keys
-	DPoP       DPoP             `yaml:"dpop"`     // terms for tokens that are bound to a key (RFC 9449); without origins they are refused
-	Levels     map[string]Words `yaml:"levels"`   // its own words for a level, in place of the ladder's
+	Name       string   `yaml:"name"`       // short, for logs, metrics and policies
+	Issuer     string   `yaml:"issuer"`     // compared byte for byte with iss
+	Audiences  []string `yaml:"audiences"`  // one of these must be in aud
+	Algorithms []string `yaml:"algorithms"` // default ES256, RS256, PS256, EdDSA
+	Profile    string   `yaml:"profile"`    // rfc9068 (default), keycloak, entra or generic
+	// the one claim that proves a level: acr (default), amr, or { claim: NAME }
+	Assurance Assurance `yaml:"assurance"`
+	Leeway    Duration  `yaml:"leeway"`   // for exp, nbf, iat and a future auth_time; default 30s, at most 5m
+	JWKSURI   string    `yaml:"jwks_uri"` // where its keys are; neither this nor a file means discovery
+	JWKSFile  string    `yaml:"jwks_file"`
+	Optional  bool      `yaml:"optional"` // start-up does not wait for its keys
+	// terms for tokens that are bound to a key (RFC 9449); without origins they are refused
+	DPoP   DPoP             `yaml:"dpop"`
+	Levels map[string]Words `yaml:"levels"` // its own words for a level, in place of the ladder's
 
-	Keys          Keys          `yaml:"keys"`          // how its keys are fetched and for how long they are trusted
-	Introspection Introspection `yaml:"introspection"` // of tokens that are not JWTs (RFC 7662); without an endpoint they are refused
-	StatusLists   StatusLists   `yaml:"status_lists"`  // lists that tell of revoked tokens
+	Keys Keys `yaml:"keys"` // how its keys are fetched and for how long they are trusted
+	// of tokens that are not JWTs (RFC 7662); without an endpoint they are refused
+	Introspection Introspection `yaml:"introspection"`
+	StatusLists   StatusLists   `yaml:"status_lists"` // lists that tell of revoked tokens
 }
 
 // Keys are how an issuer's keys are fetched, and for how long they are trusted.
@@ -105,24 +110,32 @@ type Keys struct {
 	RefreshMin         Duration `yaml:"refresh_min"`          // however short its Cache-Control says; default 1m
 	RefreshMax         Duration `yaml:"refresh_max"`          // however long; default 1h
 	UnknownKidCooldown Duration `yaml:"unknown_kid_cooldown"` // between fetches that unknown keys cause; default 10s
-	RemovedAfter       Duration `yaml:"removed_after"`        // a withdrawn key is trusted no longer than that; default 5m
-	StaleIfError       Duration `yaml:"stale_if_error"`       // keys that cannot be fetched again are trusted no longer than that; default 24h
-	CacheDir           string   `yaml:"cache_dir"`            // a folder of Stepward's own, in which the last good keys outlive a restart; none without
+	// a withdrawn key is trusted no longer than that; default 5m
+	RemovedAfter Duration `yaml:"removed_after"`
+	// keys that cannot be fetched again are trusted no longer than that; default 24h
+	StaleIfError Duration `yaml:"stale_if_error"`
+	// a folder of Stepward's own, in which the last good keys outlive a restart; none without
+	CacheDir string `yaml:"cache_dir"`
 }
 
 // Introspection is how an issuer is asked about a token (RFC 7662).
 type Introspection struct {
-	Endpoint         string   `yaml:"endpoint"`           // its introspection_endpoint
-	Tokens           string   `yaml:"tokens"`             // opaque (default), or all: JWTs are verified and asked about, and the weaker view counts
-	Prefix           string   `yaml:"prefix"`             // opaque tokens that begin so are this issuer's; needed where several issuers have them
-	ClientID         string   `yaml:"client_id"`          // who asks; many providers answer only who is in the token's aud
-	AuthMethod       string   `yaml:"auth_method"`        // client_secret_basic (default), client_secret_post, private_key_jwt or tls_client_auth
-	ClientSecretFile string   `yaml:"client_secret_file"` // its text, for the first two
-	KeyFile          string   `yaml:"key_file"`           // PEM, for private_key_jwt
-	KeyID            string   `yaml:"key_id"`             // kid of that key, where the provider wants one
-	CertFile         string   `yaml:"cert_file"`          // PEM, for tls_client_auth, with its key in key_file
-	Response         string   `yaml:"response"`           // json (default), or jwt: signed answers only (RFC 9701)
-	CacheMax         Duration `yaml:"cache_max"`          // an answer is not asked for again for that long, nor beyond exp; default 30s
+	Endpoint string `yaml:"endpoint"` // its introspection_endpoint
+	// opaque (default), or all: JWTs are verified and asked about, and the weaker view counts
+	Tokens string `yaml:"tokens"`
+	// opaque tokens that begin so are this issuer's; needed where several issuers have them
+	Prefix string `yaml:"prefix"`
+	// who asks; many providers answer only who is in the token's aud
+	ClientID string `yaml:"client_id"`
+	// client_secret_basic (default), client_secret_post, private_key_jwt or tls_client_auth
+	AuthMethod       string `yaml:"auth_method"`
+	ClientSecretFile string `yaml:"client_secret_file"` // its text, for the first two
+	KeyFile          string `yaml:"key_file"`           // PEM, for private_key_jwt
+	KeyID            string `yaml:"key_id"`             // kid of that key, where the provider wants one
+	CertFile         string `yaml:"cert_file"`          // PEM, for tls_client_auth, with its key in key_file
+	Response         string `yaml:"response"`           // json (default), or jwt: signed answers only (RFC 9701)
+	// an answer is not asked for again for that long, nor beyond exp; default 30s
+	CacheMax Duration `yaml:"cache_max"`
 }
 
 // StatusLists are lists in which an issuer marks tokens as revoked (Token Status
@@ -149,11 +162,13 @@ type Level struct {
 
 // DPoP is on what terms proofs of possession are accepted.
 type DPoP struct {
-	Origins       []string `yaml:"origins"`         // the public https origins under which clients know us; htu must be one of them
-	Algorithms    []string `yaml:"algorithms"`      // of proofs; default ES256, EdDSA
-	IATWindow     Duration `yaml:"iat_window"`      // how old a proof may be; default 60s, at most 5m
-	Nonce         string   `yaml:"nonce"`           // off (default) or required
-	NonceKeysFile string   `yaml:"nonce_keys_file"` // for nonces that every replica accepts: one base64url key of 32 bytes a line, newest first
+	// the public https origins under which clients know us; htu must be one of them
+	Origins    []string `yaml:"origins"`
+	Algorithms []string `yaml:"algorithms"` // of proofs; default ES256, EdDSA
+	IATWindow  Duration `yaml:"iat_window"` // how old a proof may be; default 60s, at most 5m
+	Nonce      string   `yaml:"nonce"`      // off (default) or required
+	// for nonces that every replica accepts: one base64url key of 32 bytes a line, newest first
+	NonceKeysFile string `yaml:"nonce_keys_file"`
 }
 
 // Assurance names the one claim that proves a level: "acr", "amr", or { claim: NAME }.
@@ -224,10 +239,13 @@ type Data struct {
 
 // Request takes single refusals of normalization back.
 type Request struct {
-	Allow       []string `yaml:"allow"`        // path_parameters, empty_segments, encoded_slash, double_encoding, method_override, url_override
-	PathCase    string   `yaml:"path_case"`    // sensitive (default), or fold: lower case, for upstreams that ignore it; a letter on which these differ is refused
-	XFCC        int      `yaml:"xfcc"`         // whose element of X-Forwarded-Client-Cert is the client's: 1 the last, 2 the one before; default 0, nobody's
-	TrustedHops int      `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
+	// path_parameters, empty_segments, encoded_slash, double_encoding, method_override, url_override
+	Allow []string `yaml:"allow"`
+	// sensitive (default), or fold: lower case, for upstreams that ignore it; a letter on which these differ is refused
+	PathCase string `yaml:"path_case"`
+	// whose element of X-Forwarded-Client-Cert is the client's: 1 the last, 2 the one before; default 0, nobody's
+	XFCC        int `yaml:"xfcc"`
+	TrustedHops int `yaml:"trusted_hops"` // proxies in front of Envoy whose X-Forwarded-For is believed
 }
 
 // Upstream says what the application receives.
@@ -266,7 +284,8 @@ type Limits struct {
 	QueryParameters int  `yaml:"query_parameters"` // default 1000
 	HeaderLines     int  `yaml:"header_lines"`     // default 256
 	Message         Size `yaml:"message"`          // of a Check call; default 4MiB
-	InFlight        int  `yaml:"in_flight"`        // calls that are decided at once; more are refused; default 256 a core
+	// calls that are decided at once; more are refused; default 256 a core
+	InFlight int `yaml:"in_flight"`
 }
 
 // LoginRedirect is the operator's own login application.

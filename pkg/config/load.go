@@ -196,7 +196,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 func (d *decoder) nothing(n *yaml.Node, v reflect.Value, path string) {
 	switch v.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:
-		d.fail(n, path, what(path)+" has nothing in it", "write what belongs there, or leave the key out; a file that was cut ends like this")
+		d.fail(n, path, what(path)+" has nothing in it",
+			"write what belongs there, or leave the key out; a file that was cut ends like this")
 	}
 }
 
@@ -220,7 +221,8 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	d.members(n, path, func(key, value *yaml.Node) {
 		i, ok := fields[key.Value]
 		if !ok {
-			d.fail(key, join(path, key.Value), fmt.Sprintf("unknown key %q%s", key.Value, finding.DidYouMean(key.Value, known)), keyHint(key.Value, known))
+			d.fail(key, join(path, key.Value), fmt.Sprintf("unknown key %q%s", key.Value,
+				finding.DidYouMean(key.Value, known)), keyHint(key.Value, known))
 			return
 		}
 		d.decode(value, v.Field(i), join(path, key.Value))
@@ -249,7 +251,8 @@ func (d *decoder) members(n *yaml.Node, path string, visit func(key, value *yaml
 			continue
 		}
 		if line := seen[key.Value]; line > 0 {
-			d.fail(key, join(path, key.Value), fmt.Sprintf("key %q stands here twice", key.Value), fmt.Sprintf("it is at line %d already; keep one of them", line))
+			d.fail(key, join(path, key.Value), fmt.Sprintf("key %q stands here twice", key.Value),
+				fmt.Sprintf("it is at line %d already; keep one of them", line))
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -330,12 +333,14 @@ func (d *decoder) assurance(n *yaml.Node, v reflect.Value, path string) {
 		d.object(n, v, path)
 		claim := v.Interface().(Assurance).Claim
 		if claim == "" || claim == "acr" || claim == "amr" {
-			d.fail(n, path, path+".claim must name a claim other than acr and amr", "write `assurance: acr` or `assurance: amr` for those")
+			d.fail(n, path, path+".claim must name a claim other than acr and amr",
+				"write `assurance: acr` or `assurance: amr` for those")
 		}
 		return
 	}
 	if n.Kind != yaml.ScalarNode || n.Value != "acr" && n.Value != "amr" {
-		d.fail(n, path, what(path)+" must be acr, amr or { claim: NAME }", "the one claim of this issuer that proves a level")
+		d.fail(n, path, what(path)+" must be acr, amr or { claim: NAME }",
+			"the one claim of this issuer that proves a level")
 		return
 	}
 	v.Set(reflect.ValueOf(Assurance{Claim: n.Value}))
@@ -378,8 +383,9 @@ func (d *decoder) resolve(c *Config) {
 		x := &c.Issuers[i]
 		for name, field := range map[string]*string{
 			"jwks_file": &x.JWKSFile, "dpop.nonce_keys_file": &x.DPoP.NonceKeysFile, "keys.cache_dir": &x.Keys.CacheDir,
-			"introspection.client_secret_file": &x.Introspection.ClientSecretFile, "introspection.key_file": &x.Introspection.KeyFile,
-			"introspection.cert_file": &x.Introspection.CertFile,
+			"introspection.client_secret_file": &x.Introspection.ClientSecretFile,
+			"introspection.key_file":           &x.Introspection.KeyFile,
+			"introspection.cert_file":          &x.Introspection.CertFile,
 		} {
 			*field = at(*field)
 			path := d.exists(fmt.Sprintf("issuers[%d].%s", i, name), *field)
@@ -390,14 +396,17 @@ func (d *decoder) resolve(c *Config) {
 	}
 	for path, field := range map[string]*string{
 		"tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.client_ca_file": &c.TLS.ClientCAFile,
-		"outbound.ca_file": &c.Outbound.CAFile, "outbound.cert_file": &c.Outbound.CertFile, "outbound.key_file": &c.Outbound.KeyFile,
-		"policy.proto_descriptor": &c.Policy.ProtoDescriptor, "login_redirect.sealing_keys_file": &c.LoginRedirect.SealingKeysFile,
+		"outbound.ca_file": &c.Outbound.CAFile, "outbound.cert_file": &c.Outbound.CertFile,
+		"outbound.key_file":                &c.Outbound.KeyFile,
+		"policy.proto_descriptor":          &c.Policy.ProtoDescriptor,
+		"login_redirect.sealing_keys_file": &c.LoginRedirect.SealingKeysFile,
 	} {
 		*field = at(*field)
 		c.Sources = append(c.Sources, d.exists(path, *field))
 	}
 	c.Log.File = at(c.Log.File)
-	for path, field := range map[string]*[]string{"policy.paths": &c.Policy.Paths, "policy.candidate.paths": &c.Policy.Candidate.Paths} {
+	for path, field := range map[string]*[]string{"policy.paths": &c.Policy.Paths,
+		"policy.candidate.paths": &c.Policy.Candidate.Paths} {
 		paths := make([]string, len(*field))
 		for i, p := range *field {
 			paths[i] = at(p)

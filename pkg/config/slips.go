@@ -16,16 +16,19 @@ const curly = "“”„‟‘’‚‛«»‹›＂＇"
 func (d *decoder) slips(n *yaml.Node) {
 	switch {
 	case n.Anchor != "":
-		d.fail(n, "", fmt.Sprintf("&%s is an anchor, and the value none", n.Anchor), "put a text that begins with & in quotes; anchors are not used here")
+		d.fail(n, "", fmt.Sprintf("&%s is an anchor, and the value none", n.Anchor),
+			"put a text that begins with & in quotes; anchors are not used here")
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.fail(n, "", n.Tag+" is a tag, and no part of the value", "put a text that begins with ! in quotes; tags are not used here")
+		d.fail(n, "", n.Tag+" is a tag, and no part of the value",
+			"put a text that begins with ! in quotes; tags are not used here")
 		return
 	case n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value != "" && strings.ContainsRune(curly, []rune(n.Value)[0]):
 		d.fail(n, "", "a typographic quotation mark, which is text for YAML", `write " or '`)
 		return
 	case n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode:
-		d.fail(n, "", "{{ begins a template that nothing has filled in", "render the file first, or put the value in quotes")
+		d.fail(n, "", "{{ begins a template that nothing has filled in",
+			"render the file first, or put the value in quotes")
 		return
 	}
 	for _, x := range n.Content {
@@ -41,7 +44,8 @@ func keyHint(key string, known []string) string {
 		return "merge keys are not used here: write the members out"
 	case unicode.IsSpace(first) || first == '\ufeff':
 		return fmt.Sprintf("the line begins with %U, which looks like a space and is none", first)
-	case colon && strings.TrimSpace(rest) != rest || colon && strings.ContainsFunc(rest, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
+	case colon && strings.TrimSpace(rest) != rest || colon && strings.ContainsFunc(
+		rest, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
 		return "the space behind the colon is another character: write it anew"
 	case colon && name != "":
 		return "a space is missing behind the colon: write key: value"

@@ -162,7 +162,8 @@ func lists(values url.Values) map[string]any {
 // parsedBody decodes a body of JSON, of a form or of several parts by the content-type
 // that the client gives; nil where there is none, or it is of another type. A body of
 // which Envoy did not send all is not decoded.
-func parsedBody(http *authv3.AttributeContext_HttpRequest, headers map[string]string, path []any, d request.BodyDecoding) (parsed any, truncated bool, err error) {
+func parsedBody(http *authv3.AttributeContext_HttpRequest, headers map[string]string, path []any,
+	d request.BodyDecoding) (parsed any, truncated bool, err error) {
 	if headers[partialBody] == "true" {
 		return nil, true, nil
 	}
@@ -325,22 +326,27 @@ func Reported(raw request.Raw) request.Raw {
 // message is the message for raw: what [decode] reads.
 func message(raw request.Raw) *authv3.CheckRequest {
 	http := &authv3.AttributeContext_HttpRequest{
-		Id: raw.ID, Method: raw.Method, Host: raw.Host, Path: raw.Target, Scheme: raw.Scheme, Protocol: raw.Protocol, Size: raw.Size,
+		Id: raw.ID, Method: raw.Method, Host: raw.Host, Path: raw.Target, Scheme: raw.Scheme, Protocol: raw.Protocol,
+		Size:    raw.Size,
 		RawBody: raw.Body.Bytes, HeaderMap: &corev3.HeaderMap{},
 	}
 	lines := raw.Headers
 	if !slices.ContainsFunc(lines, func(f request.Field) bool { return strings.HasPrefix(f.Name, ":") }) {
-		lines = append([]request.Field{{Name: ":authority", Value: raw.Host}, {Name: ":path", Value: raw.Target}, {Name: ":method", Value: raw.Method}, {Name: ":scheme", Value: raw.Scheme}}, lines...)
+		lines = append([]request.Field{{Name: ":authority", Value: raw.Host}, {Name: ":path", Value: raw.Target},
+			{Name: ":method", Value: raw.Method}, {Name: ":scheme", Value: raw.Scheme}}, lines...)
 	}
 	if raw.Body.Present {
-		lines = append(slices.Clone(lines), request.Field{Name: partialBody, Value: strconv.FormatBool(raw.Body.Truncated)})
+		lines = append(slices.Clone(lines), request.Field{Name: partialBody, Value: strconv.FormatBool(
+			raw.Body.Truncated)})
 	}
 	for _, f := range lines {
-		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: f.Name, RawValue: []byte(f.Value)})
+		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{
+			Key: f.Name, RawValue: []byte(f.Value)})
 	}
 	peer := &authv3.AttributeContext_Peer{Principal: raw.Source.Principal, Certificate: raw.Source.Certificate}
 	if raw.Source.Address != "" {
-		peer.Address = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: raw.Source.Address}}}
+		peer.Address = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address: raw.Source.Address}}}
 	}
 	a := &authv3.AttributeContext{
 		Source: peer, Request: &authv3.AttributeContext_Request{Http: http}, ContextExtensions: raw.Route.Extensions,

@@ -35,8 +35,9 @@ func decode(req *authv3.CheckRequest) request.Raw {
 			Principal:   attributes.GetSource().GetPrincipal(),
 			Certificate: attributes.GetSource().GetCertificate(),
 		},
-		SNI:   attributes.GetTlsSession().GetSni(),
-		Route: request.Route{Extensions: attributes.GetContextExtensions(), Metadata: metadata(attributes.GetRouteMetadataContext())},
+		SNI: attributes.GetTlsSession().GetSni(),
+		Route: request.Route{Extensions: attributes.GetContextExtensions(),
+			Metadata: metadata(attributes.GetRouteMetadataContext())},
 	}
 	raw.Body = body(http, raw.Headers)
 	raw.Attributes = func(d request.BodyDecoding) (map[string]any, error) { return document(req, d) }

@@ -62,7 +62,8 @@ func allowed(r authz.Response) *authv3.CheckResponse {
 		}
 	}
 	for _, f := range r.SetQuery {
-		ok.QueryParametersToSet = append(ok.QueryParametersToSet, &corev3.QueryParameter{Key: escape(f.Name), Value: escape(f.Value)})
+		ok.QueryParametersToSet = append(ok.QueryParametersToSet, &corev3.QueryParameter{
+			Key: escape(f.Name), Value: escape(f.Value)})
 	}
 	for _, name := range r.RemoveQuery {
 		ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, escape(name))
@@ -79,10 +80,12 @@ func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 // denied is nil when r is no refusal. 204 is the answer to a preflight; any other
 // status below 300 would pass for the upstream's.
 func denied(r authz.Response) *authv3.CheckResponse {
-	if r.Allowed || !clean(r.Headers, responseHeader) || (r.Status < 300 || r.Status > 599) && (r.Status != 204 || r.Body != "") {
+	if r.Allowed || !clean(r.Headers, responseHeader) || (r.Status < 300 || r.Status > 599) &&
+		(r.Status != 204 || r.Body != "") {
 		return nil
 	}
-	d := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(r.Status)}, Body: strings.ToValidUTF8(r.Body, "?")}
+	d := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(r.Status)},
+		Body: strings.ToValidUTF8(r.Body, "?")}
 	for _, f := range r.Headers {
 		d.Headers = append(d.Headers, unset(f))
 	}

@@ -18,7 +18,8 @@ import (
 // it is, when it is one of those that people make; else it says what the parser says.
 func YAML(file string, text []byte, err error) Finding {
 	gave := giveUp(err)
-	f := Finding{File: file, Line: gave.line, Column: gave.column, Code: "config", Message: "not YAML: " + gave.says, Hint: gave.hint()}
+	f := Finding{File: file, Line: gave.line, Column: gave.column, Code: "config", Message: "not YAML: " + gave.says,
+		Hint: gave.hint()}
 	y := maskYAML(string(text), gave)
 	causes := []func(masked) (slip, bool){
 		masked.encoding, masked.tab, masked.template, masked.indicator, masked.escape, masked.comment, masked.quote,
@@ -110,7 +111,8 @@ var blockText = regexp.MustCompile(`(?:^|[:\-] +)[|>][-+0-9]* *$`)
 
 // maskYAML blots out what is no syntax.
 func maskYAML(text string, gave gaveUp) masked {
-	y := masked{lines: strings.Split(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"), "\n"), gave: gave}
+	y := masked{lines: strings.Split(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"), "\n"),
+		gave: gave}
 	quote, began, block := byte(0), slip{}, -1
 	for n, line := range y.lines {
 		out := []byte(line)
@@ -131,9 +133,11 @@ func maskYAML(text string, gave gaveUp) masked {
 				i++
 			case quote != 0 && c == quote:
 				out[i], quote = blot, 0
-				if rest := line[i+1:]; rest != "" && !strings.ContainsRune(" \t,]}:", rune(rest[0])) && y.after == nil && n+1 >= gave.line-1 {
+				if rest := line[i+1:]; rest != "" && !strings.ContainsRune(" \t,]}:", rune(rest[0])) &&
+					y.after == nil && n+1 >= gave.line-1 {
 					y.after = &slip{line: n + 1, column: i + 2}
-				} else if rest := strings.TrimLeft(rest, " \t"); rest != "" && !strings.ContainsRune(",]}:#", rune(rest[0])) && y.after == nil && n+1 >= gave.line-1 {
+				} else if rest := strings.TrimLeft(rest, " \t"); rest != "" && !strings.ContainsRune(
+					",]}:#", rune(rest[0])) && y.after == nil && n+1 >= gave.line-1 {
 					y.after = &slip{line: n + 1, column: len(line) - len(rest) + 1}
 				}
 			case quote != 0:
@@ -201,7 +205,8 @@ func (y masked) match(what *regexp.Regexp, group int, message, hint string) (s s
 			return false
 		}
 		word := y.lines[n][at[2*group]:at[2*group+1]]
-		s, ok = slip{n + 1, column(y.lines[n], at[2*group]), strings.ReplaceAll(message, "%s", word), strings.ReplaceAll(hint, "%s", word)}, true
+		s, ok = slip{n + 1, column(y.lines[n], at[2*group]), strings.ReplaceAll(message, "%s", word),
+			strings.ReplaceAll(hint, "%s", word)}, true
 		return true
 	})
 	return s, ok
@@ -215,9 +220,11 @@ func (y masked) encoding() (slip, bool) {
 		for i, r := range line {
 			switch {
 			case r == 0:
-				return slip{n + 1, column(line, i), "a NUL byte: this is UTF-16, or no text at all", "save the file as UTF-8"}, true
+				return slip{n + 1, column(line, i), "a NUL byte: this is UTF-16, or no text at all",
+					"save the file as UTF-8"}, true
 			case r == utf8.RuneError && !strings.HasPrefix(line[i:], string(utf8.RuneError)):
-				return slip{n + 1, column(line, i), fmt.Sprintf("the byte 0x%02x is not UTF-8", line[i]), "save the file as UTF-8"}, true
+				return slip{n + 1, column(line, i), fmt.Sprintf("the byte 0x%02x is not UTF-8", line[i]),
+					"save the file as UTF-8"}, true
 			case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
 				return slip{n + 1, column(line, i), fmt.Sprintf("the control character %U", r), "take it out"}, true
 			}
@@ -241,11 +248,13 @@ func (y masked) tab() (slip, bool) {
 }
 
 func (y masked) template() (slip, bool) {
-	return y.match(templated, 1, "{{ begins a template that nothing has filled in", "render the file first, or put the value in quotes")
+	return y.match(templated, 1, "{{ begins a template that nothing has filled in",
+		"render the file first, or put the value in quotes")
 }
 
 func (y masked) indicator() (slip, bool) {
-	const message, hint = "a value that begins with %s is no text unless it stands in quotes", `write it in quotes, as "%s…"`
+	const message, hint = "a value that begins with %s is no text unless it stands in quotes",
+		`write it in quotes, as "%s…"`
 	if strings.Contains(y.gave.says, "anchor") || strings.Contains(y.gave.says, "tag") {
 		if s, ok := y.match(anchored, 1, message, hint); ok {
 			return s, true
@@ -258,7 +267,8 @@ func (y masked) escape() (slip, bool) {
 	if !strings.Contains(y.gave.says, "escape") {
 		return slip{}, false
 	}
-	return slip{y.gave.line, y.gave.column, `a backslash in "…" begins an escape, and this one is not known`, "use single quotes: '…'"}, true
+	return slip{y.gave.line, y.gave.column, `a backslash in "…" begins an escape, and this one is not known`,
+		"use single quotes: '…'"}, true
 }
 
 func (y masked) comment() (slip, bool) {
@@ -270,10 +280,12 @@ func (y masked) comment() (slip, bool) {
 
 func (y masked) quote() (slip, bool) {
 	if y.after != nil && y.after.line <= y.gave.line && !strings.Contains(y.gave.says, "',' or") {
-		return slip{y.after.line, y.after.column, "text after a closing quote", "write a quote inside of '…' twice, or use the other kind of quotes around all of it"}, true
+		return slip{y.after.line, y.after.column, "text after a closing quote",
+			"write a quote inside of '…' twice, or use the other kind of quotes around all of it"}, true
 	}
 	if y.unclosed != nil {
-		return slip{y.unclosed.line, y.unclosed.column, "the quote that begins here has no end", "close it; a quote inside of '…' is written twice"}, true
+		return slip{y.unclosed.line, y.unclosed.column, "the quote that begins here has no end",
+			"close it; a quote inside of '…' is written twice"}, true
 	}
 	return slip{}, false
 }
@@ -289,7 +301,8 @@ func (y masked) colon() (slip, bool) {
 	if !strings.Contains(y.gave.says, "mapping values") {
 		return slip{}, false
 	}
-	return y.match(colons, 1, "a second colon on the line: what stands before it would be a key", "put the value in quotes")
+	return y.match(colons, 1, "a second colon on the line: what stands before it would be a key",
+		"put the value in quotes")
 }
 
 // bracket finds brackets that are not closed where the parser gave up, and those that
@@ -319,7 +332,9 @@ func (y masked) bracket() (slip, bool) {
 	}
 	last := open[len(open)-1]
 	end := map[string]string{"[": "]", "{": "}"}[last.message]
-	return slip{y.gave.line, y.gave.column, fmt.Sprintf("a comma is missing here, or the %s of the %s at line %d, column %d", end, last.message, last.line, last.column),
+	return slip{y.gave.line, y.gave.column,
+		fmt.Sprintf("a comma is missing here, or the %s of the %s at line %d, column %d", end, last.message, last.line,
+			last.column),
 		"separate members by commas, and close each bracket"}, true
 }
 
@@ -338,20 +353,23 @@ func (y masked) indentation() (slip, bool) {
 		if d == is {
 			item := strings.HasPrefix(strings.TrimSpace(y.plain[at]), "-")
 			if item != strings.HasPrefix(strings.TrimSpace(y.plain[up]), "-") && depths(y.plain[up])[0] == is {
-				return slip{at + 1, is + 1, "a list item and a key: value stand at the same depth", "a list is made of items alone; indent what belongs to an item"}, true
+				return slip{at + 1, is + 1, "a list item and a key: value stand at the same depth",
+					"a list is made of items alone; indent what belongs to an item"}, true
 			}
 			return slip{}, false
 		}
 	}
 	if deepest := stack[len(stack)-1]; is > deepest {
-		return slip{at + 1, is + 1, fmt.Sprintf("indented by %s, and line %d above by %d has a value already", spaces(is), up+1, deepest),
+		return slip{at + 1, is + 1, fmt.Sprintf("indented by %s, and line %d above by %d has a value already",
+			spaces(is), up+1, deepest),
 			"indent what belongs together by the same number of spaces"}, true
 	}
 	words := make([]string, len(stack))
 	for i, d := range stack {
 		words[i] = strconv.Itoa(d)
 	}
-	return slip{at + 1, is + 1, fmt.Sprintf("indented by %s, differently from the lines above it: they are by %s", spaces(is), strings.Join(words, " or ")),
+	return slip{at + 1, is + 1, fmt.Sprintf("indented by %s, differently from the lines above it: they are by %s",
+		spaces(is), strings.Join(words, " or ")),
 		"indent what belongs together by the same number of spaces"}, true
 }
 

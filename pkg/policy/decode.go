@@ -22,8 +22,9 @@ const (
 // RequirementKeys and DenialKeys are the members that objects of require and
 // deny may have.
 var (
-	RequirementKeys = []string{"level", "acr", "max_age", "amr", "scope", "audience", "issuer", "sender_constrained", "token_age", "reason", "detail", "shadow"}
-	DenialKeys      = []string{"code", "reason", "detail", "status", "always"}
+	RequirementKeys = []string{"level", "acr", "max_age", "amr", "scope", "audience", "issuer", "sender_constrained",
+		"token_age", "reason", "detail", "shadow"}
+	DenialKeys = []string{"code", "reason", "detail", "status", "always"}
 )
 
 // DecodeRequirement is the requirement that rule returned as v, which holds
@@ -124,7 +125,8 @@ func DecodeHeader(name string, v any) ([]string, error) {
 	for _, x := range list {
 		s, ok := x.(string)
 		if !ok || len(s) > MaxString || !isHeaderValue(s) {
-			return nil, fmt.Errorf("policy: header %s is not a string or array of strings that a header can carry", name)
+			return nil, fmt.Errorf("policy: header %s is not a string or array of strings that a header can carry",
+				name)
 		}
 		if name == "set-cookie" && strings.HasPrefix(strings.ToLower(s), "__host-stepward") {
 			return nil, fmt.Errorf("policy: header %s sets a cookie of Stepward's own", name)

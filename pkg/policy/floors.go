@@ -75,7 +75,8 @@ func (f *floorReader) read(where, name string, value any) {
 			f.fail(where, err.Error())
 			return
 		}
-		f.floors = append(f.floors, stepup.Requirement{Level: stepup.Authenticated, MaxAge: stepup.AgeOf(d), Floor: true, Rule: where})
+		f.floors = append(f.floors, stepup.Requirement{Level: stepup.Authenticated, MaxAge: stepup.AgeOf(d),
+			Floor: true, Rule: where})
 	case "policy":
 		route, ok := value.(string)
 		if !ok || route == "" {
@@ -94,7 +95,8 @@ func (f *floorReader) allow(value string) {
 	names := request.AllowNames(value)
 	for _, name := range names {
 		if !slices.Contains(request.Refusals(), name) {
-			f.fail("context extension "+request.AllowExtension, "is not one or more of "+strings.Join(request.Refusals(), ", "))
+			f.fail("context extension "+request.AllowExtension, "is not one or more of "+strings.Join(
+				request.Refusals(), ", "))
 		}
 	}
 	if len(names) == 0 {

@@ -26,7 +26,8 @@ func CheckResponseHeader(name string) error {
 }
 
 // framing lists headers that move or frame a message.
-var framing = []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade", "keep-alive", "proxy-connection"}
+var framing = []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade",
+	"keep-alive", "proxy-connection"}
 
 // checkHeader refuses names that move or frame a message, that proxies trust, and
 // those in also. Names are compared as a careless reader takes them.

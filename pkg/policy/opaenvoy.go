@@ -156,7 +156,8 @@ func (o OPAEnvoy) deny(v map[string]any) (Result, error) {
 	r := o.result(false, w)
 	if status, there := v["http_status"]; there {
 		n, err := integer(status)
-		if _, number := status.(json.Number); err != nil || !number || n < 300 || n > 599 || http.StatusText(int(n)) == "" {
+		if _, number := status.(json.Number); err != nil || !number || n < 300 || n > 599 || http.StatusText(
+			int(n)) == "" {
 			return Result{}, fmt.Errorf("http_status is not a status of a refusal, 300 to 599")
 		}
 		r.Deny[0].Status = int(n)
@@ -167,7 +168,8 @@ func (o OPAEnvoy) deny(v map[string]any) (Result, error) {
 // isNearlyRequire holds for slips of require.
 func isNearlyRequire(name string) bool {
 	name = strings.ToLower(name)
-	return name == "requirement" || name == "requirements" || name == "stepward_require" || levenshtein.ComputeDistance(name, "require") <= 1
+	return name == "requirement" || name == "requirements" || name == "stepward_require" || levenshtein.ComputeDistance(
+		name, "require") <= 1
 }
 
 // foreignHeaders reads headers: an object, or an array of objects whose values add up.
@@ -184,7 +186,8 @@ func foreignHeaders(decision map[string]any, what string, check func(name string
 	for _, x := range list {
 		object, ok := x.(map[string]any)
 		if !ok || len(object)+len(out) > maxForeignMembers {
-			return nil, fmt.Errorf("%s is not an object of at most %d headers, or an array of such", what, maxForeignMembers)
+			return nil, fmt.Errorf("%s is not an object of at most %d headers, or an array of such", what,
+				maxForeignMembers)
 		}
 		for _, key := range slices.Sorted(maps.Keys(object)) {
 			name := strings.ToLower(key)
@@ -336,7 +339,8 @@ func (r Result) CheckQuery(raw string) error {
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, _, _ := strings.Cut(pair, "=")
 		decoded, err := url.QueryUnescape(name)
-		if _, set := r.SetQuery[decoded]; err != nil || decoded != name && (set || slices.Contains(r.RemoveQuery, decoded)) {
+		if _, set := r.SetQuery[decoded]; err != nil || decoded != name &&
+			(set || slices.Contains(r.RemoveQuery, decoded)) {
 			return fmt.Errorf("%w: a query parameter that the policy edits is spelt with escapes", ErrRequest)
 		}
 	}

@@ -22,7 +22,8 @@ func ParseInput(document map[string]any) (Input, error) {
 	}
 	in := Input{Request: r.request(asked)}
 	source := r.object(document, "source")
-	in.Request.Source = request.Source{Address: r.text(source, "address"), Principal: r.text(source, "principal"), Certificate: r.text(source, "certificate")}
+	in.Request.Source = request.Source{Address: r.text(source, "address"), Principal: r.text(source, "principal"),
+		Certificate: r.text(source, "certificate")}
 	in.Request.ClientAddress = r.text(source, "client_address")
 	in.Request.SNI = r.text(r.object(document, "tls"), "sni")
 	in.Request.Route = r.route(r.object(document, "route"))
@@ -98,7 +99,8 @@ func (r *recall) lists(o map[string]any, name string) map[string][]string {
 func (r *recall) request(o map[string]any) request.Request {
 	body := r.object(o, "body")
 	out := request.Request{
-		ID: r.text(o, "id"), Method: r.text(o, "method"), Host: r.text(o, "host"), Path: r.text(o, "path"), RawPath: r.text(o, "raw_path"),
+		ID: r.text(o, "id"), Method: r.text(o, "method"), Host: r.text(o, "host"), Path: r.text(o, "path"),
+		RawPath:  r.text(o, "raw_path"),
 		Segments: r.list(o, "segments"), Query: r.lists(o, "query"), Headers: r.headers(o),
 		Scheme: r.text(o, "scheme"), Protocol: r.text(o, "protocol"), Kind: request.Kind(r.text(o, "kind")),
 		Body: r.body(body),
@@ -117,7 +119,8 @@ func (r *recall) request(o map[string]any) request.Request {
 // there and could not be read was then a body without JSON and form.
 func (r *recall) body(o map[string]any) request.Body {
 	b := request.Body{
-		Present: member[bool](r, o, "present", "true or false"), Truncated: member[bool](r, o, "truncated", "true or false"),
+		Present: member[bool](r, o, "present", "true or false"), Truncated: member[bool](r, o, "truncated",
+			"true or false"),
 		State: request.BodyState(r.text(o, "state")), JSON: o["json"], Form: r.lists(o, "form"),
 	}
 	_, isJSON := o["json"]
@@ -172,7 +175,8 @@ func (r *recall) route(o map[string]any) request.Route {
 
 func (r *recall) token(o map[string]any) token.Token {
 	return token.Token{
-		Issuer: r.text(o, "issuer"), IssuerName: r.text(o, "issuer_name"), Subject: r.text(o, "subject"), ClientID: r.text(o, "client_id"),
+		Issuer: r.text(o, "issuer"), IssuerName: r.text(o, "issuer_name"), Subject: r.text(o, "subject"),
+		ClientID:  r.text(o, "client_id"),
 		Principal: token.Principal(r.text(o, "principal")), Scheme: token.Scheme(r.text(o, "scheme")),
 		Audience: r.list(o, "audience"), Scopes: r.list(o, "scopes"), ACR: r.text(o, "acr"), AMR: r.list(o, "amr"),
 		SenderConstrained: member[bool](r, o, "sender_constrained", "true or false"), Claims: r.object(o, "claims"),

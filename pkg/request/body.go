@@ -29,7 +29,8 @@ const (
 
 // BodyStates lists every state.
 func BodyStates() []BodyState {
-	return []BodyState{BodyNone, BodyJSON, BodyForm, BodyContentType, BodyEncoding, BodyTruncated, BodyMalformed, BodyDuplicate, BodyTooLarge}
+	return []BodyState{BodyNone, BodyJSON, BodyForm, BodyContentType, BodyEncoding, BodyTruncated, BodyMalformed,
+		BodyDuplicate, BodyTooLarge}
 }
 
 // The limits on a body that is read.
@@ -107,7 +108,8 @@ func hasBody(raw Raw, h Headers) bool {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "DELETE":
 		return false
 	}
-	return !h.Has("content-length") && (strings.HasPrefix(raw.Protocol, "HTTP/2") || strings.HasPrefix(raw.Protocol, "HTTP/3"))
+	return !h.Has("content-length") && (strings.HasPrefix(raw.Protocol, "HTTP/2") || strings.HasPrefix(raw.Protocol,
+		"HTTP/3"))
 }
 
 // declared reports whether the headers say that there is a body.

@@ -46,7 +46,8 @@ func or(n, byDefault int) int {
 // Refusals are the names under which request.allow and the context extension
 // stepward.allow take single refusals back.
 func Refusals() []string {
-	return []string{"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override", "url_override"}
+	return []string{"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override",
+		"url_override"}
 }
 
 // Allow takes the refusal of that name back, and reports whether there is one.

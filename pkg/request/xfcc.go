@@ -26,7 +26,8 @@ func (r *Request) certificate(hop int) {
 	}
 	digest, err := clientCertificate(strings.Join(lines, ","), hop)
 	if err != nil {
-		r.Doubts = append(r.Doubts, "no client certificate: X-Forwarded-Client-Cert cannot be believed, as "+err.Error())
+		r.Doubts = append(r.Doubts, "no client certificate: X-Forwarded-Client-Cert cannot be believed, as "+
+			err.Error())
 		return
 	}
 	r.ClientCertificate = base64.RawURLEncoding.EncodeToString(digest)
@@ -143,7 +144,8 @@ func holdsHash(quoted string) bool {
 			return false
 		}
 		begins := i > 0 && (quoted[i-1] == ',' || quoted[i-1] == ';')
-		if quoted = quoted[i+len(key):]; begins && hexDigits(quoted, digits) && len(quoted) > digits && (quoted[digits] == ',' || quoted[digits] == ';') {
+		if quoted = quoted[i+len(key):]; begins && hexDigits(quoted, digits) && len(quoted) > digits &&
+			(quoted[digits] == ',' || quoted[digits] == ';') {
 			return true
 		}
 	}

@@ -125,7 +125,9 @@ func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfa
 		s.Age = AgeOf(max(0, since(t.AuthTime, now)))
 	}
 	s.Unmet = unmet(enforced, l, t, now)
-	s.Shadowed = unmet(slices.DeleteFunc(slices.Clone(reqs), func(r Requirement) bool { return !r.Shadow || r.anonymous() }), l, t, now)
+	s.Shadowed = unmet(slices.DeleteFunc(slices.Clone(reqs), func(r Requirement) bool {
+		return !r.Shadow || r.anonymous()
+	}), l, t, now)
 	return s
 }
 

@@ -100,13 +100,15 @@ func NewLadder(levels []Level) (Ladder, error) {
 				return Ladder{}, fmt.Errorf("stepup: level %q: %w", l.Name, err)
 			}
 			if other, taken := owner[acr]; taken {
-				return Ladder{}, fmt.Errorf("stepup: acr %q proves both %q and %q; name it at one level", acr, other, l.Name)
+				return Ladder{}, fmt.Errorf("stepup: acr %q proves both %q and %q; name it at one level", acr, other,
+					l.Name)
 			}
 			owner[acr] = l.Name
 		}
 		for _, set := range l.AMR {
 			if len(set) == 0 {
-				return Ladder{}, fmt.Errorf("stepup: level %q has an empty amr set, which everything would prove", l.Name)
+				return Ladder{}, fmt.Errorf("stepup: level %q has an empty amr set, which everything would prove",
+					l.Name)
 			}
 		}
 	}

@@ -120,7 +120,8 @@ func Of(r authz.Record) Explanation {
 		DecisionID: r.ID, Time: r.Time, DurationMS: float64(r.Duration.Microseconds()) / 1000, Revision: r.Revision,
 		Request: Request{
 			ID: r.Request.ID, Method: r.Request.Method, Host: r.Request.Host, RawPath: r.Request.RawPath,
-			Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind), ClientAddress: r.Request.ClientAddress, Doubts: r.Request.Doubts,
+			Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind),
+			ClientAddress: r.Request.ClientAddress, Doubts: r.Request.Doubts,
 		},
 		Presented: string(r.Scheme), Level: r.Held, Needs: r.Shortfall.Level, Rule: r.Rule(), Answer: AnswerOf(r),
 	}
@@ -128,7 +129,8 @@ func Of(r authz.Record) Explanation {
 		e.Request.Asked = r.Request.Asked
 	}
 	if t := r.Token; t != nil {
-		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID, Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
+		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID,
+			Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
 	}
 	if r.Failure != nil {
 		e.Failure = r.Failure.Error()
@@ -141,7 +143,8 @@ func Of(r authz.Record) Explanation {
 		e.AuthAge = &seconds
 	}
 	for _, q := range r.Required {
-		e.Required = append(e.Required, Requirement{Rule: q.Rule, Text: words(q), Reason: q.Reason, Floor: q.Floor, Shadow: q.Shadow})
+		e.Required = append(e.Required, Requirement{Rule: q.Rule, Text: words(q), Reason: q.Reason, Floor: q.Floor,
+			Shadow: q.Shadow})
 	}
 	for _, d := range r.Policy.Deny {
 		e.Denied = append(e.Denied, Denial{Rule: d.Rule, Code: d.Code, Reason: d.Reason, Always: d.Always})
@@ -160,7 +163,8 @@ func missing(gaps []stepup.Gap) []Missing {
 
 // AnswerOf is what the client of r gets.
 func AnswerOf(r authz.Record) Answer {
-	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Allowed: r.Response.Allowed, Removed: r.Response.Remove}
+	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Allowed: r.Response.Allowed,
+		Removed: r.Response.Remove}
 	if !a.Allowed {
 		a.Status = r.Response.Status
 	}

@@ -47,7 +47,8 @@ func (e Explanation) whoHas() string {
 // unread reports whether the request was refused before its credential was looked at.
 func (e Explanation) unread() bool {
 	switch stepup.Reason(e.Answer.Reason) {
-	case stepup.RequestAmbiguous, stepup.CredentialMalformed, stepup.CredentialRepeated, stepup.NotReady, stepup.Overloaded:
+	case stepup.RequestAmbiguous, stepup.CredentialMalformed, stepup.CredentialRepeated, stepup.NotReady,
+		stepup.Overloaded:
 		return true
 	}
 	return false

@@ -73,13 +73,15 @@ const (
 
 // Public reports whether everybody is let in: nothing above anonymous is ever required.
 func (r Row) Public() bool {
-	return r.Level == stepup.Anonymous && len(r.Denied) == 0 && !slices.ContainsFunc(r.If, func(i If) bool { return !i.Opens })
+	return r.Level == stepup.Anonymous && len(r.Denied) == 0 && !slices.ContainsFunc(
+		r.If, func(i If) bool { return !i.Opens })
 }
 
 // Make asks a policy about every route. It is given loaded more than once to be asked
 // at once, since one cannot be; see [rego.Policy.Partial]. progress, if set, is told after
 // each route.
-func Make(ctx context.Context, policies []*rego.Policy, ladder stepup.Ladder, routes []Route, progress func(done, all int)) (Matrix, error) {
+func Make(ctx context.Context, policies []*rego.Policy, ladder stepup.Ladder, routes []Route,
+	progress func(done, all int)) (Matrix, error) {
 	m := Matrix{Revision: policies[0].Revision()}
 	free := make(chan *rego.Policy, len(policies))
 	for _, p := range policies {
@@ -139,13 +141,17 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 		row.Level, row.Problem = Unsettled, err.Error()
 		return row, nil
 	}
-	asksFirst := slices.ContainsFunc(list, func(c rego.Conditional) bool { return c.Entry == "require" && len(c.When) == 0 && !opens(c) })
+	asksFirst := slices.ContainsFunc(list, func(c rego.Conditional) bool {
+		return c.Entry == "require" &&
+			len(c.When) == 0 && !opens(c)
+	})
 	for _, c := range list {
 		if caller == "nobody" && c.Entry == "deny" && asksFirst && !always(c) {
 			continue // judged only once the caller is known
 		}
 		if len(c.When) > 0 || !c.Known {
-			row.If = append(row.If, If{Entry: c.Entry, Adds: c.Value, When: c.When, Rule: c.Rule, Opens: opens(c), Computed: !c.Known})
+			row.If = append(row.If, If{Entry: c.Entry, Adds: c.Value, When: c.When, Rule: c.Rule, Opens: opens(c),
+				Computed: !c.Known})
 			continue
 		}
 		if err := row.add(c, ladder); err != nil {
@@ -155,7 +161,10 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 	slices.SortFunc(row.If, func(a, b If) int {
 		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Adds, b.Adds), slices.Compare(a.When, b.When))
 	})
-	row.If = slices.CompactFunc(row.If, func(a, b If) bool { return a.Rule == b.Rule && a.Adds == b.Adds && slices.Equal(a.When, b.When) })
+	row.If = slices.CompactFunc(row.If, func(a, b If) bool {
+		return a.Rule == b.Rule && a.Adds == b.Adds &&
+			slices.Equal(a.When, b.When)
+	})
 	if row.Problem != "" {
 		row.Level = Unsettled
 	}

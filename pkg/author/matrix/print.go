@@ -27,8 +27,10 @@ type Line struct {
 func (m Matrix) Lines() []Line {
 	var out []Line
 	for _, r := range m.Rows {
-		l := Line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules, If: conditions(r.If), Public: r.Public()}
-		if n := len(out) - 1; n >= 0 && out[n].Method == l.Method && out[n].Route == l.Route && out[n].Needs == l.Needs && slices.Equal(out[n].If, l.If) {
+		l := Line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules,
+			If: conditions(r.If), Public: r.Public()}
+		if n := len(out) - 1; n >= 0 && out[n].Method == l.Method && out[n].Route == l.Route &&
+			out[n].Needs == l.Needs && slices.Equal(out[n].If, l.If) {
 			out[n].Callers += ", " + l.Callers
 			continue
 		}
@@ -92,7 +94,8 @@ func (m Matrix) Print(out io.Writer, format string) error {
 	case "markdown":
 		fmt.Fprintf(out, "| method | route | who | needs | unless settled |\n|---|---|---|---|---|\n")
 		for _, l := range m.Lines() {
-			fmt.Fprintf(out, "| %s | `%s` | %s | %s | %s |\n", l.Method, cell(l.Route), l.Callers, cell(l.Needs), cell(strings.Join(l.If, "<br>")))
+			fmt.Fprintf(out, "| %s | `%s` | %s | %s | %s |\n", l.Method, cell(l.Route), l.Callers, cell(l.Needs),
+				cell(strings.Join(l.If, "<br>")))
 		}
 		fmt.Fprintf(out, "\nPublic: %s\n", cell(strings.Join(m.Public(), ", ")))
 		return nil
@@ -153,7 +156,8 @@ func PrintChanges(out io.Writer, changes []Change) {
 		if slices.Contains(c.Weaker, "became public") {
 			public++
 		}
-		fmt.Fprintf(out, "%s %s %s%s for %s: %s\n", mark, c.Row.Method, c.Row.Host, c.Row.Path, c.Row.Caller, strings.Join(slices.Concat(c.Weaker, c.Other), "; "))
+		fmt.Fprintf(out, "%s %s %s%s for %s: %s\n", mark, c.Row.Method, c.Row.Host, c.Row.Path, c.Row.Caller,
+			strings.Join(slices.Concat(c.Weaker, c.Other), "; "))
 	}
 	fmt.Fprintf(out, "%d rows changed, %d of them weaker, %d became public\n", len(changes), weaker, public)
 }

@@ -42,7 +42,8 @@ const beyond = 8
 // input is what is known of a request that the route takes, and what is not.
 func (r Route) input(method, caller string) (map[string]any, []string) {
 	unknown := []string{
-		"input.request.raw_path", "input.request.query", "input.request.headers", "input.request.header_values", "input.request.body",
+		"input.request.raw_path", "input.request.query", "input.request.headers", "input.request.header_values",
+		"input.request.body",
 		"input.request.id", "input.request.size", "input.request.protocol", "input.source", "input.tls", "input.route",
 	}
 	request := map[string]any{"method": method, "scheme": "https"}
@@ -81,7 +82,8 @@ func (r Route) input(method, caller string) (map[string]any, []string) {
 	default:
 		input["token"] = map[string]any{"principal": map[string]string{"user": "user", "program": "client"}[caller]}
 		unknown = append(unknown, "input.request.kind")
-		for _, name := range []string{"issuer", "issuer_name", "subject", "client_id", "audience", "scopes", "levels", "acr", "amr", "sender_constrained", "scheme", "claims"} {
+		for _, name := range []string{"issuer", "issuer_name", "subject", "client_id", "audience", "scopes", "levels",
+			"acr", "amr", "sender_constrained", "scheme", "claims"} {
 			unknown = append(unknown, "input.token."+name)
 		}
 	}
@@ -162,7 +164,9 @@ func lines(text []byte) ([]Route, error) {
 			fields = fields[1:]
 		}
 		host, path, found := strings.Cut(fields[0], "/")
-		if len(fields) != 1 || !found || slices.ContainsFunc(r.Methods, func(m string) bool { return m == "" || strings.ToUpper(m) != m }) {
+		if len(fields) != 1 || !found || slices.ContainsFunc(r.Methods, func(m string) bool {
+			return m == "" || strings.ToUpper(m) != m
+		}) {
 			return nil, fmt.Errorf("line %d is not a route, such as POST /payments/**", n)
 		}
 		r.Host, r.Path = host, "/"+path

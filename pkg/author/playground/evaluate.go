@@ -38,7 +38,8 @@ type Played struct {
 // Play asks p about s as it would come from each kind of client, in order of
 // [scenario.Clients]. It stops after a kind for which the policy's time was up: the others
 // would waste as much. The error is for a scenario that cannot be played.
-func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error), p *rego.Policy, s scenario.Scenario) ([]Played, error) {
+func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error), p *rego.Policy, s scenario.Scenario) (
+	[]Played, error) {
 	var all []Played
 	for _, as := range scenario.Clients() {
 		var fired firings
@@ -51,7 +52,8 @@ func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Played{As: as, Answer: scenario.AnswerOf(r), Explanation: explain.Of(r), Fired: fired.taken()})
+		all = append(all, Played{As: as, Answer: scenario.AnswerOf(r), Explanation: explain.Of(r),
+			Fired: fired.taken()})
 		if r.Reason() == stepup.PolicyTimeout || ctx.Err() != nil {
 			break
 		}
@@ -107,7 +109,8 @@ func (w Workspace) load(ctx context.Context) (loaded, error) {
 	if err != nil {
 		return l, finding.List{{File: settingsFile, Line: 1, Column: 1, Code: "config", Message: err.Error()}}
 	}
-	l.options = rego.Options{Ladder: ladder, HeaderPrefix: l.config.Upstream.HeaderPrefix, Timeout: policyTimeout, Optional: l.config.Policy.OptionalData, FoldPathCase: l.config.Request.PathCase == "fold"}
+	l.options = rego.Options{Ladder: ladder, HeaderPrefix: l.config.Upstream.HeaderPrefix, Timeout: policyTimeout,
+		Optional: l.config.Policy.OptionalData, FoldPathCase: l.config.Request.PathCase == "fold"}
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {
 		return l, err
@@ -133,7 +136,8 @@ func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	}
 	r := Result{Revision: l.policy.Revision(), Levels: l.options.Ladder.Names()}
 	keeps := slices.ContainsFunc(l.config.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
-	r.Warnings = slices.DeleteFunc(rego.Lint(l.sources, rego.LintOptions{Options: l.options, KeepsACR: keeps, Allow: l.config.Request.Allow}), func(f finding.Finding) bool {
+	r.Warnings = slices.DeleteFunc(rego.Lint(l.sources, rego.LintOptions{Options: l.options, KeepsACR: keeps,
+		Allow: l.config.Request.Allow}), func(f finding.Finding) bool {
 		return strings.HasPrefix(f.File, libraryFolder)
 	})
 	s, err := scenario.Parse(w.Scenario)
@@ -171,7 +175,8 @@ func (h *handler) matrix(ctx context.Context, w Workspace) (Matrix, error) {
 		return Matrix{Problem: err.Error()}, nil
 	}
 	if len(routes) > maxRoutes {
-		return Matrix{Problem: fmt.Sprintf("%d routes, and %d are shown here at most; stepward matrix knows no bound", len(routes), maxRoutes)}, nil
+		return Matrix{Problem: fmt.Sprintf("%d routes, and %d are shown here at most; stepward matrix knows no bound",
+			len(routes), maxRoutes)}, nil
 	}
 	l, err := w.load(ctx)
 	if list := (finding.List)(nil); errors.As(err, &list) {

@@ -92,8 +92,10 @@ func Listen(address string) (net.Listener, error) {
 func (h *handler) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
-			"Content-Security-Policy": contentPolicy, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-			"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+			"Content-Security-Policy": contentPolicy, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+			"X-Frame-Options": "DENY",
+			"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			w.Header().Set(name, value)
 		}
@@ -105,7 +107,8 @@ func (h *handler) guard(next http.Handler) http.Handler {
 		case !h.sameOrigin(r):
 			refuse(w, http.StatusForbidden, "the request comes from another page")
 		case subtle.ConstantTimeCompare(given[:], h.token[:]) != 1:
-			refuse(w, http.StatusForbidden, "the token is missing or not that of this process; open the address that the command has printed")
+			refuse(w, http.StatusForbidden,
+				"the token is missing or not that of this process; open the address that the command has printed")
 		case path.Clean("/"+rest) != "/"+rest: // the mux would redirect, and lose the token
 			refuse(w, http.StatusNotFound, "no such file")
 		default:
@@ -144,7 +147,8 @@ func answer(w http.ResponseWriter, v any) {
 
 // types are those of the page's files. The system's table may say otherwise, and a browser
 // that is told not to guess would then run nothing.
-var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 func page(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -169,7 +173,8 @@ func receive(w http.ResponseWriter, r *http.Request, read func([]byte) (Workspac
 		refuse(w, http.StatusUnsupportedMediaType, "send application/json")
 		return Workspace{}, errors.New("not JSON")
 	}
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(questionTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(questionTimeout)); err != nil &&
+		!errors.Is(err, http.ErrNotSupported) {
 		refuse(w, http.StatusInternalServerError, "the connection takes no deadline")
 		return Workspace{}, err
 	}

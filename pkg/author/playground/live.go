@@ -19,7 +19,8 @@ type seen struct {
 
 // kinds are which client of a scenario asks as a kind of request does; the others are
 // asked for as an API client asks.
-var kinds = map[string]string{"navigation": "browser", "frame": "browser", "prefetch": "browser", "fetch": "page", "subresource": "page", "preflight": "page", "grpc": "grpc"}
+var kinds = map[string]string{"navigation": "browser", "frame": "browser", "prefetch": "browser", "fetch": "page",
+	"subresource": "page", "preflight": "page", "grpc": "grpc"}
 
 // ScenarioOf is the scenario that is most like the request of a decision. Query, headers,
 // body and all claims but those that an explanation names are not kept by the service,
@@ -56,7 +57,8 @@ func claimsOf(e explain.Explanation) map[string]any {
 	if len(t.AMR) > 0 {
 		c["amr"] = t.AMR
 	}
-	if t.ACR == "" && len(t.AMR) == 0 && !slices.Contains([]string{"", stepup.Anonymous, stepup.Authenticated}, e.Level) {
+	if t.ACR == "" && len(t.AMR) == 0 && !slices.Contains([]string{"", stepup.Anonymous, stepup.Authenticated},
+		e.Level) {
 		c["level"] = e.Level
 	}
 	if e.AuthAge != nil {

@@ -113,7 +113,8 @@ func (w Workspace) check() error {
 
 func (f File) check() error {
 	switch {
-	case f.Name == "" || len(f.Name) > maxName || path.IsAbs(f.Name) || path.Clean(f.Name) != f.Name || strings.HasPrefix(f.Name, "../") || strings.ContainsFunc(f.Name, odd):
+	case f.Name == "" || len(f.Name) > maxName || path.IsAbs(f.Name) || path.Clean(f.Name) != f.Name ||
+		strings.HasPrefix(f.Name, "../") || strings.ContainsFunc(f.Name, odd):
 		return fmt.Errorf("file name %q is not a plain relative path", f.Name)
 	case !slices.Contains([]string{".rego", ".json", ".yaml", ".yml"}, path.Ext(f.Name)):
 		return fmt.Errorf("file %q is neither .rego, .json nor .yaml", f.Name)
@@ -130,7 +131,8 @@ func odd(r rune) bool { return r < ' ' || r == '\\' || r == ':' || r == 0x7f || 
 // New is a workspace of what lies on disk: the sources of a policy without its tests and
 // the library, the text of a configuration, of which [Excerpt] is taken, routes and a
 // scenario. getenv is the environment that the configuration may name.
-func New(sources []rego.Source, configuration []byte, getenv func(string) string, routes, scenario string) (Workspace, error) {
+func New(sources []rego.Source, configuration []byte, getenv func(string) string, routes, scenario string) (
+	Workspace, error) {
 	settings, err := Excerpt(configuration, getenv)
 	if err != nil {
 		return Workspace{}, err

@@ -92,13 +92,16 @@ func expand(n *yaml.Node, getenv func(string) string) {
 func parseSettings(text string) (config.Config, error) {
 	var root yaml.Node
 	var found finding.List
-	if err := yaml.Unmarshal([]byte(text), &root); err == nil && len(root.Content) > 0 && root.Content[0].Kind == yaml.MappingNode {
+	if err := yaml.Unmarshal([]byte(text), &root); err == nil && len(root.Content) > 0 &&
+		root.Content[0].Kind == yaml.MappingNode {
 		visit(root.Content[0], func(object *yaml.Node, known []string) {
 			for i := 0; i+1 < len(object.Content); i += 2 {
 				key := object.Content[i]
 				if !slices.Contains(known, key.Value) {
-					found = append(found, finding.Finding{File: settingsFile, Line: key.Line, Column: key.Column, Code: "config",
-						Message: fmt.Sprintf("%q is no part of a playground%s", key.Value, finding.DidYouMean(key.Value, known)), Hint: "known here: " + strings.Join(known, ", ")})
+					found = append(found, finding.Finding{File: settingsFile, Line: key.Line, Column: key.Column,
+						Code: "config",
+						Message: fmt.Sprintf("%q is no part of a playground%s", key.Value,
+							finding.DidYouMean(key.Value, known)), Hint: "known here: " + strings.Join(known, ", ")})
 				}
 			}
 		})

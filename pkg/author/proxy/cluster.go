@@ -20,13 +20,26 @@ type cluster struct {
 
 // clusterRules are about the clusters that Envoy's filters ask.
 var clusterRules = []clusterRule{
-	{Rule{"cluster", true, "no cluster has the name that the filter asks for", "Envoy takes the file, and every request fails", "the name of a cluster of this file"}, clusterThere},
-	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails", "write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
-	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round", "every request fails", "write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
-	{Rule{"cluster_alpn", true, "the cluster speaks TLS and offers no ALPN `h2`", "Stepward's gRPC ends the handshake: every request fails", "write `alpn_protocols: [h2]` in `common_tls_context`"}, clusterALPN},
-	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate", "the handshake fails, and with it every request", "write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"}, clusterCertificate},
-	{Rule{"cluster_unverified", true, "the cluster speaks TLS and verifies nobody", "whoever gets between answers in Stepward's place, and allows everything", "write `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"}, clusterUnverified},
-	{Rule{"cluster_address", false, "no endpoint of the cluster has the address of `listen`", "Envoy asks somewhere else, unless a NAT leads to it", "the address of `listen` in stepward.yaml"}, clusterAddress},
+	{Rule{"cluster", true, "no cluster has the name that the filter asks for",
+		"Envoy takes the file, and every request fails", "the name of a cluster of this file"}, clusterThere},
+	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails",
+		"write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
+	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round",
+		"every request fails",
+		"write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
+	{Rule{"cluster_alpn", true, "the cluster speaks TLS and offers no ALPN `h2`",
+		"Stepward's gRPC ends the handshake: every request fails",
+		"write `alpn_protocols: [h2]` in `common_tls_context`"}, clusterALPN},
+	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate",
+		"the handshake fails, and with it every request",
+		"write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"},
+		clusterCertificate},
+	{Rule{"cluster_unverified", true, "the cluster speaks TLS and verifies nobody",
+		"whoever gets between answers in Stepward's place, and allows everything",
+		"write `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"}, clusterUnverified},
+	{Rule{"cluster_address", false, "no endpoint of the cluster has the address of `listen`",
+		"Envoy asks somewhere else, unless a NAT leads to it", "the address of `listen` in stepward.yaml"},
+		clusterAddress},
 }
 
 func clusterThere(x *exam, c cluster, tell tell) {
@@ -47,7 +60,8 @@ func (c cluster) protocol() node {
 
 func clusterHTTP2(_ *exam, c cluster, tell tell) {
 	options := c.protocol()
-	own := options.get("explicit_http_config/http2_protocol_options").y != nil || options.get("use_downstream_protocol_config/http2_protocol_options").y != nil ||
+	own := options.get("explicit_http_config/http2_protocol_options").y != nil ||
+		options.get("use_downstream_protocol_config/http2_protocol_options").y != nil ||
 		options.get("auto_config").there() || c.node.get("http2_protocol_options").y != nil
 	if c.node.there() && !own {
 		tell(c.node, "cluster %q has no http2_protocol_options", c.name.text())
@@ -122,7 +136,9 @@ func clusterALPN(_ *exam, c cluster, tell tell) {
 
 func clusterCertificate(x *exam, c cluster, tell tell) {
 	for _, context := range c.contexts() {
-		shows := context.has("tls_certificates", "tls_certificate_sds_secret_configs", "tls_certificate_provider_instance", "tls_certificate_certificate_provider_instance", "custom_tls_certificate_selector")
+		shows := context.has("tls_certificates", "tls_certificate_sds_secret_configs",
+			"tls_certificate_provider_instance", "tls_certificate_certificate_provider_instance",
+			"custom_tls_certificate_selector")
 		if x.service.ClientCertificate && !shows {
 			tell(context, "cluster %q shows no certificate", c.name.text())
 		}

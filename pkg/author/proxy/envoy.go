@@ -19,7 +19,8 @@ const (
 
 // envoy takes a bootstrap, a config dump, or a resource.
 func (x *exam) envoy(n node) {
-	known := n.get("static_resources").there() || n.get("configs").there() || n.get("resources").there() || strings.Contains(n.get("@type").text(), "envoy.")
+	known := n.get("static_resources").there() || n.get("configs").there() || n.get("resources").there() ||
+		strings.Contains(n.get("@type").text(), "envoy.")
 	if !known {
 		return
 	}

@@ -66,9 +66,13 @@ func (x *exam) report(r Rule, n node, what string) *finding.Finding {
 
 var (
 	ruleYAML    = Rule{"yaml", true, "a file that is no YAML or JSON", "", "proxies refuse it, too"}
-	ruleNothing = Rule{"nothing_asks", true, "nothing in the file has anything to do with Stepward", "nobody is asked", "name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, a SecurityPolicy of Envoy Gateway, an HTTPProxy of Contour, or an HTTPRoute with ExternalAuth"}
-	ruleUnknown = Rule{"unknown_field", true, "a field that the proxy or its controller does not know", "Envoy refuses the file; a controller may drop the field without a word", "compare it with the reference of your version"}
-	ruleValue   = Rule{"field_value", true, "a value that its field does not take", "Envoy refuses the file", "compare it with the reference of your version"}
+	ruleNothing = Rule{"nothing_asks", true, "nothing in the file has anything to do with Stepward", "nobody is asked",
+		"name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, a SecurityPolicy of Envoy Gateway, an HTTPProxy of Contour, or an HTTPRoute with ExternalAuth"}
+	ruleUnknown = Rule{"unknown_field", true, "a field that the proxy or its controller does not know",
+		"Envoy refuses the file; a controller may drop the field without a word",
+		"compare it with the reference of your version"}
+	ruleValue = Rule{"field_value", true, "a value that its field does not take", "Envoy refuses the file",
+		"compare it with the reference of your version"}
 )
 
 // fileRules are about files as such.
@@ -222,7 +226,8 @@ func (x *exam) look() {
 	}
 	for _, a := range x.asks {
 		for key := range a.node.members() {
-			if a.product.known != nil && !slices.Contains(a.product.known, camel(key.y.Value)) && !strings.Contains(a.node.path, "Http") {
+			if a.product.known != nil && !slices.Contains(a.product.known, camel(key.y.Value)) && !strings.Contains(
+				a.node.path, "Http") {
 				x.unknown(key, a.product.name, a.product.known)
 			}
 		}

@@ -40,12 +40,29 @@ type hopRule struct {
 
 // hopRules are about the calls that controllers, meshes and clients of gRPC make.
 var hopRules = []hopRule{
-	{Rule{"hop_tls", true, "a controller, a mesh or `google_grpc` calls by TLS and Stepward's listener does not speak it, or the other way round", "every request fails", "exactly where stepward.yaml has `tls`: a BackendTLSPolicy for the Service (Envoy Gateway, Gateway API), a DestinationRule with `tls.mode: SIMPLE` (Istio), `protocol: h2` with `validation` (Contour), `ssl_credentials` (`google_grpc`)"}, hopTLS},
-	{Rule{"hop_unknown", false, "the files do not tell whether the call is encrypted as Stepward's listener wants it", "every request may fail, or cross the network in plain text", "name the missing file with `--envoy`, too; or look at a running proxy: `--envoy` takes its config dump"}, hopUnknown},
-	{Rule{"hop_plain", false, "Stepward's listener speaks plain text beyond its own machine, and nothing encrypts the call", "whoever gets between answers in Stepward's place, and allows everything", "`tls` in stepward.yaml and for the call; or a mesh on both sides"}, hopPlain},
-	{Rule{"hop_unverified", true, "the call is by TLS and verifies nobody, or whoever has a certificate of that CA", "whoever gets between answers in Stepward's place, and allows everything", "write `subjectAltNames` (Istio), `validation` (Contour), a CA (Backend of Envoy Gateway); no `insecureSkipVerify`"}, hopUnverified},
-	{Rule{"hop_alpn", true, "Envoy Gateway calls by TLS, and offers no ALPN `h2`", "Stepward's gRPC ends the handshake: every request fails", "write `backendTLS: { alpnProtocols: [h2] }` in the EnvoyProxy that the Gateway or its class names, or in `tls` of the Backend"}, hopALPN},
-	{Rule{"hop_certificate", true, "stepward.yaml has `tls.client_ca_file`, and nothing shows a certificate", "the handshake fails, and with it every request", "write `tls.mode: MUTUAL` (Istio), `backendTLS.clientCertificateRef` of the EnvoyProxy (Envoy Gateway), `tls.backend.clientCertificateRef` of the Gateway (Gateway API), `envoy.clientCertificate` of the ContourConfiguration (Contour)"}, hopCertificate},
+	{
+		Rule{
+			"hop_tls", true,
+			"a controller, a mesh or `google_grpc` calls by TLS and Stepward's listener does not speak it, or the other way round", "every request fails", "exactly where stepward.yaml has `tls`: a BackendTLSPolicy for the Service (Envoy Gateway, Gateway API), a DestinationRule with `tls.mode: SIMPLE` (Istio), `protocol: h2` with `validation` (Contour), `ssl_credentials` (`google_grpc`)"}, hopTLS},
+	{Rule{"hop_unknown", false, "the files do not tell whether the call is encrypted as Stepward's listener wants it",
+		"every request may fail, or cross the network in plain text",
+		"name the missing file with `--envoy`, too; or look at a running proxy: `--envoy` takes its config dump"},
+		hopUnknown},
+	{
+		Rule{
+			"hop_plain", false,
+			"Stepward's listener speaks plain text beyond its own machine, and nothing encrypts the call",
+			"whoever gets between answers in Stepward's place, and allows everything",
+			"`tls` in stepward.yaml and for the call; or a mesh on both sides"}, hopPlain},
+	{Rule{"hop_unverified", true, "the call is by TLS and verifies nobody, or whoever has a certificate of that CA",
+		"whoever gets between answers in Stepward's place, and allows everything",
+		"write `subjectAltNames` (Istio), `validation` (Contour), a CA (Backend of Envoy Gateway); no `insecureSkipVerify`"}, hopUnverified},
+	{Rule{"hop_alpn", true, "Envoy Gateway calls by TLS, and offers no ALPN `h2`",
+		"Stepward's gRPC ends the handshake: every request fails",
+		"write `backendTLS: { alpnProtocols: [h2] }` in the EnvoyProxy that the Gateway or its class names, or in `tls` of the Backend"}, hopALPN},
+	{Rule{"hop_certificate", true, "stepward.yaml has `tls.client_ca_file`, and nothing shows a certificate",
+		"the handshake fails, and with it every request",
+		"write `tls.mode: MUTUAL` (Istio), `backendTLS.clientCertificateRef` of the EnvoyProxy (Envoy Gateway), `tls.backend.clientCertificateRef` of the Gateway (Gateway API), `envoy.clientCertificate` of the ContourConfiguration (Contour)"}, hopCertificate},
 }
 
 func hopTLS(x *exam, h hop, tell tell) {
@@ -150,7 +167,8 @@ func googleHop(n node) hop {
 	ssl := credentials.get("ssl_credentials")
 	switch {
 	case ssl.y != nil:
-		h.at, h.wire, h.why, h.verified, h.shows = ssl, speaksTLS, "ssl_credentials", true, ssl.get("cert_chain").there()
+		h.at, h.wire, h.why, h.verified, h.shows = ssl, speaksTLS, "ssl_credentials", true,
+			ssl.get("cert_chain").there()
 	case credentials.get("google_default").y != nil:
 		h.wire, h.why, h.verified = speaksTLS, "google_default", true
 	case n.get("credentials_factory_name").there():
@@ -175,7 +193,8 @@ func (x *exam) contourHop(a ask) hop {
 	h.at, h.wire, h.why = or(protocol, e.get("spec")), speaksTLS, "protocol "+or(protocol.text(), "h2 by default")
 	h.verified = validation.there()
 	for _, c := range x.objects {
-		h.shows = h.shows || c.get("kind").text() == "ContourConfiguration" && c.get("spec/envoy/clientCertificate").there()
+		h.shows = h.shows || c.get("kind").text() == "ContourConfiguration" &&
+			c.get("spec/envoy/clientCertificate").there()
 	}
 	if protocol.text() == "h2c" {
 		h.wire = plainText
@@ -193,7 +212,8 @@ func (x *exam) find(group, kind, namespace, name string) node {
 		if !named {
 			g = "" // the first of all
 		}
-		if g == group && o.get("kind").text() == kind && o.namespace() == namespace && o.get("metadata/name").text() == name {
+		if g == group && o.get("kind").text() == kind && o.namespace() == namespace &&
+			o.get("metadata/name").text() == name {
 			return o
 		}
 	}

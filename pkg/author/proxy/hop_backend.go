@@ -21,7 +21,8 @@ func (x *exam) backendHops(a ask, refs []node) []hop {
 func (x *exam) backendHop(a ask, ref node) hop {
 	kind, name := or(ref.get("kind").text(), "Service"), ref.get("name").text()
 	namespace := or(ref.get("namespace").text(), a.object.namespace())
-	h := hop{at: ref, to: fmt.Sprintf("%s %s/%s", kind, namespace, name), shows: x.clientCertificate(), silent: a.product.name == gateway.name && !x.offers()}
+	h := hop{at: ref, to: fmt.Sprintf("%s %s/%s", kind, namespace, name), shows: x.clientCertificate(),
+		silent: a.product.name == gateway.name && !x.offers()}
 	if kind == "Backend" {
 		b := x.find("gateway.envoyproxy.io", kind, namespace, name)
 		if !b.there() {
@@ -62,7 +63,8 @@ func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt
 			case section == "" || known && section == own:
 				return t, ""
 			case !known:
-				target, doubt = t, fmt.Sprintf("the %s is not in the files, and the policy is for its port %q alone", kind, section)
+				target, doubt = t, fmt.Sprintf("the %s is not in the files, and the policy is for its port %q alone",
+					kind, section)
 			}
 		}
 	}
@@ -85,7 +87,8 @@ func (x *exam) clientCertificate() bool {
 	for _, o := range x.objects {
 		switch kind := o.get("kind").text(); {
 		case kind == "EnvoyProxy" && o.get("spec/backendTLS/clientCertificateRef").there(),
-			kind == "Gateway" && strings.HasPrefix(o.get("apiVersion").text(), "gateway.networking.k8s.io/") && o.get("spec/tls/backend/clientCertificateRef").there():
+			kind == "Gateway" && strings.HasPrefix(o.get("apiVersion").text(), "gateway.networking.k8s.io/") &&
+				o.get("spec/tls/backend/clientCertificateRef").there():
 			return true
 		}
 	}
@@ -95,6 +98,7 @@ func (x *exam) clientCertificate() bool {
 // offers reports whether a proxy of Envoy Gateway offers HTTP/2 to backends by ALPN.
 func (x *exam) offers() bool {
 	return slices.ContainsFunc(x.objects, func(o node) bool {
-		return o.get("kind").text() == "EnvoyProxy" && slices.Contains(o.get("spec/backendTLS/alpnProtocols").texts(), "h2")
+		return o.get("kind").text() == "EnvoyProxy" && slices.Contains(o.get("spec/backendTLS/alpnProtocols").texts(),
+			"h2")
 	})
 }

@@ -53,7 +53,8 @@ func (x *exam) istioHop(provider node) hop {
 			h.doubt = "Stepward's sidecar refuses it where a PeerAuthentication is STRICT, and none is in the files"
 		case rule.get("spec/workloadSelector").there():
 			h.doubt = "the DestinationRule holds for some callers alone"
-		case x.sidecarsAsk() && tls.get("credentialName").there() && !strings.HasPrefix(tls.get("credentialName").text(), "configmap://"):
+		case x.sidecarsAsk() && tls.get("credentialName").there() && !strings.HasPrefix(
+			tls.get("credentialName").text(), "configmap://"):
 			h.doubt = "a sidecar ignores credentialName in a DestinationRule without workloadSelector, and calls in plain text"
 		}
 	case mode == "DISABLE":
@@ -84,11 +85,13 @@ func (h *hop) byMesh(mode string, place member) {
 	case place == outside && mode == "":
 		h.why = "Stepward is outside of the mesh, and no DestinationRule is for its host"
 	case place == outside:
-		h.wire, h.why, h.verified, h.shows = speaksTLS, "DestinationRule with mode "+mode+", and no sidecar that ends it", true, true
+		h.wire, h.why, h.verified, h.shows = speaksTLS, "DestinationRule with mode "+mode+
+			", and no sidecar that ends it", true, true
 	case mode == "":
 		h.doubt = "it is mTLS where a sidecar or ztunnel is at Stepward's side, and plain text where none is; the files do not show the labels of its Namespace"
 	default:
-		h.wire, h.doubt = 0, "a sidecar or ztunnel must end the mTLS before Stepward, and the files do not show the labels of its Namespace"
+		h.wire, h.doubt = 0,
+			"a sidecar or ztunnel must end the mTLS before Stepward, and the files do not show the labels of its Namespace"
 	}
 }
 
@@ -96,7 +99,8 @@ func (h *hop) byMesh(mode string, place member) {
 func (x *exam) destination(host, namespace string) node {
 	best, length := node{}, -1
 	for _, o := range x.objects {
-		if o.get("kind").text() != "DestinationRule" || !strings.HasPrefix(o.get("apiVersion").text(), "networking.istio.io/") {
+		if o.get("kind").text() != "DestinationRule" || !strings.HasPrefix(o.get("apiVersion").text(),
+			"networking.istio.io/") {
 			continue
 		}
 		named := o.get("spec/host").text()
@@ -230,7 +234,8 @@ func (x *exam) waypointsAsk() bool {
 	for _, c := range x.custom {
 		for t := range c.get("spec/targetRefs").items() {
 			g := x.find("gateway.networking.k8s.io", "Gateway", c.namespace(), t.get("name").text())
-			if t.get("kind").text() != "Gateway" || !g.there() || strings.Contains(g.get("spec/gatewayClassName").text(), "waypoint") {
+			if t.get("kind").text() != "Gateway" || !g.there() || strings.Contains(
+				g.get("spec/gatewayClassName").text(), "waypoint") {
 				return true
 			}
 		}

@@ -16,18 +16,39 @@ type managerRule struct {
 
 // managerRules are about the connection managers of Envoy, and their routes.
 var managerRules = []managerRule{
-	{Rule{"unasked", true, "a connection manager without the filter, whose routes lead to a cluster that another one protects", "whoever reaches that listener is not judged", "the filter in every listener that leads to an application"}, unasked},
-	{Rule{"route_unasked", true, "the filter is disabled, for some route or as such", "nobody is asked", "no `disabled`; say in the policy what is public: `level: anonymous`"}, routeUnasked},
-	{Rule{"route_body", true, "`disable_request_body_buffering` on a route, and the policy reads bodies", "a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "leave it out"}, routeBody},
-	{Rule{"floor", true, "context extensions or metadata of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; `level`, `max_age`, `policy` in metadata"}, floor},
-	{Rule{"no_catch_all", false, "no virtual host for `*`, or a last route that does not take everything", "Envoy answers 404 to the rest without asking anyone", "a last route with `match: { prefix: / }`"}, noCatchAll},
-	{Rule{"filter_after", false, "a filter after ext_authz that may change a request or its route", "the application gets another request than the one that was judged", "put it before ext_authz"}, filterAfter},
-	{Rule{"paths", false, "`normalize_path` or `merge_slashes` is not true", "Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `true`"}, paths},
-	{Rule{"escaped_slashes", false, "`path_with_escaped_slashes_action` is neither REJECT_REQUEST nor UNESCAPE_AND_REDIRECT", "`%2F` is a slash to some and none to others; Stepward refuses it, with 400", "write `REJECT_REQUEST`"}, escapedSlashes},
-	{Rule{"underscores", false, "`headers_with_underscores_action` is neither REJECT_REQUEST nor DROP_HEADER", "`x_stepward_subject` is `x-stepward-subject` to many applications; Stepward removes it, and is then the only one that does", "write `REJECT_REQUEST`"}, underscores},
-	{Rule{"remote_address", false, "`use_remote_address` is not true", "`x-forwarded-*` and `x-envoy-*` of the client are believed", "write `true`"}, remoteAddress},
-	{Rule{"internal", false, "`internal_address_config` has no `cidr_ranges`, or one of every address", "clients on private addresses, and whoever comes through a NAT, are internal: their `x-envoy-*` headers steer retries, timeouts and the path in logs, and reach the application", "write `internal_address_config: { cidr_ranges: [ { address_prefix: 255.255.255.255, prefix_len: 32 } ] }`: nobody"}, internal},
-	{Rule{"hops", false, "`xff_num_trusted_hops` is not `request.trusted_hops`", "`input.source.client_address` is another's address", "the same number in both"}, hops},
+	{
+		Rule{
+			"unasked", true,
+			"a connection manager without the filter, whose routes lead to a cluster that another one protects",
+			"whoever reaches that listener is not judged", "the filter in every listener that leads to an application"},
+		unasked},
+	{Rule{"route_unasked", true, "the filter is disabled, for some route or as such", "nobody is asked",
+		"no `disabled`; say in the policy what is public: `level: anonymous`"}, routeUnasked},
+	{Rule{"route_body", true, "`disable_request_body_buffering` on a route, and the policy reads bodies",
+		"a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "leave it out"},
+		routeBody},
+	{Rule{"floor", true, "context extensions or metadata of a route that Stepward does not understand",
+		"every request of that route is answered 503 `route_config`",
+		"write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; `level`, `max_age`, `policy` in metadata"}, floor},
+	{Rule{"no_catch_all", false, "no virtual host for `*`, or a last route that does not take everything",
+		"Envoy answers 404 to the rest without asking anyone", "a last route with `match: { prefix: / }`"}, noCatchAll},
+	{Rule{"filter_after", false, "a filter after ext_authz that may change a request or its route",
+		"the application gets another request than the one that was judged", "put it before ext_authz"}, filterAfter},
+	{Rule{"paths", false, "`normalize_path` or `merge_slashes` is not true",
+		"Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `true`"}, paths},
+	{
+		Rule{"escaped_slashes", false,
+			"`path_with_escaped_slashes_action` is neither REJECT_REQUEST nor UNESCAPE_AND_REDIRECT",
+			"`%2F` is a slash to some and none to others; Stepward refuses it, with 400", "write `REJECT_REQUEST`"},
+		escapedSlashes},
+	{Rule{"underscores", false, "`headers_with_underscores_action` is neither REJECT_REQUEST nor DROP_HEADER",
+		"`x_stepward_subject` is `x-stepward-subject` to many applications; Stepward removes it, and is then the only one that does", "write `REJECT_REQUEST`"}, underscores},
+	{Rule{"remote_address", false, "`use_remote_address` is not true",
+		"`x-forwarded-*` and `x-envoy-*` of the client are believed", "write `true`"}, remoteAddress},
+	{Rule{"internal", false, "`internal_address_config` has no `cidr_ranges`, or one of every address",
+		"clients on private addresses, and whoever comes through a NAT, are internal: their `x-envoy-*` headers steer retries, timeouts and the path in logs, and reach the application", "write `internal_address_config: { cidr_ranges: [ { address_prefix: 255.255.255.255, prefix_len: 32 } ] }`: nobody"}, internal},
+	{Rule{"hops", false, "`xff_num_trusted_hops` is not `request.trusted_hops`",
+		"`input.source.client_address` is another's address", "the same number in both"}, hops},
 }
 
 func unasked(x *exam, m manager, tell tell) {
@@ -62,7 +83,8 @@ func routeUnasked(_ *exam, m manager, tell tell) {
 func routeBody(x *exam, m manager, tell tell) {
 	m.scopes(func(scope node) {
 		for _, o := range m.own(scope) {
-			if n := o.get("check_settings/disable_request_body_buffering"); n.yes() && x.service.reads("request", "body") {
+			if n := o.get("check_settings/disable_request_body_buffering"); n.yes() && x.service.reads(
+				"request", "body") {
 				tell(n, "the policy reads input.request.body, and no body is sent here")
 			}
 		}
@@ -82,7 +104,8 @@ func floor(x *exam, m manager, tell tell) {
 		}
 		metadata := scope.get("metadata/filter_metadata/stepward")
 		if said, ok := metadata.value().(map[string]any); ok {
-			if err := x.service.Route(request.Route{Metadata: map[string]map[string]any{"stepward": said}}); err != nil {
+			if err := x.service.Route(request.Route{Metadata: map[string]map[string]any{
+				"stepward": said}}); err != nil {
 				tell(metadata, "%v", err)
 			}
 		}
@@ -101,7 +124,8 @@ func noCatchAll(_ *exam, m manager, tell tell) {
 			last = r
 		}
 		match := last.get("match")
-		whole := match.get("prefix").text() == "/" && !match.get("headers").there() && !match.get("query_parameters").there() && !match.get("runtime_fraction").there()
+		whole := match.get("prefix").text() == "/" && !match.get("headers").there() &&
+			!match.get("query_parameters").there() && !match.get("runtime_fraction").there()
 		if !whole {
 			tell(host, "the last route of virtual host %s does not take everything", host.get("name").text())
 		}
@@ -113,9 +137,12 @@ func noCatchAll(_ *exam, m manager, tell tell) {
 
 // harmless are filters that leave a request and its route alone, by their message.
 var harmless = []string{
-	"router.v3.Router", "upstream_codec", "compressor.", "decompressor.", "cors.", "rbac.", "grpc_stats.", "grpc_web.", "ratelimit.", "rate_limit_quota.",
-	"fault.", "tap.", "buffer.", "health_check.", "admission_control.", "adaptive_concurrency.", "bandwidth_limit.", "stateful_session.", "custom_response.",
-	"ext_authz.", "cache.", "local_ratelimit.", "csrf.", "connect_grpc_bridge.", "grpc_http1_bridge.", "kill_request.", "on_demand.",
+	"router.v3.Router", "upstream_codec", "compressor.", "decompressor.", "cors.", "rbac.", "grpc_stats.", "grpc_web.",
+	"ratelimit.", "rate_limit_quota.",
+	"fault.", "tap.", "buffer.", "health_check.", "admission_control.", "adaptive_concurrency.", "bandwidth_limit.",
+	"stateful_session.", "custom_response.",
+	"ext_authz.", "cache.", "local_ratelimit.", "csrf.", "connect_grpc_bridge.", "grpc_http1_bridge.", "kill_request.",
+	"on_demand.",
 }
 
 func filterAfter(_ *exam, m manager, tell tell) {
@@ -126,7 +153,9 @@ func filterAfter(_ *exam, m manager, tell tell) {
 			after = true
 			continue
 		}
-		if after && !slices.ContainsFunc(harmless, func(h string) bool { return strings.Contains(kind, "filters.http."+h) }) {
+		if after && !slices.ContainsFunc(harmless, func(h string) bool {
+			return strings.Contains(kind, "filters.http."+h)
+		}) {
 			tell(f, "%s comes after ext_authz", or(f.get("name").text(), kind))
 		}
 	}
@@ -186,7 +215,8 @@ func internal(_ *exam, m manager, tell tell) {
 func hops(x *exam, m manager, tell tell) {
 	n := m.node.get("xff_num_trusted_hops")
 	if m.filter.there() && or(n.text(), "0") != fmt.Sprint(x.service.TrustedHops) {
-		tell(or(n, m.node), "xff_num_trusted_hops is %s, and request.trusted_hops is %d", or(n.text(), "0"), x.service.TrustedHops)
+		tell(or(n, m.node), "xff_num_trusted_hops is %s, and request.trusted_hops is %d", or(n.text(), "0"),
+			x.service.TrustedHops)
 	}
 }
 

@@ -75,7 +75,8 @@ type mutations struct {
 
 func mutationsOf(n node) (mutations, node, error) {
 	m := mutations{all: n.get("disallow_all").yes()}
-	for name, into := range map[string]**regexp.Regexp{"allow_expression": &m.allow, "disallow_expression": &m.disallow} {
+	for name, into := range map[string]**regexp.Regexp{"allow_expression": &m.allow,
+		"disallow_expression": &m.disallow} {
 		e := n.get(name + "/regex")
 		if !e.there() {
 			continue

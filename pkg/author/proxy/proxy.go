@@ -1,6 +1,7 @@
 // Package proxy looks over what the proxy in front was told: configurations and dumps of
 // Envoy, mesh configurations and authorization policies of Istio, security policies of
-// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can refuse only what it is asked about, and only where its
+// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can refuse only what it is asked about, and
+// only where its
 // answer is honoured; [Check] finds what keeps that from being so.
 //
 // Each kind of trouble is a [Rule] with a code of its own. [MutationRule] is the header

@@ -11,7 +11,8 @@ import (
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3" // what a typed configuration may be of
+	// what a typed configuration may be of
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -88,7 +89,8 @@ func (x *exam) members(n node, m protoreflect.MessageDescriptor) {
 
 // unknown reports a key that is none of known.
 func (x *exam) unknown(key node, of string, known []string) {
-	x.report(ruleUnknown, key, fmt.Sprintf("%s has no field %q%s", of, key.y.Value, finding.DidYouMean(key.y.Value, known)))
+	x.report(ruleUnknown, key, fmt.Sprintf("%s has no field %q%s", of, key.y.Value,
+		finding.DidYouMean(key.y.Value, known)))
 }
 
 func fields(m protoreflect.MessageDescriptor) []string {
@@ -129,7 +131,8 @@ func (x *exam) single(n node, f protoreflect.FieldDescriptor) {
 		}
 	case protoreflect.EnumKind:
 		values := f.Enum().Values()
-		if number, err := strconv.ParseInt(n.text(), 10, 32); err == nil && values.ByNumber(protoreflect.EnumNumber(number)) != nil || values.ByName(protoreflect.Name(n.text())) != nil {
+		if number, err := strconv.ParseInt(n.text(), 10, 32); err == nil && values.ByNumber(
+			protoreflect.EnumNumber(number)) != nil || values.ByName(protoreflect.Name(n.text())) != nil {
 			return
 		}
 		var names []string

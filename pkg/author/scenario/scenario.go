@@ -72,10 +72,12 @@ func (s Scenario) client() string {
 
 // clients are kinds of caller, and the headers by which they are told.
 var clients = map[string][]request.Field{
-	"browser": {{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"}, {Name: "accept", Value: "text/html"}},
-	"page":    {{Name: "sec-fetch-mode", Value: "cors"}, {Name: "sec-fetch-dest", Value: "empty"}, {Name: "accept", Value: "*/*"}},
-	"api":     {{Name: "accept", Value: "application/json"}},
-	"grpc":    {{Name: "content-type", Value: "application/grpc"}},
+	"browser": {{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"},
+		{Name: "accept", Value: "text/html"}},
+	"page": {{Name: "sec-fetch-mode", Value: "cors"}, {Name: "sec-fetch-dest", Value: "empty"},
+		{Name: "accept", Value: "*/*"}},
+	"api":  {{Name: "accept", Value: "application/json"}},
+	"grpc": {{Name: "content-type", Value: "application/grpc"}},
 }
 
 // Clients are the kinds of caller that a scenario may come from.
@@ -181,8 +183,10 @@ func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	}
 	now := s.authorizer.Now()
 	t := token.Token{
-		Issuer: issuer.Issuer, IssuerName: issuer.Name, Principal: token.User, Scheme: token.Bearer, Audience: issuer.Audiences,
-		Subject: r.text("sub", "alice"), ClientID: r.text("client_id", ""), IssuedAt: now.Add(-r.take("age", 0)), ExpiresAt: now.Add(5 * time.Minute),
+		Issuer: issuer.Issuer, IssuerName: issuer.Name, Principal: token.User, Scheme: token.Bearer,
+		Audience: issuer.Audiences,
+		Subject:  r.text("sub", "alice"), ClientID: r.text("client_id", ""), IssuedAt: now.Add(-r.take("age", 0)),
+		ExpiresAt: now.Add(5 * time.Minute),
 	}
 	if err := s.prove(&r, issuer); err != nil {
 		return token.Token{}, err

@@ -137,7 +137,8 @@ func (e entry) differs(other entry) (name string, differ bool) {
 	if len(other.tree) > len(e.tree) {
 		return other.tree[len(e.tree)].Name, true
 	}
-	return "", string(e.text) != string(other.text) || !e.mod.Equal(other.mod) || fmt.Sprint(e.err) != fmt.Sprint(other.err)
+	return "", string(e.text) != string(other.text) || !e.mod.Equal(other.mod) || fmt.Sprint(e.err) != fmt.Sprint(
+		other.err)
 }
 
 // since is the name of a file that was written after a time and not after now, or empty.
@@ -222,7 +223,8 @@ func readTree(root string, limit int64, wanted func(path string) bool) (list []F
 			return fmt.Errorf("%s %w", name, err)
 		}
 		text, written, err := readFile(path, limit)
-		list = append(list, File{Name: name, Rel: strings.TrimPrefix(filepath.ToSlash(rel), "/"), Text: text, Mod: written})
+		list = append(list, File{Name: name, Rel: strings.TrimPrefix(filepath.ToSlash(rel), "/"), Text: text,
+			Mod: written})
 		return err
 	})
 	if err != nil {
@@ -248,7 +250,8 @@ func Hidden(root string, wanted func(path string) bool) ([]string, error) {
 		case path == real:
 		case d.IsDir() && (strings.HasPrefix(name, "..") || name == ".git"):
 			return filepath.SkipDir
-		case d.Type().IsRegular() && strings.Contains(filepath.ToSlash(rel), "/.") && !strings.HasPrefix(name, "._") && wanted(strings.TrimLeft(name, ".")):
+		case d.Type().IsRegular() && strings.Contains(filepath.ToSlash(rel), "/.") && !strings.HasPrefix(name, "._") &&
+			wanted(strings.TrimLeft(name, ".")):
 			found = append(found, filepath.Join(root, rel))
 		}
 		return nil

@@ -55,7 +55,8 @@ type MovingError struct {
 }
 
 func (e *MovingError) Error() string {
-	return fmt.Sprintf("%s keeps changing, for %s by now: files are taken when they have not changed for a while; is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))
+	return fmt.Sprintf(
+		"%s keeps changing, for %s by now: files are taken when they have not changed for a while; is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))
 }
 
 // Settler tells which look can be taken: the second of two that have found the same, with

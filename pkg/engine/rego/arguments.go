@@ -32,27 +32,32 @@ var (
 
 // given lists the members of the input that are always there.
 var given = []string{
-	"input.request.method", "input.request.host", "input.request.path", "input.request.segments", "input.request.raw_path", "input.request.query",
-	"input.request.headers", "input.request.header_values", "input.request.kind", "input.request.size", "input.request.body",
-	"input.request.body.present", "input.request.body.state", "input.request.body.truncated", "input.request", "input.source", "input.tls", "input.route",
+	"input.request.method", "input.request.host", "input.request.path", "input.request.segments",
+	"input.request.raw_path", "input.request.query",
+	"input.request.headers", "input.request.header_values", "input.request.kind", "input.request.size",
+	"input.request.body",
+	"input.request.body.present", "input.request.body.state", "input.request.body.truncated", "input.request",
+	"input.source", "input.tls", "input.route",
 	"input.route.extensions", "input.route.metadata", "input",
 }
 
 // withArguments makes c total in the arguments of library functions. modules are what it
 // will compile.
 func (l *loader) withArguments(c *ast.Compiler, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
-	modules[argumentsFile] = &ast.Module{Package: &ast.Package{Path: argumentsRef.Copy(), Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
-	return c.WithStageAfterID(ast.StageRemoveImports, ast.CompilerStageDefinition{Name: "StepwardArguments", MetricName: "compile_stage_stepward_arguments", Stage: func(c *ast.Compiler) *ast.Error {
-		a := arguments{loader: l, compiler: c, document: document, names: map[string]ast.Ref{}}
-		for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
-			if m := c.Modules[file]; !m.Package.Path.HasPrefix(libraryPackage) && file != argumentsFile {
-				for _, r := range m.Rules {
-					a.rule(r)
+	modules[argumentsFile] = &ast.Module{
+		Package: &ast.Package{Path: argumentsRef.Copy(), Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
+	return c.WithStageAfterID(ast.StageRemoveImports, ast.CompilerStageDefinition{Name: "StepwardArguments",
+		MetricName: "compile_stage_stepward_arguments", Stage: func(c *ast.Compiler) *ast.Error {
+			a := arguments{loader: l, compiler: c, document: document, names: map[string]ast.Ref{}}
+			for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
+				if m := c.Modules[file]; !m.Package.Path.HasPrefix(libraryPackage) && file != argumentsFile {
+					for _, r := range m.Rules {
+						a.rule(r)
+					}
 				}
 			}
-		}
-		return nil
-	}})
+			return nil
+		}})
 }
 
 // arguments rewrites calls.
@@ -90,7 +95,9 @@ func (a *arguments) rule(r *ast.Rule) {
 		for n, t := range c.operands {
 			switch parameter := a.parameter(f, n); {
 			case slices.Contains(whole, parameter) && !isTest(r.Location.File) && !a.isWhole(t):
-				a.loader.add(at(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t, parameter), "give it input.request, input.source or input as a whole: what may be undefined has no method and no path"))
+				a.loader.add(at(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t,
+					parameter),
+					"give it input.request, input.source or input as a whole: what may be undefined has no method and no path"))
 			case a.mayBeUndefined(t):
 				a.replace(r, t)
 			}
@@ -122,7 +129,8 @@ func (a *arguments) parameter(f ast.Ref, n int) string {
 			continue
 		}
 		for _, r := range m.Rules {
-			if len(f) != len(m.Package.Path)+1 || !f[len(f)-1].Equal(ast.StringTerm(string(r.Head.Name))) || n >= len(r.Head.Args) {
+			if len(f) != len(m.Package.Path)+1 || !f[len(f)-1].Equal(ast.StringTerm(string(r.Head.Name))) ||
+				n >= len(r.Head.Args) {
 				continue
 			}
 			if v, ok := r.Head.Args[n].Value.(ast.Var); ok && !strings.HasPrefix(string(v), "$") {
@@ -277,11 +285,13 @@ func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *a
 	m := a.compiler.Modules[argumentsFile]
 	make := func(value *ast.Term) *ast.Rule {
 		head := ast.NewHead(name)
-		head.Reference, head.Value, head.Location, head.Assign = ast.Ref{ast.NewTerm(name).SetLocation(loc)}, value.SetLocation(loc), loc, true
+		head.Reference, head.Value, head.Location, head.Assign = ast.Ref{ast.NewTerm(name).SetLocation(loc)},
+			value.SetLocation(loc), loc, true
 		for _, v := range vars {
 			head.Args = append(head.Args, ast.NewTerm(v).SetLocation(loc))
 		}
-		return &ast.Rule{Head: head, Body: ast.NewBody(ast.NewExpr(ast.BooleanTerm(true).SetLocation(loc)).SetLocation(loc)), Location: loc, Module: m}
+		return &ast.Rule{Head: head, Body: ast.NewBody(ast.NewExpr(ast.BooleanTerm(true).SetLocation(loc)).SetLocation(
+			loc)), Location: loc, Module: m}
 	}
 	r := make(value)
 	r.Else = make(ast.NullTerm())
@@ -297,7 +307,8 @@ func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *a
 
 // unknownExpr holds where data.NAME is not unknown.
 func unknownExpr(name string, loc *ast.Location) *ast.Expr {
-	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument.Copy(), ast.StringTerm("stepward"), ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
+	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument.Copy(), ast.StringTerm("stepward"),
+		ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
 	asked.Negated = true
 	return asked
 }

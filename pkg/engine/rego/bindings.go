@@ -52,7 +52,8 @@ func (f *firings) TraceEvent(e topdown.Event) {
 			if meta, there := e.LocalMetadata[name]; there {
 				name = meta.Name
 			}
-			if text := string(name); !strings.HasPrefix(text, "__local") && !strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "_") {
+			if text := string(name); !strings.HasPrefix(text, "__local") && !strings.HasPrefix(text, "$") &&
+				!strings.HasPrefix(text, "_") {
 				x.Values[text] = v.String()
 			}
 			return false

@@ -29,7 +29,8 @@ import (
 // evaluateBody runs the queries on an input whose request has a body.
 //
 // The error wraps [policy.ErrBody] when a rule came to what the body could not be read as.
-func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQuery, in policy.Input) ([]map[string]any, error) {
+func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQuery, in policy.Input) ([]map[string]any,
+	error) {
 	document := in.Document(p.opt.HeaderPrefix)
 	w := newBodyWatch(in.Request.Body.State, p.known)
 	documents, err := p.watched(ctx, queries, document, w)
@@ -60,20 +61,24 @@ func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQu
 // watched run has failed. Where this one does not, that one may have ended before a rule
 // came to what is not there. For a body that could be read the words of the policy then
 // decide.
-func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch, failed bool) ([]map[string]any, error) {
+func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any,
+	w *bodyWatch, failed bool) ([]map[string]any, error) {
 	input, err := ast.InterfaceToValue(document)
 	if err != nil {
 		return nil, fmt.Errorf("rego: input: %w", err)
 	}
 	documents, err := p.evaluate(ctx, queries, input)
-	if err == nil && failed && (w.blind || slices.ContainsFunc(w.absent, func(name string) bool { return p.mentioned[name] })) {
+	if err == nil && failed && (w.blind || slices.ContainsFunc(w.absent, func(name string) bool {
+		return p.mentioned[name]
+	})) {
 		return nil, w.unread()
 	}
 	return documents, err
 }
 
 // watched runs the queries with a body that is watched by w. It ends when w.asked is set.
-func (p *Policy) watched(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch, options ...rego.EvalOption) (documents []map[string]any, err error) {
+func (p *Policy) watched(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch,
+	options ...rego.EvalOption) (documents []map[string]any, err error) {
 	ctx, w.stop = context.WithCancel(ctx)
 	defer w.stop()
 	defer func() {
@@ -102,7 +107,8 @@ var errWatched = errors.New("rego: the evaluation panicked")
 
 // asksLazily reports whether a rule asks the body for what it could not be read as, or
 // looks at it as a whole.
-func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch) (looked, failed bool) {
+func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any,
+	w *bodyWatch) (looked, failed bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lazy := lazyMember{func() { looked = true; cancel() }}

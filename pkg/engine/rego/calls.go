@@ -38,11 +38,15 @@ func checkedArguments() []argument {
 		{"glob.match", 0, pattern, glob},
 		{"regex.globs_match", 0, pattern, textTerms("x", "x")}, {"regex.globs_match", 1, pattern, textTerms("x", "x")},
 		{"regex.template_match", 0, "a template", textTerms("x", "x", "{", "}")},
-		{"net.cidr_contains", 0, network, textTerms("10.0.0.0/8", "10.0.0.1")}, {"net.cidr_contains", 1, network + ", or an address", textTerms("10.0.0.0/8", "10.0.0.1")},
+		{"net.cidr_contains", 0, network, textTerms("10.0.0.0/8", "10.0.0.1")},
+		{"net.cidr_contains", 1, network + ", or an address", textTerms("10.0.0.0/8", "10.0.0.1")},
 		{"net.cidr_intersects", 0, network, networks}, {"net.cidr_intersects", 1, network, networks},
-		{"semver.compare", 0, "a version", textTerms("1.0.0", "1.0.0")}, {"semver.compare", 1, "a version", textTerms("1.0.0", "1.0.0")},
-		{"to_number", 0, "a number", textTerms("1")}, {"units.parse", 0, "a quantity", textTerms("1")}, {"units.parse_bytes", 0, "a quantity", textTerms("1")},
-		{"json.unmarshal", 0, "JSON", textTerms("1")}, {"base64.decode", 0, "base64", textTerms("")}, {"base64url.decode", 0, "base64url", textTerms("")}, {"hex.decode", 0, "hexadecimal", textTerms("")},
+		{"semver.compare", 0, "a version", textTerms("1.0.0", "1.0.0")}, {"semver.compare", 1, "a version",
+			textTerms("1.0.0", "1.0.0")},
+		{"to_number", 0, "a number", textTerms("1")}, {"units.parse", 0, "a quantity", textTerms("1")},
+		{"units.parse_bytes", 0, "a quantity", textTerms("1")},
+		{"json.unmarshal", 0, "JSON", textTerms("1")}, {"base64.decode", 0, "base64", textTerms("")},
+		{"base64url.decode", 0, "base64url", textTerms("")}, {"hex.decode", 0, "hexadecimal", textTerms("")},
 	}
 }
 
@@ -89,7 +93,8 @@ func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Modu
 		operands := slices.Clone(a.rest)
 		operands[a.place] = v
 		if _, err := call(a.function, operands); err != nil {
-			l.add(at(t.Location, "argument", fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v", v, a.what, a.function, err), "write "+a.what))
+			l.add(at(t.Location, "argument", fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v",
+				v, a.what, a.function, err), "write "+a.what))
 		}
 	}
 }

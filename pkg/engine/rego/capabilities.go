@@ -39,7 +39,8 @@ func compatCapabilities(network bool) *ast.Capabilities {
 var unbounded = []string{"product", "bits.lsh"}
 
 func removed(name string) bool {
-	for _, prefix := range []string{"http.", "net.lookup", "opa.runtime", "rand.", "uuid.", "trace", "time.now", "io.jwt.encode", "io.jwt.decode_verify", "providers."} {
+	for _, prefix := range []string{"http.", "net.lookup", "opa.runtime", "rand.", "uuid.", "trace", "time.now",
+		"io.jwt.encode", "io.jwt.decode_verify", "providers."} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

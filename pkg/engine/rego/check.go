@@ -26,8 +26,9 @@ var entryRules = []string{ruleRequire, ruleDeny, ruleHeaders, ruleResponse, rule
 // slips are names that are likely meant to be an entry rule's but are too far
 // from it for the eye of [slipOf].
 var slips = map[string]string{
-	"requirement": ruleRequire, "requirements": ruleRequire, "denied": ruleDeny, "denies": ruleDeny, "denial": ruleDeny, "denials": ruleDeny,
-	"header": ruleHeaders, "request_headers": ruleHeaders, "response_header": ruleResponse, "allow": ruleRequire,
+	"requirement": ruleRequire, "requirements": ruleRequire, "denied": ruleDeny, "denies": ruleDeny, "denial": ruleDeny,
+	"denials": ruleDeny,
+	"header":  ruleHeaders, "request_headers": ruleHeaders, "response_header": ruleResponse, "allow": ruleRequire,
 }
 
 var (
@@ -46,8 +47,11 @@ func isOurs(path ast.Ref) bool { return path.HasPrefix(ast.MustParseRef("data.st
 
 // checkModule finds what is wrong with a module that its syntax shows.
 func (l *loader) checkModule(m *ast.Module) {
-	if isOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool { return ast.RegoV2CompatibleRef.Equal(i.Path.Value) }) {
-		l.add(at(m.Package.Location, "rego_version", "a package of stepward must import rego.v2", "add `import rego.v2`: without it, `not` does not hold for what is undefined, and a deny goes silent"))
+	if isOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool {
+		return ast.RegoV2CompatibleRef.Equal(i.Path.Value)
+	}) {
+		l.add(at(m.Package.Location, "rego_version", "a package of stepward must import rego.v2",
+			"add `import rego.v2`: without it, `not` does not hold for what is undefined, and a deny goes silent"))
 	}
 	if !isEntry(m.Package.Path) {
 		return
@@ -66,7 +70,8 @@ func (l *loader) checkRule(r *ast.Rule, m *ast.Module) {
 		l.checkKeyed(name, r, m)
 	default:
 		if meant := slipOf(name); meant != "" && !strings.HasPrefix(name, "test_") {
-			l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name, meant), "rename it if it is a helper: as it stands, nothing reads it"))
+			l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name,
+				meant), "rename it if it is a helper: as it stands, nothing reads it"))
 		}
 	}
 }
@@ -96,7 +101,8 @@ func sameLetters(a, b string) bool {
 // checkMembers checks a rule of require or deny, whose members are objects.
 func (l *loader) checkMembers(name string, r *ast.Rule, m *ast.Module) {
 	if r.Head.RuleKind() != ast.MultiValue || len(r.Head.Ref()) != 1 || r.Default {
-		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name), fmt.Sprintf("write `%s contains {…} if { … }`", name)))
+		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name),
+			fmt.Sprintf("write `%s contains {…} if { … }`", name)))
 		return
 	}
 	l.repeatedKeys(literalOf(r, r.Head.Key))
@@ -159,7 +165,9 @@ func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 		if other, there := first[name]; !there {
 			first[name] = s
 		} else if s.Bundled != other.Bundled {
-			l.add(at(m.Package.Location, "origin", fmt.Sprintf("package %s is in %s already: a policy is in files or in bundles, not in both", name, other.Name), l.originHint()))
+			l.add(at(m.Package.Location, "origin",
+				fmt.Sprintf("package %s is in %s already: a policy is in files or in bundles, not in both", name,
+					other.Name), l.originHint()))
 			return
 		}
 	}
@@ -185,7 +193,8 @@ func (l *loader) checkAnonymous(c *ast.Compiler) {
 			i := memberAt(l.members, r.Location)
 			l.members[i].readsToken = true
 			if literalLevel(l.members[i].rule) == stepup.Anonymous {
-				l.add(at(r.Location, "anonymous_token", "a rule that makes a route public reads input.token", "a public route is public for everyone: decide it on input.request alone"))
+				l.add(at(r.Location, "anonymous_token", "a rule that makes a route public reads input.token",
+					"a public route is public for everyone: decide it on input.request alone"))
 			}
 		}
 	}

@@ -86,19 +86,23 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		return nil, finding.List{f}
 	}
 	query, err := rego.New(
-		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(ref)))), rego.Compiler(compiler), rego.Store(inmem.NewFromObject(document)), rego.Capabilities(compatCapabilities(opt.Network)),
+		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(ref)))), rego.Compiler(compiler),
+		rego.Store(inmem.NewFromObject(document)), rego.Capabilities(compatCapabilities(opt.Network)),
 	).PrepareForEval(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rego: %w", err)
 	}
 	p := &CompatPolicy{
-		opt: opt, revision: named(opt.Options, sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix), reads: compatReads(compiler.Modules), query: query,
-		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix}, watch: newWatchdog(opt.Options),
+		opt: opt, revision: named(opt.Options, sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix),
+		reads: compatReads(compiler.Modules), query: query,
+		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix},
+		watch:  newWatchdog(opt.Options),
 	}
 	if opt.Network {
 		p.watch.longer = 1 // one that waits for the network uses no processor
 		size := int64(maxCached)
-		p.cache = cache.NewInterQueryCache(&cache.Config{InterQueryBuiltinCache: cache.InterQueryBuiltinCacheConfig{MaxSizeBytes: &size}})
+		p.cache = cache.NewInterQueryCache(&cache.Config{InterQueryBuiltinCache: cache.InterQueryBuiltinCacheConfig{
+			MaxSizeBytes: &size}})
 	}
 	return p, nil
 }
@@ -133,9 +137,11 @@ func compatErrors(err error, file string) finding.List {
 
 // compatParseError says what to do with a file in the syntax of old.
 func compatParseError(s Source, err error) finding.List {
-	if _, old := ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{RegoVersion: ast.RegoV0}); old == nil {
+	if _, old := ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
+		RegoVersion: ast.RegoV0}); old == nil {
 		return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "rego_v0",
-			Message: "the file is Rego v0", Hint: "write it anew once with `opa fmt --v0-v1 --write`, or put `import rego.v1` into it and mend what is found"}}
+			Message: "the file is Rego v0",
+			Hint:    "write it anew once with `opa fmt --v0-v1 --write`, or put `import rego.v1` into it and mend what is found"}}
 	}
 	return compatErrors(err, s.Name)
 }
@@ -156,7 +162,8 @@ func decisionRef(path string) ast.Ref {
 }
 
 // checkDecision finds a decision that nothing makes: it would refuse everything.
-func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path string, sources []Source) (finding.Finding, bool) {
+func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path string, sources []Source) (
+	finding.Finding, bool) {
 	if len(ref) > 1 && len(c.GetRules(ref)) > 0 {
 		return finding.Finding{}, true
 	}
@@ -179,7 +186,8 @@ func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path s
 	}
 	slices.Sort(known)
 	return finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_decision",
-		Message: fmt.Sprintf("no rule makes the decision %s%s", path, finding.DidYouMean(path, known)), Hint: "policy.path names it, with slashes"}, false
+		Message: fmt.Sprintf("no rule makes the decision %s%s", path, finding.DidYouMean(path, known)),
+		Hint:    "policy.path names it, with slashes"}, false
 }
 
 // Revision is [Options.Revision], or the first 12 hexadecimal digits of a SHA-256 over
@@ -197,14 +205,17 @@ func (p *CompatPolicy) Reads() [][]string { return p.reads }
 
 func compatReads(modules map[string]*ast.Module) [][]string {
 	needs := map[string][]string{
-		"parsed_body": {"request", "body"}, "truncated_body": {"request", "body"}, "body": {"request", "body"}, "rawBody": {"request", "body"},
+		"parsed_body": {"request", "body"}, "truncated_body": {"request", "body"}, "body": {"request", "body"},
+		"rawBody":     {"request", "body"},
 		"certificate": {"source", "certificate"}, "tlsSession": {"tls"},
 	}
 	var reads [][]string
 	for _, m := range modules {
 		ast.WalkTerms(m, func(t *ast.Term) bool {
 			name, _ := t.Value.(ast.String)
-			if path, ok := needs[string(name)]; ok && !slices.ContainsFunc(reads, func(r []string) bool { return slices.Equal(r, path) }) {
+			if path, ok := needs[string(name)]; ok && !slices.ContainsFunc(reads, func(r []string) bool {
+				return slices.Equal(r, path)
+			}) {
 				reads = append(reads, path)
 			}
 			return false
@@ -225,11 +236,14 @@ func (p *CompatPolicy) Blind() bool { return true }
 func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	switch {
 	case len(in.Routes) > 0:
-		return policy.Result{}, fmt.Errorf("%w: no package stepward.route.%s, as the policy is of opa-envoy-plugin", policy.ErrRoute, in.Routes[0])
+		return policy.Result{}, fmt.Errorf("%w: no package stepward.route.%s, as the policy is of opa-envoy-plugin",
+			policy.ErrRoute, in.Routes[0])
 	case in.Request.Attributes == nil:
 		return policy.Result{}, errors.New("rego: the request did not come from Envoy")
 	}
-	r, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) (policy.Result, error) { return p.evaluate(ctx, in.Request) })
+	r, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) (policy.Result, error) {
+		return p.evaluate(ctx, in.Request)
+	})
 	if err == nil {
 		err = r.CheckQuery(in.Request.RawQuery)
 	}
@@ -335,7 +349,8 @@ func ownHeader(name, prefix string) bool {
 	if !strings.HasPrefix(name, "x-") || !request.IsToken(name) || strings.HasPrefix(request.Spelling(name), prefix) {
 		return false
 	}
-	for _, other := range []string{"x-request-id", "x-correlation-id", "x-forwarded-", "x-envoy-", "x-b3-", "x-ot-", "x-amzn-", "x-cloud-trace-", "x-client-trace-", "x-real-ip"} {
+	for _, other := range []string{"x-request-id", "x-correlation-id", "x-forwarded-", "x-envoy-", "x-b3-", "x-ot-",
+		"x-amzn-", "x-cloud-trace-", "x-client-trace-", "x-real-ip"} {
 		if strings.HasPrefix(name, other) {
 			return false
 		}

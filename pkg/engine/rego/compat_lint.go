@@ -26,7 +26,9 @@ func LintCompat(sources []Source, opt CompatOptions) finding.List {
 				return false
 			}
 			if name := mayFail(c, e, map[*ast.Rule]bool{}); name != "" {
-				f := at(e.Location, "silent_error", fmt.Sprintf("this also holds when %s fails, on input that the client chooses", name), "ask in a rule of its own for what must be true, and deny without it")
+				f := at(e.Location, "silent_error",
+					fmt.Sprintf("this also holds when %s fails, on input that the client chooses", name),
+					"ask in a rule of its own for what must be true, and deny without it")
 				f.Severity = finding.Warning
 				list = append(list, f)
 			}
@@ -39,7 +41,8 @@ func LintCompat(sources []Source, opt CompatOptions) finding.List {
 // fallible lists built-in functions that fail on texts which are not what they expect,
 // by the beginnings of their names.
 var fallible = []string{
-	"base64", "crypto.x509", "hex.decode", "http.send", "io.jwt.", "json.unmarshal", "net.cidr", "net.lookup", "semver.compare", "time.parse", "to_number",
+	"base64", "crypto.x509", "hex.decode", "http.send", "io.jwt.", "json.unmarshal", "net.cidr", "net.lookup",
+	"semver.compare", "time.parse", "to_number",
 	"units.parse", "urlquery.decode", "yaml.unmarshal",
 }
 
@@ -52,7 +55,8 @@ func mayFail(c *ast.Compiler, node any, seen map[*ast.Rule]bool) string {
 			return true
 		}
 		text := ref.String()
-		if slices.ContainsFunc(fallible, func(prefix string) bool { return strings.HasPrefix(text, prefix) }) && !strings.HasSuffix(text, ".is_valid") && !strings.Contains(text, ".encode") {
+		if slices.ContainsFunc(fallible, func(prefix string) bool { return strings.HasPrefix(text, prefix) }) &&
+			!strings.HasSuffix(text, ".is_valid") && !strings.Contains(text, ".encode") {
 			name = text
 			return true
 		}

@@ -67,7 +67,9 @@ func (c *constants) of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 		v.Foreach(func(x *ast.Term) { parts = append(parts, x) })
 		return c.each(parts, r, m, func(x []*ast.Term) *ast.Term { return ast.ArrayTerm(x...).SetLocation(t.Location) })
 	case ast.Set:
-		return c.each(v.Slice(), r, m, func(x []*ast.Term) *ast.Term { return ast.SetTerm(x...).SetLocation(t.Location) })
+		return c.each(v.Slice(), r, m, func(x []*ast.Term) *ast.Term {
+			return ast.SetTerm(x...).SetLocation(t.Location)
+		})
 	case ast.Object:
 		var parts []*ast.Term
 		v.Foreach(func(k, x *ast.Term) { parts = append(parts, k, x) })
@@ -184,7 +186,8 @@ func (c *constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 	}
 	f := rules[0]
 	named := !slices.ContainsFunc(f.Head.Args, func(t *ast.Term) bool { _, ok := t.Value.(ast.Var); return !ok })
-	if len(f.Head.Args) == 0 || !named || !unconditional(f) || f.Else != nil || f.Module == nil || f.Head.RuleKind() != ast.SingleValue {
+	if len(f.Head.Args) == 0 || !named || !unconditional(f) || f.Else != nil || f.Module == nil ||
+		f.Head.RuleKind() != ast.SingleValue {
 		return nil
 	}
 	return f
@@ -355,9 +358,12 @@ func (c *constants) rule(path ast.Ref) []*ast.Term {
 // folded are the functions whose result depends on their arguments alone, and is no larger
 // than what is written.
 var folded = []string{
-	"object.union", "object.union_n", "object.remove", "object.filter", "object.get", "object.keys", "array.concat", "array.slice", "array.reverse", "array.flatten", "concat", "sprintf", "format_int",
-	"lower", "upper", "trim", "trim_left", "trim_right", "trim_prefix", "trim_suffix", "trim_space", "split", "substring", "strings.reverse", "replace",
-	"and", "or", "union", "intersection", "minus", "plus", "to_number", "json.unmarshal", "count", "abs", "round", "ceil", "floor",
+	"object.union", "object.union_n", "object.remove", "object.filter", "object.get", "object.keys", "array.concat",
+	"array.slice", "array.reverse", "array.flatten", "concat", "sprintf", "format_int",
+	"lower", "upper", "trim", "trim_left", "trim_right", "trim_prefix", "trim_suffix", "trim_space", "split",
+	"substring", "strings.reverse", "replace",
+	"and", "or", "union", "intersection", "minus", "plus", "to_number", "json.unmarshal", "count", "abs", "round",
+	"ceil", "floor",
 }
 
 // call is the result of a built-in function, or nil where that is undefined.
@@ -366,6 +372,7 @@ func call(name string, operands []*ast.Term) (result *ast.Term, err error) {
 	if f == nil {
 		return nil, nil
 	}
-	err = f(topdown.BuiltinContext{Context: context.Background(), Cancel: topdown.NewCancel()}, operands, func(t *ast.Term) error { result = t; return nil })
+	err = f(topdown.BuiltinContext{Context: context.Background(), Cancel: topdown.NewCancel()}, operands,
+		func(t *ast.Term) error { result = t; return nil })
 	return result, err
 }

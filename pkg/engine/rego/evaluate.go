@@ -103,10 +103,12 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 }
 
 // evaluate runs the queries in turn. Its result holds nothing but JSON.
-func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value, options ...rego.EvalOption) ([]map[string]any, error) {
+func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value,
+	options ...rego.EvalOption) ([]map[string]any, error) {
 	var documents []map[string]any
 	for _, q := range queries {
-		options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalRuleIndexing(!p.unindexed)}, options...)
+		options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalRuleIndexing(!p.unindexed)},
+			options...)
 		if p.tracer != nil {
 			options = append(options, rego.EvalQueryTracer(p.tracer))
 		}
@@ -134,7 +136,8 @@ func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 		if err := p.decodeMembers(d, &r); err != nil {
 			return policy.Result{}, err
 		}
-		if err := errors.Join(decodeHeaders(d[ruleHeaders], r.Headers), decodeHeaders(d[ruleResponse], r.Response)); err != nil {
+		if err := errors.Join(decodeHeaders(d[ruleHeaders], r.Headers),
+			decodeHeaders(d[ruleResponse], r.Response)); err != nil {
 			return policy.Result{}, err
 		}
 		metadata, _ := d[ruleMetadata].(map[string]any)

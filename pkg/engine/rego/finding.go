@@ -44,7 +44,8 @@ func fromOPA(err error, file string) finding.List {
 
 func hintFor(e *ast.Error) string {
 	switch {
-	case strings.HasSuffix(e.Message, "undefined function product"), strings.HasSuffix(e.Message, "undefined function bits.lsh"):
+	case strings.HasSuffix(e.Message, "undefined function product"),
+		strings.HasSuffix(e.Message, "undefined function bits.lsh"):
 		return "its result grows with the numbers of a request, and nothing interrupts it; multiply with *"
 	case strings.Contains(e.Message, "undefined function"):
 		return "functions that reach the network, the clock or chance are not there; ask for freshness with max_age"

@@ -32,7 +32,8 @@ type LintOptions struct {
 func Lint(sources []Source, opt LintOptions) finding.List {
 	loading := newLoader(opt.Options)
 	modules, document := loading.parse(sources, false)
-	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: newConstants(modules), compared: map[string]bool{}}
+	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: newConstants(modules),
+		compared: map[string]bool{}}
 	var schema any
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
 		l.schema, _ = schema.(map[string]any)
@@ -129,15 +130,20 @@ func (l *linter) expression(e *ast.Expr) {
 		case orders[operator] && raw(t):
 			l.compareTypes(e, t, other)
 		case orders[operator] && l.isLevel(t):
-			l.warn(e.Location, "level_order", fmt.Sprintf("compares a level's name by the alphabet: %s", e.Location.Text), "ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, or require the level")
+			l.warn(e.Location, "level_order", fmt.Sprintf("compares a level's name by the alphabet: %s",
+				e.Location.Text),
+				"ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, or require the level")
 			return
 		}
 		if operator == "neq" && !l.negated[e] && raw(t) {
-			f := l.warn(e.Location, "silent_inequality", fmt.Sprintf("does not hold where %s is missing", t), "write `not … == …`, which also holds for what is not there")
-			f.Fix = &finding.Fix{Old: string(e.Location.Text), New: fmt.Sprintf("not %s == %s", operands[0].Location.Text, operands[1].Location.Text)}
+			f := l.warn(e.Location, "silent_inequality", fmt.Sprintf("does not hold where %s is missing", t),
+				"write `not … == …`, which also holds for what is not there")
+			f.Fix = &finding.Fix{Old: string(e.Location.Text),
+				New: fmt.Sprintf("not %s == %s", operands[0].Location.Text, operands[1].Location.Text)}
 		}
 		if l.negated[e] && clientHeader(t) && (l.enters(ruleRequire) || l.enters(ruleDeny)) {
-			l.warn(e.Location, "client_header", fmt.Sprintf("whoever sends the header %s escapes this rule", t), "believe a header only where the proxy in front removes what clients send under its name; a client certificate or the token proves more")
+			l.warn(e.Location, "client_header", fmt.Sprintf("whoever sends the header %s escapes this rule", t),
+				"believe a header only where the proxy in front removes what clients send under its name; a client certificate or the token proves more")
 		}
 	}
 }
@@ -156,14 +162,17 @@ func (l *linter) compareTypes(e *ast.Expr, t, other *ast.Term) {
 	if _, text := other.Value.(ast.String); text {
 		kind = "is_string"
 	}
-	l.warn(e.Location, "compare_types", fmt.Sprintf("orders %s by type first, if it is not of the type that you mean: \"1\" > 1000", t), fmt.Sprintf("ask for `%s(%s)` in the same rule", kind, t))
+	l.warn(e.Location, "compare_types", fmt.Sprintf(
+		"orders %s by type first, if it is not of the type that you mean: \"1\" > 1000", t),
+		fmt.Sprintf("ask for `%s(%s)` in the same rule", kind, t))
 }
 
 // guarded reports whether the rule asks for the type of t somewhere.
 func (l *linter) guarded(t *ast.Term) bool {
 	found := false
 	ast.WalkExprs(l.r.Body, func(e *ast.Expr) bool {
-		if e.IsCall() && !l.negated[e] && strings.HasPrefix(e.Operator().String(), "is_") && len(e.Operands()) == 1 && e.Operands()[0].Equal(t) {
+		if e.IsCall() && !l.negated[e] && strings.HasPrefix(e.Operator().String(), "is_") && len(e.Operands()) == 1 &&
+			e.Operands()[0].Equal(t) {
 			found = true
 		}
 		return found
@@ -178,7 +187,8 @@ func raw(t *ast.Term) bool {
 		return false
 	}
 	text := ref.String()
-	for _, prefix := range []string{"input.token.claims.", "input.token.claims[", "input.request.body.json", "input.route.metadata"} {
+	for _, prefix := range []string{"input.token.claims.", "input.token.claims[", "input.request.body.json",
+		"input.route.metadata"} {
 		if strings.HasPrefix(text, prefix) {
 			return true
 		}
@@ -189,7 +199,8 @@ func raw(t *ast.Term) bool {
 // clientHeader reports whether t is a header that a client sends as it likes.
 func clientHeader(t *ast.Term) bool {
 	ref, ok := t.Value.(ast.Ref)
-	return ok && (strings.HasPrefix(ref.String(), "input.request.headers") || strings.HasPrefix(ref.String(), "input.request.header_values"))
+	return ok && (strings.HasPrefix(ref.String(), "input.request.headers") || strings.HasPrefix(ref.String(),
+		"input.request.header_values"))
 }
 
 // isLevel reports whether t is the name of a level, or one of those that are proven.
@@ -282,7 +293,9 @@ func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 			next, there := properties[string(name)].(map[string]any)
 			if !there {
 				known := slices.Sorted(maps.Keys(properties))
-				w := l.warn(t.Location, "unknown_field", fmt.Sprintf("%s has no member %q%s, as %s is called with it", ref, string(name), finding.DidYouMean(string(name), known), f.Head.Name), "one of "+strings.Join(known, ", "))
+				w := l.warn(t.Location, "unknown_field", fmt.Sprintf("%s has no member %q%s, as %s is called with it",
+					ref, string(name), finding.DidYouMean(string(name), known), f.Head.Name), "one of "+strings.Join(
+					known, ", "))
 				if best := finding.Closest(string(name), known); best != "" {
 					w.Fix = &finding.Fix{Old: string(name), New: best}
 				}
@@ -306,10 +319,13 @@ func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
 		l.publicByHeader(r)
 	}
 	if l.opt.KeepsACR && level != "" && level != stepup.Anonymous && level != stepup.Authenticated && !has("max_age") {
-		l.warn(r.Head.Key.Location, "no_max_age", fmt.Sprintf("level %q without max_age holds as long as the session is refreshed", level), "an issuer of the configuration (profile keycloak) keeps acr in refreshed tokens; add \"max_age\"")
+		l.warn(r.Head.Key.Location, "no_max_age",
+			fmt.Sprintf("level %q without max_age holds as long as the session is refreshed", level),
+			"an issuer of the configuration (profile keycloak) keeps acr in refreshed tokens; add \"max_age\"")
 	}
 	if base := l.baseline(m, r); base != "" && level == base && literal.Len() == 1 {
-		l.warn(r.Location, "adds_nothing", fmt.Sprintf("adds nothing to the rule that requires %q always", base), "remove it, or require more")
+		l.warn(r.Location, "adds_nothing", fmt.Sprintf("adds nothing to the rule that requires %q always", base),
+			"remove it, or require more")
 	}
 	if t := literal.Get(ast.StringTerm("acr")); t != nil {
 		l.unreachable(t)
@@ -323,7 +339,8 @@ func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
 		if x == r || x.Head.Name != ruleRequire || len(x.Head.Ref()) != 1 || !unconditional(x) {
 			continue
 		}
-		if level := literalLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(), best) {
+		if level := literalLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(),
+			best) {
 			best = level
 		}
 	}
@@ -338,7 +355,8 @@ func unconditional(r *ast.Rule) bool {
 func (l *linter) publicByHeader(r *ast.Rule) {
 	ast.WalkRefs(r.Body, func(ref ast.Ref) bool {
 		if t := ast.NewTerm(ref); clientHeader(t) {
-			l.warn(r.Location, "client_header", fmt.Sprintf("whoever sends %s makes this route public", ref), "decide what is public by method and path")
+			l.warn(r.Location, "client_header", fmt.Sprintf("whoever sends %s makes this route public", ref),
+				"decide what is public by method and path")
 		}
 		return false
 	})
@@ -357,6 +375,8 @@ func (l *linter) unreachable(t *ast.Term) {
 		none = none && ok && !slices.Contains(known, string(s))
 	})
 	if none {
-		l.warn(t.Location, "unknown_acr", "none of these acr values is on the ladder, so nobody who meets a level meets this", "known: "+strings.Join(known, ", "))
+		l.warn(t.Location, "unknown_acr",
+			"none of these acr values is on the ladder, so nobody who meets a level meets this", "known: "+strings.Join(
+				known, ", "))
 	}
 }

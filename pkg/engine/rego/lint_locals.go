@@ -32,8 +32,12 @@ func (l *linter) locals(r *ast.Rule) {
 		for _, t := range operands {
 			ast.WalkVars(t, func(v ast.Var) bool {
 				if from := missing[v]; from != nil {
-					l.warn(t.Location, "library_local", fmt.Sprintf("%s is given %s, which is %s: where that is not there the rule ends, and %s is not asked", f, v, from, f),
-						fmt.Sprintf("write %s as the argument itself: the library is then given null, and takes what is missing for risky", from))
+					l.warn(t.Location, "library_local",
+						fmt.Sprintf(
+							"%s is given %s, which is %s: where that is not there the rule ends, and %s is not asked",
+							f, v, from, f),
+						fmt.Sprintf(
+							"write %s as the argument itself: the library is then given null, and takes what is missing for risky", from))
 					delete(missing, v) // once
 				}
 				return false

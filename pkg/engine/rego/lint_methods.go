@@ -16,11 +16,13 @@ func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
 		return
 	}
 	for n, t := range operands {
-		if ref, ok := t.Value.(ast.Ref); !ok || ref.String() != "input.request.method" && ref.String() != "input.attributes.request.http.method" {
+		if ref, ok := t.Value.(ast.Ref); !ok || ref.String() != "input.request.method" &&
+			ref.String() != "input.attributes.request.http.method" {
 			continue
 		}
 		if listed := unsafe(e.Operator().String(), operands[1-n]); listed != "" {
-			l.warn(e.Location, "unsafe_methods", fmt.Sprintf("stops %s by its name, and a method that nobody has thought of passes", listed),
+			l.warn(e.Location, "unsafe_methods",
+				fmt.Sprintf("stops %s by its name, and a method that nobody has thought of passes", listed),
 				fmt.Sprintf(`name what is safe: not %s in {"GET", "HEAD", "OPTIONS"}`, t))
 		}
 	}

@@ -131,7 +131,8 @@ func (c comparer) equals(t, with *ast.Term, negated bool) {
 func (c comparer) member(t, collection *ast.Term, negated bool) {
 	if p, ok := fieldOf(collection, c.env); ok {
 		if c.typeOf(p.names) == "string" {
-			c.tell(p, t, collection, "holds", never{why: "it is a text, and no list", hint: fmt.Sprintf("write contains(%s, %s), or compare it", p, t)}, negated)
+			c.tell(p, t, collection, "holds", never{why: "it is a text, and no list",
+				hint: fmt.Sprintf("write contains(%s, %s), or compare it", p, t)}, negated)
 			return
 		}
 		c.judge(p.below("*"), t, t, entire, negated)
@@ -259,7 +260,8 @@ func (l *loader) checkHeaderNames(m *ast.Module) {
 
 func (l *loader) checkClaimName(v, shown *ast.Term) {
 	if s, ok := v.Value.(ast.String); ok && policy.IsTimed(string(s)) {
-		l.add(at(shown.Location, "claim_name", fmt.Sprintf("a claim %s is never in the input", v), "ask for freshness with max_age or token_age in what is required; refuse one token with `stepward revoke`"))
+		l.add(at(shown.Location, "claim_name", fmt.Sprintf("a claim %s is never in the input", v),
+			"ask for freshness with max_age or token_age in what is required; refuse one token with `stepward revoke`"))
 	}
 }
 

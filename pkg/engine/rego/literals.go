@@ -37,18 +37,24 @@ func (l *loader) decodingOf(rule string) decoding {
 	if rule == ruleDeny {
 		return decoding{rule: rule, keys: policy.DenialKeys,
 			decode: func(v any) error { _, err := policy.DecodeDenial(v, ""); return err },
-			right:  map[string]any{"code": element, "reason": element, "detail": element, "status": json.Number("403"), "always": false},
-			hints: map[string]string{"status": "write 403, 404, 410, 429 or 451", "always": "write true or false", "code": "write a word of visible ASCII, without a space",
+			right: map[string]any{"code": element, "reason": element, "detail": element, "status": json.Number("403"),
+				"always": false},
+			hints: map[string]string{"status": "write 403, 404, 410, 429 or 451", "always": "write true or false",
+				"code":   "write a word of visible ASCII, without a space",
 				"reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
 	}
 	list := func(example string) string { return "write a list of 1 to 64 texts, as [" + example + "]" }
 	return decoding{rule: rule, keys: policy.RequirementKeys,
 		decode: func(v any) error { _, err := policy.DecodeRequirement(v, "", l.opt.Ladder); return err },
-		right: map[string]any{"level": stepup.Authenticated, "acr": texts, "amr": texts, "scope": texts, "audience": texts, "issuer": texts, "max_age": json.Number("0"), "token_age": json.Number("0"),
+		right: map[string]any{"level": stepup.Authenticated, "acr": texts, "amr": texts, "scope": texts,
+			"audience": texts, "issuer": texts, "max_age": json.Number("0"), "token_age": json.Number("0"),
 			"sender_constrained": false, "shadow": false, "reason": element, "detail": element},
-		hints: map[string]string{"level": "levels: " + strings.Join(l.opt.Ladder.Names(), ", "), "acr": list(`"phr"`), "amr": list(`"hwk"`), "scope": list(`"reports:read"`), "audience": list(`"https://api.example.com"`),
-			"issuer": list(`"https://idp.example.com"`), "max_age": `write whole seconds, or a length such as "5m"`, "token_age": `write whole seconds, or a length such as "5m"`,
-			"sender_constrained": "write true or false", "shadow": "write true or false", "reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
+		hints: map[string]string{"level": "levels: " + strings.Join(l.opt.Ladder.Names(), ", "), "acr": list(`"phr"`),
+			"amr": list(`"hwk"`), "scope": list(`"reports:read"`), "audience": list(`"https://api.example.com"`),
+			"issuer": list(`"https://idp.example.com"`), "max_age": `write whole seconds, or a length such as "5m"`,
+			"token_age":          `write whole seconds, or a length such as "5m"`,
+			"sender_constrained": "write true or false", "shadow": "write true or false",
+			"reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
 }
 
 // checkMember checks what a rule of require or deny yields, as far as it is known.
@@ -59,7 +65,8 @@ func (l *loader) checkMember(d decoding, t *ast.Term) {
 	case ast.Object:
 		l.checkObject(d, v, t)
 	default:
-		l.add(at(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+"\": …}"))
+		l.add(at(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+
+			"\": …}"))
 	}
 }
 
@@ -74,9 +81,11 @@ func (l *loader) checkObject(d decoding, o ast.Object, t *ast.Term) {
 		case k.Equal(unknownTerm):
 			complete = false
 		case !ok:
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("a key of %s is no text", d.rule), "known keys: "+strings.Join(d.keys, ", ")))
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("a key of %s is no text", d.rule),
+				"known keys: "+strings.Join(d.keys, ", ")))
 		case !slices.Contains(d.keys, string(key)):
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), d.rule, finding.DidYouMean(string(key), d.keys)), "known keys: "+strings.Join(d.keys, ", ")))
+			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), d.rule,
+				finding.DidYouMean(string(key), d.keys)), "known keys: "+strings.Join(d.keys, ", ")))
 		default:
 			whole[string(key)] = d.checkValue(l, string(key), k, v)
 		}
@@ -85,7 +94,8 @@ func (l *loader) checkObject(d decoding, o ast.Object, t *ast.Term) {
 		return
 	}
 	if err := d.decode(whole); err != nil {
-		l.add(at(t.Location, "member", plain(err), "as it stands, each request that the rule is for is refused with 503"))
+		l.add(at(t.Location, "member", plain(err),
+			"as it stands, each request that the rule is for is refused with 503"))
 	}
 }
 
@@ -108,7 +118,8 @@ func (d decoding) checkValue(l *loader, key string, k, t *ast.Term) any {
 		loc = k.Location
 	}
 	if level, ok := v.(string); ok && key == "level" && d.rule == ruleRequire && level != "" {
-		l.add(at(loc, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", level, finding.DidYouMean(level, l.opt.Ladder.Names())), d.hints[key]))
+		l.add(at(loc, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", level,
+			finding.DidYouMean(level, l.opt.Ladder.Names())), d.hints[key]))
 		return v
 	}
 	if list, ok := t.Value.(*ast.Array); ok && list.Len() <= policy.MaxMembers {
@@ -158,7 +169,8 @@ func standIn(t *ast.Term, right any) any {
 // checkHeader checks what a rule of headers or response_headers sets, as far as it is known.
 func (l *loader) checkHeader(name string, t *ast.Term) {
 	if _, err := policy.DecodeHeader(name, standIn(t, element)); err != nil {
-		l.add(at(t.Location, "header_value", plain(err), "write a text, or a list of texts; a number is written by sprintf(\"%d\", [n])"))
+		l.add(at(t.Location, "header_value", plain(err),
+			"write a text, or a list of texts; a number is written by sprintf(\"%d\", [n])"))
 	}
 }
 
@@ -178,7 +190,8 @@ func (l *loader) repeatedKeys(t *ast.Term) {
 	seen := map[string]bool{}
 	for _, key := range keysWritten(string(t.Location.Text)) {
 		if seen[key] {
-			l.add(at(t.Location, "repeated_key", fmt.Sprintf("key %s is there twice", key), "keep one of them: only the last counts"))
+			l.add(at(t.Location, "repeated_key", fmt.Sprintf("key %s is there twice", key),
+				"keep one of them: only the last counts"))
 			return
 		}
 		seen[key] = true

@@ -87,7 +87,8 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	}
 	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
-			Message: "no rule `require` in package stepward.policy", Hint: "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
+			Message: "no rule `require` in package stepward.policy",
+			Hint:    "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
 		l.nearMisses(sources, modules)
 	}
 	if len(l.found) > 0 {
@@ -134,7 +135,8 @@ type loader struct {
 }
 
 func newLoader(opt Options) *loader {
-	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{}, texts: map[string][]byte{}, arguments: map[string]*ast.Term{}}
+	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{},
+		texts: map[string][]byte{}, arguments: map[string]*ast.Term{}}
 }
 
 // member is an entry rule whose elements say which rule they come from.
@@ -212,7 +214,8 @@ func newCompiler(known *schemas) *ast.Compiler {
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
 		schemas.Put(ast.SchemaRootRef, schema)
 	}
-	return ast.NewCompiler().WithCapabilities(capabilities()).WithSchemas(schemas).WithStrict(true).WithUseTypeCheckAnnotations(true)
+	return ast.NewCompiler().WithCapabilities(capabilities()).WithSchemas(schemas).WithStrict(
+		true).WithUseTypeCheckAnnotations(true)
 }
 
 // copyEntryRules gives each require and deny rule a copy under a hidden name
@@ -262,7 +265,8 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 // member takes an entry rule into the list of those that elements come from, and returns
 // its number.
 func (l *loader) member(r *ast.Rule, m *ast.Module) int {
-	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File), r.Location.Row)
+	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File),
+		r.Location.Row)
 	l.members = append(l.members, member{rule: r, id: id, labels: labels(r)})
 	return len(l.members) - 1
 }
@@ -273,7 +277,8 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 	c.Module = m
 	hidden := ast.Var(prefix + string(c.Head.Name))
 	c.Head.Name, c.Head.Reference = hidden, ast.Ref{ast.NewTerm(hidden)}
-	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), ast.IntNumberTerm(number)}, [2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(c.Head.Key.Location)
+	c.Head.Key = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("rule"), ast.IntNumberTerm(number)},
+		[2]*ast.Term{ast.StringTerm("value"), c.Head.Key}).SetLocation(c.Head.Key.Location)
 	return c
 }
 
@@ -306,7 +311,8 @@ func labels(r *ast.Rule) map[string]any {
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
 		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments, unindexed: l.asked && len(l.unknown) > 0,
+		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments,
+		unindexed: l.asked && len(l.unknown) > 0,
 	}
 	l.enter(c)
 	store := newStore(document, l.unknown)
@@ -317,7 +323,8 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 	if l.narrowed {
 		partly = wholePrefix
 	}
-	p.partials = map[string]func() (rego.PreparedPartialQuery, error){ruleRequire: p.preparePartial(partly + ruleRequire), ruleDeny: p.preparePartial(partly + ruleDeny)}
+	p.partials = map[string]func() (rego.PreparedPartialQuery, error){
+		ruleRequire: p.preparePartial(partly + ruleRequire), ruleDeny: p.preparePartial(partly + ruleDeny)}
 	for path, rules := range l.packages {
 		query, err := prepareQuery(ctx, c, store, path, rules)
 		if err != nil {
@@ -334,7 +341,8 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 
 // prepareQuery binds the entry rules that the package has. The comprehensions
 // are there since a rule that holds for nothing must be empty, not undefined.
-func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, path string, rules []string) (rego.PreparedEvalQuery, error) {
+func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, path string, rules []string) (
+	rego.PreparedEvalQuery, error) {
 	query := "result := {"
 	for i, name := range rules {
 		if i > 0 {
@@ -347,6 +355,7 @@ func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, pat
 		}
 	}
 	return rego.New(
-		rego.Query(query+"}"), rego.Compiler(c), rego.Store(store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()), enters(),
+		rego.Query(query+"}"), rego.Compiler(c), rego.Store(store), rego.StrictBuiltinErrors(true),
+		rego.Capabilities(capabilities()), enters(),
 	).PrepareForEval(ctx)
 }

@@ -80,9 +80,11 @@ var isWord = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 func (l *linter) why(p field, s string, at part) never {
 	switch {
 	case p.lower && s != strings.ToLower(s):
-		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)), fix: strings.ToLower(s)}
+		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)),
+			fix: strings.ToLower(s)}
 	case p.upper && s != strings.ToUpper(s):
-		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)), fix: strings.ToUpper(s)}
+		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)),
+			fix: strings.ToUpper(s)}
 	case p.lower || p.upper:
 		return never{}
 	}
@@ -95,7 +97,8 @@ func (l *linter) why(p field, s string, at part) never {
 		return l.neverSegment(s, at)
 	case "request.path./.0":
 		if s != "" {
-			return never{why: "a path begins with /, and its first part is empty", hint: fmt.Sprintf("write input.request.segments[0] == %q", strings.Trim(s, "/"))}
+			return never{why: "a path begins with /, and its first part is empty",
+				hint: fmt.Sprintf("write input.request.segments[0] == %q", strings.Trim(s, "/"))}
 		}
 		return never{}
 	case "request.path./.*":
@@ -180,11 +183,13 @@ func (l *linter) wordsOf(names []string) []string {
 
 // neverOne is for a member that is one of known; of none nothing is known.
 func neverOne(s string, at part, known []string) never {
-	test := map[part]func(word, s string) bool{entire: func(w, s string) bool { return w == s }, start: strings.HasPrefix, end: strings.HasSuffix, inside: strings.Contains}[at]
+	test := map[part]func(word, s string) bool{entire: func(w, s string) bool { return w == s },
+		start: strings.HasPrefix, end: strings.HasSuffix, inside: strings.Contains}[at]
 	if len(known) == 0 || slices.ContainsFunc(known, func(w string) bool { return test(w, s) }) {
 		return never{}
 	}
-	n := never{why: "it is one of " + strings.Join(known, ", "), hint: "one of " + strings.Join(known, ", "), fix: finding.Closest(s, known)}
+	n := never{why: "it is one of " + strings.Join(known, ", "), hint: "one of " + strings.Join(known, ", "),
+		fix: finding.Closest(s, known)}
 	if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, s) }); i >= 0 {
 		n.fix = known[i]
 	}
@@ -196,7 +201,8 @@ func neverMethod(s string, at part) never {
 		return never{}
 	}
 	if !methodOf.MatchString(s) || s == "CONNECT" && at == entire || len(s) > 32 {
-		n := never{why: "methods are tokens in upper case, and CONNECT is refused", hint: "one of " + strings.Join(methods, ", ")}
+		n := never{why: "methods are tokens in upper case, and CONNECT is refused", hint: "one of " + strings.Join(
+			methods, ", ")}
 		if n.fix = finding.Closest(s, methods); slices.Contains(methods, strings.ToUpper(strings.TrimSpace(s))) {
 			n.fix = strings.ToUpper(strings.TrimSpace(s))
 		}
@@ -205,7 +211,8 @@ func neverMethod(s string, at part) never {
 	if known := slices.Contains(methods, s) || slices.Contains(otherMethods, s); at == entire && !known {
 		for _, m := range methods {
 			if levenshtein.ComputeDistance(s, m) == 1 {
-				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(methods, ", "), fix: m, hardly: true}
+				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(methods, ", "),
+					fix: m, hardly: true}
 			}
 		}
 	}
@@ -213,7 +220,8 @@ func neverMethod(s string, at part) never {
 }
 
 // otherMethods are registered, and near to one of the common ones or to each other.
-var otherMethods = []string{"COPY", "LINK", "LOCK", "MOVE", "PRI", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REPORT", "SEARCH", "UNLINK", "UNLOCK", "MKCOL", "BIND", "ACL"}
+var otherMethods = []string{"COPY", "LINK", "LOCK", "MOVE", "PRI", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REPORT",
+	"SEARCH", "UNLINK", "UNLOCK", "MKCOL", "BIND", "ACL"}
 
 func (l *linter) allows(name string) bool { return slices.Contains(l.opt.Allow, name) }
 
@@ -228,7 +236,8 @@ func (l *linter) neverPath(s string, at part) never {
 		for strings.Contains(fixed, "//") {
 			fixed = strings.ReplaceAll(fixed, "//", "/")
 		}
-		return never{why: "a path with // is refused, or is without it", hint: fmt.Sprintf("write %q", fixed), fix: fixed}
+		return never{why: "a path with // is refused, or is without it", hint: fmt.Sprintf("write %q", fixed),
+			fix: fixed}
 	}
 	segments := strings.Split(s, "/")
 	for i, x := range segments {
@@ -263,16 +272,20 @@ func (l *linter) neverSegment(s string, at part) never {
 func (l *linter) neverIn(s string, complete bool) never {
 	has := func(chars string) bool { return strings.ContainsAny(s, chars) }
 	switch {
-	case escape.MatchString(s) && !l.allows("double_encoding") && (!l.allows("encoded_slash") || !strings.EqualFold(escape.FindString(s), "%2f")):
-		return never{why: "paths are decoded, and one that is encoded twice is refused", hint: "write the character itself in field of " + escape.FindString(s)}
+	case escape.MatchString(s) && !l.allows("double_encoding") && (!l.allows("encoded_slash") || !strings.EqualFold(
+		escape.FindString(s), "%2f")):
+		return never{why: "paths are decoded, and one that is encoded twice is refused",
+			hint: "write the character itself in field of " + escape.FindString(s)}
 	case has(`\`) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return never{why: `a path with \ or a control character is refused`, hint: "leave it out"}
 	case has(";"):
-		return never{why: "a path with ; is refused, or is without what follows it", hint: "leave out what begins with ;"}
+		return never{why: "a path with ; is refused, or is without what follows it",
+			hint: "leave out what begins with ;"}
 	case complete && (s == "." || s == ".."):
 		return never{why: "a path with a dot segment is refused", hint: "leave it out"}
 	case l.opt.FoldPathCase && s != strings.ToLower(s):
-		return never{why: "request.path_case is fold, and paths are in lower case", hint: "write it in lower case: " + strings.ToLower(s)}
+		return never{why: "request.path_case is fold, and paths are in lower case", hint: "write it in lower case: " +
+			strings.ToLower(s)}
 	}
 	return never{}
 }
@@ -283,7 +296,8 @@ func neverRaw(s string, at part) never {
 	case (at == entire || at == start) && !strings.HasPrefix(s, "/"):
 		return never{why: "a path begins with /", hint: fmt.Sprintf("write %q", "/"+s), fix: "/" + s}
 	case strings.ContainsAny(s, "?# "):
-		return never{why: "it ends before ?, and holds no # and no space", hint: "ask input.request.query for what follows ?"}
+		return never{why: "it ends before ?, and holds no # and no space",
+			hint: "ask input.request.query for what follows ?"}
 	}
 	return never{}
 }
@@ -293,9 +307,11 @@ func neverHost(s string, at part) never {
 	case s != lower:
 		return never{why: "hosts are in lower case", hint: fmt.Sprintf("write %q", lower), fix: lower}
 	case strings.ContainsAny(s, "/@ ,%*?#"):
-		return never{why: "a host is a name or an address with an optional port", hint: "write the host alone, as \"app.example.com\""}
+		return never{why: "a host is a name or an address with an optional port",
+			hint: "write the host alone, as \"app.example.com\""}
 	case at == entire && strings.HasSuffix(s, "."):
-		return never{why: "hosts are without a final dot", hint: fmt.Sprintf("write %q", strings.TrimSuffix(s, ".")), fix: strings.TrimSuffix(s, ".")}
+		return never{why: "hosts are without a final dot", hint: fmt.Sprintf("write %q", strings.TrimSuffix(s, ".")),
+			fix: strings.TrimSuffix(s, ".")}
 	case at == entire && checkHost(s) != nil:
 		return never{why: "that is no host", hint: "write a name or an address with an optional port"}
 	}
@@ -330,7 +346,8 @@ func pieces(expression string) map[string]part {
 		if p.Op != syntax.OpLiteral || p.Flags&syntax.FoldCase != 0 {
 			continue
 		}
-		begins, ends := i > 0 && parts[i-1].Op == syntax.OpBeginText, i+1 < len(parts) && parts[i+1].Op == syntax.OpEndText
+		begins, ends := i > 0 && parts[i-1].Op == syntax.OpBeginText, i+1 < len(parts) &&
+			parts[i+1].Op == syntax.OpEndText
 		switch text := string(p.Rune); {
 		case begins && ends:
 			found[text] = entire

@@ -66,13 +66,18 @@ func (l *loader) checkNames(sources []Source, modules map[string]*ast.Module) {
 		name, path := m.Package.Path[1:].String(), m.Package.Path
 		switch {
 		case path.HasPrefix(libraryPackage) && !s.Bundled:
-			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of the library's", name), "put it into a package of your own, such as package helpers, and import that"))
+			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of the library's", name),
+				"put it into a package of your own, such as package helpers, and import that"))
 			continue
 		case strings.HasPrefix(name, "__stepward"), path.HasPrefix(unknownPackage):
-			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of Stepward's own", name), "choose another name"))
+			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of Stepward's own", name),
+				"choose another name"))
 			continue
-		case len(path) > len(basePackage) && path.HasPrefix(basePackage) && slices.Contains(entryRules, text(path[len(basePackage)])):
-			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s stands where a rule of package stepward.policy does, and nothing asks it", name), "did you mean package stepward.policy?"))
+		case len(path) > len(basePackage) && path.HasPrefix(basePackage) && slices.Contains(
+			entryRules, text(path[len(basePackage)])):
+			l.add(at(m.Package.Location, "package",
+				fmt.Sprintf("package %s stands where a rule of package stepward.policy does, and nothing asks it",
+					name), "did you mean package stepward.policy?"))
 			continue
 		}
 		for _, r := range m.Rules {
@@ -89,7 +94,8 @@ var unknownPackage = ast.MustParseRef("data.stepward.unknown")
 func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	head := r.Head.Ref()
 	if strings.HasPrefix(string(head[0].Value.(ast.Var)), hiddenPrefix) {
-		l.add(at(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix), "rename it"))
+		l.add(at(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix),
+			"rename it"))
 		return
 	}
 	if isEntry(m.Package.Path) || len(head) < 2 {
@@ -104,7 +110,9 @@ func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	}
 	for n := len(m.Package.Path) + 1; n < len(place); n++ {
 		if isEntry(place[:n]) || place[:n].Equal(libraryPackage) || place[:n].Equal(unknownPackage) {
-			l.add(at(r.Location, "package", fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing asks it", head, m.Package.Path[1:], place[1:n]), fmt.Sprintf("write it in package %s", place[1:n])))
+			l.add(at(r.Location, "package",
+				fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing asks it", head,
+					m.Package.Path[1:], place[1:n]), fmt.Sprintf("write it in package %s", place[1:n])))
 			return
 		}
 	}
@@ -135,7 +143,9 @@ func (l *loader) checkTests(sources []Source) {
 			name := text(r.Head.Ref()[0])
 			decides := isEntry(m.Package.Path) || entryMeant(m.Package.Path) != ""
 			if slices.Contains(entryRules, name) && (decides || entryShape(r) != "") {
-				l.add(at(r.Location, "test_file", fmt.Sprintf("rule %s of package %s is in a file of tests, and decides nothing", name, m.Package.Path[1:]), "name the file without _test, or put the rule into another file"))
+				l.add(at(r.Location, "test_file",
+					fmt.Sprintf("rule %s of package %s is in a file of tests, and decides nothing", name,
+						m.Package.Path[1:]), "name the file without _test, or put the rule into another file"))
 			}
 		}
 	}
@@ -156,7 +166,8 @@ func (l *loader) checkReached(c *ast.Compiler, sources []Source, modules map[str
 		path := m.Package.Path
 		if r.packages[path.String()] || path.Equal(basePackage) {
 			l.checkSilent(m, r)
-		} else if !s.Bundled || entryMeant(path) != "" || isEntry(path) || slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return entryShape(r) != "" }) {
+		} else if !s.Bundled || entryMeant(path) != "" || isEntry(path) || slices.ContainsFunc(
+			m.Rules, func(r *ast.Rule) bool { return entryShape(r) != "" }) {
 			l.unreached(m)
 		}
 	}
@@ -202,7 +213,8 @@ func (l *loader) checkSilent(m *ast.Module, reach reach) {
 		if !isEntry(m.Package.Path) {
 			hint = "put it into package stepward.policy, or read it there"
 		}
-		l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name, meant), hint))
+		l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name,
+			meant), hint))
 	}
 }
 
@@ -283,7 +295,8 @@ func entryMeant(path ast.Ref) string {
 	if isEntry(path) {
 		return ""
 	}
-	if near(whole, "stepward.policy", 2) || near(strings.NewReplacer("_", ".", "-", ".").Replace(whole), "stepward.policy", 2) || whole == "policy" || whole == "stepward" {
+	if near(whole, "stepward.policy", 2) || near(strings.NewReplacer("_", ".", "-", ".").Replace(whole),
+		"stepward.policy", 2) || whole == "policy" || whole == "stepward" {
 		return "stepward.policy"
 	}
 	if len(names) < 2 || !near(names[0], "stepward", 2) {
@@ -332,7 +345,8 @@ func (l *linter) unused(c *ast.Compiler, sources []Source, modules map[string]*a
 			if len(x.Head.Args) > 0 || r.has(x) || isTestRule(name) {
 				continue
 			}
-			l.warn(x.Location, "unused", fmt.Sprintf("rule %s is read by nothing that decides", name), "read it in require or deny, move it to a file of tests, or remove it")
+			l.warn(x.Location, "unused", fmt.Sprintf("rule %s is read by nothing that decides", name),
+				"read it in require or deny, move it to a file of tests, or remove it")
 		}
 	}
 }
@@ -356,13 +370,17 @@ func misnamed(path string) string {
 func Hidden(paths []string) (finding.List, error) {
 	var found finding.List
 	for _, root := range paths {
-		names, err := files.Hidden(root, func(name string) bool { return isRego(strings.TrimSuffix(strings.ToLower(name), ".txt")) })
+		names, err := files.Hidden(root, func(name string) bool {
+			return isRego(strings.TrimSuffix(strings.ToLower(name), ".txt"))
+		})
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
 		}
 		for _, name := range names {
-			found = append(found, finding.Finding{File: name, Line: 1, Column: 1, Severity: finding.Warning, Code: "file_name",
-				Message: "the file takes no part in the policy: its name, or that of its folder, begins with a dot", Hint: "rename it, or keep it elsewhere"})
+			found = append(found, finding.Finding{File: name, Line: 1, Column: 1, Severity: finding.Warning,
+				Code:    "file_name",
+				Message: "the file takes no part in the policy: its name, or that of its folder, begins with a dot",
+				Hint:    "rename it, or keep it elsewhere"})
 		}
 	}
 	return found, nil

@@ -61,12 +61,14 @@ func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []st
 func (p *Policy) preparePartial(copies string) func() (rego.PreparedPartialQuery, error) {
 	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
 		return rego.New(
-			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler), rego.Store(p.store), rego.Capabilities(capabilities()), enters(),
+			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler),
+			rego.Store(p.store), rego.Capabilities(capabilities()), enters(),
 		).PrepareForPartial(context.Background())
 	})
 }
 
-func (p *Policy) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional, err error) {
+func (p *Policy) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional,
+	err error) {
 	defer func() {
 		if recover() != nil {
 			all, err = nil, fmt.Errorf("%w: the evaluation panicked", ErrUnsettled)
@@ -131,7 +133,8 @@ func (p *Policy) references(names []string) (refs []ast.Ref, terms []*ast.Term, 
 }
 
 // conditional is one way in which a member comes about, unless it is not possible.
-func (p *Policy) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool, err error) {
+func (p *Policy) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool,
+	err error) {
 	found := false
 	for _, e := range q {
 		if member := memberOf(e); member != nil && !found {

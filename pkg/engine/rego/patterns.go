@@ -10,8 +10,9 @@ import (
 var (
 	escape    = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 	parameter = regexp.MustCompile(`^(\{.*\}|:.+|<.*>|\[.*\])$`)
-	hostName  = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
-	methodOf  = regexp.MustCompile("^[A-Z0-9!#$%&'*+.^_`|~-]+$")
+	hostName  = regexp.MustCompile(
+		`^([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
+	methodOf = regexp.MustCompile("^[A-Z0-9!#$%&'*+.^_`|~-]+$")
 )
 
 // checkPattern is an error of a path pattern that would never match, or less than it seems
@@ -21,11 +22,14 @@ func checkPattern(p string, fold bool) error {
 	case !strings.HasPrefix(p, "/"):
 		return wrong(fmt.Sprintf("is %q, and a path begins with /", p), "write /"+strings.TrimSpace(p))
 	case strings.ContainsAny(p, "?#;\\") || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return wrong(fmt.Sprintf("is %q, which no path matches: it holds ?, #, ;, \\ or a control character", p), "a path has no query, parameters or fragment; match those in a rule")
+		return wrong(fmt.Sprintf("is %q, which no path matches: it holds ?, #, ;, \\ or a control character", p),
+			"a path has no query, parameters or fragment; match those in a rule")
 	case escape.MatchString(p):
-		return wrong(fmt.Sprintf("is %q, and a pattern is compared with the decoded path", p), "write the character itself in place of "+escape.FindString(p))
+		return wrong(fmt.Sprintf("is %q, and a pattern is compared with the decoded path", p),
+			"write the character itself in place of "+escape.FindString(p))
 	case fold && p != strings.ToLower(p):
-		return wrong(fmt.Sprintf("is %q, and request.path_case is fold: paths are in lower case", p), "write "+strings.ToLower(p))
+		return wrong(fmt.Sprintf("is %q, and request.path_case is fold: paths are in lower case", p),
+			"write "+strings.ToLower(p))
 	}
 	segments := strings.Split(p[1:], "/")
 	for i, s := range segments {
@@ -33,13 +37,17 @@ func checkPattern(p string, fold bool) error {
 		switch {
 		case s == "" && last || s == "*" || s == "**" && last:
 		case s == "":
-			return wrong(fmt.Sprintf("is %q, with an empty segment", p), "a path with // is refused before it comes to a policy")
+			return wrong(fmt.Sprintf("is %q, with an empty segment", p),
+				"a path with // is refused before it comes to a policy")
 		case s == "**":
-			return wrong(fmt.Sprintf("is %q, and ** stands for segments at the end only", p), "use * for one segment, or an entry for each depth")
+			return wrong(fmt.Sprintf("is %q, and ** stands for segments at the end only", p),
+				"use * for one segment, or an entry for each depth")
 		case s == "." || s == "..":
-			return wrong(fmt.Sprintf("is %q, with a dot segment", p), "a path with one is refused before it comes to a policy")
+			return wrong(fmt.Sprintf("is %q, with a dot segment", p),
+				"a path with one is refused before it comes to a policy")
 		case strings.Contains(s, "*"):
-			return wrong(fmt.Sprintf("is %q, and * stands for a whole segment", p), "write /pay/** for all below /pay, or * for any one segment")
+			return wrong(fmt.Sprintf("is %q, and * stands for a whole segment", p),
+				"write /pay/** for all below /pay, or * for any one segment")
 		case parameter.MatchString(s):
 			return wrong(fmt.Sprintf("is %q, and %s is taken as it is written", p, s), "write * for any one segment")
 		case s != strings.TrimSpace(s):
@@ -55,7 +63,8 @@ func checkMethod(m string) error {
 	case methodOf.MatchString(m) && m != "*":
 		return nil
 	case slices.Contains(methods, strings.ToUpper(strings.TrimSpace(m))):
-		return wrong(fmt.Sprintf("is %q, and methods are upper case", m), fmt.Sprintf("write %q", strings.ToUpper(strings.TrimSpace(m))))
+		return wrong(fmt.Sprintf("is %q, and methods are upper case", m),
+			fmt.Sprintf("write %q", strings.ToUpper(strings.TrimSpace(m))))
 	}
 	return wrong(fmt.Sprintf("is %q, which is no method", m), "leave methods out for every method")
 }
@@ -66,7 +75,9 @@ func checkHost(h string) error {
 	case hostName.MatchString(h):
 		return nil
 	case hostName.MatchString(strings.TrimSuffix(strings.ToLower(h), ".")):
-		return wrong(fmt.Sprintf("is %q, and hosts are compared in lower case, without a final dot", h), fmt.Sprintf("write %q", strings.TrimSuffix(strings.ToLower(h), ".")))
+		return wrong(fmt.Sprintf("is %q, and hosts are compared in lower case, without a final dot", h),
+			fmt.Sprintf("write %q", strings.TrimSuffix(strings.ToLower(h), ".")))
 	}
-	return wrong(fmt.Sprintf("is %q, which is no host", h), "a host is a name or address with an optional port; there are no patterns")
+	return wrong(fmt.Sprintf("is %q, which is no host", h),
+		"a host is a name or address with an optional port; there are no patterns")
 }

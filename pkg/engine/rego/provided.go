@@ -81,14 +81,16 @@ func dataReads(c *ast.Compiler, rules []*ast.Rule) []dataRead {
 		collections, negated := collectionsOf(r), negatedOf(r)
 		ast.WalkTerms(r, func(t *ast.Term) bool {
 			ref, ok := t.Value.(ast.Ref)
-			if !ok || len(ref) < 2 || !ref[0].Equal(ast.DefaultRootDocument) || len(c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true})) > 0 {
+			if !ok || len(ref) < 2 || !ref[0].Equal(ast.DefaultRootDocument) ||
+				len(c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true})) > 0 {
 				return false
 			}
 			loc := t.Location
 			if loc == nil || loc.Row == 0 {
 				loc = r.Location
 			}
-			list = append(list, dataRead{ref: ref, loc: loc, looks: collections[t] || !ref.IsGround(), negated: negated[t]})
+			list = append(list, dataRead{ref: ref, loc: loc, looks: collections[t] || !ref.IsGround(),
+				negated: negated[t]})
 			return false
 		})
 	}
@@ -141,12 +143,14 @@ func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []S
 		name := d.name()
 		switch _, unknown := l.unknown[name]; {
 		case name == "":
-			l.add(at(d.loc, "data_name", fmt.Sprintf("the name of a member of data is computed: %s", d.ref), "name it, as in data.tenants[x]: what a rule reads must be provided before it decides"))
+			l.add(at(d.loc, "data_name", fmt.Sprintf("the name of a member of data is computed: %s", d.ref),
+				"name it, as in data.tenants[x]: what a rule reads must be provided before it decides"))
 		case name == "stepward":
 			l.checkUnknown(d, document)
 		case unknown:
 		case document[name] == nil:
-			l.add(at(d.loc, "data_missing", fmt.Sprintf("data.%s is provided by no file or bundle%s", name, finding.DidYouMean(name, slices.Sorted(maps.Keys(document)))),
+			l.add(at(d.loc, "data_missing", fmt.Sprintf("data.%s is provided by no file or bundle%s", name,
+				finding.DidYouMean(name, slices.Sorted(maps.Keys(document)))),
 				fmt.Sprintf("provide it, or name it in policy.optional_data and ask data.stepward.unknown.%s", name)))
 		default:
 			l.checkPlace(d, document, sources)
@@ -159,7 +163,8 @@ func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []S
 func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 	names := d.ref[2:]
 	if len(names) == 0 || !names[0].Equal(ast.StringTerm("unknown")) {
-		l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is no rule, and no data", d.ref), "data.stepward holds packages of the policy, the library, and unknown"))
+		l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is no rule, and no data", d.ref),
+			"data.stepward holds packages of the policy, the library, and unknown"))
 		return
 	}
 	l.asked = true
@@ -170,7 +175,8 @@ func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 	if _, unknown := l.unknown[string(name)]; !literal || unknown || document[string(name)] != nil {
 		return
 	}
-	l.add(at(d.loc, "data_missing", fmt.Sprintf("%s asks for data that no file or bundle provides%s", d.ref, finding.DidYouMean(string(name), slices.Sorted(maps.Keys(document)))),
+	l.add(at(d.loc, "data_missing", fmt.Sprintf("%s asks for data that no file or bundle provides%s", d.ref,
+		finding.DidYouMean(string(name), slices.Sorted(maps.Keys(document)))),
 		fmt.Sprintf("provide data.%s, or name it in policy.optional_data", string(name))))
 }
 
@@ -188,7 +194,8 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 				if d.negated || slices.Contains(l.opt.Optional, d.name()) {
 					return
 				}
-				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref, path, finding.DidYouMean(string(key), slices.Sorted(maps.Keys(v)))),
+				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref, path,
+					finding.DidYouMean(string(key), slices.Sorted(maps.Keys(v)))),
 					"provide it; where it may be missing, read it with object.get and a default that is safe"))
 				return
 			}
@@ -196,7 +203,8 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 		case []any:
 			i, err := strconv.Atoi(t.Value.String())
 			if err != nil || i < 0 || i >= len(v) {
-				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements", d.ref, path, len(v)), "provide it, or look through the list with `some`"))
+				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements", d.ref,
+					path, len(v)), "provide it, or look through the list with `some`"))
 				return
 			}
 			here = v[i]
@@ -216,6 +224,8 @@ func (l *loader) mistyped(d dataRead, path ast.Ref, found any, sources []Source)
 	for _, t := range path[2:] {
 		below = append(below, strings.Trim(t.Value.String(), `"`))
 	}
-	l.add(placed(sources, d.name(), below, finding.Finding{Code: "data_type", Message: fmt.Sprintf("%s is %s, and the rule at %s:%d looks for members in it", path, kindOf(found), d.loc.File, d.loc.Row),
+	l.add(placed(sources, d.name(), below, finding.Finding{
+		Code: "data_type", Message: fmt.Sprintf("%s is %s, and the rule at %s:%d looks for members in it", path,
+			kindOf(found), d.loc.File, d.loc.Row),
 		Hint: "write a list or an object, as the rule expects"}))
 }

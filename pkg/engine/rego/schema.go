@@ -68,7 +68,8 @@ func (nowhere) Load(string) (any, error) {
 }
 
 func (l *loader) newSchemas(sources []Source, document map[string]any) *schemas {
-	s := &schemas{loader: l, compiler: jsonschema.NewCompiler(), documents: map[string]any{}, sources: sources, document: document}
+	s := &schemas{loader: l, compiler: jsonschema.NewCompiler(), documents: map[string]any{}, sources: sources,
+		document: document}
 	s.compiler.UseLoader(nowhere{})
 	s.compiler.AssertFormat()
 	for _, f := range formats(l.opt) {
@@ -84,7 +85,8 @@ func (l *loader) newSchemas(sources []Source, document map[string]any) *schemas 
 			err = s.compiler.AddResource(schemaRoot+name, v)
 		}
 		if err != nil {
-			l.add(finding.Finding{File: source.Name, Line: 1, Column: 1, Code: "schema", Message: err.Error(), Hint: "a schema is one JSON document of draft 4 to 2020-12"})
+			l.add(finding.Finding{File: source.Name, Line: 1, Column: 1, Code: "schema", Message: err.Error(),
+				Hint: "a schema is one JSON document of draft 4 to 2020-12"})
 			continue
 		}
 		s.documents[name] = v
@@ -225,7 +227,8 @@ func (s *schemas) declared(m *ast.Module) {
 			}
 			schema, err := s.compiler.Compile(schemaRoot + name)
 			if err != nil {
-				s.loader.add(at(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)), fmt.Sprintf("put it beside the policy as %s.schema.json or schemas/%s.json", name, name)))
+				s.loader.add(at(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)),
+					fmt.Sprintf("put it beside the policy as %s.schema.json or schemas/%s.json", name, name)))
 				continue
 			}
 			if o := below([]origin{{}}, d.Path[1:]); len(o) == 1 {
@@ -248,7 +251,9 @@ func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 			loc = o.constant.Location
 		}
 		if err == nil {
-			s.walk(schema, v, o.path, nil, func(path []string, f finding.Finding) { s.loader.add(at(loc, f.Code, f.Message, f.Hint)) }, "")
+			s.walk(schema, v, o.path, nil, func(path []string, f finding.Finding) {
+				s.loader.add(at(loc, f.Code, f.Message, f.Hint))
+			}, "")
 		}
 		return
 	}
@@ -256,12 +261,15 @@ func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 	if _, unknown := s.loader.unknown[name]; !ok || unknown {
 		return
 	}
-	s.walk(schema, s.document[name], o.path[1:], nil, func(path []string, f finding.Finding) { s.loader.add(placed(s.sources, name, path, f)) }, "data."+name)
+	s.walk(schema, s.document[name], o.path[1:], nil, func(path []string, f finding.Finding) {
+		s.loader.add(placed(s.sources, name, path, f))
+	}, "data."+name)
 }
 
 // walk follows a path to every value that it leads to, and validates that. What is not an
 // object or a list where the path goes on is told as well.
-func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []string, tell func([]string, finding.Finding), shown string) {
+func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []string,
+	tell func([]string, finding.Finding), shown string) {
 	if len(rest) == 0 {
 		s.validate(schema, v, path, tell, shown)
 		return
@@ -273,7 +281,9 @@ func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []stri
 	case map[string]any:
 		if rest[0] == nil {
 			if len(rest) == 1 && shown != "" && schemaWants(schema, "object") {
-				tell(path, finding.Finding{Code: "schema", Message: shown + " is an object, and must be a list of entries", Hint: "write [ … ] around the entries"})
+				tell(path, finding.Finding{
+					Code: "schema", Message: shown + " is an object, and must be a list of entries",
+					Hint: "write [ … ] around the entries"})
 				return
 			}
 			for _, key := range slices.Sorted(maps.Keys(here)) {
@@ -284,7 +294,10 @@ func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []stri
 		key := fmt.Sprint(rest[0])
 		next, there := here[key]
 		if !there {
-			tell(path, finding.Finding{Code: "schema", Message: fmt.Sprintf("%s has no member %q%s, and a rule reads it", shown, key, finding.DidYouMean(key, slices.Sorted(maps.Keys(here)))), Hint: "a rule that reads what is not there is silent"})
+			tell(path, finding.Finding{Code: "schema",
+				Message: fmt.Sprintf("%s has no member %q%s, and a rule reads it", shown, key,
+					finding.DidYouMean(key, slices.Sorted(maps.Keys(here)))),
+				Hint: "a rule that reads what is not there is silent"})
 			return
 		}
 		step(key, next)
@@ -295,7 +308,8 @@ func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []stri
 			}
 		}
 	default:
-		tell(path, finding.Finding{Code: "schema", Message: fmt.Sprintf("%s is %s, and a rule looks for members in it", shown, kindOf(v)), Hint: "write a list or an object, as the rule expects"})
+		tell(path, finding.Finding{Code: "schema", Message: fmt.Sprintf("%s is %s, and a rule looks for members in it",
+			shown, kindOf(v)), Hint: "write a list or an object, as the rule expects"})
 	}
 }
 
@@ -315,7 +329,8 @@ func placeBelow(shown, key string) string {
 	return shown + "." + key
 }
 
-func (s *schemas) validate(schema *jsonschema.Schema, v any, path []string, tell func([]string, finding.Finding), shown string) {
+func (s *schemas) validate(schema *jsonschema.Schema, v any, path []string, tell func([]string, finding.Finding),
+	shown string) {
 	var failed *jsonschema.ValidationError
 	if err := schema.Validate(v); !errors.As(err, &failed) {
 		return
@@ -362,7 +377,9 @@ func (s *schemas) explain(e *jsonschema.ValidationError, at string) []finding.Fi
 		known := s.properties(e.SchemaURL)
 		var list []finding.Finding
 		for _, name := range k.Properties {
-			list = append(list, finding.Finding{Code: "schema", Path: name, Message: strings.TrimSpace(fmt.Sprintf("%s has an unknown member %q%s", at, name, finding.DidYouMean(name, known))), Hint: "known members: " + strings.Join(known, ", ")})
+			list = append(list, finding.Finding{Code: "schema", Path: name, Message: strings.TrimSpace(
+				fmt.Sprintf("%s has an unknown member %q%s", at, name, finding.DidYouMean(name, known))),
+				Hint: "known members: " + strings.Join(known, ", ")})
 		}
 		return list
 	case *kind.Required:
@@ -413,7 +430,8 @@ func formats(opt Options) []*jsonschema.Format {
 		}}
 	}
 	requirement := func(v any) error {
-		return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err }, opt.Ladder.Names())
+		return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err },
+			opt.Ladder.Names())
 	}
 	return []*jsonschema.Format{
 		text("stepward-path", func(s string) error { return checkPattern(s, opt.FoldPathCase) }),
@@ -423,7 +441,8 @@ func formats(opt Options) []*jsonschema.Format {
 		{Name: "stepward-named-requirement", Validate: func(v any) error {
 			// A table of the library is a list of stop signs: what names no level there has lost it.
 			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
-				return cmp.Or(requirement(v), wrong("names neither level nor acr", `say "level": "authenticated", where a valid token is enough`))
+				return cmp.Or(requirement(v), wrong("names neither level nor acr",
+					`say "level": "authenticated", where a valid token is enough`))
 			}
 			return requirement(v)
 		}},
@@ -440,18 +459,22 @@ func decodes(v any, decode func() error, levels []string) error {
 	if err == nil {
 		return nil
 	}
-	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "), "policy: deny of data: ")
+	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "),
+		"policy: deny of data: ")
 	known := policy.RequirementKeys
 	if levels == nil {
 		known = policy.DenialKeys
 	}
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		if !slices.Contains(known, key) {
-			return wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)), "known members: "+strings.Join(known, ", "))
+			return wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)),
+				"known members: "+strings.Join(known, ", "))
 		}
 	}
-	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) && level != "anonymous" && level != "authenticated" {
-		return wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level, finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
+	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) &&
+		level != "anonymous" && level != "authenticated" {
+		return wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level,
+			finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
 	}
 	return wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
 }

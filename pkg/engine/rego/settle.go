@@ -225,7 +225,8 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 			if v, known := s.argument(r); known {
 				return v, nil
 			}
-			if strings.HasPrefix(r.String(), "data.partial") || !r.IsGround() && r[0].Equal(ast.DefaultRootDocument) || s.readsInput(r) {
+			if strings.HasPrefix(r.String(), "data.partial") || !r.IsGround() && r[0].Equal(ast.DefaultRootDocument) ||
+				s.readsInput(r) {
 				ok = false
 			}
 			return r, nil
@@ -384,7 +385,8 @@ func (s *settler) evaluate(ctx context.Context, e *ast.Expr) (holds, ok bool) {
 		return truth, true
 	}
 	results, err := rego.New(
-		rego.ParsedQuery(ast.NewBody(e)), rego.Compiler(s.policy.compiler), rego.Store(s.policy.store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+		rego.ParsedQuery(ast.NewBody(e)), rego.Compiler(s.policy.compiler), rego.Store(s.policy.store),
+		rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
 	).Eval(ctx)
 	if err != nil {
 		return false, false

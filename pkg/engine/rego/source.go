@@ -42,7 +42,8 @@ func tooLarge(sources []Source) finding.List {
 	total := 0
 	for _, s := range sources {
 		if total += len(s.Text); total > maxSources {
-			return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "size", Message: fmt.Sprintf("policy and data are larger than %d MiB together", maxSources>>20)}}
+			return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "size",
+				Message: fmt.Sprintf("policy and data are larger than %d MiB together", maxSources>>20)}}
 		}
 	}
 	return nil
@@ -81,7 +82,9 @@ func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	var sources []Source
 	var found finding.List
 	for _, root := range paths {
-		tree, err := look.Tree(root, maxSources, func(path string) bool { return isSource(path) || misnamed(path) != "" })
+		tree, err := look.Tree(root, maxSources, func(path string) bool {
+			return isSource(path) || misnamed(path) != ""
+		})
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
 		}
@@ -131,7 +134,9 @@ func Packages(sources []Source) []string {
 // revision names sources: the beginning of a SHA-256 over names and texts, with
 // lengths, in order of name.
 func revision(sources []Source) string {
-	sorted := slices.SortedFunc(slices.Values(sources), func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	sorted := slices.SortedFunc(slices.Values(sources), func(a, b Source) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	h := sha256.New()
 	for _, s := range sorted {
 		for _, part := range [][]byte{[]byte(s.Name), s.Text} {
@@ -176,7 +181,8 @@ func data(sources []Source) (map[string]any, finding.List) {
 		for name, value := range document {
 			if other, taken := owner[name]; taken {
 				found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data",
-					Message: fmt.Sprintf("data.%s is in %s already", name, other), Hint: "keep each member in one file"})
+					Message: fmt.Sprintf("data.%s is in %s already", name, other),
+					Hint:    "keep each member in one file"})
 				continue
 			}
 			merged[name], owner[name] = value, s.Name
@@ -232,7 +238,8 @@ func dataTree(sources []Source) (map[string]any, finding.List) {
 			err = merge(root, document, "data")
 		}
 		if err != nil {
-			found = append(found, dataFinding(s, err, "a data file holds one object; it stands below the names of its folders"))
+			found = append(found, dataFinding(
+				s, err, "a data file holds one object; it stands below the names of its folders"))
 		}
 	}
 	return root, found

@@ -102,7 +102,8 @@ func (t *tables) narrowed(r *ast.Rule, m *ast.Module) *ast.Rule {
 		}
 		name := t.candidates(entries, match)
 		place := fmt.Sprintf("__stepward_place%d", t.count)
-		for _, x := range ast.MustParseBody(fmt.Sprintf("some %s in data.%s.%s; %s := %s[%s]", place, tablesPackage, name, entry, table, place)) {
+		for _, x := range ast.MustParseBody(fmt.Sprintf("some %s in data.%s.%s; %s := %s[%s]", place, tablesPackage,
+			name, entry, table, place)) {
 			x.Location = e.Location
 			body.Append(x)
 		}
@@ -229,5 +230,6 @@ func (t *tables) module() (*ast.Module, error) {
 	if t.count == 0 {
 		return nil, nil
 	}
-	return parseModule(Source{Name: "__tables.rego", Text: []byte("package " + tablesPackage + "\n\n" + t.text.String())}, capabilities())
+	return parseModule(Source{Name: "__tables.rego",
+		Text: []byte("package " + tablesPackage + "\n\n" + t.text.String())}, capabilities())
 }

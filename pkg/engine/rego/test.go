@@ -109,7 +109,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 		return TestReport{}, fmt.Errorf("rego: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetCompiler(opt.compiler(answers, l, modules, document, known)).AddCustomBuiltins(answers).SetStore(store).
+	results, err := tester.NewRunner().SetCompiler(
+		opt.compiler(answers, l, modules, document, known)).AddCustomBuiltins(answers).SetStore(store).
 		SetModules(modules).CapturePrintOutput(true).RaiseBuiltinErrors(opt.Compat == nil).SetTimeout(opt.Timeout).
 		SetCoverageQueryTracer(coverage).Filter(opt.Filter).RunTests(ctx, txn)
 	if err != nil {
@@ -119,7 +120,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	for r := range results {
 		t := TestResult{
 			Name: r.Package[len("data."):] + "." + r.Name, File: r.Location.File, Line: r.Location.Row,
-			Passed: !r.Fail && r.Error == nil && !r.Skip, Skipped: r.Skip, Output: string(r.Output), Duration: r.Duration,
+			Passed: !r.Fail && r.Error == nil && !r.Skip, Skipped: r.Skip, Output: string(r.Output),
+			Duration: r.Duration,
 		}
 		if r.Error != nil {
 			t.Error = r.Error.Error()
@@ -134,7 +136,8 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 }
 
 // compiler is that of [Load] or of [LoadCompat] with what only tests have.
-func (o TestOptions) compiler(answers []*tester.Builtin, l *loader, modules map[string]*ast.Module, document map[string]any, known *schemas) *ast.Compiler {
+func (o TestOptions) compiler(answers []*tester.Builtin, l *loader, modules map[string]*ast.Module,
+	document map[string]any, known *schemas) *ast.Compiler {
 	compiler, c := newCompiler(known), capabilities()
 	if o.Compat != nil {
 		compiler, c = ast.NewCompiler(), compatCapabilities(o.Compat.Network)
@@ -180,7 +183,8 @@ var answerFunction = &rego.Function{
 
 // builtin is stepward.answer, before the policy of the sources. Where that does not
 // load as a policy, as a library does not, a call of it fails, and refused is why.
-func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *cover.Cover, refused *refusal) ([]*tester.Builtin, error) {
+func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *cover.Cover, refused *refusal) (
+	[]*tester.Builtin, error) {
 	if o.Answer == nil {
 		return nil, nil
 	}
@@ -206,7 +210,8 @@ func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *co
 		return ast.NewTerm(value), nil
 	}
 	return []*tester.Builtin{{
-		Decl: &ast.Builtin{Name: answerFunction.Name, Description: answerFunction.Description, Decl: answerFunction.Decl, Nondeterministic: true},
+		Decl: &ast.Builtin{Name: answerFunction.Name, Description: answerFunction.Description,
+			Decl: answerFunction.Decl, Nondeterministic: true},
 		Func: rego.Function1(answerFunction, call),
 	}}, nil
 }

@@ -29,11 +29,15 @@ type unknownData struct {
 func (e unknownData) Error() string {
 	switch {
 	case !e.stale:
-		return fmt.Sprintf("data.%s is not there, and a rule reads it without asking data.stepward.unknown.%s", e.name, e.name)
+		return fmt.Sprintf("data.%s is not there, and a rule reads it without asking data.stepward.unknown.%s", e.name,
+			e.name)
 	case e.asOf.IsZero():
-		return fmt.Sprintf("data.%s is stale (it was never confirmed), and a rule reads it without asking data.stepward.unknown.%s", e.name, e.name)
+		return fmt.Sprintf(
+			"data.%s is stale (it was never confirmed), and a rule reads it without asking data.stepward.unknown.%s",
+			e.name, e.name)
 	}
-	return fmt.Sprintf("data.%s is stale (as of %s), and a rule reads it without asking data.stepward.unknown.%s", e.name, e.asOf.UTC().Format(time.RFC3339), e.name)
+	return fmt.Sprintf("data.%s is stale (as of %s), and a rule reads it without asking data.stepward.unknown.%s",
+		e.name, e.asOf.UTC().Format(time.RFC3339), e.name)
 }
 
 // mistypedData is the error of an evaluation that looked for members in what has none.
@@ -46,7 +50,8 @@ func (e mistypedData) Error() string {
 	if len(e.path) == 1 {
 		return fmt.Sprintf("data.%s is %s, and a rule looks for members in it", e.path[0], e.kind)
 	}
-	return fmt.Sprintf("something in data.%s is %s, and a rule looks for members in it", e.path[0], e.kind) // the path may be what a request says
+	// the path may be what a request says
+	return fmt.Sprintf("something in data.%s is %s, and a rule looks for members in it", e.path[0], e.kind)
 }
 
 // forget takes members away that cannot be believed: those that are too old, and those that
@@ -54,7 +59,8 @@ func (e mistypedData) Error() string {
 // refused, since it would be read as one that is there.
 func (l *loader) forget(document map[string]any, sources []Source) {
 	if _, taken := document["stepward"]; taken {
-		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data", Message: "data.stepward is in a file or bundle already", Hint: "it is Stepward's own; choose another name"})
+		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data",
+			Message: "data.stepward is in a file or bundle already", Hint: "it is Stepward's own; choose another name"})
 		return
 	}
 	l.unknown = map[string]unknownData{}
@@ -72,7 +78,9 @@ func (l *loader) forget(document map[string]any, sources []Source) {
 	}
 	for name, value := range document {
 		if value == nil {
-			l.add(placed(sources, name, nil, finding.Finding{Code: "data", Message: fmt.Sprintf("data.%s is null", name), Hint: "leave it out and name it in policy.optional_data, or give it a value"}))
+			l.add(placed(sources, name, nil, finding.Finding{
+				Code: "data", Message: fmt.Sprintf("data.%s is null", name),
+				Hint: "leave it out and name it in policy.optional_data, or give it a value"}))
 		}
 	}
 	says := map[string]any{}

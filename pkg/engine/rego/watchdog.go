@@ -67,7 +67,8 @@ type watchdog struct {
 }
 
 func newWatchdog(o Options) *watchdog {
-	return &watchdog{limit: o.Timeout, longer: patience, most: o.MaxAbandoned, budget: newBudget(clocks()), abandoned: map[place]int64{}, byRule: map[int]int64{}}
+	return &watchdog{limit: o.Timeout, longer: patience, most: o.MaxAbandoned, budget: newBudget(clocks()),
+		abandoned: map[place]int64{}, byRule: map[int]int64{}}
 }
 
 // full reports whether no evaluation may go on at p.
@@ -138,7 +139,8 @@ type evaluation[T any] struct {
 // noticed. An evaluation that is given up is counted at its place until it ends, and above
 // a limit nothing more goes on there: a hostile expression may waste some goroutines, not
 // all. A panic is an error.
-func guard[T any](ctx context.Context, w *watchdog, route string, evaluate func(context.Context) (T, error)) (T, error) {
+func guard[T any](ctx context.Context, w *watchdog, route string, evaluate func(context.Context) (T, error)) (
+	T, error) {
 	var none T
 	at := &position{watch: w, route: route}
 	if !at.enter(before) {

@@ -56,7 +56,8 @@ func finished(e event, of map[string]counts, said map[string]*strings.Builder, o
 		c := of[e.Package]
 		delete(of, e.Package)
 		if e.Action != "skip" {
-			fmt.Fprintf(out, "%-4s %-60s %6.1fs  %d passed, %d failed, %d left out\n", e.Action, e.Package, e.Elapsed, c.passed, c.failed, c.skipped)
+			fmt.Fprintf(out, "%-4s %-60s %6.1fs  %d passed, %d failed, %d left out\n", e.Action, e.Package, e.Elapsed,
+				c.passed, c.failed, c.skipped)
 		}
 		if e.Action == "fail" && c.failed == 0 { // it did not build, or ended in a panic
 			return counts{failed: 1}

@@ -34,26 +34,41 @@ const stronger = `/(cmd/stepward|examples|envoy|pkg/(server|conformance|demo|pla
 // plans are the steps of each target.
 var plans = map[string][]step{
 	"unit": {
-		{name: "unit tests", says: "fast packages", argv: []string{"bash", "-c", "go test -short -json $(go list ./... | grep -vE '" + stronger + "')"}, tests: true},
+		{name: "unit tests", says: "fast packages", argv: []string{
+			"bash", "-c", "go test -short -json $(go list ./... | grep -vE '" + stronger + "')"}, tests: true},
 	},
 	"test": {
-		{name: "build", says: "compiles bin/stepward: two minutes the first time, then seconds", argv: []string{"make", "build"}},
-		{name: "tests", says: "unit tests, and tests with the real Envoy: two to four minutes, on a cold machine twice that", argv: []string{"go", "test", "-short", "-json", "-parallel", "8", "-timeout", "20m", "./..."}, tests: true},
+		{name: "build", says: "compiles bin/stepward: two minutes the first time, then seconds", argv: []string{
+			"make", "build"}},
+		{
+			name: "tests",
+			says: "unit tests, and tests with the real Envoy: two to four minutes, on a cold machine twice that",
+			argv: []string{"go", "test", "-short", "-json", "-parallel", "8", "-timeout", "20m", "./..."}, tests: true},
 		{name: "policies", argv: []string{"bin/stepward", "test"}},
-		{name: "conformance", says: "every case through the real Envoy", argv: []string{"bin/stepward", "conformance", "--envoy"}},
+		{name: "conformance", says: "every case through the real Envoy", argv: []string{"bin/stepward", "conformance",
+			"--envoy"}},
 		{name: "demo", argv: []string{"bin/stepward", "demo", "--once"}},
 	},
 	"all": {
-		{name: "build", says: "compiles bin/stepward: two minutes the first time, then seconds", argv: []string{"make", "build"}},
-		{name: "producers", says: "installs libraries that make tokens (npm, pip)", argv: []string{"make", "producers"}},
-		{name: "providers", says: "installs Keycloak and oidc-provider (mvn, npm)", argv: []string{"make", "providers"}},
+		{name: "build", says: "compiles bin/stepward: two minutes the first time, then seconds", argv: []string{
+			"make", "build"}},
+		{name: "producers", says: "installs libraries that make tokens (npm, pip)", argv: []string{
+			"make", "producers"}},
+		{name: "providers", says: "installs Keycloak and oidc-provider (mvn, npm)", argv: []string{
+			"make", "providers"}},
 		{name: "browser", says: "installs axe-core, and Chromium where it may", argv: []string{"make", "browser"}},
-		{name: "tests", says: "every test, with the race detector: ten to twenty minutes", argv: []string{"go", "test", "-race", "-json", "-parallel", "8", "-timeout", "30m", "./..."}, tests: true},
-		{name: "manifests", says: "envoy/ against Envoy Gateway, Istio, Helm and Kubernetes: up to six minutes the first time", dir: "envoy/validate", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
-		{name: "release", says: "the binaries, image and chart of a release", dir: "pkg/internal/release", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
+		{name: "tests", says: "every test, with the race detector: ten to twenty minutes", argv: []string{
+			"go", "test", "-race", "-json", "-parallel", "8", "-timeout", "30m", "./..."}, tests: true},
+		{
+			name: "manifests",
+			says: "envoy/ against Envoy Gateway, Istio, Helm and Kubernetes: up to six minutes the first time",
+			dir:  "envoy/validate", argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
+		{name: "release", says: "the binaries, image and chart of a release", dir: "pkg/internal/release",
+			argv: []string{"go", "test", "-json", "-timeout", "30m", "./..."}, tests: true},
 		{name: "policies", argv: []string{"bin/stepward", "test"}},
 		{name: "fuzz", says: "every target for some seconds", argv: []string{"make", "fuzz"}},
-		{name: "conformance", says: "every case through the real Envoy", argv: []string{"bin/stepward", "conformance", "--envoy"}},
+		{name: "conformance", says: "every case through the real Envoy", argv: []string{"bin/stepward", "conformance",
+			"--envoy"}},
 		{name: "demo", argv: []string{"bin/stepward", "demo", "--once"}},
 	},
 }
@@ -99,7 +114,8 @@ func carryOut(ctx context.Context, steps []step, left string, out io.Writer) int
 		fmt.Fprintln(&summary)
 		all.add(c)
 	}
-	fmt.Fprintf(out, "\n== summary\n%s\nleft out: %s\n%d passed, %d failed, %d skipped\n", summary.String(), left, all.passed, all.failed, all.skipped)
+	fmt.Fprintf(out, "\n== summary\n%s\nleft out: %s\n%d passed, %d failed, %d skipped\n", summary.String(), left,
+		all.passed, all.failed, all.skipped)
 	if all.failed > 0 || ctx.Err() != nil {
 		return 1
 	}

@@ -52,7 +52,8 @@ func CheckPicture(t *testing.T, file string, picture []byte) {
 		}
 	}
 	if info, err := os.Stat(file); err != nil || info.Size() == 0 || info.Size() > maxPicture {
-		t.Errorf("%s is missing, empty or larger than %d bytes (%v); run the test with -args -update", file, maxPicture, err)
+		t.Errorf("%s is missing, empty or larger than %d bytes (%v); run the test with -args -update", file, maxPicture,
+			err)
 	}
 }
 

@@ -15,11 +15,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/scanner"
+	"go/token"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -100,14 +103,21 @@ func parse(text string) ([]mutant, error) {
 		case "tests:":
 			m.tests = strings.Fields(value)
 		case "-":
-			m.before = value
+			m.before = joined(m.before, value)
 		case "+":
-			m.after = value
+			m.after = joined(m.after, value)
 		default:
 			return nil, fmt.Errorf("mutants.txt:%d: %q is neither #, file:, tests:, - nor +", i+1, key)
 		}
 	}
 	return all, nil
+}
+
+func joined(lines, line string) string {
+	if lines == "" {
+		return line
+	}
+	return lines + "\n" + line
 }
 
 // plant runs the tests over the mutated file and names the first that fails, or
@@ -118,8 +128,9 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if n := bytes.Count(source, []byte(m.before)); n != 1 {
-		return "", fmt.Errorf("%s: the line to change stands there %d times", m.file, n)
+	at, err := m.find(source)
+	if err != nil {
+		return "", err
 	}
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
@@ -127,7 +138,7 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	}
 	defer os.RemoveAll(dir)
 	mutated := filepath.Join(dir, filepath.Base(m.file))
-	if err := os.WriteFile(mutated, bytes.Replace(source, []byte(m.before), []byte(m.after), 1), 0o600); err != nil {
+	if err := os.WriteFile(mutated, slices.Concat(source[:at[0]], []byte(m.after), source[at[1]:]), 0o600); err != nil {
 		return "", err
 	}
 	original, err := filepath.Abs(m.file)
@@ -142,10 +153,15 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		return "", err
 	}
-	if out, err := goCommand(ctx, "build", "-overlay", file, "./..."); err != nil {
+	packages := m.packages()
+	if strings.HasSuffix(m.file, ".go") {
+		packages = append(packages, "./"+filepath.Dir(m.file))
+	}
+	if out, err := goCommand(ctx, append([]string{"build", "-overlay", file}, packages...)...); err != nil {
 		return "", fmt.Errorf("does not compile: %s", out)
 	}
-	out, err := goCommand(ctx, append([]string{"test", "-overlay", file, "-failfast", "-count=1", "-timeout", "2m"}, m.tests...)...)
+	out, err := goCommand(ctx, append([]string{"test", "-overlay", file, "-failfast", "-count=1", "-timeout", "2m"},
+		m.tests...)...)
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) || ctx.Err() != nil {
 		return "", errors.Join(err, ctx.Err())
@@ -153,10 +169,53 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	if err == nil {
 		return "", nil
 	}
+	if bytes.Contains(out, []byte("[build failed]")) {
+		return "", fmt.Errorf("does not compile with its tests: %s", out)
+	}
 	if bytes.Contains(out, []byte("panic: test timed out")) {
 		return "", errors.New("the tests took too long, which proves nothing")
 	}
 	return firstFailure(out), nil
+}
+
+// packages are those whose tests must notice, without the flags for them.
+func (m mutant) packages() []string {
+	return slices.DeleteFunc(slices.Clone(m.tests), func(s string) bool { return strings.HasPrefix(s, "-") })
+}
+
+// find returns where the code to change begins and ends. Where it does not stand as
+// written, find compares token by token: a line may have been wrapped, or aligned with its
+// neighbours.
+func (m mutant) find(source []byte) ([]int, error) {
+	if bytes.Count(source, []byte(m.before)) == 1 {
+		at := bytes.Index(source, []byte(m.before))
+		return []int{at, at + len(m.before)}, nil
+	}
+	set := token.NewFileSet()
+	var s scanner.Scanner
+	s.Init(set.AddFile("", set.Base(), len(m.before)), []byte(m.before), nil, scanner.ScanComments)
+	var code strings.Builder
+	for {
+		_, kind, text := s.Scan()
+		if kind == token.EOF {
+			break
+		}
+		if kind == token.SEMICOLON && text == "\n" {
+			continue
+		}
+		if text == "" || kind.IsOperator() {
+			text = kind.String()
+		}
+		if code.Len() > 0 {
+			code.WriteString(`\s*`)
+		}
+		code.WriteString(regexp.QuoteMeta(text))
+	}
+	found := regexp.MustCompile(code.String()).FindAllIndex(source, -1)
+	if len(found) != 1 {
+		return nil, fmt.Errorf("%s: the code to change stands there %d times", m.file, len(found))
+	}
+	return found[0], nil
 }
 
 func goCommand(ctx context.Context, args ...string) ([]byte, error) {

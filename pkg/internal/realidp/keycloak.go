@@ -20,8 +20,9 @@ func NewKeycloak(t testing.TB) *Provider {
 	root := "http://127.0.0.1:" + port
 	issuer := root + "/realms/stepward"
 	return start(t, &Provider{
-		Issuer: issuer, IntrospectionEndpoint: issuer + "/protocol/openid-connect/token/introspect", health: issuer + "/.well-known/openid-configuration",
-		kind: keycloak{root},
+		Issuer: issuer, IntrospectionEndpoint: issuer + "/protocol/openid-connect/token/introspect",
+		health: issuer + "/.well-known/openid-configuration",
+		kind:   keycloak{root},
 		command: func() *exec.Cmd {
 			realm, err := os.ReadFile(testdata("keycloak/realm.json"))
 			if err == nil {
@@ -33,9 +34,12 @@ func NewKeycloak(t testing.TB) *Provider {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := exec.Command(filepath.Join(home, "bin", "kc.sh"), "start-dev", "--http-host=127.0.0.1", "--http-port="+port, "--http-management-port="+freePort(t),
-				"--import-realm", "--log-level=WARN", "--db-url=jdbc:h2:file:"+data+"/h2/keycloak;NON_KEYWORDS=VALUE;DB_CLOSE_ON_EXIT=FALSE")
-			c.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME=admin", "KC_BOOTSTRAP_ADMIN_PASSWORD=TEST-admin-password", "JAVA_OPTS_KC_HEAP=-Xms128m -Xmx768m")
+			c := exec.Command(filepath.Join(home, "bin", "kc.sh"), "start-dev", "--http-host=127.0.0.1",
+				"--http-port="+port, "--http-management-port="+freePort(t),
+				"--import-realm", "--log-level=WARN", "--db-url=jdbc:h2:file:"+data+
+					"/h2/keycloak;NON_KEYWORDS=VALUE;DB_CLOSE_ON_EXIT=FALSE")
+			c.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME=admin",
+				"KC_BOOTSTRAP_ADMIN_PASSWORD=TEST-admin-password", "JAVA_OPTS_KC_HEAP=-Xms128m -Xmx768m")
 			return c
 		},
 	})
@@ -45,7 +49,8 @@ type keycloak struct{ root string }
 
 func (k keycloak) token(t testing.TB, p *Provider, _ bool) string {
 	return tokenOf(t, p.Issuer+"/protocol/openid-connect/token", url.Values{
-		"grant_type": {"password"}, "client_id": {"web"}, "client_secret": {"TEST-web-secret"}, "username": {"alice"}, "password": {"TEST-password"}, "scope": {"openid"},
+		"grant_type": {"password"}, "client_id": {"web"}, "client_secret": {"TEST-web-secret"}, "username": {"alice"},
+		"password": {"TEST-password"}, "scope": {"openid"},
 	})
 }
 
@@ -61,7 +66,8 @@ func (p *Provider) Logout() {
 
 func (k keycloak) admin(t testing.TB) string {
 	return tokenOf(t, k.root+"/realms/master/protocol/openid-connect/token", url.Values{
-		"grant_type": {"password"}, "client_id": {"admin-cli"}, "username": {"admin"}, "password": {"TEST-admin-password"},
+		"grant_type": {"password"}, "client_id": {"admin-cli"}, "username": {"admin"},
+		"password": {"TEST-admin-password"},
 	})
 }
 
@@ -77,9 +83,13 @@ type component struct {
 
 func (k keycloak) keys(t testing.TB) []component {
 	var all []component
-	call(t, http.MethodGet, k.root+"/admin/realms/stepward/components?type=org.keycloak.keys.KeyProvider", k.admin(t), nil, &all)
+	call(t, http.MethodGet, k.root+"/admin/realms/stepward/components?type=org.keycloak.keys.KeyProvider", k.admin(t),
+		nil, &all)
 	all = slices.DeleteFunc(all, func(c component) bool { return c.ProviderID != "rsa-generated" })
-	slices.SortFunc(all, func(a, b component) int { return len(a.Config["priority"][0]) - len(b.Config["priority"][0]) })
+	slices.SortFunc(all, func(a, b component) int {
+		return len(a.Config["priority"][0]) - len(
+			b.Config["priority"][0])
+	})
 	return all
 }
 
@@ -87,9 +97,11 @@ func (k keycloak) rotate(t testing.TB, _ *Provider) {
 	old := k.keys(t)
 	last := old[len(old)-1]
 	call(t, http.MethodPost, k.root+"/admin/realms/stepward/components", k.admin(t), component{
-		Name: fmt.Sprintf("rsa-%d", len(old)), ProviderID: "rsa-generated", ProviderType: "org.keycloak.keys.KeyProvider", Parent: last.Parent,
+		Name: fmt.Sprintf("rsa-%d", len(old)), ProviderID: "rsa-generated",
+		ProviderType: "org.keycloak.keys.KeyProvider", Parent: last.Parent,
 		// One digit more than that of the key that has signed so far.
-		Config: map[string][]string{"priority": {last.Config["priority"][0] + "0"}, "keySize": {"2048"}, "algorithm": {"RS256"}, "active": {"true"}, "enabled": {"true"}},
+		Config: map[string][]string{"priority": {last.Config["priority"][0] + "0"}, "keySize": {"2048"}, "algorithm": {
+			"RS256"}, "active": {"true"}, "enabled": {"true"}},
 	}, nil)
 }
 

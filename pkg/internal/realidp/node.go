@@ -18,7 +18,8 @@ func NewOIDCProvider(t testing.TB, clientKeys string) *Provider {
 	dir, port := tools(t, "oidc-provider"), freePort(t)
 	issuer := "http://127.0.0.1:" + port
 	return start(t, &Provider{
-		Issuer: issuer, IntrospectionEndpoint: issuer + "/token/introspection", health: issuer + "/.well-known/openid-configuration", kind: node{},
+		Issuer: issuer, IntrospectionEndpoint: issuer + "/token/introspection",
+		health: issuer + "/.well-known/openid-configuration", kind: node{},
 		command: func() *exec.Cmd {
 			c := exec.Command("node", filepath.Join(dir, "provider.mjs"))
 			c.Dir = dir
@@ -36,7 +37,8 @@ func (node) token(t testing.TB, p *Provider, opaque bool) string {
 		resource = "https://opaque.example.com"
 	}
 	return tokenOf(t, p.Issuer+"/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {"web"}, "client_secret": {"TEST-web-secret"}, "resource": {resource}, "scope": {"read"},
+		"grant_type": {"client_credentials"}, "client_id": {"web"}, "client_secret": {"TEST-web-secret"},
+		"resource": {resource}, "scope": {"read"},
 	})
 }
 
@@ -50,5 +52,6 @@ func (node) drop(t testing.TB, p *Provider) {
 
 // Revoke revokes a token at the provider (RFC 7009).
 func (p *Provider) Revoke(raw string) {
-	call(p.t, http.MethodPost, p.Issuer+"/token/revocation", "", url.Values{"token": {raw}, "client_id": {"web"}, "client_secret": {"TEST-web-secret"}}, nil)
+	call(p.t, http.MethodPost, p.Issuer+"/token/revocation", "", url.Values{"token": {raw}, "client_id": {"web"},
+		"client_secret": {"TEST-web-secret"}}, nil)
 }

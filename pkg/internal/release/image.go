@@ -46,7 +46,8 @@ func (r release) image() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := path.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": r.version})); err != nil {
+	if err := path.AppendIndex(index, layout.WithAnnotations(
+		map[string]string{"org.opencontainers.image.ref.name": r.version})); err != nil {
 		return "", err
 	}
 	files, err := tree(folder)
@@ -98,7 +99,8 @@ func (r release) imageFor(platform, arch string) (v1.Image, error) {
 		return nil, err
 	}
 	of := func(l v1.Layer, what string) mutate.Addendum {
-		return mutate.Addendum{Layer: l, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: r.date}, CreatedBy: "make release", Comment: what}}
+		return mutate.Addendum{Layer: l, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: r.date},
+			CreatedBy: "make release", Comment: what}}
 	}
 	return mutate.Append(img, of(base, "CA certificates and a user"), of(program, "stepward"))
 }
@@ -108,7 +110,10 @@ func (r release) layer(files []file) (v1.Layer, error) {
 	if err := writeTar(&out, r.date, files); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Bytes())), nil },
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(out.Bytes())),
+			nil
+	},
 		tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
 }
 

@@ -20,7 +20,8 @@ func (r release) notes(digest string) error {
 	body, ok := section(string(changelog), r.version)
 	if !ok {
 		if r.notesOfTag {
-			return fmt.Errorf("CHANGELOG.md has no section %q with a date: write it before the tag", "## "+r.version+" - YYYY-MM-DD")
+			return fmt.Errorf("CHANGELOG.md has no section %q with a date: write it before the tag",
+				"## "+r.version+" - YYYY-MM-DD")
 		}
 		body, _ = section(string(changelog), "Unreleased")
 	}

@@ -22,7 +22,8 @@ func (r release) sbom(binary, to string) error {
 	}
 	defer os.RemoveAll(dir)
 	raw := filepath.Join(dir, "raw.json")
-	cmd := exec.Command(r.sbomTool, "bin", "-json", "-std", "-licenses", "-noserial", "-notimestamp", "-short-purls", "-version", "v"+r.version, "-output", raw, binary)
+	cmd := exec.Command(r.sbomTool, "bin", "-json", "-std", "-licenses", "-noserial", "-notimestamp", "-short-purls",
+		"-version", "v"+r.version, "-output", raw, binary)
 	// Whatever was built is in the module cache. Our own module is not, and need not be.
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=mod", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -40,7 +41,8 @@ func (r release) sbom(binary, to string) error {
 		return err
 	}
 	var out bytes.Buffer
-	if err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(&bom, cdx.SpecVersion1_6); err != nil {
+	if err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(
+		&bom, cdx.SpecVersion1_6); err != nil {
 		return err
 	}
 	return os.WriteFile(to, out.Bytes(), 0o644)
@@ -82,7 +84,8 @@ func (r release) described() error {
 		}
 		for _, m := range modules {
 			if !slices.Contains(first, m) {
-				return fmt.Errorf("%s is made of %s, and %s, from which the bill of materials is made, is not", p, m, platforms[0])
+				return fmt.Errorf("%s is made of %s, and %s, from which the bill of materials is made, is not", p, m,
+					platforms[0])
 			}
 		}
 	}

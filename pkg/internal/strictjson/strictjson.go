@@ -45,7 +45,8 @@ var ErrDuplicate = errors.New("strictjson: a member stands twice in one object")
 var ErrTooLarge = errors.New("strictjson: too large")
 
 // ErrNumber says that a number is beyond [MaxNumber] or [MaxExponent]. It wraps [ErrTooLarge].
-var ErrNumber = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber, MaxExponent)
+var ErrNumber = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber,
+	MaxExponent)
 
 // What else can be wrong. The errors quote nothing of the text.
 var (

@@ -38,16 +38,20 @@ func Document(text []byte) (*yaml.Node, error) {
 	var root, more yaml.Node
 	switch err := decoder.Decode(&root); {
 	case errors.Is(err, io.EOF):
-		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty", Hint: "comments alone count as nothing; a file that is being written looks like this"}
+		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty",
+			Hint: "comments alone count as nothing; a file that is being written looks like this"}
 	case err != nil:
 		return nil, syntax(text, err)
 	}
 	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
-		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty", Hint: "comments alone count as nothing; a file that is being written looks like this"}
+		return nil, &Error{Line: 1, Column: 1, Message: "the file is empty",
+			Hint: "comments alone count as nothing; a file that is being written looks like this"}
 	}
 	switch err := decoder.Decode(&more); {
 	case err == nil:
-		return nil, &Error{Line: max(more.Line, 1), Column: max(more.Column, 1), Message: "a second document begins here", Hint: "a file is one document: remove the --- between them, or make two files"}
+		return nil, &Error{Line: max(more.Line, 1), Column: max(more.Column, 1),
+			Message: "a second document begins here",
+			Hint:    "a file is one document: remove the --- between them, or make two files"}
 	case !errors.Is(err, io.EOF):
 		return nil, syntax(text, err)
 	}
@@ -93,7 +97,9 @@ func (c counter) count(n *yaml.Node) error {
 			return err
 		}
 		if total += c.sizes[p]; total > c.most {
-			return &Error{Line: n.Line, Column: n.Column, Message: fmt.Sprintf("with its aliases written out the file holds more than %d values", c.most), Hint: "write less, or no aliases"}
+			return &Error{Line: n.Line, Column: n.Column,
+				Message: fmt.Sprintf("with its aliases written out the file holds more than %d values", c.most),
+				Hint:    "write less, or no aliases"}
 		}
 	}
 	c.sizes[n] = total

@@ -242,7 +242,8 @@ func Pack(files map[string]string) []byte {
 	z := gzip.NewWriter(&out)
 	t := tar.NewWriter(z)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		t.WriteHeader(&tar.Header{Name: "/" + name, Mode: 0o600, Size: int64(len(files[name])), Typeflag: tar.TypeReg}) // a buffer takes everything
+		// a buffer takes everything
+		t.WriteHeader(&tar.Header{Name: "/" + name, Mode: 0o600, Size: int64(len(files[name])), Typeflag: tar.TypeReg})
 		io.WriteString(t, files[name])
 	}
 	t.Close()

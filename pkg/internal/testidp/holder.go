@@ -32,7 +32,8 @@ func (h *Holder) Thumbprint() string {
 func (h *Holder) Prove(method, uri, token string, changes map[string]any) (string, error) {
 	digest := sha256.Sum256([]byte(token))
 	header := map[string]any{"typ": "dpop+jwt", "alg": "ES256", "jwk": publicJWK(h.key.Public())}
-	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": uri, "iat": time.Now().Unix(), "ath": b64(digest[:])}
+	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": uri, "iat": time.Now().Unix(),
+		"ath": b64(digest[:])}
 	headerChanges, claimChanges := map[string]any{}, map[string]any{}
 	for name, value := range changes {
 		if claim, ok := strings.CutPrefix(name, "."); ok {

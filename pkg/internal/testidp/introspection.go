@@ -55,9 +55,10 @@ func (p *IDP) introspect(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, answer)
 		return
 	}
-	signed, err := p.Mint(Token{Header: map[string]any{"typ": "token-introspection+jwt"}, Payload: encode(map[string]any{
-		"iss": p.URL, "aud": "gateway", "iat": p.now().Unix(), "token_introspection": answer,
-	})})
+	signed, err := p.Mint(Token{Header: map[string]any{"typ": "token-introspection+jwt"},
+		Payload: encode(map[string]any{
+			"iss": p.URL, "aud": "gateway", "iat": p.now().Unix(), "token_introspection": answer,
+		})})
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		return

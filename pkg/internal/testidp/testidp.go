@@ -74,7 +74,9 @@ type IDP struct {
 
 // New is a provider that signs, with keys of its own, and serves nobody.
 func New(o Options) (*IDP, error) {
-	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{}, paths: map[string]int{}, opaque: map[string]map[string]any{}, knows: basic, lists: map[string]string{}, hidden: map[string]bool{"rogue": true}}
+	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{},
+		paths: map[string]int{}, opaque: map[string]map[string]any{}, knows: basic, lists: map[string]string{},
+		hidden: map[string]bool{"rogue": true}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -125,7 +127,8 @@ func (p *IDP) Up() error {
 	if p.tls != nil {
 		listener = tls.NewListener(listener, p.tls)
 	}
-	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0)}
 	go p.server.Serve(listener) // ends with Close
 	return nil
 }
@@ -391,7 +394,8 @@ func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		if alg == "PS256" {
-			return rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			return rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{
+				SaltLength: rsa.PSSSaltLengthEqualsHash})
 		}
 		return rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, digest[:])
 	case ed25519.PrivateKey:

@@ -118,7 +118,8 @@ func (m *Manager) log(d logged) {
 func eventOf(d logged, prefix string) *opaserver.Info {
 	r := d.Record
 	info := &opaserver.Info{
-		DecisionID: r.ID, Timestamp: r.Time.UTC(), Path: "stepward/policy", RemoteAddr: r.Request.Source.Address, Metrics: metrics.New(),
+		DecisionID: r.ID, Timestamp: r.Time.UTC(), Path: "stepward/policy", RemoteAddr: r.Request.Source.Address,
+		Metrics: metrics.New(),
 		Bundles: map[string]opaserver.BundleInfo{}, EvaluatedRuleLabels: labelsOf(d),
 	}
 	if len(d.Revisions) == 0 {
@@ -200,7 +201,8 @@ func resultOf(r authz.Record) map[string]any {
 
 // customOf is what OPA has no member for, by the names of our own log.
 func customOf(r authz.Record) map[string]any {
-	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000, "kind": string(r.Request.Kind)}
+	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000,
+		"kind": string(r.Request.Kind)}
 	put(out, "request_id", r.Request.ID)
 	if r.Token != nil {
 		put(out, "issuer", r.Token.Issuer)

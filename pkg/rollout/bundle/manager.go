@@ -125,8 +125,10 @@ func New(s Settings, o Options) (*Manager, error) {
 func (m *Manager) check() error {
 	c, services, keys := m.opa.GetConfig(), m.opa.Services(), m.opa.PublicKeys()
 	trigger := plugins.DefaultTriggerMode
-	_, discoveryErr := discovery.NewConfigBuilder().WithBytes(c.Discovery).WithServices(services).WithKeyConfigs(keys).Parse()
-	_, bundleErr := bundle.NewConfigBuilder().WithBytes(c.Bundles).WithServices(services).WithKeyConfigs(keys).WithTriggerMode(&trigger).Parse()
+	_, discoveryErr := discovery.NewConfigBuilder().WithBytes(c.Discovery).WithServices(services).WithKeyConfigs(
+		keys).Parse()
+	_, bundleErr := bundle.NewConfigBuilder().WithBytes(c.Bundles).WithServices(services).WithKeyConfigs(
+		keys).WithTriggerMode(&trigger).Parse()
 	_, logsErr := logs.ParseConfig(c.DecisionLogs, services, nil)
 	_, statusErr := status.ParseConfig(c.Status, services, nil)
 	return errors.Join(discoveryErr, bundleErr, logsErr, statusErr)
@@ -160,7 +162,8 @@ func newID(rand io.Reader) (string, error) {
 // Run starts the plugins, hands decisions on, and stops when ctx ends. An error means
 // that a plugin did not start.
 func (m *Manager) Run(ctx context.Context) error {
-	d, err := discovery.New(m.opa, discovery.Hooks(hooks.New(m.hook)), discovery.BootConfig(m.settings.boot), discovery.Metrics(metrics.New()))
+	d, err := discovery.New(m.opa, discovery.Hooks(hooks.New(m.hook)), discovery.BootConfig(m.settings.boot),
+		discovery.Metrics(metrics.New()))
 	if err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
@@ -201,7 +204,8 @@ func (m *Manager) stop() {
 	select {
 	case <-stopped:
 	case <-time.After(m.options.Flush + time.Second):
-		m.options.OnLog(Line{Level: "warn", Message: "a plugin did not stop in time; decisions that waited for upload are lost"})
+		m.options.OnLog(Line{Level: "warn",
+			Message: "a plugin did not stop in time; decisions that waited for upload are lost"})
 	}
 }
 
@@ -229,7 +233,8 @@ type listener string
 // statusOf is s after was. What a server sends and is refused confirms nothing: what stays
 // active is no longer what it should be.
 func statusOf(name string, s *bundle.Status, was Status) Status {
-	out := Status{Name: name, Revision: s.ActiveRevision, Activated: s.LastSuccessfulActivation, Confirmed: s.LastSuccessfulRequest, Asked: s.LastRequest, Error: s.Message}
+	out := Status{Name: name, Revision: s.ActiveRevision, Activated: s.LastSuccessfulActivation,
+		Confirmed: s.LastSuccessfulRequest, Asked: s.LastRequest, Error: s.Message}
 	for _, err := range s.Errors {
 		out.Error += "; " + err.Error()
 	}

@@ -42,8 +42,10 @@ const (
 // keyed lists the members of OPA's configuration: those that are used as they are, and
 // those that only an OPA which answers queries itself has a use for.
 var (
-	used    = []string{"services", "labels", "discovery", "bundles", "decision_logs", "status", "keys", "persistence_directory", "plugins"}
-	useless = []string{"default_decision", "default_authorization_decision", "caching", "nd_builtin_cache", "distributed_tracing", "metrics_export", "server", "storage"}
+	used = []string{"services", "labels", "discovery", "bundles", "decision_logs", "status", "keys",
+		"persistence_directory", "plugins"}
+	useless = []string{"default_decision", "default_authorization_decision", "caching", "nd_builtin_cache",
+		"distributed_tracing", "metrics_export", "server", "storage"}
 )
 
 // Parse checks text, a configuration of OPA as YAML or JSON in the file name. The error
@@ -57,7 +59,8 @@ func Parse(name string, text []byte, o ParseOptions) (Settings, error) {
 	if s.boot == nil {
 		s.boot = map[string]any{}
 	}
-	if s.boot["bundles"] == nil && s.boot["discovery"] == nil && s.boot["decision_logs"] == nil && s.boot["status"] == nil {
+	if s.boot["bundles"] == nil && s.boot["discovery"] == nil && s.boot["decision_logs"] == nil &&
+		s.boot["status"] == nil {
 		c.fail("", "names neither bundles, discovery, decision_logs nor status", "see docs/bundles.md")
 	}
 	c.check(s.boot, nil)
@@ -88,11 +91,13 @@ func (c *checker) fail(path, message, hint string) {
 	if path != "" {
 		message = path + ": " + message
 	}
-	c.found = append(c.found, finding.Finding{File: c.file, Line: 1, Column: 1, Code: "opa_config", Path: path, Message: message, Hint: hint})
+	c.found = append(c.found, finding.Finding{File: c.file, Line: 1, Column: 1, Code: "opa_config", Path: path,
+		Message: message, Hint: hint})
 }
 
 func (c *checker) warn(path, message string) {
-	c.warned = append(c.warned, finding.Finding{File: c.file, Line: 1, Column: 1, Code: "opa_config", Severity: finding.Warning, Path: path, Message: path + ": " + message})
+	c.warned = append(c.warned, finding.Finding{File: c.file, Line: 1, Column: 1, Code: "opa_config",
+		Severity: finding.Warning, Path: path, Message: path + ": " + message})
 }
 
 // check goes over m; keys are signing keys that are known beside its own.
@@ -104,7 +109,8 @@ func (c *checker) check(m map[string]any, keys map[string]any) {
 			c.warn(name, "means nothing here and is left out")
 			delete(m, name)
 		case name == "bundle":
-			c.fail(name, "is the old form, which knows no signatures", "write it under bundles: { NAME: { service: , resource: , signing: } }")
+			c.fail(name, "is the old form, which knows no signatures",
+				"write it under bundles: { NAME: { service: , resource: , signing: } }")
 		default:
 			c.fail(name, "unknown key"+finding.DidYouMean(name, used), "known here: "+strings.Join(used, ", "))
 		}
@@ -151,11 +157,14 @@ func (c *checker) services(v any) []string {
 			continue
 		}
 		if skip, _ := o["allow_insecure_tls"].(bool); skip && !c.insecure {
-			c.fail(path+".allow_insecure_tls", "whoever is on the way could hand out a policy", "name the authority under tls.ca_cert, or pass --insecure-bundles")
+			c.fail(path+".allow_insecure_tls", "whoever is on the way could hand out a policy",
+				"name the authority under tls.ca_cert, or pass --insecure-bundles")
 		}
 		address, _ := o["url"].(string)
-		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme == "http" && !loopback(u.Hostname()) && !c.insecure {
-			c.fail(path+".url", "must be https, or http on loopback", "pass --insecure-bundles where the network is trusted")
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme == "http" && !loopback(u.Hostname()) &&
+			!c.insecure {
+			c.fail(path+".url", "must be https, or http on loopback",
+				"pass --insecure-bundles where the network is trusted")
 		}
 	}
 	return names
@@ -171,7 +180,8 @@ func loopback(host string) bool {
 func (c *checker) bundles(m map[string]any, keys bool) {
 	one := func(path string, o map[string]any) {
 		if keys && o["signing"] == nil {
-			c.fail(path+".signing", "is not set, so an unsigned bundle would be taken although keys are configured", "write signing: { keyid: NAME, scope: … }")
+			c.fail(path+".signing", "is not set, so an unsigned bundle would be taken although keys are configured",
+				"write signing: { keyid: NAME, scope: … }")
 		}
 		if mode, _ := o["trigger"].(string); mode == "manual" {
 			c.fail(path+".trigger", "manual never fetches anything here", "leave it out")
@@ -240,7 +250,8 @@ func (c *checker) logs(m map[string]any) {
 	case kind == "" && !limited:
 		reporting["buffer_type"] = "event" // of 10,000 decisions
 	case kind == "size" && !limited && reporting["max_decisions_per_second"] != nil:
-		c.fail("decision_logs.reporting", "grows without end while the sink is away", "use buffer_type: event, which takes max_decisions_per_second as well")
+		c.fail("decision_logs.reporting", "grows without end while the sink is away",
+			"use buffer_type: event, which takes max_decisions_per_second as well")
 	case kind == "size" && !limited:
 		reporting["buffer_size_limit_bytes"] = maxLogBuffer
 	}

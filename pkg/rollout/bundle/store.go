@@ -71,7 +71,8 @@ const libraryPrefix = "stepward-library/"
 
 // Write notes which bundle's manifest is written. An activation of a whole bundle takes
 // the old one away first; one of a delta bundle does not.
-func (g *gate) Write(ctx context.Context, txn storage.Transaction, op storage.PatchOp, path storage.Path, value any) error {
+func (g *gate) Write(ctx context.Context, txn storage.Transaction, op storage.PatchOp, path storage.Path,
+	value any) error {
 	if len(path) >= 3 && path[0] == "system" && path[1] == "bundles" {
 		g.mu.Lock()
 		switch {

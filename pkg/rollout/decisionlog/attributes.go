@@ -12,12 +12,15 @@ import (
 // foreignMasks are [DefaultMasks] for the input of opa-envoy-plugin. Metadata is among
 // them, since filters put claims and headers there.
 var foreignMasks = []string{
-	"/input/parsed_query", "/input/attributes/request/http/query", "/input/attributes/request/http/body", "/input/attributes/request/http/rawBody",
-	"/input/attributes/source/certificate", "/input/attributes/destination/certificate", "/input/attributes/metadataContext",
+	"/input/parsed_query", "/input/attributes/request/http/query", "/input/attributes/request/http/body",
+	"/input/attributes/request/http/rawBody",
+	"/input/attributes/source/certificate", "/input/attributes/destination/certificate",
+	"/input/attributes/metadataContext",
 }
 
 // credentials are headers that are never kept, by their spelling.
-var credentials = []string{"authorization", "proxy-authorization", "cookie", "set-cookie", "dpop", "x-forwarded-client-cert"}
+var credentials = []string{"authorization", "proxy-authorization", "cookie", "set-cookie", "dpop",
+	"x-forwarded-client-cert"}
 
 // Attributes is what a policy of opa-envoy-plugin was asked, less what is masked, and JSON
 // pointers to that. parsed_body, credentials and headerMap, which holds once more what
@@ -43,7 +46,9 @@ func (m Masks) foreign(document map[string]any) (map[string]any, []string) {
 	delete(http, "headerMap")
 	m.cut(http, "path", "/input/attributes/request/http")
 	headers, _ := http["headers"].(map[string]any)
-	maps.DeleteFunc(headers, func(name string, _ any) bool { return slices.Contains(credentials, request.Spelling(name)) })
+	maps.DeleteFunc(headers, func(name string, _ any) bool {
+		return slices.Contains(credentials, request.Spelling(name))
+	})
 	m.cut(headers, ":path", "/input/attributes/request/http/headers")
 	x := masking{root: document, keep: m.Keep}
 	for _, pointer := range slices.Concat(foreignMasks, m.More) {

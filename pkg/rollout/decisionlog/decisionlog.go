@@ -84,8 +84,9 @@ func Of(r authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 	}
 	in := policy.Input{Request: r.Request, Token: r.Token, Levels: r.Levels}
 	e = Entry{
-		DecisionID: r.ID, Time: r.Time, Revision: r.Revision, Input: in.Document(prefix), Outcome: OutcomeOf(r.Judgement),
-		Caller: Caller{Presented: r.Scheme != ""},
+		DecisionID: r.ID, Time: r.Time, Revision: r.Revision, Input: in.Document(prefix),
+		Outcome: OutcomeOf(r.Judgement),
+		Caller:  Caller{Presented: r.Scheme != ""},
 	}
 	if r.Failure != nil {
 		e.Caller.Failure = r.Failure.Code
@@ -144,7 +145,8 @@ func Parse(text []byte) (Entry, error) {
 	if l.DecisionID == "" {
 		return Entry{}, ErrNotOurs
 	}
-	e := Entry{DecisionID: l.DecisionID, Time: l.DecidedAt, Revision: l.PolicyRevision, Input: l.Input, Erased: append(l.Erased, l.Custom.Erased...)}
+	e := Entry{DecisionID: l.DecisionID, Time: l.DecidedAt, Revision: l.PolicyRevision, Input: l.Input,
+		Erased: append(l.Erased, l.Custom.Erased...)}
 	if !l.Timestamp.IsZero() {
 		e.Time, e.Revision = l.Timestamp, cmp.Or(l.Custom.Revision, l.Revision)
 	}

@@ -18,10 +18,12 @@ type Masks struct {
 }
 
 // DefaultMasks are where clients put what nobody should keep.
-var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", "/input/request/body/form", "/input/source/certificate"}
+var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", "/input/request/body/form",
+	"/input/source/certificate"}
 
 // secretWords are parts of names of headers that hold a secret.
-var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature", "csrf", "xsrf", "jwt", "assertion"}
+var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature",
+	"csrf", "xsrf", "jwt", "assertion"}
 
 // telling are headers in which proxies and browsers repeat a query, and the one in which a
 // browser sends a token with a WebSocket, as it can set no other.
@@ -29,7 +31,9 @@ var telling = []string{"referer", "x-envoy-original-path", "x-forwarded-uri", "s
 
 // secret reports whether a header is masked, for its name or as it repeats a query.
 func secret(name string, value any) bool {
-	return slices.Contains(telling, name) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) || hasQuery(value)
+	return slices.Contains(telling, name) || slices.ContainsFunc(secretWords, func(word string) bool {
+		return strings.Contains(name, word)
+	}) || hasQuery(value)
 }
 
 // hasQuery reports whether a header looks like a path or address with a query.

@@ -36,7 +36,8 @@ const (
 
 // Kinds lists what can differ, what makes requests harder first.
 func Kinds() []Kind {
-	return []Kind{NewlyChallenged, NewlyRefused, NewlyFailing, AskedOtherwise, NoLongerChallenged, NoLongerRefused, NewlyAllowed, NoLongerFailing}
+	return []Kind{NewlyChallenged, NewlyRefused, NewlyFailing, AskedOtherwise, NoLongerChallenged, NoLongerRefused,
+		NewlyAllowed, NoLongerFailing}
 }
 
 // Weaker reports whether k lets somebody in, or nearer, who was not.
@@ -61,7 +62,8 @@ type Comparison struct {
 // Compare holds what came of a question against what is.
 func Compare(q authz.Question, was decisionlog.Outcome, is authz.Judgement) Comparison {
 	c := Comparison{
-		Time: q.Time, Method: q.Request.Method, Route: Route(q.Request.Segments), Client: client(q), Was: was, Is: decisionlog.OutcomeOf(is),
+		Time: q.Time, Method: q.Request.Method, Route: Route(q.Request.Segments), Client: client(q), Was: was,
+		Is: decisionlog.OutcomeOf(is),
 	}
 	if q.Token != nil {
 		c.Issuer = q.Token.IssuerName

@@ -22,8 +22,10 @@ var page string
 
 // words are kinds as people say them.
 var words = map[Kind]string{
-	Same: "answered the same", NewlyChallenged: "newly challenged", NewlyRefused: "newly refused", NewlyFailing: "newly failing (503)",
-	NewlyAllowed: "newly allowed", NoLongerChallenged: "no longer challenged", NoLongerRefused: "no longer refused, but challenged",
+	Same: "answered the same", NewlyChallenged: "newly challenged", NewlyRefused: "newly refused",
+	NewlyFailing: "newly failing (503)",
+	NewlyAllowed: "newly allowed", NoLongerChallenged: "no longer challenged",
+	NoLongerRefused: "no longer refused, but challenged",
 	NoLongerFailing: "no longer failing", AskedOtherwise: "asked or refused otherwise",
 }
 
@@ -46,7 +48,9 @@ func (r Report) Print(w io.Writer, format string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	case "html":
-		t, err := template.New("page").Funcs(template.FuncMap{"line": line, "kinds": Kinds, "same": func() Kind { return Same }, "percent": r.percent, "terms": terms}).Parse(page)
+		t, err := template.New("page").Funcs(template.FuncMap{"line": line, "kinds": Kinds, "same": func() Kind {
+			return Same
+		}, "percent": r.percent, "terms": terms}).Parse(page)
 		if err != nil {
 			return err
 		}

@@ -111,7 +111,8 @@ func (t *Tally) Add(c Comparison) {
 	}
 	// The earliest, so that it does not matter who is counted first.
 	t.examples[k] = append(t.examples[k], Example{
-		Kind: k, DecisionID: c.DecisionID, Time: c.Time, Route: route, Client: c.Client, Issuer: c.Issuer, Was: c.Was, Is: c.Is, Fault: c.Fault,
+		Kind: k, DecisionID: c.DecisionID, Time: c.Time, Route: route, Client: c.Client, Issuer: c.Issuer, Was: c.Was,
+		Is: c.Is, Fault: c.Fault,
 	})
 	slices.SortFunc(t.examples[k], func(a, b Example) int {
 		return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.DecisionID, b.DecisionID))
@@ -168,14 +169,16 @@ func (t *Tally) Report(revision string) Report {
 	defer t.mu.Unlock()
 	r := t.report
 	r.Revision = revision
-	r.Against, r.Kinds, r.Left, r.Faults = maps.Clone(r.Against), maps.Clone(r.Kinds), maps.Clone(r.Left), maps.Clone(r.Faults)
+	r.Against, r.Kinds, r.Left, r.Faults = maps.Clone(r.Against), maps.Clone(r.Kinds), maps.Clone(r.Left),
+		maps.Clone(r.Faults)
 	for i, into := range []*[]Group{&r.Routes, &r.Rules, &r.Clients, &r.Issuers} {
 		*into = []Group{}
 		for _, g := range t.groups[i] {
 			*into = append(*into, Group{Name: g.Name, Decisions: g.Decisions, Kinds: maps.Clone(g.Kinds)})
 		}
 		slices.SortFunc(*into, func(a, b Group) int {
-			return cmp.Or(cmp.Compare(b.differences(), a.differences()), cmp.Compare(b.Decisions, a.Decisions), strings.Compare(a.Name, b.Name))
+			return cmp.Or(cmp.Compare(b.differences(), a.differences()), cmp.Compare(b.Decisions, a.Decisions),
+				strings.Compare(a.Name, b.Name))
 		})
 	}
 	r.Samples = []Example{}

@@ -68,9 +68,12 @@ func New(o Options) *Runner {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Runner{options: o, waiting: make(chan *authz.Record, queued), breaker: gobreaker.NewCircuitBreaker[authz.Judgement](gobreaker.Settings{
-		Name: "candidate", Timeout: rest, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= trips },
-	})}
+	return &Runner{options: o, waiting: make(chan *authz.Record, queued),
+		breaker: gobreaker.NewCircuitBreaker[authz.Judgement](gobreaker.Settings{
+			Name: "candidate", Timeout: rest, ReadyToTrip: func(c gobreaker.Counts) bool {
+				return c.ConsecutiveFailures >= trips
+			},
+		})}
 }
 
 // Observe takes r for later. It does not wait.
@@ -163,7 +166,8 @@ func (s *Runner) compare(ctx context.Context, r authz.Record) {
 	if s.options.OnCompared != nil {
 		s.options.OnCompared(c)
 	}
-	if now := s.options.Now(); c.Kind() != divergence.Same && s.options.OnSample != nil && now.Sub(s.sampled) >= sampled {
+	if now := s.options.Now(); c.Kind() != divergence.Same && s.options.OnSample != nil &&
+		now.Sub(s.sampled) >= sampled {
 		s.sampled = now
 		s.options.OnSample(c)
 	}

@@ -45,8 +45,9 @@ type Request struct {
 
 	Extensions map[string]string `yaml:"extensions"` // context extensions of the route
 	Metadata   map[string]any    `yaml:"metadata"`   // route metadata in namespace stepward
-	Without    string            `yaml:"without"`    // attributes, request, http, path, host or method: what Envoy does not send
-	Inside     string            `yaml:"inside"`     // ended, panic or full: what goes wrong inside; only in process
+	// attributes, request, http, path, host or method: what Envoy does not send
+	Without string `yaml:"without"`
+	Inside  string `yaml:"inside"` // ended, panic or full: what goes wrong inside; only in process
 }
 
 // Token is how a token differs from a good one; see fixture.go.
@@ -66,16 +67,17 @@ type Token struct {
 
 // Expect is what must come of it.
 type Expect struct {
-	Reason    string            `yaml:"reason"`
-	Result    string            `yaml:"result"`    // allow, challenge, redirect, preflight, deny or error
-	Status    int               `yaml:"status"`    // to the client; 0 for an allow
-	Headers   map[string]string `yaml:"headers"`   // to the client: a regular expression for the whole value
-	Absent    []string          `yaml:"absent"`    // headers that the client must not get
-	Challenge map[string]string `yaml:"challenge"` // every parameter of the challenge but error_description; values exactly
-	JSON      map[string]any    `yaml:"json"`      // members of the body; null must not be there
-	Body      []string          `yaml:"body"`      // parts that the body has
-	NotBody   []string          `yaml:"not_body"`  // parts that neither body nor headers have
-	Upstream  map[string]string `yaml:"upstream"`  // headers that the upstream gets; empty must not be there
+	Reason  string            `yaml:"reason"`
+	Result  string            `yaml:"result"`  // allow, challenge, redirect, preflight, deny or error
+	Status  int               `yaml:"status"`  // to the client; 0 for an allow
+	Headers map[string]string `yaml:"headers"` // to the client: a regular expression for the whole value
+	Absent  []string          `yaml:"absent"`  // headers that the client must not get
+	// every parameter of the challenge but error_description; values exactly
+	Challenge map[string]string `yaml:"challenge"`
+	JSON      map[string]any    `yaml:"json"`     // members of the body; null must not be there
+	Body      []string          `yaml:"body"`     // parts that the body has
+	NotBody   []string          `yaml:"not_body"` // parts that neither body nor headers have
+	Upstream  map[string]string `yaml:"upstream"` // headers that the upstream gets; empty must not be there
 }
 
 // Envoy is where a real Envoy makes a difference.
@@ -196,17 +198,24 @@ const html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 // presets are the headers that clients of a kind send.
 var presets = map[string][]string{
-	"browser":     {"sec-fetch-site: none", "sec-fetch-mode: navigate", "sec-fetch-dest: document", "upgrade-insecure-requests: 1", "accept: " + html},
-	"frame":       {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: iframe", "accept: " + html},
-	"download":    {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: empty"},
-	"worker":      {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: empty", "accept: " + html},
-	"fetch":       {"sec-fetch-site: same-origin", "sec-fetch-mode: cors", "sec-fetch-dest: empty", "accept: */*"},
-	"no-cors":     {"sec-fetch-site: cross-site", "sec-fetch-mode: no-cors", "sec-fetch-dest: empty", "accept: */*"},
-	"image":       {"sec-fetch-site: same-origin", "sec-fetch-mode: no-cors", "sec-fetch-dest: image", "accept: image/*"},
-	"prefetch":    {"sec-purpose: prefetch", "sec-fetch-mode: navigate", "sec-fetch-dest: document", "accept: " + html},
-	"prerender":   {"sec-purpose: prefetch;prerender", "sec-fetch-mode: navigate", "sec-fetch-dest: document", "accept: " + html},
-	"preflight":   {"origin: https://spa.example.com", "access-control-request-method: POST", "access-control-request-headers: authorization", "sec-fetch-mode: cors"},
-	"websocket":   {"connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="},
+	"browser": {"sec-fetch-site: none", "sec-fetch-mode: navigate", "sec-fetch-dest: document",
+		"upgrade-insecure-requests: 1", "accept: " + html},
+	"frame": {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: iframe",
+		"accept: " + html},
+	"download": {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: empty"},
+	"worker": {"sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: empty",
+		"accept: " + html},
+	"fetch":   {"sec-fetch-site: same-origin", "sec-fetch-mode: cors", "sec-fetch-dest: empty", "accept: */*"},
+	"no-cors": {"sec-fetch-site: cross-site", "sec-fetch-mode: no-cors", "sec-fetch-dest: empty", "accept: */*"},
+	"image": {"sec-fetch-site: same-origin", "sec-fetch-mode: no-cors", "sec-fetch-dest: image",
+		"accept: image/*"},
+	"prefetch": {"sec-purpose: prefetch", "sec-fetch-mode: navigate", "sec-fetch-dest: document", "accept: " + html},
+	"prerender": {"sec-purpose: prefetch;prerender", "sec-fetch-mode: navigate", "sec-fetch-dest: document",
+		"accept: " + html},
+	"preflight": {"origin: https://spa.example.com", "access-control-request-method: POST",
+		"access-control-request-headers: authorization", "sec-fetch-mode: cors"},
+	"websocket": {"connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13",
+		"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="},
 	"old-browser": {"upgrade-insecure-requests: 1", "accept: " + html},
 	"grpc":        {"content-type: application/grpc", "te: trailers"},
 	"grpc-web":    {"content-type: application/grpc-web+proto"},

@@ -94,7 +94,8 @@ func (d *inProcess) Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return current }}).Check(ctx, checkRequest(c.Request, lines, rawHeaders, d.rig.suite.Fixtures[c.fixture()].Bodies))
+	res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return current }}).Check(
+		ctx, checkRequest(c.Request, lines, rawHeaders, d.rig.suite.Fixtures[c.fixture()].Bodies))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -161,7 +162,8 @@ func (d *overGRPC) Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	res, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(c.Request, lines, rawHeaders, d.rig.suite.Fixtures[c.fixture()].Bodies))
+	res, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(c.Request, lines, rawHeaders,
+		d.rig.suite.Fixtures[c.fixture()].Bodies))
 	if err != nil {
 		return Outcome{}, fmt.Errorf("a decision must not be a gRPC error: %w", err)
 	}
@@ -204,7 +206,8 @@ func (i *instance) stop() {
 }
 
 // serve runs a Stepward with a fixture on free ports.
-func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Context, authz.Record)) (*instance, error) {
+func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Context, authz.Record)) (
+	*instance, error) {
 	c, err := r.config(fixture)
 	if err != nil {
 		return nil, err
@@ -246,7 +249,8 @@ func checkRequest(q Request, lines []string, rawHeaders bool, bodies int) *authv
 			lines = append(lines, fmt.Sprintf("x-envoy-auth-partial-body: %t", len(q.Body) > bodies))
 		}
 	}
-	h := &authv3.AttributeContext_HttpRequest{Id: "conformance", Method: q.method(), Host: q.host(), Path: q.Target, Scheme: "https", Protocol: "HTTP/1.1"}
+	h := &authv3.AttributeContext_HttpRequest{Id: "conformance", Method: q.method(), Host: q.host(), Path: q.Target,
+		Scheme: "https", Protocol: "HTTP/1.1"}
 	if sent := q.Body[:min(len(q.Body), bodies)]; rawHeaders || !utf8.ValidString(sent) {
 		h.RawBody = []byte(sent)
 	} else {
@@ -280,7 +284,8 @@ func checkRequest(q Request, lines []string, rawHeaders bool, bodies int) *authv
 	}}
 	if q.Metadata != nil {
 		if s, err := structpb.NewStruct(plainNumbers(q.Metadata)); err == nil {
-			req.Attributes.RouteMetadataContext = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"stepward": s}}
+			req.Attributes.RouteMetadataContext = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+				"stepward": s}}
 		}
 	}
 	switch q.Without {

@@ -100,7 +100,8 @@ func (d *throughEnvoy) bench(ctx context.Context, fixture string) (*bench, error
 		return nil, err
 	}
 	text, err := envoy.Render(envoy.Params{
-		Ingress: "127.0.0.1:0", Apps: []string{d.upstream.address}, Stepwards: []string{b.service.server.Addr().String()},
+		Ingress: "127.0.0.1:0", Apps: []string{d.upstream.address}, Stepwards: []string{
+			b.service.server.Addr().String()},
 		CheckTimeout: checkTimeout, Routes: d.routes(fixture), Body: d.rig.suite.Fixtures[fixture].Bodies,
 	})
 	if err == nil {
@@ -129,7 +130,8 @@ func (d *throughEnvoy) routes(fixture string) []map[string]any {
 			continue
 		}
 		route := map[string]any{
-			"match": map[string]any{"prefix": "/", "headers": []any{map[string]any{"name": "x-case", "string_match": map[string]any{"exact": c.ID}}}},
+			"match": map[string]any{"prefix": "/", "headers": []any{
+				map[string]any{"name": "x-case", "string_match": map[string]any{"exact": c.ID}}}},
 			"route": map[string]any{"cluster": "app"},
 		}
 		if c.Request.Metadata != nil {

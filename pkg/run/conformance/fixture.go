@@ -75,7 +75,8 @@ func newRig(s Suite, dir string) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rig{suite: s, idp: idp, key: key, dir: dir}, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(), 0o600)
+	return &Rig{suite: s, idp: idp, key: key, dir: dir}, os.WriteFile(filepath.Join(dir, "jwks.json"), idp.JWKS(),
+		0o600)
 }
 
 // Close stops the provider and removes the folder.

@@ -75,7 +75,8 @@ func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 		if f := s.Fixtures[c.fixture()]; f.Policy == "" && f.State == "" {
 			good := Case{ID: c.ID, Fixture: c.Fixture, Request: Request{Target: "/public"}}
 			if o, err := d.Do(ctx, good, i == 1); err != nil || !o.Allowed {
-				problems = append(problems, fmt.Sprintf("the next good request is not let in: %d %s %v", o.Status, o.Reason, err))
+				problems = append(problems, fmt.Sprintf("the next good request is not let in: %d %s %v", o.Status,
+					o.Reason, err))
 			}
 		}
 		r.Problems = append(r.Problems, problems...)
@@ -108,7 +109,8 @@ func judge(c Case, o Outcome, envoy bool) []string {
 		return j.problems
 	}
 	if envoy && c.Envoy.Reason != "" {
-		j.that(o.Reason == c.Envoy.Reason && o.Status == c.Envoy.Status, "%d %s; want %d %s, of the repaired request", o.Status, o.Reason, c.Envoy.Status, c.Envoy.Reason)
+		j.that(o.Reason == c.Envoy.Reason && o.Status == c.Envoy.Status, "%d %s; want %d %s, of the repaired request",
+			o.Status, o.Reason, c.Envoy.Status, c.Envoy.Reason)
 		j.that(!o.Allowed, "the upstream was reached")
 		return j.problems
 	}

@@ -41,17 +41,19 @@ func NewClient(address string) (*Client, error) {
 	if !ok {
 		return nil, fmt.Errorf("control: %q is not unix:///path", address)
 	}
-	return &Client{path: path, http: http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}}}}, nil
+	return &Client{path: path, http: http.Client{
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}}}}, nil
 }
 
 // do is the answer to req, or an error that names the socket where there is none.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
-		return nil, fmt.Errorf("%w at %s: %w; does it run, and with this control socket?", ErrUnreachable, c.path, errors.Unwrap(dial.Err))
+		return nil, fmt.Errorf("%w at %s: %w; does it run, and with this control socket?", ErrUnreachable, c.path,
+			errors.Unwrap(dial.Err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)

@@ -33,15 +33,18 @@ func (f Filter) Matches(e explain.Explanation) bool {
 		subject = e.Token.Subject
 	}
 	return (f.Reason == "" || f.Reason == e.Answer.Reason) && (f.Result == "" || f.Result == e.Answer.Result) &&
-		strings.HasPrefix(e.Request.Shown(), f.Path) && (f.Subject == "" || f.Subject == subject) && strings.Contains(e.Rule, f.Rule)
+		strings.HasPrefix(e.Request.Shown(), f.Path) && (f.Subject == "" || f.Subject == subject) && strings.Contains(
+		e.Rule, f.Rule)
 }
 
 func (f Filter) query() url.Values {
-	return url.Values{"reason": {f.Reason}, "result": {f.Result}, "path": {f.Path}, "subject": {f.Subject}, "rule": {f.Rule}}
+	return url.Values{"reason": {f.Reason}, "result": {f.Result}, "path": {f.Path}, "subject": {f.Subject},
+		"rule": {f.Rule}}
 }
 
 func filterOf(q url.Values) Filter {
-	return Filter{Reason: q.Get("reason"), Result: q.Get("result"), Path: q.Get("path"), Subject: q.Get("subject"), Rule: q.Get("rule")}
+	return Filter{Reason: q.Get("reason"), Result: q.Get("result"), Path: q.Get("path"), Subject: q.Get("subject"),
+		Rule: q.Get("rule")}
 }
 
 // Config is what the socket shows. All fields are required.
@@ -121,7 +124,9 @@ func Handler(c Config) http.Handler {
 		}
 		answer(w, report)
 	})
-	mux.HandleFunc("GET /revocations", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.Revocations.Entries()) })
+	mux.HandleFunc("GET /revocations", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, c.Revocations.Entries())
+	})
 	mux.HandleFunc("POST /revocations", func(w http.ResponseWriter, r *http.Request) { revoke(w, r, c) })
 	return mux
 }

@@ -121,7 +121,8 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 		}
 		services = append(services, address)
 	}
-	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: apps, Stepwards: services, CheckTimeout: 10 * time.Second, Changes: changes, Body: body})
+	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: apps, Stepwards: services,
+		CheckTimeout: 10 * time.Second, Changes: changes, Body: body})
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,8 @@ func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *fi
 	}
 	c.Issuers, c.LoginRedirect, c.Drain, c.Outbound = own.Issuers, own.LoginRedirect, own.Drain, own.Outbound
 	c.Listen, c.Admin, c.TLS, c.Request.TrustedHops = own.Listen, own.Admin, own.TLS, 0
-	c.Limits.Deadline, c.Policy.Timeout = max(c.Limits.Deadline, own.Limits.Deadline), max(c.Policy.Timeout, own.Policy.Timeout)
+	c.Limits.Deadline, c.Policy.Timeout = max(c.Limits.Deadline, own.Limits.Deadline),
+		max(c.Policy.Timeout, own.Policy.Timeout)
 	return c, nil
 }
 
@@ -183,7 +185,8 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 	if err != nil {
 		return "", 0, err
 	}
-	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix, Optional: d.config.Policy.OptionalData, FoldPathCase: d.config.Request.PathCase == "fold"})
+	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix,
+		Optional: d.config.Policy.OptionalData, FoldPathCase: d.config.Request.PathCase == "fold"})
 	if err != nil {
 		return "", 0, err
 	}
@@ -198,7 +201,8 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 
 // service runs one Stepward until Close.
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
-	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions, Snapshot: server.SnapshotOptions{InsecureOrigin: d.origin}}
+	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions,
+		Snapshot: server.SnapshotOptions{InsecureOrigin: d.origin}}
 	if o.Load != nil {
 		options.Reload = func(look *files.Look) (config.Config, error) { return d.configure(o.Load, look) }
 	}
@@ -238,17 +242,20 @@ func (d *Demo) app(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	app := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s got %s %s\n", name, r.Method, r.URL.Path)
-		var lines []string
-		for header := range r.Header {
-			if n := strings.ToLower(header); strings.HasPrefix(n, d.config.Upstream.HeaderPrefix) || slices.Contains(d.headers, n) {
-				lines = append(lines, fmt.Sprintf("  %s: %s\n", n, r.Header.Get(header)))
+	app := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s got %s %s\n", name, r.Method, r.URL.Path)
+			var lines []string
+			for header := range r.Header {
+				if n := strings.ToLower(header); strings.HasPrefix(n, d.config.Upstream.HeaderPrefix) ||
+					slices.Contains(
+						d.headers, n) {
+					lines = append(lines, fmt.Sprintf("  %s: %s\n", n, r.Header.Get(header)))
+				}
 			}
-		}
-		sort.Strings(lines)
-		io.WriteString(w, strings.Join(lines, ""))
-	})}
+			sort.Strings(lines)
+			io.WriteString(w, strings.Join(lines, ""))
+		})}
 	go app.Serve(listener) // ends with Close
 	d.stops = append(d.stops, func() { app.Close() })
 	return listener.Addr().String(), nil
@@ -272,7 +279,9 @@ func pages(idp *testidp.IDP, levels []config.Level) {
 	})
 	idp.Handle("/step-up", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("content-type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "Here your login application would ask for acr_values=%q max_age=%q,\ngive the browser a token that proves it, and send it back to\n\n  %s\n\nThis demo has no such application: the browser comes back without a token, and is sent here again.\n",
+		fmt.Fprintf(
+			w,
+			"Here your login application would ask for acr_values=%q max_age=%q,\ngive the browser a token that proves it, and send it back to\n\n  %s\n\nThis demo has no such application: the browser comes back without a token, and is sent here again.\n",
 			r.URL.Query().Get("acr_values"), r.URL.Query().Get("max_age"), r.URL.Query().Get("return_to"))
 	})
 }
@@ -290,7 +299,8 @@ func claimsOf(q url.Values, levels []config.Level) (map[string]any, error) {
 	if err != nil {
 		return nil, errors.New("age must be a number of seconds")
 	}
-	claims["auth_time"], claims["exp"] = time.Now().Add(-time.Duration(age)*time.Second).Unix(), time.Now().Add(time.Hour).Unix()
+	claims["auth_time"], claims["exp"] = time.Now().Add(-time.Duration(age)*time.Second).Unix(),
+		time.Now().Add(time.Hour).Unix()
 	name := q.Get("level")
 	if name == "" {
 		return claims, nil

@@ -29,14 +29,17 @@ type Step struct {
 func Story() []Step {
 	return []Step{
 		{
-			Title: "Known traffic flows", Why: "a valid token is all that /orders requires; the application learns who it is",
+			Title:  "Known traffic flows",
+			Why:    "a valid token is all that /orders requires; the application learns who it is",
 			Method: "GET", Path: "/orders", Token: "level=password",
 			Status: 200, Contains: []string{"x-stepward-subject: alice", "x-stepward-level: password"},
 		},
 		{
-			Title: "A payment hits the stop sign", Why: "the policy wants a second factor in the last five minutes, and the password is not one (RFC 9470)",
+			Title:  "A payment hits the stop sign",
+			Why:    "the policy wants a second factor in the last five minutes, and the password is not one (RFC 9470)",
 			Method: "POST", Path: "/payments", Token: "level=password",
-			Status: 401, Contains: []string{`error="insufficient_user_authentication"`, `acr_values="urn:example:loa:2"`, `max_age="300"`},
+			Status: 401, Contains: []string{`error="insufficient_user_authentication"`,
+				`acr_values="urn:example:loa:2"`, `max_age="300"`},
 		},
 		{
 			Title: "The stepped-up token passes", Why: "same user, second factor just now",
@@ -44,24 +47,32 @@ func Story() []Step {
 			Status: 200, Contains: []string{"x-stepward-level: mfa", "got POST /payments"},
 		},
 		{
-			Title: "A second factor 301 seconds ago does not", Why: "the token is new, the authentication is not: auth_time counts",
+			Title:  "A second factor 301 seconds ago does not",
+			Why:    "the token is new, the authentication is not: auth_time counts",
 			Method: "POST", Path: "/payments", Token: "level=mfa&age=301",
 			Status: 401, Contains: []string{`"stale_authentication"`, `max_age="300"`},
 		},
 		{
-			Title: "A forged header arrives stripped", Why: "what the application reads under our names comes from us or is not there",
-			Method: "GET", Path: "/orders", Token: "level=password", Header: []string{"x-stepward-subject: root", "x-tenant: evil"},
+			Title:  "A forged header arrives stripped",
+			Why:    "what the application reads under our names comes from us or is not there",
+			Method: "GET", Path: "/orders", Token: "level=password", Header: []string{"x-stepward-subject: root",
+				"x-tenant: evil"},
 			Status: 200, Contains: []string{"x-stepward-subject: alice"}, Lacks: []string{"root", "evil"},
 		},
 		{
-			Title: "A browser is redirected", Why: "a person can log in again; the login application is told what to ask for, and where to return",
+			Title:  "A browser is redirected",
+			Why:    "a person can log in again; the login application is told what to ask for, and where to return",
 			Method: "GET", Path: "/admin/users", Header: []string{"accept: text/html"},
-			Status: 302, Contains: []string{"/step-up?acr_values=phr+phrh&max_age=900&return_to={ingress}%2Fadmin%2Fusers"}, Lacks: []string{"https%3A"},
+			Status: 302, Contains: []string{
+				"/step-up?acr_values=phr+phrh&max_age=900&return_to={ingress}%2Fadmin%2Fusers"}, Lacks: []string{
+				"https%3A"},
 		},
 		{
-			Title: "A program without a token is told no secret", Why: "it gets a plain challenge: who has shown nothing learns nothing of the requirement",
+			Title:  "A program without a token is told no secret",
+			Why:    "it gets a plain challenge: who has shown nothing learns nothing of the requirement",
 			Method: "POST", Path: "/payments",
-			Status: 401, Contains: []string{`Bearer realm="api"`, "no_credentials"}, Lacks: []string{"acr_values", "max_age", "error="},
+			Status: 401, Contains: []string{`Bearer realm="api"`, "no_credentials"}, Lacks: []string{
+				"acr_values", "max_age", "error="},
 		},
 		{
 			Title: "An ambiguous path is refused", Why: "two readers could read it differently, so nobody gets to",
@@ -134,7 +145,8 @@ type answer struct {
 	body, text string // text is headers and body
 }
 
-func get(ctx context.Context, client *http.Client, method, target string, headers []string, body string) (answer, error) {
+func get(ctx context.Context, client *http.Client, method, target string, headers []string, body string) (
+	answer, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return answer{}, err

@@ -108,7 +108,8 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 		s.last.Store(&attempt{at: time.Now(), err: err, bundles: whole})
 	}
 	if err != nil {
-		s.log.Error("bundles are refused; the last good ones stay in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		s.log.Error("bundles are refused; the last good ones stay in force", zap.Error(err),
+			zap.String("policy_revision", s.Revision()))
 		return err
 	}
 	s.set.Store(&set)
@@ -146,12 +147,14 @@ func (c *conductor) renewed(ctx context.Context, x *Snapshot) *Snapshot {
 	}
 	next, err := x.renewed(ctx, s.options)
 	if err != nil {
-		s.log.Error("the age of data has changed, and the policy cannot be made anew", zap.Error(err), zap.String("policy_revision", s.Revision()))
+		s.log.Error("the age of data has changed, and the policy cannot be made anew", zap.Error(err),
+			zap.String("policy_revision", s.Revision()))
 		return nil
 	}
 	for _, d := range next.Data() {
 		if d.Unknown {
-			s.log.Warn("data is too old to be believed, and was taken away from policies", zap.String("data", d.Name), zap.String("source", d.Source), zap.Time("as_of", d.AsOf))
+			s.log.Warn("data is too old to be believed, and was taken away from policies", zap.String("data", d.Name),
+				zap.String("source", d.Source), zap.Time("as_of", d.AsOf))
 		}
 	}
 	s.observe(next)
@@ -205,7 +208,8 @@ func (s *Server) sources() []telemetry.Source {
 	var list []telemetry.Source
 	if s.bundles != nil {
 		for _, b := range s.bundles.Status() {
-			list = append(list, telemetry.Source{Kind: "bundle", Name: b.Name, At: s.confirmed(b.Name), Failing: b.Error != ""})
+			list = append(list, telemetry.Source{Kind: "bundle", Name: b.Name, At: s.confirmed(b.Name),
+				Failing: b.Error != ""})
 		}
 	}
 	for _, d := range s.snapshot().Data() {
@@ -220,7 +224,8 @@ func (s *Server) sourceChecks() []admin.Check {
 	var list []admin.Check
 	if s.bundles != nil {
 		for _, b := range s.bundles.Status() {
-			list = append(list, admin.Check{Name: "bundle " + b.Name, Ready: s.Ready() || !b.Activated.IsZero(), Detail: bundleDetail(b)})
+			list = append(list, admin.Check{Name: "bundle " + b.Name, Ready: s.Ready() || !b.Activated.IsZero(),
+				Detail: bundleDetail(b)})
 		}
 	}
 	for _, d := range s.snapshot().Data() {

@@ -57,7 +57,8 @@ func reach(ctx context.Context, client *outbound.Client, i config.Issuer) (list 
 	case err == nil:
 		list = append(list, Point{"discovery", "ok", "reachable, and names the issuer exactly", ""})
 	case i.JWKSURI != "" || i.JWKSFile != "":
-		list = append(list, Point{"discovery", "warn", err.Error(), "not needed for keys, since the configuration says where they are; levels cannot be compared without"})
+		list = append(list, Point{"discovery", "warn", err.Error(),
+			"not needed for keys, since the configuration says where they are; levels cannot be compared without"})
 	default:
 		return []Point{{"discovery", "fail", err.Error(), hint(err)}}, found, date
 	}
@@ -83,9 +84,11 @@ func reach(ctx context.Context, client *outbound.Client, i config.Issuer) (list 
 		date, _ = http.ParseTime(res.Header.Get("Date")) // zero without
 	}
 	found.Count, found.Keys = found.set.Len(), found.set.Names()
-	list = append(list, Point{"keys", "ok", fmt.Sprintf("%d usable from %s: %s", found.Count, uri, strings.Join(found.Keys, ", ")), ""})
+	list = append(list, Point{"keys", "ok", fmt.Sprintf("%d usable from %s: %s", found.Count, uri,
+		strings.Join(found.Keys, ", ")), ""})
 	for _, s := range found.Skipped {
-		list = append(list, Point{"keys", "ok", fmt.Sprintf("the one at place %d is not used: %s", s.Index, strings.TrimPrefix(s.Why.Error(), "keyset: ")), ""})
+		list = append(list, Point{"keys", "ok", fmt.Sprintf("the one at place %d is not used: %s", s.Index,
+			strings.TrimPrefix(s.Why.Error(), "keyset: ")), ""})
 	}
 	return list, found, date
 }
@@ -118,10 +121,13 @@ func algorithms(i config.Issuer, found keysOf) []Point {
 		}
 	}
 	if len(used) == 0 {
-		return []Point{{"algorithms", "fail", "no key is for any of " + strings.Join(configured, ", "), "list under algorithms what the provider signs access tokens with"}}
+		return []Point{{"algorithms", "fail", "no key is for any of " + strings.Join(configured, ", "),
+			"list under algorithms what the provider signs access tokens with"}}
 	}
 	if len(unused) > 0 {
-		return []Point{{"algorithms", "warn", fmt.Sprintf("%s are for none of %s: tokens signed with them are refused", strings.Join(unused, ", "), strings.Join(configured, ", ")), "list under algorithms what the provider signs access tokens with"}}
+		return []Point{{"algorithms", "warn", fmt.Sprintf("%s are for none of %s: tokens signed with them are refused",
+			strings.Join(unused, ", "), strings.Join(configured, ", ")),
+			"list under algorithms what the provider signs access tokens with"}}
 	}
 	return []Point{{"algorithms", "ok", strings.Join(configured, ", "), ""}}
 }
@@ -139,16 +145,20 @@ func askPoint(ctx context.Context, c config.Config, i config.Issuer, out caller)
 	answer, err := in.Client.Introspect(ctx, i.Introspection.Prefix+"stepward-doctor")
 	switch {
 	case err != nil:
-		return Point{"introspection", "fail", err.Error(), "client_id, auth_method and its secret or key; the provider's log says more"}
+		return Point{"introspection", "fail", err.Error(),
+			"client_id, auth_method and its secret or key; the provider's log says more"}
 	case answer.Active:
-		return Point{"introspection", "fail", "the issuer takes a token that nobody has issued for active", "is endpoint its introspection_endpoint?"}
+		return Point{"introspection", "fail", "the issuer takes a token that nobody has issued for active",
+			"is endpoint its introspection_endpoint?"}
 	}
-	return Point{"introspection", "ok", "answers us; if it says of every token that it is not active, this client is not in its aud (Keycloak 26.6.2 and later)", ""}
+	return Point{"introspection", "ok",
+		"answers us; if it says of every token that it is not active, this client is not in its aud (Keycloak 26.6.2 and later)", ""}
 }
 
 func clockPoint(off time.Duration) Point {
 	if off.Abs() > 10*time.Second {
-		return Point{"clock", "fail", fmt.Sprintf("differs from the provider's by %s", off.Round(time.Second)), "leeway is for seconds; set the clock by NTP"}
+		return Point{"clock", "fail", fmt.Sprintf("differs from the provider's by %s", off.Round(time.Second)),
+			"leeway is for seconds; set the clock by NTP"}
 	}
 	return Point{"clock", "ok", "as the provider's", ""}
 }
@@ -168,15 +178,19 @@ func compare(c config.Config, i config.Issuer, k keyset.Status) []Point {
 			list = append(list, Point{name, "ok", without, ""})
 		}
 	}
-	can("claims parameter", m.ClaimsParameter, "supported: acr can be asked for as essential", "not supported: acr is asked for by acr_values")
+	can("claims parameter", m.ClaimsParameter, "supported: acr can be asked for as essential",
+		"not supported: acr is asked for by acr_values")
 	can("pushed requests", m.PushedRequestEndpoint != "", "supported (RFC 9126)", "not supported (RFC 9126)")
-	can("dpop", len(m.DPoPAlgorithms) > 0, "supported with "+strings.Join(m.DPoPAlgorithms, ", "), "not supported (RFC 9449)")
+	can("dpop", len(m.DPoPAlgorithms) > 0, "supported with "+strings.Join(m.DPoPAlgorithms, ", "),
+		"not supported (RFC 9449)")
 	if len(i.DPoP.Origins) > 0 && len(m.DPoPAlgorithms) == 0 {
-		list = append(list, Point{"dpop", "warn", "dpop is configured, and the issuer's metadata do not name it", "its tokens will not be bound; see dpop_signing_alg_values_supported"})
+		list = append(list, Point{"dpop", "warn", "dpop is configured, and the issuer's metadata do not name it",
+			"its tokens will not be bound; see dpop_signing_alg_values_supported"})
 	}
 	switch at := i.Introspection.Endpoint; {
 	case at != "" && m.IntrospectionEndpoint != "" && at != m.IntrospectionEndpoint:
-		list = append(list, Point{"introspection", "warn", fmt.Sprintf("is configured at %s, and the metadata say %s", at, m.IntrospectionEndpoint), ""})
+		list = append(list, Point{"introspection", "warn", fmt.Sprintf("is configured at %s, and the metadata say %s",
+			at, m.IntrospectionEndpoint), ""})
 	case m.IntrospectionEndpoint != "":
 		list = append(list, Point{"introspection", "ok", m.IntrospectionEndpoint, ""})
 	}
@@ -190,7 +204,10 @@ func levels(c config.Config, i config.Issuer, m keyset.Metadata) []Point {
 		return nil
 	}
 	if len(m.ACRValues) == 0 {
-		return []Point{{"levels", "ok", "the issuer's metadata name no acr_values_supported; whether it reaches the levels shows only in its tokens", ""}}
+		return []Point{
+			{
+				"levels", "ok",
+				"the issuer's metadata name no acr_values_supported; whether it reaches the levels shows only in its tokens", ""}}
 	}
 	var list []Point
 	for _, l := range c.Levels {
@@ -198,13 +215,19 @@ func levels(c config.Config, i config.Issuer, m keyset.Metadata) []Point {
 		if own, ok := i.Levels[l.Name]; ok {
 			values = own.ACR
 		}
-		reached := slices.DeleteFunc(slices.Clone(values), func(a string) bool { return !slices.Contains(m.ACRValues, a) })
+		reached := slices.DeleteFunc(slices.Clone(values), func(a string) bool {
+			return !slices.Contains(m.ACRValues, a)
+		})
 		switch {
 		case len(values) == 0:
 		case len(reached) == 0:
-			list = append(list, Point{"levels", "warn", fmt.Sprintf("level %s is proven by %s, and acr_values_supported has none of them: %s", l.Name, strings.Join(values, ", "), strings.Join(m.ACRValues, ", ")), "issuers[].levels gives this issuer's own words for a level"})
+			list = append(list, Point{"levels", "warn",
+				fmt.Sprintf("level %s is proven by %s, and acr_values_supported has none of them: %s", l.Name,
+					strings.Join(values, ", "), strings.Join(m.ACRValues, ", ")),
+				"issuers[].levels gives this issuer's own words for a level"})
 		default:
-			list = append(list, Point{"levels", "ok", fmt.Sprintf("level %s by %s", l.Name, strings.Join(reached, ", ")), ""})
+			list = append(list, Point{"levels", "ok", fmt.Sprintf("level %s by %s", l.Name,
+				strings.Join(reached, ", ")), ""})
 		}
 	}
 	return list

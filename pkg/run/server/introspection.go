@@ -20,7 +20,8 @@ import (
 
 // newIntrospection are the terms on which an issuer is asked about tokens, or nil where
 // it is not.
-func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out caller, x jwt.Issuer) (*jwt.Introspection, error) {
+func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out caller, x jwt.Issuer) (
+	*jwt.Introspection, error) {
 	in := i.Introspection
 	if in.Endpoint == "" {
 		return nil, nil
@@ -30,7 +31,8 @@ func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out c
 		return nil, err
 	}
 	settings := introspection.Config{
-		Endpoint: in.Endpoint, Client: client, Authenticate: authenticate, CacheMax: time.Duration(in.CacheMax), Now: o.Now,
+		Endpoint: in.Endpoint, Client: client, Authenticate: authenticate, CacheMax: time.Duration(in.CacheMax),
+		Now: o.Now,
 		OnAnswer: func(active bool, err error) {
 			if o.OnAnswer != nil {
 				o.OnAnswer(i.Name, active, err)
@@ -48,11 +50,13 @@ func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out c
 		return nil, err
 	}
 	rank := func(t token.Token) int { return len(ladder.Proven(t)) }
-	return &jwt.Introspection{Client: introspection.New(settings), Prefix: in.Prefix, All: in.Tokens == "all", Rank: rank}, nil
+	return &jwt.Introspection{Client: introspection.New(settings), Prefix: in.Prefix, All: in.Tokens == "all",
+		Rank: rank}, nil
 }
 
 // introspectionClient is what an issuer is asked with, and what proves to it who asks.
-func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, out caller) (*outbound.Client, func(http.Header, url.Values) error, error) {
+func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, out caller) (*outbound.Client,
+	func(http.Header, url.Values) error, error) {
 	in := i.Introspection
 	switch in.AuthMethod {
 	case "client_secret_basic", "client_secret_post":
@@ -77,7 +81,8 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", in.KeyFile, err)
 		}
-		a := jwt.Assertion{Key: key, KeyID: in.KeyID, ClientID: in.ClientID, Audience: i.Issuer, Now: o.Now, Rand: rand.Reader}
+		a := jwt.Assertion{Key: key, KeyID: in.KeyID, ClientID: in.ClientID, Audience: i.Issuer, Now: o.Now,
+			Rand: rand.Reader}
 		return out.client, introspection.PrivateKeyJWT(in.ClientID, a.Sign), nil
 	case "tls_client_auth":
 		settings, _, err := outboundOf(c, in.CertFile, in.KeyFile, o.Look)

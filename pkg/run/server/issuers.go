@@ -61,8 +61,10 @@ func newCaller(c config.Config, o SnapshotOptions) (caller, error) {
 
 // outboundOf reads the files of c.Outbound, and shows the given certificate, if any.
 // The print is of all that is in them.
-func outboundOf(c config.Config, certFile, keyFile string, look *files.Look) (outbound.Config, [sha256.Size]byte, error) {
-	out := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout), Proxy: http.ProxyFromEnvironment}
+func outboundOf(c config.Config, certFile, keyFile string, look *files.Look) (outbound.Config, [sha256.Size]byte,
+	error) {
+	out := outbound.Config{Allow: allowed(c), Timeout: time.Duration(c.Outbound.Timeout),
+		Proxy: http.ProxyFromEnvironment}
 	digest := sha256.New()
 	fmt.Fprintf(digest, "%q %d\n", out.Allow, out.Timeout)
 	var pem [3][]byte
@@ -145,7 +147,8 @@ func newDPoP(d config.DPoP, replays jwt.Replays, look *files.Look) (*jwt.DPoP, e
 	return out, nil
 }
 
-func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]*jwt.MemoryReplays) ([]Keys, *jwt.Verifier, error) {
+func issuers(c config.Config, o SnapshotOptions, out caller, replays map[string]*jwt.MemoryReplays) (
+	[]Keys, *jwt.Verifier, error) {
 	var keys []Keys
 	var trusted []jwt.Issuer
 	for _, i := range c.Issuers {
@@ -192,7 +195,8 @@ func newKeys(i config.Issuer, o SnapshotOptions, out caller) (Keys, jwt.KeySourc
 		return Keys{Name: i.Name, Optional: i.Optional, Source: static}, static, nil
 	}
 	from := origin{name: i.Name, issuer: i.Issuer, uri: i.JWKSURI, caller: out.print, bounds: keyset.Bounds{
-		RefreshMin: time.Duration(i.Keys.RefreshMin), RefreshMax: time.Duration(i.Keys.RefreshMax), Cooldown: time.Duration(i.Keys.UnknownKidCooldown),
+		RefreshMin: time.Duration(i.Keys.RefreshMin), RefreshMax: time.Duration(i.Keys.RefreshMax),
+		Cooldown:     time.Duration(i.Keys.UnknownKidCooldown),
 		RemovedAfter: time.Duration(i.Keys.RemovedAfter), StaleIfError: time.Duration(i.Keys.StaleIfError),
 	}}
 	if i.Keys.CacheDir != "" {
@@ -201,12 +205,14 @@ func newKeys(i config.Issuer, o SnapshotOptions, out caller) (Keys, jwt.KeySourc
 	if o.Previous != nil {
 		for _, k := range o.Previous.Keys {
 			if k.remote != nil && k.origin == from {
-				return Keys{Name: i.Name, Optional: i.Optional, Source: k.remote, remote: k.remote, origin: from}, k.remote, nil
+				return Keys{Name: i.Name, Optional: i.Optional, Source: k.remote, remote: k.remote, origin: from},
+					k.remote, nil
 			}
 		}
 	}
 	remote := keyset.NewRemote(keyset.RemoteConfig{
-		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Client: out.client, Bounds: from.bounds, CacheFile: from.cache, Now: o.Now,
+		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Client: out.client, Bounds: from.bounds, CacheFile: from.cache,
+		Now: o.Now,
 		OnFetch: func(f keyset.Fetch) {
 			if o.OnFetch != nil {
 				o.OnFetch(i.Name, f)

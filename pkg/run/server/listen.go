@@ -68,7 +68,8 @@ func newTLS(c config.TLS, look *files.Look) (*tls.Config, error) {
 	if leaf := certificate.Leaf; time.Now().After(leaf.NotAfter) {
 		return nil, fmt.Errorf("tls: %s has expired at %s", c.CertFile, leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{certificate}}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{
+		certificate}}
 	if c.ClientCAFile == "" {
 		return t, nil
 	}

@@ -62,7 +62,8 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 		return loaded{}, err
 	}
 	if settings.Policies() && c.Policy.Default {
-		return loaded{}, fmt.Errorf("policy.default does not go with the bundles of %s, which bring the policy", c.Bundles.ConfigFile)
+		return loaded{}, fmt.Errorf("policy.default does not go with the bundles of %s, which bring the policy",
+			c.Bundles.ConfigFile)
 	}
 	if !settings.Policies() {
 		sources, err := sources(c, o.Look)
@@ -81,7 +82,8 @@ func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o Sn
 }
 
 // fromBundles makes the policy of the bundles that have come, with own files beside them.
-func fromBundles(ctx context.Context, c config.Config, ladder stepup.Ladder, own []rego.Source, o SnapshotOptions) (loaded, error) {
+func fromBundles(ctx context.Context, c config.Config, ladder stepup.Ladder, own []rego.Source, o SnapshotOptions) (
+	loaded, error) {
 	l := loaded{bundled: true, own: own}
 	if o.Bundles == nil || !o.Bundles.Complete() {
 		l.Policy, l.missing = awaited{}, []string{"bundles"}
@@ -102,7 +104,8 @@ func fromBundles(ctx context.Context, c config.Config, ladder stepup.Ladder, own
 	return load(ctx, c, ladder, sources, l, o)
 }
 
-func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []rego.Source, l loaded, o SnapshotOptions) (loaded, error) {
+func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []rego.Source, l loaded,
+	o SnapshotOptions) (loaded, error) {
 	opt := loadOptions(c, ladder)
 	if l.bundled {
 		l.base, l.hash = revisionOf(*o.Bundles, sources), rego.Revision(sources)
@@ -129,7 +132,8 @@ func load(ctx context.Context, c config.Config, ladder stepup.Ladder, sources []
 }
 
 func loadOptions(c config.Config, ladder stepup.Ladder) rego.Options {
-	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout), Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}
+	return rego.Options{Ladder: ladder, HeaderPrefix: c.Upstream.HeaderPrefix, Timeout: time.Duration(c.Policy.Timeout),
+		Optional: c.Policy.OptionalData, FoldPathCase: c.Request.PathCase == "fold"}
 }
 
 // LintOptions are what a policy is looked over with under c.
@@ -181,10 +185,12 @@ func sources(c config.Config, look *files.Look) ([]rego.Source, error) {
 }
 
 // errNoPolicy is of a configuration that leaves open what decides.
-var errNoPolicy = errors.New("policy: no policy is named: policy.paths names your own, policy.default: true the one that Stepward ships")
+var errNoPolicy = errors.New(
+	"policy: no policy is named: policy.paths names your own, policy.default: true the one that Stepward ships")
 
 // compile loads sources as a policy of the kind that c says.
-func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego.Options, with SnapshotOptions) (authz.Policy, error) {
+func compile(ctx context.Context, c config.Config, sources []rego.Source, o rego.Options, with SnapshotOptions) (
+	authz.Policy, error) {
 	if c.Policy.Compat != config.OPAEnvoy {
 		p, err := rego.Load(ctx, sources, o)
 		if err != nil {
@@ -210,7 +216,8 @@ func Compat(c config.Config, o rego.Options) (rego.CompatOptions, error) {
 }
 
 func compatOf(c config.Config, o rego.Options, look *files.Look) (rego.CompatOptions, error) {
-	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody}, Network: c.Policy.Network}
+	options := rego.CompatOptions{Options: o, Path: c.Policy.Path, Body: request.BodyDecoding{Skip: c.Policy.SkipBody},
+		Network: c.Policy.Network}
 	if c.Policy.ProtoDescriptor == "" {
 		return options, nil
 	}
@@ -271,7 +278,9 @@ func Library(own []rego.Source) ([]rego.Source, error) {
 	}
 	brought := rego.Packages(own)
 	library = slices.DeleteFunc(library, func(s rego.Source) bool {
-		return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool { return slices.Contains(brought, name) })
+		return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool {
+			return slices.Contains(brought, name)
+		})
 	})
 	for i := range library {
 		library[i].Shipped = true
@@ -303,7 +312,9 @@ func signals(c config.Config, sources []rego.Source, o SnapshotOptions) []signal
 	owners := rego.Owners(sources)
 	var list []signal
 	for _, name := range slices.Sorted(maps.Keys(c.Data.MaxAge)) {
-		s := signal{name: name, maxAge: time.Duration(c.Data.MaxAge[name]), source: "nowhere", asOf: func() time.Time { return time.Time{} }}
+		s := signal{name: name, maxAge: time.Duration(c.Data.MaxAge[name]), source: "nowhere", asOf: func() time.Time {
+			return time.Time{}
+		}}
 		owner, there := owners[name]
 		switch {
 		case there && owner.Bundled:
@@ -337,7 +348,8 @@ type DataStatus struct {
 func (s *Snapshot) Data() []DataStatus {
 	list := make([]DataStatus, 0, len(s.policy.signals))
 	for _, x := range s.policy.signals {
-		list = append(list, DataStatus{Name: x.name, Source: x.source, AsOf: x.asOf(), MaxAge: config.Duration(x.maxAge).String(), Unknown: x.unknown})
+		list = append(list, DataStatus{Name: x.name, Source: x.source, AsOf: x.asOf(), MaxAge: config.Duration(
+			x.maxAge).String(), Unknown: x.unknown})
 	}
 	return list
 }
@@ -356,7 +368,8 @@ func (x *Snapshot) renewed(ctx context.Context, o SnapshotOptions) (*Snapshot, e
 		return nil, err
 	}
 	o.Bundles = x.policy.set
-	policy, err := load(ctx, x.Config, ladder, x.policy.sources, loaded{bundled: x.policy.bundled, revisions: x.policy.revisions, own: x.policy.own}, o.withDefaults())
+	policy, err := load(ctx, x.Config, ladder, x.policy.sources,
+		loaded{bundled: x.policy.bundled, revisions: x.policy.revisions, own: x.policy.own}, o.withDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -12,17 +12,20 @@ import (
 // Read reads a configuration and every file that it names, when they have stopped
 // changing. The error is that of load, or of files that do not stop: [files.MovingError].
 // The look is for [SnapshotOptions].
-func Read(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config, *files.Look, error) {
+func Read(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config,
+	*files.Look, error) {
 	return read(load, func(all func(*files.Look)) (*files.Look, error) { return files.Settle(ctx, t, all) })
 }
 
 // Glance is [Read] for commands that serve nothing: files that were written a while ago are
 // looked at twice at once.
-func Glance(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config, *files.Look, error) {
+func Glance(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config,
+	*files.Look, error) {
 	return read(load, func(all func(*files.Look)) (*files.Look, error) { return files.Glance(ctx, t, all) })
 }
 
-func read(load func(*files.Look) (config.Config, error), settle func(func(*files.Look)) (*files.Look, error)) (c config.Config, look *files.Look, err error) {
+func read(load func(*files.Look) (config.Config, error), settle func(func(*files.Look)) (*files.Look, error)) (
+	c config.Config, look *files.Look, err error) {
 	look, moving := settle(func(l *files.Look) { c, err = lookAt(l, load) })
 	if moving != nil {
 		return c, nil, moving

@@ -45,7 +45,8 @@ type conductor struct {
 
 // conduct runs until ctx ends.
 func (s *Server) conduct(ctx context.Context) {
-	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources, settler: files.NewSettler(s.terms), looked: s.looked}
+	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources,
+		settler: files.NewSettler(s.terms), looked: s.looked}
 	c.keys.start(c.pending.Keys)
 	ready, watch := time.NewTicker(readyInterval), time.NewTicker(s.watchInterval())
 	defer ready.Stop()
@@ -194,7 +195,8 @@ func (c *conductor) refused(err error) {
 	s := c.server
 	s.metrics.Reloaded(err)
 	s.last.Store(&attempt{at: time.Now(), err: err})
-	s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err), zap.String("policy_revision", s.Revision()))
+	s.log.Error("reload failed; the last good configuration stays in force", zap.Error(err),
+		zap.String("policy_revision", s.Revision()))
 }
 
 // await holds next until its keys are there.
@@ -229,14 +231,16 @@ func (c *conductor) build(ctx context.Context, loaded config.Config) (*Snapshot,
 // follow.
 func fixed(was, is config.Config) error {
 	for name, same := range map[string]bool{
-		"listen":         was.Listen == is.Listen,
-		"admin":          was.Admin == is.Admin,
-		"control":        was.Control == is.Control,
-		"tls":            (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
-		"bundles":        was.Bundles == is.Bundles,
-		"policy.compat":  was.Policy.Compat == is.Policy.Compat || is.Bundles.ConfigFile == "", // of which the bundles' library depends
+		"listen":  was.Listen == is.Listen,
+		"admin":   was.Admin == is.Admin,
+		"control": was.Control == is.Control,
+		"tls":     (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
+		"bundles": was.Bundles == is.Bundles,
+		// of which the bundles' library depends
+		"policy.compat":  was.Policy.Compat == is.Policy.Compat || is.Bundles.ConfigFile == "",
 		"limits.message": was.Limits.Message == is.Limits.Message,
-		"log":            was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File && was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
+		"log": was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File &&
+			was.Log.MaxSize == is.Log.MaxSize && was.Log.MaxFiles == is.Log.MaxFiles,
 	} {
 		if !same {
 			return fmt.Errorf("server: %s cannot change while the service runs; restart it", name)

@@ -46,7 +46,10 @@ func (r *revisions) enforce(x *Snapshot, at time.Time) {
 func (r *revisions) taken(revision, hash string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.policy.base == revision && k.snapshot.policy.hash != hash })
+	return slices.ContainsFunc(r.kept, func(k kept) bool {
+		return k.snapshot.policy.base == revision &&
+			k.snapshot.policy.hash != hash
+	})
 }
 
 // list is what is loaded, the newest first.
@@ -59,7 +62,8 @@ func (r *revisions) list() []control.Revision {
 		if k.snapshot.policy.bundled {
 			from = "bundles"
 		}
-		list = append(list, control.Revision{Revision: k.revision(), EnforcedAt: k.at, InForce: i == 0, From: from, Bundles: k.snapshot.policy.revisions})
+		list = append(list, control.Revision{Revision: k.revision(), EnforcedAt: k.at, InForce: i == 0, From: from,
+			Bundles: k.snapshot.policy.revisions})
 	}
 	return list
 }

@@ -109,7 +109,8 @@ type Server struct {
 // The errors are those of [NewSnapshot], and of listeners that cannot be opened.
 func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s := &Server{
-		log: o.Log, options: o.Snapshot, load: o.Reload, terms: o.Terms, reload: make(chan struct{}, 1), proposals: make(chan proposal), ended: make(chan struct{}),
+		log: o.Log, options: o.Snapshot, load: o.Reload, terms: o.Terms, reload: make(chan struct{}, 1),
+		proposals: make(chan proposal), ended: make(chan struct{}),
 		metrics: o.Metrics, gate: authz.NewGate(c.Limits.InFlight), enforced: o.Enforce,
 	}
 	if s.metrics == nil {
@@ -147,8 +148,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.observer(o)
 	s.serveCheck(c, o)
 	s.http = &http.Server{
-		Handler:           admin.Handler(admin.Config{Ready: s.checks, Metrics: s.metrics.Handler(), Version: o.Version}),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		Handler: admin.Handler(admin.Config{Ready: s.checks, Metrics: s.metrics.Handler(),
+			Version: o.Version}),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
 	}
 	if err = s.listen(c, o); err != nil && s.bundles != nil {
 		s.bundles.Close()
@@ -215,7 +218,8 @@ func (s *Server) serveControl(o Options) {
 	s.ring = control.NewRing(remembered)
 	s.console = &http.Server{
 		Handler: control.Handler(control.Config{
-			Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states, Revocations: s.options.Revocations, Candidate: s.candidate,
+			Ring: s.ring, Snapshot: func() any { return s.inForce(o.Version) }, Level: level, Issuers: s.states,
+			Revocations: s.options.Revocations, Candidate: s.candidate,
 			Revisions: s.revisions.list, Again: s.again,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -226,7 +230,8 @@ func (s *Server) serveControl(o Options) {
 func (s *Server) inForce(version any) map[string]any {
 	x := s.snapshot()
 	in := map[string]any{
-		"version": version, "policy_revision": s.Revision(), "configuration": x.Config.Sources, "levels": x.Authorizer.Ladder.Names(),
+		"version": version, "policy_revision": s.Revision(), "configuration": x.Config.Sources,
+		"levels": x.Authorizer.Ladder.Names(),
 		"checks": s.checks(), "revisions": s.revisions.list(), "data": x.Data(),
 	}
 	if s.bundles != nil {
@@ -243,7 +248,8 @@ func (s *Server) serveCheck(c config.Config, o Options) {
 		grpc.MaxConcurrentStreams(10_000),
 		grpc.MaxHeaderListSize(64 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond,
+			PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
 		grpc.UnaryInterceptor(s.metrics.Interceptor()),
 	}
@@ -409,15 +415,18 @@ func (s *Server) stop() {
 func (s *Server) checks() []admin.Check {
 	list := []admin.Check{{Name: "policy", Ready: true, Detail: "revision " + s.Revision()}}
 	for _, k := range s.snapshot().Keys {
-		list = append(list, admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(), Detail: detail(k.Source.Status())})
+		list = append(list, admin.Check{Name: "keys of " + k.Name, Ready: s.Ready() || k.Optional || k.Source.Loaded(),
+			Detail: detail(k.Source.Status())})
 	}
 	list = append(list, s.sourceChecks()...)
 	if last := s.last.Load(); last != nil {
 		detail := "done at " + last.at.UTC().Format(time.RFC3339)
 		if last.err != nil {
-			detail = "failed at " + last.at.UTC().Format(time.RFC3339) + "; the last good configuration stays in force: " + last.err.Error()
+			detail = "failed at " + last.at.UTC().Format(time.RFC3339) +
+				"; the last good configuration stays in force: " + last.err.Error()
 		} else if pending := s.pending.Load(); pending != nil {
-			detail = "waits for " + strings.Join(pending.Waiting(), ", ") + "; the last good configuration stays in force"
+			detail = "waits for " + strings.Join(pending.Waiting(), ", ") +
+				"; the last good configuration stays in force"
 		}
 		list = append(list, admin.Check{Name: "reload", Ready: true, Detail: detail})
 	}
@@ -436,13 +445,16 @@ func detail(k keyset.Status) string {
 	case k.At.IsZero() && !k.Usable:
 		return "not fetched yet: " + k.Err.Error()
 	case !k.Usable:
-		return fmt.Sprintf("too old to be trusted, fetched at %s; its tokens are answered with 503: %v", k.At.UTC().Format(time.RFC3339), k.Err)
+		return fmt.Sprintf("too old to be trusted, fetched at %s; its tokens are answered with 503: %v",
+			k.At.UTC().Format(time.RFC3339), k.Err)
 	case k.At.IsZero():
 		return fmt.Sprintf("%d keys from a file", k.Count)
 	case k.Cached:
-		return fmt.Sprintf("%d keys of an earlier run, fetched at %s: %v", k.Count, k.At.UTC().Format(time.RFC3339), k.Err)
+		return fmt.Sprintf("%d keys of an earlier run, fetched at %s: %v", k.Count, k.At.UTC().Format(time.RFC3339),
+			k.Err)
 	case k.Err != nil:
-		return fmt.Sprintf("%d keys, fetched at %s; the last fetch failed: %v", k.Count, k.At.UTC().Format(time.RFC3339), k.Err)
+		return fmt.Sprintf("%d keys, fetched at %s; the last fetch failed: %v", k.Count,
+			k.At.UTC().Format(time.RFC3339), k.Err)
 	}
 	return fmt.Sprintf("%d keys, fetched at %s", k.Count, k.At.UTC().Format(time.RFC3339))
 }
@@ -496,9 +508,11 @@ func (s *Server) states() []control.Issuer {
 	list := make([]control.Issuer, len(x.Keys))
 	for n, k := range x.Keys {
 		st := k.Source.Status()
-		i := control.Issuer{Name: k.Name, Issuer: x.Config.Issuers[n].Issuer, Usable: st.Usable, State: detail(st), Keys: st.Keys, FetchedAt: st.At}
+		i := control.Issuer{Name: k.Name, Issuer: x.Config.Issuers[n].Issuer, Usable: st.Usable, State: detail(st),
+			Keys: st.Keys, FetchedAt: st.At}
 		for _, skipped := range st.Skipped {
-			i.Skipped = append(i.Skipped, fmt.Sprintf("at place %d: %s", skipped.Index, strings.TrimPrefix(skipped.Why.Error(), "keyset: ")))
+			i.Skipped = append(i.Skipped, fmt.Sprintf("at place %d: %s", skipped.Index,
+				strings.TrimPrefix(skipped.Why.Error(), "keyset: ")))
 		}
 		if st.Err != nil {
 			i.Error = st.Err.Error()

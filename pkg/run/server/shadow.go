@@ -20,12 +20,16 @@ func (s *Server) shadow(x *Snapshot) {
 		tally = now.shadow.Tally()
 	}
 	x.shadow = shadow.New(shadow.Options{
-		Judge: x.Authorizer, Candidate: x.Candidate, Tally: tally, OnCompared: s.metrics.Compared, OnLeft: s.metrics.NotCompared,
+		Judge: x.Authorizer, Candidate: x.Candidate, Tally: tally, OnCompared: s.metrics.Compared,
+		OnLeft: s.metrics.NotCompared,
 		OnSample: func(c divergence.Comparison) {
 			s.log.Info("the candidate policy would have answered otherwise",
-				zap.String("difference", string(c.Kind())), zap.String("decision_id", c.DecisionID), zap.String("route", c.Method+" "+c.Route),
-				zap.String("was", string(c.Was.Reason)), zap.String("would_be", string(c.Is.Reason)), zap.String("rule", c.Rule()),
-				zap.String("policy_revision", c.Revision), zap.String("candidate_revision", x.Candidate.Revision()), zap.String("detail", c.Fault))
+				zap.String("difference", string(c.Kind())), zap.String("decision_id", c.DecisionID),
+				zap.String("route", c.Method+" "+c.Route),
+				zap.String("was", string(c.Was.Reason)), zap.String("would_be", string(c.Is.Reason)),
+				zap.String("rule", c.Rule()),
+				zap.String("policy_revision", c.Revision), zap.String("candidate_revision", x.Candidate.Revision()),
+				zap.String("detail", c.Fault))
 		},
 	})
 }

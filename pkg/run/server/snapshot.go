@@ -116,7 +116,8 @@ func NewSnapshot(ctx context.Context, c config.Config, o SnapshotOptions) (*Snap
 		return nil, err
 	}
 	a.Gate, a.Now, a.Answers.Login.InsecureOrigin = o.Gate, o.Now, o.InsecureOrigin
-	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out, policy: policy, Authorizer: a}, nil
+	return &Snapshot{Config: c, Keys: keys, TLS: listener, Candidate: candidate, replays: replays, caller: out,
+		policy: policy, Authorizer: a}, nil
 }
 
 // NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
@@ -166,8 +167,9 @@ func sourcesOf(paths []string, look *files.Look) ([]rego.Source, error) {
 func normalization(c config.Config) request.Options {
 	o := request.Options{
 		FoldPathCase: c.Request.PathCase == "fold", TrustedHops: c.Request.TrustedHops, CertificateHop: c.Request.XFCC,
-		MaxPath: int(c.Limits.Path), MaxSegments: c.Limits.Segments, MaxQuery: int(c.Limits.Query), MaxParameters: c.Limits.QueryParameters,
-		MaxHeaders: int(c.Limits.Headers), MaxLines: c.Limits.HeaderLines,
+		MaxPath: int(c.Limits.Path), MaxSegments: c.Limits.Segments, MaxQuery: int(c.Limits.Query),
+		MaxParameters: c.Limits.QueryParameters,
+		MaxHeaders:    int(c.Limits.Headers), MaxLines: c.Limits.HeaderLines,
 	}
 	for _, name := range c.Request.Allow {
 		o.Allow(name) // that it is one was checked with the configuration
@@ -201,7 +203,8 @@ func answers(c config.Config) (authz.Answers, error) {
 		DPoPAlgorithms: proofs,
 		HeaderPrefix:   c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
 		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: hidden,
-		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders}, Login: login,
+		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders},
+		Login: login,
 	}, nil
 }
 

@@ -45,7 +45,8 @@ func (i *Input) fields(r authz.Record) []zap.Field {
 	if !ok {
 		return nil
 	}
-	return []zap.Field{zap.String("decided_at", e.Time.UTC().Format(time.RFC3339Nano)), zap.Any("input", e.Input), zap.Strings("erased", e.Erased), zap.Any("caller", e.Caller), zap.Any("outcome", e.Outcome)}
+	return []zap.Field{zap.String("decided_at", e.Time.UTC().Format(time.RFC3339Nano)), zap.Any("input", e.Input),
+		zap.Strings("erased", e.Erased), zap.Any("caller", e.Caller), zap.Any("outcome", e.Outcome)}
 }
 
 // Observe writes and counts r, which was decided in ctx.
@@ -153,7 +154,8 @@ func traceOf(ctx context.Context, r authz.Record) string {
 // well-formed (Trace Context §3.2).
 func traceID(traceparent string) string {
 	parts := strings.Split(traceparent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" || strings.Trim(parts[1], "0") == "" {
+	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" ||
+		strings.Trim(parts[1], "0") == "" {
 		return ""
 	}
 	return parts[1]

@@ -62,10 +62,12 @@ func NewMetrics(version string) *Metrics {
 			Name: "stepward_stepup_required_total", Help: "Answers that asked for more, by level and by who was asked.",
 		}, []string{"level", "channel"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_token_failures_total", Help: "Credentials that were not accepted, by the issuer's short name (empty when unknown) and reason.",
+			Name: "stepward_token_failures_total",
+			Help: "Credentials that were not accepted, by the issuer's short name (empty when unknown) and reason.",
 		}, []string{"issuer_name", "reason"}),
 		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_introspection_total", Help: "Calls of an issuer about a token, by result: active, inactive or error.",
+			Name: "stepward_introspection_total",
+			Help: "Calls of an issuer about a token, by result: active, inactive or error.",
 		}, []string{"issuer_name", "result"}),
 		refresh: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_jwks_refresh_total", Help: "Fetches of an issuer's keys, by result.",
@@ -77,46 +79,57 @@ func NewMetrics(version string) *Metrics {
 			Name: "stepward_shadow_unmet_total", Help: "Requirements that are only observed and were not met, by rule.",
 		}, []string{"rule"}),
 		completed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_stepup_completed_total", Help: "Requests let in that needed more than a valid token, by level.",
+			Name: "stepward_stepup_completed_total",
+			Help: "Requests let in that needed more than a valid token, by level.",
 		}, []string{"level"}),
 		policy: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stepward_policy_eval_duration_seconds", Help: "Time of floors and policy together.", Buckets: seconds,
+			Name: "stepward_policy_eval_duration_seconds", Help: "Time of floors and policy together.",
+			Buckets: seconds,
 		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_config_reloads_total", Help: "Reloads of configuration and policy, by result.",
 		}, []string{"result"}),
 		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stepward_config_last_reload_success", Help: "1 when the last reload was good or there was none; 0 while an older configuration stays in force.",
+			Name: "stepward_config_last_reload_success",
+			Help: "1 when the last reload was good or there was none; 0 while an older configuration stays in force.",
 		}),
 		reloadAt: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stepward_config_last_reload_success_timestamp_seconds", Help: "When configuration and policy were last read well, in Unix time.",
+			Name: "stepward_config_last_reload_success_timestamp_seconds",
+			Help: "When configuration and policy were last read well, in Unix time.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepward_log_dropped_total", Help: "Log lines that a sink was too slow for.",
 		}, []string{"sink"}),
 		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_decisions_total", Help: "Decisions that the candidate policy was asked about, by how its answer differs; same where it does not.",
+			Name: "stepward_candidate_decisions_total",
+			Help: "Decisions that the candidate policy was asked about, by how its answer differs; same where it does not.",
 		}, []string{"difference"}),
 		diverged: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_divergences_total", Help: "Decisions that the candidate policy would change, by how and by the rule behind it.",
+			Name: "stepward_candidate_divergences_total",
+			Help: "Decisions that the candidate policy would change, by how and by the rule behind it.",
 		}, []string{"difference", "rule"}),
 		left: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_left_out_total", Help: "Decisions that the candidate policy was not asked about, by why: behind or resting.",
+			Name: "stepward_candidate_left_out_total",
+			Help: "Decisions that the candidate policy was not asked about, by why: behind or resting.",
 		}, []string{"why"}),
 		candidate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "stepward_candidate_revision_info", Help: "1 for the revision of the candidate policy.",
 		}, []string{"revision"}),
-		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds))),
+		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(
+			grpcprom.WithHistogramBuckets(seconds))),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stepward_build_info", Help: "1 for the version that runs."}, []string{"version", "go_version"})
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stepward_build_info",
+		Help: "1 for the version that runs."}, []string{"version", "go_version"})
 	info, _ := debug.ReadBuildInfo()
 	goVersion := ""
 	if info != nil {
 		goVersion = info.GoVersion
 	}
 	build.WithLabelValues(version, goVersion).Set(1)
-	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.asked, m.revision, m.shadow, m.completed,
-		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.compared, m.diverged, m.left, m.candidate, m.grpc, build,
+	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.asked, m.revision, m.shadow,
+		m.completed,
+		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.compared, m.diverged, m.left, m.candidate, m.grpc,
+		build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded.Set(1)
 	m.reloadAt.SetToCurrentTime()
@@ -234,10 +247,15 @@ func (m *Metrics) WatchKeys(now func() map[string]keyset.Status) {
 type keysCollector func() map[string]keyset.Status
 
 var (
-	keysUsable  = prometheus.NewDesc("stepward_jwks_usable", "1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer_name"}, nil)
-	keysCount   = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.", []string{"issuer_name"}, nil)
-	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.", []string{"issuer_name"}, nil)
-	keysAt      = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds", "When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer_name"}, nil)
+	keysUsable = prometheus.NewDesc("stepward_jwks_usable",
+		"1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer_name"},
+		nil)
+	keysCount = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.",
+		[]string{"issuer_name"}, nil)
+	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.",
+		[]string{"issuer_name"}, nil)
+	keysAt = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds",
+		"When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer_name"}, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -284,8 +302,12 @@ func (m *Metrics) WatchSources(now func() []Source) { m.registry.MustRegister(so
 type sourcesCollector func() []Source
 
 var (
-	sourceAge     = prometheus.NewDesc("stepward_data_age_seconds", "Since a bundle's server confirmed it, or since watched data was written; not there for what never came.", []string{"kind", "source"}, nil)
-	sourceFailing = prometheus.NewDesc("stepward_source_failing", "1 while a bundle cannot be had anew, or watched data is too old to be believed.", []string{"kind", "source"}, nil)
+	sourceAge = prometheus.NewDesc("stepward_data_age_seconds",
+		"Since a bundle's server confirmed it, or since watched data was written; not there for what never came.",
+		[]string{"kind", "source"}, nil)
+	sourceFailing = prometheus.NewDesc("stepward_source_failing",
+		"1 while a bundle cannot be had anew, or watched data is too old to be believed.", []string{"kind", "source"},
+		nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -303,7 +325,8 @@ func (c sourcesCollector) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- prometheus.MustNewConstMetric(sourceFailing, prometheus.GaugeValue, failing, s.Kind, s.Name)
 		if !s.At.IsZero() {
-			to <- prometheus.MustNewConstMetric(sourceAge, prometheus.GaugeValue, max(time.Since(s.At).Seconds(), 0), s.Kind, s.Name)
+			to <- prometheus.MustNewConstMetric(sourceAge, prometheus.GaugeValue, max(time.Since(s.At).Seconds(), 0),
+				s.Kind, s.Name)
 		}
 	}
 }

@@ -63,14 +63,16 @@ func exports(getenv func(string) string, signal string) bool {
 	if getenv("OTEL_SDK_DISABLED") == "true" || getenv("OTEL_"+signal+"_EXPORTER") == "none" {
 		return false
 	}
-	return getenv("OTEL_"+signal+"_EXPORTER") != "" || getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+	return getenv("OTEL_"+signal+"_EXPORTER") != "" || getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" ||
+		getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
 // describe is what every span and log record says of its origin; OTEL_SERVICE_NAME
 // and OTEL_RESOURCE_ATTRIBUTES win.
 func describe(version string) (*resource.Resource, error) {
 	about, err := resource.New(context.Background(),
-		resource.WithAttributes(attribute.String("service.name", "stepward"), attribute.String("service.version", version)),
+		resource.WithAttributes(attribute.String("service.name", "stepward"), attribute.String("service.version",
+			version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -80,7 +82,8 @@ func describe(version string) (*resource.Resource, error) {
 
 // ServerOption is what a gRPC server needs to take part in traces.
 func (t *Tracing) ServerOption() grpc.ServerOption {
-	return grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(t.propagator)))
+	return grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.provider),
+		otelgrpc.WithPropagators(t.propagator)))
 }
 
 // Shutdown sends what is left, as long as ctx permits.
@@ -99,14 +102,16 @@ func (t *Tracing) draw(ctx context.Context, r authz.Record) {
 	}
 	span.SetAttributes(
 		attribute.String("stepward.decision_id", r.ID), attribute.String("stepward.result", string(r.Result())),
-		attribute.String("stepward.reason", string(r.Reason())), attribute.String("stepward.required_level", r.Shortfall.Level),
+		attribute.String("stepward.reason", string(r.Reason())), attribute.String("stepward.required_level",
+			r.Shortfall.Level),
 		attribute.String("stepward.policy_revision", r.Revision),
 	)
 	begin := r.Time
 	for _, stage := range []struct {
 		name string
 		end  time.Time
-	}{{"normalize", r.Stages.Normalized}, {"verify", r.Stages.Verified}, {"evaluate", r.Stages.Evaluated}, {"answer", r.Time.Add(r.Duration)}} {
+	}{{"normalize", r.Stages.Normalized}, {"verify", r.Stages.Verified}, {"evaluate", r.Stages.Evaluated},
+		{"answer", r.Time.Add(r.Duration)}} {
 		if stage.end.IsZero() {
 			continue
 		}
@@ -130,7 +135,8 @@ func NewLogs(ctx context.Context, version string) (*Logs, zapcore.Core, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, exporter.Shutdown(ctx))
 	}
-	provider := sdklog.NewLoggerProvider(sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)), sdklog.WithResource(about))
+	provider := sdklog.NewLoggerProvider(sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)),
+		sdklog.WithResource(about))
 	return &Logs{provider: provider}, otelzap.NewCore("stepward.decisions", otelzap.WithLoggerProvider(provider)), nil
 }
 

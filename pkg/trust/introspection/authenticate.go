@@ -10,7 +10,8 @@ import (
 // form-encoded before they are joined.
 func Basic(clientID, secret string) func(http.Header, url.Values) error {
 	return func(h http.Header, _ url.Values) error {
-		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(clientID)+":"+url.QueryEscape(secret))))
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString(
+			[]byte(url.QueryEscape(clientID)+":"+url.QueryEscape(secret))))
 		return nil
 	}
 }

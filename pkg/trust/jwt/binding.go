@@ -84,7 +84,8 @@ func (x *verified) bind(ctx context.Context, c credential.Credential, now time.T
 	switch {
 	case x.confirmation.thumbprint != "":
 		if i.DPoP == nil || c.Scheme != token.DPoP {
-			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a key by DPoP, and was not presented so, or DPoP is not configured")
+			return token.Token{}, fail(token.BadBinding, i.Name,
+				"the token is bound to a key by DPoP, and was not presented so, or DPoP is not configured")
 		}
 		if err := i.DPoP.check(ctx, c, x.confirmation.thumbprint, i.Leeway, now); err != nil {
 			err.IssuerName = i.Name
@@ -92,9 +93,11 @@ func (x *verified) bind(ctx context.Context, c credential.Credential, now time.T
 		}
 		t.SenderConstrained = true
 	case x.confirmation.proof:
-		return token.Token{}, fail(token.BadBinding, i.Name, "it is a DPoP token, and no cnf.jkt says by which key: the issuer must send cnf")
+		return token.Token{}, fail(token.BadBinding, i.Name,
+			"it is a DPoP token, and no cnf.jkt says by which key: the issuer must send cnf")
 	case c.Scheme == token.DPoP:
-		return token.Token{}, fail(token.BadBinding, i.Name, "a token that is not bound to a key was presented with DPoP")
+		return token.Token{}, fail(token.BadBinding, i.Name,
+			"a token that is not bound to a key was presented with DPoP")
 	}
 	return t, nil
 }

@@ -75,7 +75,8 @@ type proof struct {
 
 // check is RFC 9449 §4.3, whose steps are numbered here. That there is one DPoP
 // header (1) has been seen to by package request.
-func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint string, leeway time.Duration, now time.Time) *token.Error {
+func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint string, leeway time.Duration,
+	now time.Time) *token.Error {
 	p, err := d.read(c.Proof)
 	if err != nil {
 		return err
@@ -118,7 +119,8 @@ func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.E
 	}
 	nonces, detail := d.Nonces, "no nonce, or one that is too old"
 	if nonces == nil && !since.IsZero() {
-		nonces, detail = d.Early, "the proof may have been used before this process began to remember proofs; a nonce shows that it is younger"
+		nonces, detail = d.Early,
+			"the proof may have been used before this process began to remember proofs; a nonce shows that it is younger"
 	}
 	switch {
 	case nonces == nil && since.IsZero():
@@ -179,7 +181,8 @@ func readProof(payload []byte, key keyset.Key) (proof, *token.Error) {
 		return proof{}, bad("claims: " + err.Error())
 	}
 	r := reader{claims: claims}
-	p := proof{jti: r.text("jti"), htm: r.text("htm"), htu: r.text("htu"), ath: r.text("ath"), nonce: r.text("nonce"), iat: r.time("iat"), key: key}
+	p := proof{jti: r.text("jti"), htm: r.text("htm"), htu: r.text("htu"), ath: r.text("ath"), nonce: r.text("nonce"),
+		iat: r.time("iat"), key: key}
 	switch {
 	case r.wrong != "":
 		return proof{}, bad(r.wrong + " is of the wrong type")
@@ -246,7 +249,8 @@ func normalEscapes(path string) (string, bool) {
 		if err != nil || len(decoded) != 1 {
 			return "", false
 		}
-		if c := decoded[0]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+		if c := decoded[0]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(
+			"-._~", c) >= 0 {
 			b.WriteByte(c)
 		} else {
 			b.WriteString(strings.ToUpper(path[i : i+3]))

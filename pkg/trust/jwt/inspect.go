@@ -52,7 +52,8 @@ func (x Inspection) String() string {
 		}
 		return fmt.Sprintf(", %s %s", name, t.UTC().Format(time.RFC3339))
 	}
-	s := fmt.Sprintf("%s by key %q, typ %q, iss %q, aud %q\nacr %q%s%s%s", x.Algorithm, x.KeyID, x.Type, x.Issuer, x.Audience, x.ACR,
+	s := fmt.Sprintf("%s by key %q, typ %q, iss %q, aud %q\nacr %q%s%s%s", x.Algorithm, x.KeyID, x.Type, x.Issuer,
+		x.Audience, x.ACR,
 		at("authenticated", x.AuthTime), at("issued", x.IssuedAt), at("expires", x.ExpiresAt))
 	if len(x.Bound) > 0 {
 		s += ", bound by " + strings.Join(x.Bound, ", ")

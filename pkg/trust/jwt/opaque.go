@@ -63,7 +63,8 @@ func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.
 	case err != nil:
 		return nil, fail(token.IntrospectionOut, i.Name, "%v", err)
 	case !a.Active:
-		return nil, fail(token.Inactive, i.Name, "the issuer says so; some say so, too, to a client that may not see the token: Keycloak to each that is not in its aud")
+		return nil, fail(token.Inactive, i.Name,
+			"the issuer says so; some say so, too, to a client that may not see the token: Keycloak to each that is not in its aud")
 	}
 	x, failed := i.read(a.Claims, answers)
 	if failed != nil {
@@ -87,7 +88,8 @@ func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.
 func (i *issuer) checkAnswerKind(claims map[string]any) *token.Error {
 	kind, _ := claims["token_type"].(string)
 	if !strings.EqualFold(kind, "Bearer") && !strings.EqualFold(kind, "DPoP") {
-		return fail(token.WrongType, i.Name, "token_type of the answer is not Bearer or DPoP, so it may be about another kind of token")
+		return fail(token.WrongType, i.Name,
+			"token_type of the answer is not Bearer or DPoP, so it may be about another kind of token")
 	}
 	for name, good := range map[string][]string{
 		"typ":       {"Bearer", "DPoP", "at+jwt", "application/at+jwt", "JWT"},
@@ -116,7 +118,8 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 	}
 	a, b := x.token, live.token
 	jti, _ := x.token.Claims["jti"].(string)
-	if other, there := b.Claims["jti"].(string); a.Subject != "" && b.Subject != "" && a.Subject != b.Subject || there && jti != "" && other != jti {
+	if other, there := b.Claims["jti"].(string); a.Subject != "" && b.Subject != "" && a.Subject != b.Subject ||
+		there && jti != "" && other != jti {
 		return nil, fail(token.BadClaims, i.Name, "the issuer's answer is about another token")
 	}
 	both := *x
@@ -142,7 +145,8 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 
 // stricter is both bindings, which must not contradict each other.
 func stricter(i *issuer, a, b confirmation) (confirmation, *token.Error) {
-	if a.thumbprint != "" && b.thumbprint != "" && a.thumbprint != b.thumbprint || a.certificate != "" && b.certificate != "" && a.certificate != b.certificate {
+	if a.thumbprint != "" && b.thumbprint != "" && a.thumbprint != b.thumbprint || a.certificate != "" &&
+		b.certificate != "" && a.certificate != b.certificate {
 		return confirmation{}, fail(token.BadBinding, i.Name, "the issuer's answer binds the token to another key")
 	}
 	a.proof = a.proof || b.proof
@@ -199,7 +203,8 @@ func restate(t token.Token, assurance string) {
 			t.Claims[name] = list
 		}
 	}
-	for name, value := range map[string]string{"acr": t.ACR, "scope": strings.Join(t.Scopes, " "), "scp": strings.Join(t.Scopes, " ")} {
+	for name, value := range map[string]string{"acr": t.ACR, "scope": strings.Join(t.Scopes, " "),
+		"scp": strings.Join(t.Scopes, " ")} {
 		if _, there := t.Claims[name]; there {
 			t.Claims[name] = value
 		}

@@ -113,7 +113,8 @@ func (n *Nonces) Issue(now time.Time) string {
 // before since.
 func (n *Nonces) Valid(s string, since, now time.Time) bool {
 	at, ok := n.issued(s)
-	return ok && !at.After(now.Add(NonceLifetime/10)) && now.Sub(at) <= NonceLifetime && !at.Before(since.Truncate(time.Millisecond))
+	return ok && !at.After(now.Add(NonceLifetime/10)) && now.Sub(at) <= NonceLifetime &&
+		!at.Before(since.Truncate(time.Millisecond))
 }
 
 func (n *Nonces) issued(s string) (time.Time, bool) {

@@ -69,7 +69,8 @@ func (s *Signed) Introspection(ctx context.Context, raw, clientID string) (map[s
 		return nil, errors.New("jwt: an answer of another issuer")
 	case !slices.Contains(r.texts("aud", true), clientID):
 		return nil, errors.New("jwt: an answer for another client")
-	case r.wrong != "" || issued.IsZero() || issued.After(now.Add(s.i.Leeway)) || issued.Before(now.Add(-s.i.Leeway-answerAge)):
+	case r.wrong != "" || issued.IsZero() || issued.After(now.Add(s.i.Leeway)) || issued.Before(
+		now.Add(-s.i.Leeway-answerAge)):
 		return nil, errors.New("jwt: an answer of another time")
 	}
 	answer, ok := claims["token_introspection"].(map[string]any)
@@ -109,7 +110,8 @@ func algorithmOf(key crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	case ed25519.PrivateKey:
 		return jwa.EdDSA, nil
 	case *ecdsa.PrivateKey:
-		for name, alg := range map[string]jwa.SignatureAlgorithm{"P-256": jwa.ES256, "P-384": jwa.ES384, "P-521": jwa.ES512} {
+		for name, alg := range map[string]jwa.SignatureAlgorithm{"P-256": jwa.ES256, "P-384": jwa.ES384,
+			"P-521": jwa.ES512} {
 			if k.Curve.Params().Name == name {
 				return alg, nil
 			}

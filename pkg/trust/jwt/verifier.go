@@ -362,7 +362,8 @@ func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 		key, ok := public.(*rsa.PublicKey)
 		h := hashes[alg].New()
 		h.Write(view(parts.signed))
-		return ok && rsa.VerifyPSS(key, hashes[alg], h.Sum(nil), parts.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		return ok && rsa.VerifyPSS(key, hashes[alg], h.Sum(nil), parts.signature, &rsa.PSSOptions{
+			SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
 }

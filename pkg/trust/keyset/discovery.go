@@ -36,8 +36,10 @@ func Discover(ctx context.Context, client *outbound.Client, issuer string) (Meta
 		return Metadata{}, errors.New("keyset: the issuer is not a URL")
 	}
 	res, err := getJSON(ctx, client, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
-	if status := (*statusError)(nil); errors.As(err, &status) && (status.status == http.StatusNotFound || status.status == http.StatusMethodNotAllowed) {
-		oauth := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.Path, "/")}
+	if status := (*statusError)(nil); errors.As(err, &status) && (status.status == http.StatusNotFound ||
+		status.status == http.StatusMethodNotAllowed) {
+		oauth := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/oauth-authorization-server" +
+			strings.TrimSuffix(u.Path, "/")}
 		var again error
 		if res, again = getJSON(ctx, client, oauth.String()); again != nil {
 			return Metadata{}, errors.Join(err, again)
@@ -60,7 +62,8 @@ func ParseMetadata(text []byte, issuer string) (Metadata, error) {
 	}
 	for name, into := range map[string]*string{
 		"jwks_uri": &m.JWKSURI, "authorization_endpoint": &m.AuthorizationEndpoint, "token_endpoint": &m.TokenEndpoint,
-		"introspection_endpoint": &m.IntrospectionEndpoint, "pushed_authorization_request_endpoint": &m.PushedRequestEndpoint,
+		"introspection_endpoint":                &m.IntrospectionEndpoint,
+		"pushed_authorization_request_endpoint": &m.PushedRequestEndpoint,
 	} {
 		value, there := o[name]
 		if !there {

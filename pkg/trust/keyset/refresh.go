@@ -203,7 +203,8 @@ func getJSON(ctx context.Context, client *outbound.Client, uri string) (outbound
 		return res, &statusError{uri: uri, status: res.Status, retryAfter: time.Duration(seconds) * time.Second}
 	}
 	kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")) {
+	if err != nil || kind != "application/json" && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(
+		kind, "+json")) {
 		return res, fmt.Errorf("keyset: the answer of %s is not JSON but %q", uri, res.Header.Get("Content-Type"))
 	}
 	return res, nil

@@ -82,13 +82,14 @@ type Remote struct {
 	kick    chan struct{} // tells Run that due may be sooner
 
 	mu     sync.Mutex
-	flight *flight                           // under way
-	next   *flight                           // what those wait for who came after flight began
-	due    time.Time                         // when next is to begin because of a key; zero when it is not
-	rest   time.Time                         // until then no key causes a fetch
-	absent *simplelru.LRU[uint64, time.Time] // names that the last fetches did not have, and until when that is believed
-	status Status                            // of the last fetch
-	known  struct {                          // what discovery has found; Run's alone
+	flight *flight   // under way
+	next   *flight   // what those wait for who came after flight began
+	due    time.Time // when next is to begin because of a key; zero when it is not
+	rest   time.Time // until then no key causes a fetch
+	// names that the last fetches did not have, and until when that is believed
+	absent *simplelru.LRU[uint64, time.Time]
+	status Status   // of the last fetch
+	known  struct { // what discovery has found; Run's alone
 		Metadata
 		at time.Time
 	}

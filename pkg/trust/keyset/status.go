@@ -22,7 +22,8 @@ func (r *Remote) Status() Status {
 	s := r.status
 	r.mu.Unlock()
 	if l := r.current.Load(); l != nil {
-		s.Count, s.Keys, s.Skipped, s.At, s.Cached, s.Usable = l.set.Len(), l.set.Names(), l.skipped, l.at, l.text == nil, r.usable() == l
+		s.Count, s.Keys, s.Skipped, s.At, s.Cached, s.Usable = l.set.Len(), l.set.Names(), l.skipped, l.at,
+			l.text == nil, r.usable() == l
 	} else if s.Err == nil {
 		s.Err = errNoKeys
 	}

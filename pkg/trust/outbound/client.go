@@ -74,7 +74,8 @@ func New(c Config) *Client {
 		c.Timeout = DefaultTimeout
 	}
 	breakers, _ := lru.New[string, *gobreaker.CircuitBreaker[Response]](maxHosts) // the size is positive
-	return &Client{http: &http.Client{Transport: transport, Timeout: c.Timeout, CheckRedirect: sameHost}, breakers: breakers}
+	return &Client{http: &http.Client{Transport: transport, Timeout: c.Timeout, CheckRedirect: sameHost},
+		breakers: breakers}
 }
 
 // Get fetches a document of at most limit bytes; see [Client.Do].
@@ -106,7 +107,8 @@ func (c *Client) Do(req *http.Request, limit int64) (Response, error) {
 	})
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		return Response{}, fmt.Errorf("%w: %s has failed %d times in a row and is left alone for a moment", ErrDown, req.URL.Host, tripAfter)
+		return Response{}, fmt.Errorf("%w: %s has failed %d times in a row and is left alone for a moment", ErrDown,
+			req.URL.Host, tripAfter)
 	case err != nil && !unavailable(res.Status):
 		return Response{}, err
 	}
@@ -114,7 +116,8 @@ func (c *Client) Do(req *http.Request, limit int64) (Response, error) {
 }
 
 func unavailable(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable ||
+		status == http.StatusGatewayTimeout
 }
 
 func (c *Client) exchange(req *http.Request, limit int64) (Response, error) {

@@ -97,7 +97,8 @@ func (g *guard) check(host string, ip netip.Addr) error {
 	case named:
 		return nil
 	case ip.IsLoopback(), ip.IsPrivate(), ip.IsUnspecified(), within(private, ip):
-		return fmt.Errorf("%w: %s is at %s, which is not on the Internet; list %q under outbound.allow if it is meant", ErrAddress, host, ip, canonical(host))
+		return fmt.Errorf("%w: %s is at %s, which is not on the Internet; list %q under outbound.allow if it is meant",
+			ErrAddress, host, ip, canonical(host))
 	}
 	return nil
 }
@@ -123,7 +124,8 @@ func (g *guard) dial(resolver *net.Resolver) func(ctx context.Context, network, 
 		if _, proxy := g.proxies.Load(address); proxy {
 			return (&net.Dialer{Timeout: dialTimeout, Resolver: resolver}).DialContext(ctx, network, address)
 		}
-		d := net.Dialer{Timeout: dialTimeout, Resolver: resolver, ControlContext: func(_ context.Context, _, to string, _ syscall.RawConn) error {
+		d := net.Dialer{Timeout: dialTimeout, Resolver: resolver, ControlContext: func(_ context.Context, _, to string,
+			_ syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(to)
 			if err != nil {
 				return fmt.Errorf("%w: %s", ErrAddress, to)
