@@ -179,7 +179,7 @@ func TestLintShipped(t *testing.T) {
 	if found := rego.Lint(append(shipped, library...), opt); len(found) > 0 {
 		t.Error(found)
 	}
-	examples := os.DirFS(filepath.Join("..", "..", "examples", "policies"))
+	examples := os.DirFS(filepath.Join("..", "..", "..", "examples", "policies"))
 	folders, err := fs.ReadDir(examples, ".")
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func TestReleaseTwice(t *testing.T) {
 		if err := r.make(""); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(1100 * time.Millisecond) // archives count in seconds: without a pause a clock that got in would not show
+		time.Sleep(1100 * time.Millisecond) // clock: archives count in seconds: without a pause a clock that got in would not show
 	}
 	run(t, ".", nil, "diff", "-r", first.out, second.out)
 	run(t, first.out, nil, "sha256sum", "--check", "--strict", "SHA256SUMS")
