@@ -88,7 +88,7 @@ func examine(ctx context.Context, flags configFlags, issuersOnly bool) []symptom
 	if err != nil {
 		return append(list, symptom{"policy and keys", "fail", err.Error(), "stepward validate says more"})
 	}
-	list = append(list, symptom{Name: "policy", Grade: "ok", Detail: "revision " + s.Authorizer.Policy.Revision()})
+	list = append(list, symptom{Name: "policy", Grade: "ok", Detail: "revision " + s.Authorizer.Policy.Traits().Revision})
 	list = append(list, addresses(c)...)
 	list = append(list, secrets(c)...)
 	return append(list, examineIssuers(ctx, c)...)

@@ -128,7 +128,7 @@ func (f *replayFlags) run(cmd *cobra.Command, _ []string) error {
 			return err
 		}
 	}
-	r := p.Tally.Report(p.New.Revision())
+	r := p.Tally.Report(p.New.Traits().Revision)
 	if err := r.Print(cmd.OutOrStdout(), f.format); err != nil {
 		return err
 	}

@@ -155,9 +155,9 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		v.findings = finding.List{{File: f.config.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}
 		return v, nil
 	}
-	v.revision = snapshot.Authorizer.Policy.Revision()
+	v.revision = snapshot.Authorizer.Policy.Traits().Revision
 	if snapshot.Candidate != nil {
-		v.candidate = snapshot.Candidate.Revision()
+		v.candidate = snapshot.Candidate.Traits().Revision
 	}
 	if v.warnings, err = server.CheckBundles(c); err != nil {
 		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config",
@@ -212,7 +212,7 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 	case err != nil:
 		return v, usage(err)
 	}
-	v.revision = p.Revision()
+	v.revision = p.Traits().Revision
 	if v.warnings, err = f.warnings(c, paths, options); err != nil {
 		return v, usage(err)
 	}

@@ -19,7 +19,7 @@ import (
 // proxies looks over the configurations of proxies that the flags name, for what c and
 // its policy need of them.
 func (f *validateFlags) proxies(cmd *cobra.Command, v *validated, c config.Config, p authz.Policy) error {
-	v.rule = proxy.MutationRule(c.Upstream.HeaderPrefix, p.RequestHeaders())
+	v.rule = proxy.MutationRule(c.Upstream.HeaderPrefix, p.Traits().RequestHeaders)
 	if len(f.envoys) == 0 {
 		return nil
 	}
@@ -58,7 +58,7 @@ func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 	return proxy.Service{
 		Listen: c.Listen, TLS: c.TLS.CertFile != "", ClientCertificate: c.TLS.ClientCAFile != "",
 		Deadline:    time.Duration(c.Limits.Deadline),
-		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.RequestHeaders(),
+		TrustedHops: c.Request.TrustedHops, HeaderPrefix: c.Upstream.HeaderPrefix, Headers: p.Traits().RequestHeaders,
 		Reads: reads,
 		Route: func(r request.Route) error {
 			_, packages, err := policy.Floors(r, ladder)

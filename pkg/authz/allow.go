@@ -39,12 +39,12 @@ func (w Answers) allow(r *Record, settable []string) Response {
 			e.remove(name)
 		}
 	}
-	if !r.Policy.Compat || r.Shortfall.Needed {
+	if !r.Policy.PassCredential || r.Shortfall.Needed {
 		w.keepCredentials(&e, r)
 	}
 	return Response{
 		Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
-		AddBeside: r.Policy.Compat,
+		AddBeside: r.Policy.AddBeside,
 		SetQuery:  responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
 	}
 }

@@ -41,7 +41,7 @@ func (a *Authorizer) answer(r *Record) {
 			r.Response = Response{Status: stepup.Internal.Status()}
 		}
 	}()
-	r.Response = a.Answers.word(r, a.Policy.RequestHeaders())
+	r.Response = a.Answers.word(r, a.Policy.Traits().RequestHeaders)
 	r.Response.Metadata = metadata(r)
 }
 
@@ -179,7 +179,7 @@ func metadata(r *Record) map[string]any {
 		m["issuer"], m["issuer_name"] = r.Token.Issuer, r.Token.IssuerName
 	}
 	switch own := r.Policy.Metadata; {
-	case r.Policy.Compat:
+	case r.Policy.MetadataAtTop:
 		for name, value := range own {
 			if name != "decision_id" {
 				m[name] = value

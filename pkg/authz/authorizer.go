@@ -47,7 +47,7 @@ var errPanic = errors.New("authz: a stage panicked")
 // package comment for the order, and [stepup.Decide] for the order of judgement.
 // A context that has ended, or ends on the way, is a refusal.
 func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
-	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Revision(),
+	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Traits().Revision,
 		Held: stepup.Anonymous}}
 	ctx, cancel := a.budget(ctx)
 	defer cancel()
@@ -90,8 +90,8 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		r.Decision = stepup.Deny{Why: stepup.CredentialMalformed}
 		return
 	}
-	if blind, ok := a.Policy.(Blind); ok && blind.Blind() {
-		a.decideBlind(ctx, presented, r)
+	if a.Policy.Traits().IgnoresToken {
+		a.decideUnverified(ctx, presented, r)
 		return
 	}
 	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() != nil {
@@ -102,10 +102,10 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 	r.Stages.Evaluated = a.Now()
 }
 
-// decideBlind asks the policy first, and verifies the credential where something is
-// required of its bearer. The policy is asked once.
-func (a *Authorizer) decideBlind(ctx context.Context, presented credential.Credential, r *Record) {
-	p := &answered{Policy: a.Policy}
+// decideUnverified asks the policy first, and verifies the credential only if something is
+// required of the caller. The policy is asked once.
+func (a *Authorizer) decideUnverified(ctx context.Context, presented credential.Credential, r *Record) {
+	p := &askedOnce{Policy: a.Policy}
 	r.Stages.Verified = a.Now() // nothing is verified yet
 	r.Judgement = a.Judge(ctx, p, r.Question())
 	if r.Stages.Evaluated = a.Now(); !r.Shortfall.Needed || r.Fault != nil {
@@ -116,15 +116,15 @@ func (a *Authorizer) decideBlind(ctx context.Context, presented credential.Crede
 	}
 }
 
-// answered is a policy that is asked about one request and remembers its answer.
-type answered struct {
+// askedOnce remembers what a policy says about one request.
+type askedOnce struct {
 	Policy
 	asked  bool
 	result policy.Result
 	err    error
 }
 
-func (p *answered) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
+func (p *askedOnce) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	if !p.asked {
 		p.result, p.err = p.Policy.Evaluate(ctx, in)
 		p.asked = true

@@ -47,8 +47,9 @@ type rules struct {
 func (r rules) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	return r.evaluate(ctx, in)
 }
-func (r rules) Revision() string         { return "abc123" }
-func (r rules) RequestHeaders() []string { return r.headers }
+func (r rules) Traits() policy.Traits {
+	return policy.Traits{Revision: "abc123", RequestHeaders: r.headers}
+}
 
 func requires(reqs ...stepup.Requirement) rules {
 	return rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {

@@ -49,7 +49,7 @@ func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgeme
 		}
 	}()
 	ladder, levels := a.ladder(q.Token)
-	j = Judgement{Revision: p.Revision(), Levels: levels, Held: stepup.Anonymous}
+	j = Judgement{Revision: p.Traits().Revision, Levels: levels, Held: stepup.Anonymous}
 	if len(levels) > 0 {
 		j.Held = levels[len(levels)-1]
 	}

@@ -26,17 +26,7 @@ type Verifier interface {
 // error. It is called from many goroutines.
 type Policy interface {
 	Evaluate(ctx context.Context, in policy.Input) (policy.Result, error)
-	// Revision names the sources that the policy was made from.
-	Revision() string
-	// RequestHeaders lists, in lower case, every request header name that a
-	// rule of the policy can set. Each is removed when it is not set.
-	RequestHeaders() []string
-}
-
-// Blind is a [Policy] that may be asked before anyone knows who the caller is, as it does
-// not look at the token. A credential is then verified only where something is required.
-type Blind interface {
-	Policy
-	// Blind is true for such a policy.
-	Blind() bool
+	// Traits returns the facts that hold for every evaluation. It is called several
+	// times for each request, and always returns the same.
+	Traits() policy.Traits
 }

@@ -40,8 +40,9 @@ func (nobody) Verify(context.Context, credential.Credential) (jwtoken.Token, err
 // open lets /public in and needs a token elsewhere; /panic panics.
 type open struct{}
 
-func (open) Revision() string         { return "r1" }
-func (open) RequestHeaders() []string { return []string{"x-tenant"} }
+func (open) Traits() policy.Traits {
+	return policy.Traits{Revision: "r1", RequestHeaders: []string{"x-tenant"}}
+}
 func (open) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	switch in.Request.Path {
 	case "/public":

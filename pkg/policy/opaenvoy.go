@@ -60,7 +60,8 @@ func (o OPAEnvoy) Decode(v any) (Result, error) {
 
 // result is an allow that requires nothing, or a denial that no credential changes.
 func (o OPAEnvoy) result(allowed bool, w *stepup.Wording) Result {
-	r := Result{Compat: true, Require: []stepup.Requirement{{Level: stepup.Anonymous, Rule: o.Rule}}}
+	r := Result{PassCredential: true, AddBeside: true, MetadataAtTop: true,
+		Require: []stepup.Requirement{{Level: stepup.Anonymous, Rule: o.Rule}}}
 	if !allowed {
 		r.Deny = []stepup.Denial{{Always: true, Rule: o.Rule, Wording: w}}
 	}

@@ -43,6 +43,20 @@ type Input struct {
 	Routes []string
 }
 
+// Traits are the facts that a policy states about itself. They hold for every evaluation.
+type Traits struct {
+	// Revision names the sources that the policy was made from.
+	Revision string
+	// RequestHeaders lists, in lower case, every request header that a rule can set. Each
+	// is removed from a request for which the policy does not set it.
+	RequestHeaders []string
+	// IgnoresToken is true when no rule looks at [Input.Token]. Such a policy is asked
+	// first, and a credential is verified only when the result requires something of the
+	// caller. The zero value is the safe one: with a rule that reads the token, asking
+	// first would let in callers whom the rule refuses.
+	IgnoresToken bool
+}
+
 // Result is what a policy returned, decoded and checked. The zero Result
 // requires nothing and denies nothing: such a request is refused, because no
 // rule covers it.
@@ -53,12 +67,16 @@ type Result struct {
 	Response map[string][]string // response headers, on allow
 	Metadata map[string]any      // for the dynamic metadata
 
-	// The rest comes from a decision object of opa-envoy-plugin alone; see [OPAEnvoy].
+	// PassCredential leaves a credential in the request to the upstream although nothing
+	// required that it be verified. The zero value takes it out.
+	PassCredential bool
+	// AddBeside adds the headers of Response beside the upstream's own of the same names.
+	// The zero value overwrites those.
+	AddBeside bool
+	// MetadataAtTop puts the members of Metadata at the top of the dynamic metadata. The
+	// zero value puts them under "policy".
+	MetadataAtTop bool
 
-	// Compat is true for such a result. A credential that nothing requires is then
-	// passed on, response headers are added beside the upstream's, and Metadata stands
-	// at the top of the dynamic metadata.
-	Compat      bool
 	Remove      []string            // request headers to remove, on allow; in lower case
 	SetQuery    map[string][]string // query parameters to set, on allow
 	RemoveQuery []string            // query parameters to remove, on allow

@@ -82,7 +82,7 @@ func (r Row) Public() bool {
 // each route.
 func Make(ctx context.Context, policies []*rego.Policy, ladder stepup.Ladder, routes []Route,
 	progress func(done, all int)) (Matrix, error) {
-	m := Matrix{Revision: policies[0].Revision()}
+	m := Matrix{Revision: policies[0].Traits().Revision}
 	free := make(chan *rego.Policy, len(policies))
 	for _, p := range policies {
 		free <- p

@@ -134,7 +134,7 @@ func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{Revision: l.policy.Revision(), Levels: l.options.Ladder.Names()}
+	r := Result{Revision: l.policy.Traits().Revision, Levels: l.options.Ladder.Names()}
 	keeps := slices.ContainsFunc(l.config.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
 	r.Warnings = slices.DeleteFunc(rego.Lint(l.sources, rego.LintOptions{Options: l.options, KeepsACR: keeps,
 		Allow: l.config.Request.Allow}), func(f finding.Finding) bool {

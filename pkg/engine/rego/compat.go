@@ -56,15 +56,14 @@ func (o CompatOptions) withDefaults() CompatOptions {
 // As there, and unlike in a [Policy], a built-in function that fails is undefined, and a
 // policy may read the clock, which stands still during an evaluation.
 type CompatPolicy struct {
-	opt      CompatOptions
-	revision string
-	headers  []string
-	reads    [][]string
-	query    rego.PreparedEvalQuery
-	decode   policy.OPAEnvoy
-	cache    cache.InterQueryCache // of http.send; nil without the network
-	watch    *watchdog
-	tracer   topdown.QueryTracer // of tests; nil traces nothing
+	opt    CompatOptions
+	traits policy.Traits
+	reads  [][]string
+	query  rego.PreparedEvalQuery
+	decode policy.OPAEnvoy
+	cache  cache.InterQueryCache // of http.send; nil without the network
+	watch  *watchdog
+	tracer topdown.QueryTracer // of tests; nil traces nothing
 }
 
 // LoadCompat makes a policy of sources. When something is wrong with them the error is a
@@ -93,7 +92,8 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 		return nil, fmt.Errorf("rego: %w", err)
 	}
 	p := &CompatPolicy{
-		opt: opt, revision: named(opt.Options, sources), headers: staticHeaders(compiler.Modules, opt.HeaderPrefix),
+		opt: opt, traits: policy.Traits{Revision: named(opt.Options, sources),
+			RequestHeaders: staticHeaders(compiler.Modules, opt.HeaderPrefix), IgnoresToken: true},
 		reads: compatReads(compiler.Modules), query: query,
 		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix},
 		watch:  newWatchdog(opt.Options),
@@ -190,14 +190,11 @@ func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path s
 		Hint:    "policy.path names it, with slashes"}, false
 }
 
-// Revision is [Options.Revision], or the first 12 hexadecimal digits of a SHA-256 over
-// the sources.
-func (p *CompatPolicy) Revision() string { return p.revision }
-
-// RequestHeaders lists request headers that the policy sets and whose names it writes out.
-// Those that it computes are not known before it is asked, so a client's own header of
-// such a name reaches the application whenever the policy does not set it.
-func (p *CompatPolicy) RequestHeaders() []string { return p.headers }
+// Traits returns what holds for every evaluation. The request headers are those whose names
+// the policy writes out. A name that it computes is not known before it is asked, so a
+// client's own header of that name reaches the application whenever the policy does not set
+// it. The token is ignored: the input holds what Envoy reports and nothing of ours.
+func (p *CompatPolicy) Traits() policy.Traits { return p.traits }
 
 // Reads is [Policy.Reads] of what needs something of a proxy, in the words of our own
 // input: the body, the certificate of the peer, and the TLS session.
@@ -224,9 +221,6 @@ func compatReads(modules map[string]*ast.Module) [][]string {
 	slices.SortFunc(reads, slices.Compare[[]string])
 	return reads
 }
-
-// Blind is true: the input holds what Envoy reports and nothing of ours.
-func (p *CompatPolicy) Blind() bool { return true }
 
 // Evaluate asks the policy about the attributes of in.Request. An undefined decision is
 // the zero Result, which refuses.

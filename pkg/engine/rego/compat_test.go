@@ -220,7 +220,7 @@ result := {"allowed": false, "headers": [{"x-why": "e"}]} if not input.a`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(p.RequestHeaders(), " "); got != "x-team x-user x-why" {
+	if got := strings.Join(p.Traits().RequestHeaders, " "); got != "x-team x-user x-why" {
 		t.Error(got)
 	}
 }

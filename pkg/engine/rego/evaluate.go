@@ -23,8 +23,7 @@ import (
 // many goroutines.
 type Policy struct {
 	opt      Options
-	revision string
-	headers  []string
+	traits   policy.Traits
 	members  []member
 	base     rego.PreparedEvalQuery
 	routes   map[string]rego.PreparedEvalQuery
@@ -58,12 +57,9 @@ func (p *Policy) Labels() map[string]map[string]any {
 	return all
 }
 
-// Revision is that of the bundles, or the first 12 hexadecimal digits of a SHA-256 over
-// the sources.
-func (p *Policy) Revision() string { return p.revision }
-
-// RequestHeaders lists every request header that a rule can set, sorted.
-func (p *Policy) RequestHeaders() []string { return p.headers }
+// Traits returns what holds for every evaluation. The revision is that of the bundles, or
+// the first 12 hexadecimal digits of a SHA-256 over the sources.
+func (p *Policy) Traits() policy.Traits { return p.traits }
 
 // Routes lists the names NAME of packages stepward.route.NAME, sorted.
 func (p *Policy) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }

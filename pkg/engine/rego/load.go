@@ -310,8 +310,9 @@ func labels(r *ast.Rule) map[string]any {
 // may add.
 func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
 	p := &Policy{
-		opt: l.opt, revision: rev, headers: slices.Sorted(maps.Keys(l.headers)), members: l.members,
-		routes: map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments,
+		opt: l.opt, traits: policy.Traits{Revision: rev, RequestHeaders: slices.Sorted(maps.Keys(l.headers))},
+		members: l.members,
+		routes:  map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments,
 		unindexed: l.asked && len(l.unknown) > 0,
 	}
 	l.enter(c)

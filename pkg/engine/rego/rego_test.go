@@ -128,7 +128,7 @@ headers["x-tenant"] := input.token.claims.tenant
 response_headers["x-a"] := ["1", "2"]
 metadata["team"] := {"name": "x"}
 `)
-	if got := p.RequestHeaders(); len(got) != 1 || got[0] != "x-tenant" {
+	if got := p.Traits().RequestHeaders; len(got) != 1 || got[0] != "x-tenant" {
 		t.Errorf("headers %q", got)
 	}
 	r, err := p.Evaluate(t.Context(), ask(t, "POST", "/payments/1", nil))
@@ -214,7 +214,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%q: %+v, %v", v.routes, r, err)
 		}
 	}
-	if got := p.RequestHeaders(); len(got) != 1 {
+	if got := p.Traits().RequestHeaders; len(got) != 1 {
 		t.Errorf("headers of a route's package are not known: %q", got)
 	}
 }
@@ -260,8 +260,10 @@ func TestData(t *testing.T) {
 
 func TestRevision(t *testing.T) {
 	a, b := must(t, head+`require contains {"level": "mfa"}`), must(t, head+`require contains {"level": "mfa"} `)
-	if len(a.Revision()) != 12 || a.Revision() == b.Revision() || a.Revision() != must(t, head+`require contains {"level": "mfa"}`).Revision() {
-		t.Errorf("%s %s", a.Revision(), b.Revision())
+	again := must(t, head+`require contains {"level": "mfa"}`)
+	is, other := a.Traits().Revision, b.Traits().Revision
+	if len(is) != 12 || is == other || is != again.Traits().Revision {
+		t.Errorf("%s %s", is, other)
 	}
 }
 

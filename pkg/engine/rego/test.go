@@ -36,8 +36,7 @@ type TestOptions struct {
 // Evaluator is a [Policy] or a [CompatPolicy].
 type Evaluator interface {
 	Evaluate(ctx context.Context, in policy.Input) (policy.Result, error)
-	Revision() string
-	RequestHeaders() []string
+	Traits() policy.Traits
 }
 
 // TestResult is the outcome of one test rule.

@@ -145,7 +145,7 @@ func TestSamePolicySameAnswers(t *testing.T) {
 	if err := p.Play(t.Context(), bytes.NewReader(log)); err != nil {
 		t.Fatal(err)
 	}
-	r := p.Tally.Report(p.New.Revision())
+	r := p.Tally.Report(p.New.Traits().Revision)
 	if want := int64(3 * len(callers)); r.Decisions != want || r.Differences() != 0 || len(r.Left) != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -163,7 +163,7 @@ func TestReport(t *testing.T) {
 	if err := p.Play(t.Context(), bytes.NewReader(log)); err != nil {
 		t.Fatal(err)
 	}
-	r := p.Tally.Report(p.New.Revision())
+	r := p.Tally.Report(p.New.Traits().Revision)
 	for kind, want := range map[divergence.Kind]int64{divergence.NewlyChallenged: 4, divergence.NewlyRefused: 2, divergence.NewlyAllowed: 2, divergence.NewlyFailing: 0, divergence.Same: int64(2*len(callers) - 8)} {
 		if r.Kinds[kind] != want {
 			t.Errorf("%s: %d; want %d", kind, r.Kinds[kind], want)

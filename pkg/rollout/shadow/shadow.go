@@ -110,7 +110,7 @@ func (s *Runner) Tally() *divergence.Tally { return s.options.Tally }
 // Report is what was counted so far.
 func (s *Runner) Report() divergence.Report {
 	s.leave(Behind, s.behind.Swap(0))
-	r := s.options.Tally.Report(s.options.Candidate.Revision())
+	r := s.options.Tally.Report(s.options.Candidate.Traits().Revision)
 	r.Suspended = s.breaker.State() == gobreaker.StateOpen
 	return r
 }

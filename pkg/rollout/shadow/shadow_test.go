@@ -25,8 +25,7 @@ type candidate struct {
 func (c candidate) Evaluate(context.Context, policy.Input) (policy.Result, error) {
 	return c.evaluate()
 }
-func (candidate) Revision() string         { return "next" }
-func (candidate) RequestHeaders() []string { return nil }
+func (candidate) Traits() policy.Traits { return policy.Traits{Revision: "next"} }
 
 func runner(evaluate func() (policy.Result, error), sample func(divergence.Comparison)) (*shadow.Runner, *divergence.Tally) {
 	tally := &divergence.Tally{}

@@ -195,7 +195,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 			body = 8192
 		}
 	}
-	d.headers = p.RequestHeaders()
+	d.headers = p.Traits().RequestHeaders
 	return proxy.Changes(d.config.Upstream.HeaderPrefix, d.headers), body, nil
 }
 

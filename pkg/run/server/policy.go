@@ -52,8 +52,7 @@ var errAwaited = errors.New("server: no bundle has come yet")
 func (awaited) Evaluate(context.Context, policy.Input) (policy.Result, error) {
 	return policy.Result{}, errAwaited
 }
-func (awaited) Revision() string         { return "none" }
-func (awaited) RequestHeaders() []string { return nil }
+func (awaited) Traits() policy.Traits { return policy.Traits{Revision: "none"} }
 
 // loadPolicy makes the policy of c, of files and of the bundles that have come.
 func loadPolicy(ctx context.Context, c config.Config, ladder stepup.Ladder, o SnapshotOptions) (loaded, error) {

@@ -159,7 +159,7 @@ func (c *conductor) put(ctx context.Context, next *Snapshot) {
 	s.metrics.Enforced(s.Revision())
 	c.follow(ctx, next)
 	if next.Candidate != nil {
-		s.metrics.Candidate(next.Candidate.Revision())
+		s.metrics.Candidate(next.Candidate.Traits().Revision)
 	} else {
 		s.metrics.Candidate("")
 	}

@@ -27,7 +27,7 @@ type kept struct {
 	snapshot *Snapshot
 }
 
-func (k kept) revision() string { return k.snapshot.Authorizer.Policy.Revision() }
+func (k kept) revision() string { return k.snapshot.Authorizer.Policy.Traits().Revision }
 
 // enforce notes that x is in force. A policy that comes back takes its place anew.
 func (r *revisions) enforce(x *Snapshot, at time.Time) {

@@ -323,7 +323,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
 // Revision is that of the policy that is enforced, or will be once it is ready.
-func (s *Server) Revision() string { return s.snapshot().Authorizer.Policy.Revision() }
+func (s *Server) Revision() string { return s.snapshot().Authorizer.Policy.Traits().Revision }
 
 // snapshot is the one that is enforced, or the first while none is.
 func (s *Server) snapshot() *Snapshot {

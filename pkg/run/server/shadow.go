@@ -16,7 +16,7 @@ func (s *Server) shadow(x *Snapshot) {
 		return
 	}
 	tally := &divergence.Tally{}
-	if now := s.current.Load(); now != nil && now.shadow != nil && now.Candidate.Revision() == x.Candidate.Revision() {
+	if now := s.current.Load(); now != nil && now.shadow != nil && now.Candidate.Traits().Revision == x.Candidate.Traits().Revision {
 		tally = now.shadow.Tally()
 	}
 	x.shadow = shadow.New(shadow.Options{
@@ -28,7 +28,7 @@ func (s *Server) shadow(x *Snapshot) {
 				zap.String("route", c.Method+" "+c.Route),
 				zap.String("was", string(c.Was.Reason)), zap.String("would_be", string(c.Is.Reason)),
 				zap.String("rule", c.Rule()),
-				zap.String("policy_revision", c.Revision), zap.String("candidate_revision", x.Candidate.Revision()),
+				zap.String("policy_revision", c.Revision), zap.String("candidate_revision", x.Candidate.Traits().Revision),
 				zap.String("detail", c.Fault))
 		},
 	})

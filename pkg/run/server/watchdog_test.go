@@ -15,8 +15,7 @@ import (
 // hung is a policy that answers when it is let go.
 type hung struct{ inside, release chan struct{} }
 
-func (hung) Revision() string         { return "r" }
-func (hung) RequestHeaders() []string { return nil }
+func (hung) Traits() policy.Traits { return policy.Traits{Revision: "r"} }
 func (h hung) Evaluate(context.Context, policy.Input) (policy.Result, error) {
 	h.inside <- struct{}{}
 	<-h.release

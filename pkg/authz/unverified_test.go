@@ -14,10 +14,14 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// blind is a policy that is asked before the caller is known.
-type blind struct{ rules }
+// unverified is a policy that ignores the token, and is asked before the caller is known.
+type unverified struct{ rules }
 
-func (blind) Blind() bool { return true }
+func (u unverified) Traits() policy.Traits {
+	t := u.rules.Traits()
+	t.IgnoresToken = true
+	return t
+}
 
 // counting counts the credentials that are verified.
 type counting struct {
@@ -32,7 +36,7 @@ func (c counting) Verify(ctx context.Context, x credential.Credential) (token.To
 
 // A credential is verified where something is required, and nowhere else; the policy is
 // asked once.
-func TestBlind(t *testing.T) {
+func TestUnverified(t *testing.T) {
 	for name, v := range map[string]struct {
 		level, bearer string
 		reason        stepup.Reason
@@ -50,9 +54,9 @@ func TestBlind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked, verified := 0, 0
-			a := newAuthorizer(t, blind{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+			a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
 				asked++
-				return policy.Result{Compat: true, Require: []stepup.Requirement{{Level: v.level}}}, nil
+				return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: v.level}}}, nil
 			}}})
 			a.Verifier = counting{a.Verifier.(verifier), &verified}
 			raw := get("/")
@@ -72,12 +76,12 @@ func TestBlind(t *testing.T) {
 }
 
 // A policy that fails is a refusal, however it fails, and nobody is verified for it.
-func TestBlindFault(t *testing.T) {
+func TestUnverifiedFault(t *testing.T) {
 	for want, err := range map[stepup.Reason]error{stepup.PolicyTimeout: policy.ErrTimeout, stepup.RequestAmbiguous: policy.ErrRequest, stepup.BodyUnreadable: policy.ErrBody, stepup.RouteConfig: policy.ErrRoute, stepup.PolicyError: context.DeadlineExceeded} {
 		if want == stepup.PolicyError {
 			err = errPolicy
 		}
-		a := newAuthorizer(t, blind{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { return policy.Result{}, err }}})
+		a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { return policy.Result{}, err }}})
 		verified := 0
 		a.Verifier = counting{a.Verifier.(verifier), &verified}
 		if r := a.Authorize(t.Context(), get("/", bearer("two")...)); r.Reason() != want || r.Response.Allowed || r.Response.Status != want.Status() || verified != 0 {
@@ -109,8 +113,8 @@ func TestWording(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v.denial.Always = true
-			a := newAuthorizer(t, blind{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
-				return policy.Result{Compat: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{v.denial}, Metadata: map[string]any{"own": "x", "decision_id": "forged", "level": "theirs"}}, nil
+			a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+				return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{v.denial}, Metadata: map[string]any{"own": "x", "decision_id": "forged", "level": "theirs"}}, nil
 			}}})
 			r := a.Authorize(t.Context(), get("/"))
 			res := r.Response
@@ -134,10 +138,10 @@ func names(fields []request.Field) string {
 
 // Edits of an allow: what the policy removes goes, our identity stays, and what it adds to
 // the response stands beside the application's own.
-func TestCompatEdits(t *testing.T) {
-	a := newAuthorizer(t, blind{rules{headers: []string{"x-user"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+func TestEdits(t *testing.T) {
+	a := newAuthorizer(t, unverified{rules{headers: []string{"x-user"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
 		return policy.Result{
-			Compat: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Headers: map[string][]string{"authorization": {"Basic x"}},
+			PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Headers: map[string][]string{"authorization": {"Basic x"}},
 			Remove: []string{"x-a", "x-stepward-level"}, Response: map[string][]string{"x-b": {"1", "2"}}, SetQuery: map[string][]string{"q": {"1"}}, RemoveQuery: []string{"r"},
 		}, nil
 	}}})
@@ -155,4 +159,4 @@ func TestCompatEdits(t *testing.T) {
 	}
 }
 
-var _ authz.Blind = blind{}
+var _ authz.Policy = unverified{}
