@@ -16,6 +16,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/cache"
 
+	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
@@ -62,7 +63,7 @@ type CompatPolicy struct {
 	query  rego.PreparedEvalQuery
 	decode policy.OPAEnvoy
 	cache  cache.InterQueryCache // of http.send; nil without the network
-	watch  *watchdog
+	watch  *watchdog.Watchdog
 	tracer topdown.QueryTracer // of tests; nil traces nothing
 }
 
@@ -96,10 +97,10 @@ func LoadCompat(ctx context.Context, sources []Source, opt CompatOptions) (*Comp
 			RequestHeaders: staticHeaders(compiler.Modules, opt.HeaderPrefix), IgnoresToken: true},
 		reads: compatReads(compiler.Modules), query: query,
 		decode: policy.OPAEnvoy{Rule: opt.Path, Ladder: opt.Ladder, HeaderPrefix: opt.HeaderPrefix},
-		watch:  newWatchdog(opt.Options),
+		watch:  watchdog.New(opt.Timeout, opt.MaxAbandoned),
 	}
 	if opt.Network {
-		p.watch.longer = 1 // one that waits for the network uses no processor
+		p.watch.ByWall()
 		size := int64(maxCached)
 		p.cache = cache.NewInterQueryCache(&cache.Config{InterQueryBuiltinCache: cache.InterQueryBuiltinCacheConfig{
 			MaxSizeBytes: &size}})
@@ -235,7 +236,7 @@ func (p *CompatPolicy) Evaluate(ctx context.Context, in policy.Input) (policy.Re
 	case in.Request.Attributes == nil:
 		return policy.Result{}, errors.New("rego: the request did not come from Envoy")
 	}
-	r, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) (policy.Result, error) {
+	r, err := watchdog.Run(ctx, p.watch, in.Request, func(ctx context.Context) (policy.Result, error) {
 		return p.evaluate(ctx, in.Request)
 	})
 	if err == nil {

@@ -7,6 +7,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/types"
+
+	"github.com/stepward/stepward/pkg/engine/watchdog"
 )
 
 // enterName is a function that the bodies of entry rules begin with. It tells the watchdog
@@ -46,14 +48,13 @@ func entering(n int, loc *ast.Location) *ast.Expr {
 
 var errFull = errors.New("the place is full")
 
-// enters makes the function known to a query. Outside of [guard] it does nothing.
+// enters makes the function known to a query. Outside of [watchdog.Run] it does nothing.
 func enters() func(*rego.Rego) {
 	return rego.Function1(&rego.Function{Name: enterName, Decl: types.NewFunction(types.Args(types.N), types.B)},
 		func(b rego.BuiltinContext, n *ast.Term) (*ast.Term, error) {
 			number, ok := n.Value.(ast.Number)
-			at, watched := b.Context.Value(positionKey{}).(*position)
 			rule, whole := number.Int()
-			if ok && whole && watched && !at.enter(rule) {
+			if ok && whole && !watchdog.Enter(b.Context, rule) {
 				return nil, rego.NewHaltError(errFull)
 			}
 			return ast.InternedTerm(true), nil

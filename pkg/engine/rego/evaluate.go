@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -33,7 +34,7 @@ type Policy struct {
 	partials map[string]func() (rego.PreparedPartialQuery, error) // by entry rule
 	parsed   map[string]ast.Ref                                   // names that Partial was given
 	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
-	watch    *watchdog
+	watch    *watchdog.Watchdog
 	// arguments are what stands in calls of the library, by the rules that took its place.
 	arguments map[string]*ast.Term
 	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
@@ -80,7 +81,7 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 		}
 		queries = append(queries, query)
 	}
-	documents, err := guard(ctx, p.watch, routeOf(in.Request), func(ctx context.Context) ([]map[string]any, error) {
+	documents, err := watchdog.Run(ctx, p.watch, in.Request, func(ctx context.Context) ([]map[string]any, error) {
 		switch in.Request.Body.State {
 		case "", request.BodyNone:
 		default:

@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 
+	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -21,6 +22,11 @@ import (
 
 // DefaultTimeout is how long an evaluation may take.
 const DefaultTimeout = 50 * time.Millisecond
+
+// defaultAbandoned is how many evaluations may still run after their time is up. OPA looks
+// for cancellation between expressions, and one expression can be a regular expression that
+// takes seconds.
+const defaultAbandoned = 64
 
 // hiddenPrefix begins the names of the copies of entry rules that are evaluated, and
 // wholePrefix those of copies that look into whole tables, where the former do not: they
@@ -312,7 +318,7 @@ func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[stri
 	p := &Policy{
 		opt: l.opt, traits: policy.Traits{Revision: rev, RequestHeaders: slices.Sorted(maps.Keys(l.headers))},
 		members: l.members,
-		routes:  map[string]rego.PreparedEvalQuery{}, watch: newWatchdog(l.opt), arguments: l.arguments,
+		routes:  map[string]rego.PreparedEvalQuery{}, watch: watchdog.New(l.opt.Timeout, l.opt.MaxAbandoned), arguments: l.arguments,
 		unindexed: l.asked && len(l.unknown) > 0,
 	}
 	l.enter(c)

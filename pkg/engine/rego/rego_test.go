@@ -16,6 +16,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/policy"
@@ -295,14 +296,14 @@ func TestWatchdog(t *testing.T) {
 				if !errors.Is(err, policy.ErrTimeout) || len(r.Require) > 0 {
 					t.Fatalf("%+v, %v; want a timeout", r, err)
 				}
-				saturated = saturated || errors.Is(err, rego.ErrSaturated)
+				saturated = saturated || errors.Is(err, watchdog.ErrSaturated)
 			}
 			if name != "a loop" && !saturated {
 				t.Error("evaluations that run on are not limited")
 			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := p.Evaluate(ended, slow); !errors.Is(err, context.Canceled) && !errors.Is(err, rego.ErrSaturated) {
+			if _, err := p.Evaluate(ended, slow); !errors.Is(err, context.Canceled) && !errors.Is(err, watchdog.ErrSaturated) {
 				t.Errorf("a caller that is gone: %v", err)
 			}
 			// Once they have ended the policy works again.
@@ -332,24 +333,24 @@ require contains {"level": "authenticated"}`)
 	for range 40 {
 		if r, err := p.Evaluate(t.Context(), hostile); !errors.Is(err, policy.ErrTimeout) || len(r.Require) > 0 {
 			t.Fatalf("%+v, %v; want a timeout", r, err)
-		} else if errors.Is(err, rego.ErrSaturated) {
+		} else if errors.Is(err, watchdog.ErrSaturated) {
 			saturated++
 		}
 	}
 	if saturated < 20 {
 		t.Errorf("%d of 40 were refused before they began", saturated)
 	}
-	if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, rego.ErrSaturated) {
+	if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, watchdog.ErrSaturated) {
 		t.Errorf("the rule and route that are full: %v", err)
 	}
 	for _, in := range []policy.Input{ask(t, "GET", "/slow/2?x=c", nil), ask(t, "POST", "/other?x=c", nil)} {
 		r, err := p.Evaluate(t.Context(), in)
-		if errors.Is(err, rego.ErrSaturated) || err == nil && len(r.Require) == 0 {
+		if errors.Is(err, watchdog.ErrSaturated) || err == nil && len(r.Require) == 0 {
 			t.Errorf("%s %s: %+v, %v", in.Request.Method, in.Request.Path, r, err)
 		}
 	}
 	for { // until what was given up has ended by itself
-		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, rego.ErrSaturated) {
+		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, watchdog.ErrSaturated) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond) // clock: a pause between two looks

@@ -1,6 +1,6 @@
 //go:build unix
 
-package rego
+package watchdog
 
 import (
 	"syscall"

@@ -1,4 +1,4 @@
-package rego
+package watchdog
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/request"
 )
 
 // fakeClocks shows a processor that gives this process rate of every second.
@@ -48,7 +49,7 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWatchdog(Options{Timeout: limit, MaxAbandoned: 16})
+				w := New(limit, 16)
 				w.budget = newBudget(fakeClocks(&x.rate))
 				if x.longer > 0 {
 					w.longer = x.longer
@@ -56,7 +57,7 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 				for range x.others {
 					w.budget.begin()
 				}
-				got, err := guard(t.Context(), w, "/", func(context.Context) (int, error) {
+				got, err := Run(t.Context(), w, request.Request{Host: "a"}, func(context.Context) (int, error) {
 					time.Sleep(x.takes) // clock: in a synctest bubble, whose clock is fake
 					return 1, nil
 				})
@@ -77,14 +78,15 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 // nothing else, until all together are too many.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 32}) // clock: in a synctest bubble, whose clock is fake; two a place
+		w := New(time.Millisecond, 32) // clock: in a synctest bubble, whose clock is fake
+		// 32 evaluations may be given up, two of them at one place.
 		rate := 1.0
 		w.budget = newBudget(fakeClocks(&rate))
 		run := func(route string, rules ...int) error {
-			_, err := guard(t.Context(), w, route, func(ctx context.Context) (int, error) {
+			_, err := Run(t.Context(), w, request.Request{Host: route}, func(ctx context.Context) (int, error) {
 				for _, r := range rules {
-					if !ctx.Value(positionKey{}).(*position).enter(r) {
-						return 0, errFull
+					if !Enter(ctx, r) {
+						return 0, errors.New("the place is full")
 					}
 				}
 				if len(rules) > 0 && rules[len(rules)-1] == 7 { // the hostile rule
@@ -133,11 +135,11 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
-// Whoever finds a few expensive rules, and writes as many routes as they like, leaves room
-// for the rules that they did not find. All together are bounded all the same.
+// An attacker who finds a few expensive rules, and writes as many routes as they like, leaves
+// room for the rules that they did not find. All together are still bounded.
 func TestManyHostileRules(t *testing.T) {
 	for _, hostile := range []int{1, 2, 3, 4, 5} {
-		w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 64}) // clock: nothing is evaluated
+		w := New(time.Millisecond, 64) // clock: nothing is evaluated
 		give := func(rule int) (given int) {
 			for route := range 1000 {
 				if p := (place{rule, string(rune(route))}); !w.full(p) {
@@ -157,7 +159,7 @@ func TestManyHostileRules(t *testing.T) {
 			t.Errorf("after %d hostile rules: %d more, %d of %d in all", hostile, given, w.total.Load(), w.most)
 		}
 	}
-	w := newWatchdog(Options{Timeout: time.Millisecond, MaxAbandoned: 4}) // clock: nothing is evaluated
+	w := New(time.Millisecond, 4) // clock: nothing is evaluated
 	for rule := range 100 {
 		if p := (place{rule, "/"}); !w.full(p) {
 			w.count(p, 1)

@@ -1,27 +1,27 @@
-package rego
+package watchdog
 
 import (
 	"sync"
 	"time"
 )
 
-// patience is how much longer by the clock on the wall than its limit an evaluation may
-// take on a machine that is slow.
+// patience is how many times its limit an evaluation may take by the clock on the wall, on a
+// machine that is slow.
 const patience = 20
 
-// budget tells how much of the processor evaluations have had. A policy is timed out for
-// what it does: on a machine that is slow, that a quota stops, or that many evaluations
-// share, the clock on the wall runs on while an evaluation waits for a core.
+// budget measures how much of the processor evaluations have had. A policy is timed out for
+// what it does. The clock on the wall is no measure of that: it runs on while an evaluation
+// waits for a core, because the machine is slow, a quota stops it, or many share it.
 //
-// Go does not tell what one goroutine uses. So the budget counts what the process uses,
-// shared evenly among the evaluations that run, and never faster than the wall.
+// Go does not say what one goroutine uses. So the budget takes what the process uses, and
+// shares it evenly among the evaluations that run, but never faster than the wall.
 type budget struct {
 	read func() (cpu, wall time.Duration) // both since some fixed time
 
 	mu        sync.Mutex
-	running   int           // evaluations, also those that were given up and still run
+	running   int           // evaluations, including those that were given up and still run
 	cpu, wall time.Duration // when share was last brought up to date
-	share     time.Duration // that one evaluation would have had which has run all along
+	share     time.Duration // what one evaluation would have had that has run all along
 }
 
 func newBudget(read func() (cpu, wall time.Duration)) *budget {
@@ -47,7 +47,7 @@ func (b *budget) end() {
 	b.running--
 }
 
-// since returns how much of the processor an evaluation has had that began at a share.
+// since returns how much of the processor an evaluation has had since it began at a share.
 func (b *budget) since(begin time.Duration) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +61,8 @@ func (b *budget) update() {
 	b.cpu, b.wall = cpu, wall
 }
 
-// clocks returns how much of the processor the process has used, and the time on the wall.
+// clocks returns a function that reads how much of the processor the process has used, and
+// the time on the wall.
 func clocks() func() (cpu, wall time.Duration) {
 	start := time.Now()
 	return func() (cpu, wall time.Duration) {
