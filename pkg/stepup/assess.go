@@ -17,15 +17,19 @@ type Part string
 
 // The parts, in the order in which they are judged.
 const (
-	Audience          Part = "audience"
-	TokenAge          Part = "token_age"
-	SenderConstrained Part = "sender_constrained"
-	Issuer            Part = "issuer"
-	LevelPart         Part = "level"
-	AgePart           Part = "age"
-	Methods           Part = "methods"
-	ScopePart         Part = "scope"
+	PartAudience          Part = "audience"
+	PartTokenAge          Part = "token_age"
+	PartSenderConstrained Part = "sender_constrained"
+	PartIssuer            Part = "issuer"
+	PartLevel             Part = "level"
+	PartAge               Part = "age"
+	PartMethods           Part = "methods"
+	PartScope             Part = "scope"
 )
+
+// parts are all of them, in the order of judgement.
+var parts = [...]Part{PartAudience, PartTokenAge, PartSenderConstrained, PartIssuer, PartLevel, PartAge, PartMethods,
+	PartScope}
 
 // Gap is one part of one requirement that a token does not meet.
 type Gap struct {
@@ -70,14 +74,14 @@ type Shortfall struct {
 
 // Missing lists the unmet parts that the caller may know of and could mend.
 func (s Shortfall) Missing() []Part {
-	var parts []Part
+	var missing []Part
 	for _, g := range s.Unmet {
 		switch g.Part {
-		case LevelPart, AgePart, Methods, ScopePart:
-			parts = append(parts, g.Part)
+		case PartLevel, PartAge, PartMethods, PartScope:
+			missing = append(missing, g.Part)
 		}
 	}
-	return parts
+	return missing
 }
 
 // gap is the unmet requirement of part p, if any.
@@ -154,7 +158,7 @@ func (l Ladder) required(r Requirement) int {
 // unmet is the first gap of each part, in order of judgement.
 func unmet(reqs []Requirement, l Ladder, t *token.Token, now time.Time) []Gap {
 	var gaps []Gap
-	for _, part := range []Part{Audience, TokenAge, SenderConstrained, Issuer, LevelPart, AgePart, Methods, ScopePart} {
+	for _, part := range parts {
 		for _, r := range reqs {
 			if !l.meets(part, r, t, now) {
 				gaps = append(gaps, Gap{Part: part, Requirement: r})
@@ -169,28 +173,28 @@ func unmet(reqs []Requirement, l Ladder, t *token.Token, now time.Time) []Gap {
 // unmet.
 func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool {
 	switch p {
-	case Audience:
+	case PartAudience:
 		return len(r.Audience) == 0 || intersects(r.Audience, t.Audience)
-	case Issuer:
+	case PartIssuer:
 		return len(r.Issuer) == 0 || slices.Contains(r.Issuer, t.Issuer)
-	case SenderConstrained:
+	case PartSenderConstrained:
 		return !r.SenderConstrained || t.SenderConstrained
-	case TokenAge:
+	case PartTokenAge:
 		return within(r.TokenAge, t.IssuedAt, now)
-	case LevelPart:
+	case PartLevel:
 		if len(r.ACR) > 0 {
 			return intersects(r.ACR, l.shown(*t))
 		}
 		return l.required(r) <= l.provenRank(*t)
-	case AgePart:
+	case PartAge:
 		limit := r.MaxAge
 		if d, ok := limit.Get(); ok && d == 0 {
 			limit = AgeOf(ReauthenticationWindow)
 		}
 		return within(limit, t.AuthTime, now)
-	case Methods:
+	case PartMethods:
 		return containsAll(t.AMR, r.AMR)
-	case ScopePart:
+	case PartScope:
 		return containsAll(t.Scopes, r.Scope)
 	}
 	return false

@@ -162,15 +162,15 @@ func (c Case) judge() Decision {
 		return Allow{}
 	}
 	first := s.Unmet[0].Part
-	_, lacksLevel := s.gap(LevelPart)
-	_, lacksAge := s.gap(AgePart)
-	_, wrongIssuer := s.gap(Issuer)
+	_, lacksLevel := s.gap(PartLevel)
+	_, lacksAge := s.gap(PartAge)
+	_, wrongIssuer := s.gap(PartIssuer)
 	switch {
-	case first == Audience:
+	case first == PartAudience:
 		return Challenge{Why: TokenWrongAudience, Ask: s.Ask}
-	case first == TokenAge:
+	case first == PartTokenAge:
 		return Challenge{Why: TokenTooOld, Ask: s.Ask}
-	case first == SenderConstrained:
+	case first == PartSenderConstrained:
 		return Challenge{Why: NotSenderConstrained, Ask: s.Ask}
 	case wrongIssuer,
 		(lacksLevel || lacksAge) && (s.Ask.Impossible || c.Token.Principal != token.User):
@@ -179,9 +179,9 @@ func (c Case) judge() Decision {
 		return c.stepUp(InsufficientLevel)
 	case lacksAge:
 		return c.stepUp(StaleAuthentication)
-	case first == Methods:
+	case first == PartMethods:
 		return Deny{Why: InsufficientMethods}
-	case first == ScopePart:
+	case first == PartScope:
 		return Challenge{Why: InsufficientScope, Ask: s.Ask}
 	}
 	return Deny{Why: Internal}

@@ -59,11 +59,11 @@ func (e Explanation) lacks() []string {
 	var words []string
 	for _, m := range e.Missing {
 		w := map[stepup.Part]string{
-			stepup.Audience: "needs a token for another audience", stepup.TokenAge: "needs a newer token",
-			stepup.SenderConstrained: "needs a token bound to its key", stepup.Issuer: "needs another issuer",
-			stepup.Methods: "needs other methods", stepup.ScopePart: "needs more scope", stepup.AgePart: "more recent",
+			stepup.PartAudience: "needs a token for another audience", stepup.PartTokenAge: "needs a newer token",
+			stepup.PartSenderConstrained: "needs a token bound to its key", stepup.PartIssuer: "needs another issuer",
+			stepup.PartMethods: "needs other methods", stepup.PartScope: "needs more scope", stepup.PartAge: "more recent",
 		}[stepup.Part(m.Part)]
-		if m.Part == string(stepup.LevelPart) && e.named() {
+		if m.Part == string(stepup.PartLevel) && e.named() {
 			w = "needs " + e.Needs
 		}
 		if w != "" && !slices.Contains(words, w) {

@@ -14,7 +14,7 @@ var dangling = regexp.MustCompile(`needs(,|$)|needs anonymous|has anonymous|has(
 // For every reason, whoever asks and however far it came, the words are whole.
 func TestGistOfEveryReason(t *testing.T) {
 	alice := &explain.Token{Subject: "alice"}
-	parts := []stepup.Part{"", stepup.Audience, stepup.TokenAge, stepup.SenderConstrained, stepup.Issuer, stepup.LevelPart, stepup.AgePart, stepup.Methods, stepup.ScopePart}
+	parts := []stepup.Part{"", stepup.PartAudience, stepup.PartTokenAge, stepup.PartSenderConstrained, stepup.PartIssuer, stepup.PartLevel, stepup.PartAge, stepup.PartMethods, stepup.PartScope}
 	for _, reason := range stepup.Reasons() {
 		for _, needs := range []string{"", stepup.Anonymous, "mfa"} {
 			for _, part := range parts {

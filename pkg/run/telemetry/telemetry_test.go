@@ -51,7 +51,7 @@ func record(t *testing.T) authz.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gap := stepup.Gap{Part: stepup.LevelPart, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
+	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
 		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer,
 		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
