@@ -79,15 +79,16 @@ func (w Answers) identify(e *edit, r *Record) {
 	}
 	put("subject", visible(t.Subject))
 	put("issuer", visible(t.Issuer))
-	put("acr", visible(t.ACR))
+	proof := t.Strongest() // the one that shows the level: acr, amr and time are of one proof
+	put("acr", visible(proof.ACR))
 	put("client-id", visible(t.ClientID))
-	methods := make([]string, len(t.AMR))
-	for i, m := range t.AMR {
+	methods := make([]string, len(proof.AMR))
+	for i, m := range proof.AMR {
 		methods[i] = visible(m)
 	}
 	put("amr", strings.Join(methods, " "))
-	if !t.AuthTime.IsZero() {
-		put("auth-time", strconv.FormatInt(t.AuthTime.Unix(), 10))
+	if !proof.At.IsZero() {
+		put("auth-time", strconv.FormatInt(proof.At.Unix(), 10))
 	}
 }
 

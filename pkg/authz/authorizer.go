@@ -140,6 +140,8 @@ func (a *Authorizer) verify(ctx context.Context, c credential.Credential) (*toke
 	}
 	t, err := a.Verifier.Verify(ctx, c)
 	if err == nil {
+		l, _ := a.ladder(&t)
+		t = l.StrongestFirst(t)
 		return &t, nil
 	}
 	var failure *token.Error

@@ -61,7 +61,8 @@ func alice(change func(*token.Token)) func() (token.Token, error) {
 	return func() (token.Token, error) {
 		t := token.Token{
 			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "spa", Principal: token.User,
-			Scheme: token.Bearer, ACR: "loa:1", AMR: []string{"pwd", "otp"}, AuthTime: now.Add(-time.Minute), IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+			Scheme: token.Bearer, Proofs: []token.Proof{{ACR: "loa:1", AMR: []string{"pwd", "otp"}, At: now.Add(-time.Minute)}},
+			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}
 		if change != nil {
 			change(&t)
@@ -79,8 +80,8 @@ func newAuthorizer(t *testing.T, p authz.Policy) *authz.Authorizer {
 	return &authz.Authorizer{
 		Verifier: verifier{
 			"one":     alice(nil),
-			"two":     alice(func(t *token.Token) { t.ACR = "loa:2" }),
-			"odd":     alice(func(t *token.Token) { t.Subject = "ä b\r\n%"; t.AMR = []string{"x y", "z"} }),
+			"two":     alice(func(t *token.Token) { t.Proofs[0].ACR = "loa:2" }),
+			"odd":     alice(func(t *token.Token) { t.Subject = "ä b\r\n%"; t.Proofs[0].AMR = []string{"x y", "z"} }),
 			"expired": func() (token.Token, error) { return token.Token{}, &token.Error{Code: token.Expired} },
 			"nokeys":  func() (token.Token, error) { return token.Token{}, &token.Error{Code: token.KeysUnavailable} },
 			"broken":  func() (token.Token, error) { return token.Token{}, errors.New("disk on fire") },

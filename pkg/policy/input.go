@@ -109,14 +109,15 @@ func document(t *token.Token, levels []string) map[string]any {
 			claims[name] = value
 		}
 	}
+	proof := t.Strongest()
 	doc := map[string]any{
 		"issuer": t.Issuer, "issuer_name": t.IssuerName, "principal": string(t.Principal), "scheme": string(t.Scheme),
-		"audience": array(t.Audience), "scopes": array(t.Scopes), "levels": array(levels), "amr": array(t.AMR),
+		"audience": array(t.Audience), "scopes": array(t.Scopes), "levels": array(levels), "amr": array(proof.AMR),
 		"sender_constrained": t.SenderConstrained, "claims": claims,
 	}
 	put(doc, "subject", t.Subject)
 	put(doc, "client_id", t.ClientID)
-	put(doc, "acr", t.ACR)
+	put(doc, "acr", proof.ACR)
 	return doc
 }
 

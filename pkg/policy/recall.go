@@ -178,7 +178,8 @@ func (r *recall) token(o map[string]any) token.Token {
 		Issuer: r.text(o, "issuer"), IssuerName: r.text(o, "issuer_name"), Subject: r.text(o, "subject"),
 		ClientID:  r.text(o, "client_id"),
 		Principal: token.Principal(r.text(o, "principal")), Scheme: token.Scheme(r.text(o, "scheme")),
-		Audience: r.list(o, "audience"), Scopes: r.list(o, "scopes"), ACR: r.text(o, "acr"), AMR: r.list(o, "amr"),
+		Audience: r.list(o, "audience"), Scopes: r.list(o, "scopes"),
+		Proofs:            []token.Proof{{ACR: r.text(o, "acr"), AMR: r.list(o, "amr")}},
 		SenderConstrained: member[bool](r, o, "sender_constrained", "true or false"), Claims: r.object(o, "claims"),
 	}
 }

@@ -46,7 +46,7 @@ func TestParseInput(t *testing.T) {
 		}
 		for _, who := range []*token.Token{nil, {
 			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web", Principal: token.User, Scheme: token.DPoP, Audience: []string{"a", "b"},
-			Scopes: []string{"pay"}, ACR: "2", AMR: []string{"pwd", "otp"}, SenderConstrained: true, Claims: map[string]any{"roles": []any{"admin"}, "n": json.Number("7")},
+			Scopes: []string{"pay"}, Proofs: []token.Proof{{ACR: "2", AMR: []string{"pwd", "otp"}}}, SenderConstrained: true, Claims: map[string]any{"roles": []any{"admin"}, "n": json.Number("7")},
 		}, {Issuer: "https://idp.example.com", Principal: token.Client, Scheme: token.Bearer, Claims: map[string]any{}}} {
 			in := policy.Input{Request: asked, Token: who}
 			if who != nil {

@@ -67,8 +67,8 @@ type Shortfall struct {
 	Unmet []Gap
 	// Shadowed holds what requirements that are only observed would add.
 	Shadowed []Gap
-	// Age is how long ago the user authenticated, in whole seconds; absent when
-	// the token does not say.
+	// Age is how long ago the user gave the strongest proof, in whole seconds; absent
+	// when the token does not say.
 	Age Age
 }
 
@@ -97,8 +97,9 @@ func (s Shortfall) gap(p Part) (Requirement, bool) {
 // Assess compares what is required with what t proves at now. With a nil token
 // it says only what is required.
 //
-// Each requirement is judged alone: two that are both met by different means are
-// both met. Levels and ages come from t's own issuer, in the words of l.
+// Each requirement is judged alone and on one proof: two that are both met by different
+// proofs are both met, but level, age and methods of one requirement must be met by the
+// same proof. Levels and ages come from t's own issuer, in the words of l.
 func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfall {
 	s := Shortfall{Level: Anonymous}
 	strictest := -1
@@ -125,8 +126,9 @@ func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfa
 	if t == nil {
 		return s
 	}
-	if !t.AuthTime.IsZero() {
-		s.Age = AgeOf(max(0, since(t.AuthTime, now)))
+	ordered := l.StrongestFirst(*t)
+	if p := ordered.Strongest(); !p.At.IsZero() {
+		s.Age = AgeOf(max(0, since(p.At, now)))
 	}
 	s.Unmet = unmet(enforced, l, t, now)
 	s.Shadowed = unmet(slices.DeleteFunc(slices.Clone(reqs), func(r Requirement) bool {
@@ -181,23 +183,27 @@ func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool
 		return !r.SenderConstrained || t.SenderConstrained
 	case PartTokenAge:
 		return within(r.TokenAge, t.IssuedAt, now)
-	case PartLevel:
-		if len(r.ACR) > 0 {
-			return intersects(r.ACR, l.shown(*t))
+	case PartLevel, PartAge, PartMethods:
+		proof := l.nearest(r, t, now)
+		if proof == nil {
+			return p != PartLevel // which is then what is missing
 		}
-		return l.required(r) <= l.provenRank(*t)
-	case PartAge:
-		limit := r.MaxAge
-		if d, ok := limit.Get(); ok && d == 0 {
-			limit = AgeOf(ReauthenticationWindow)
-		}
-		return within(limit, t.AuthTime, now)
-	case PartMethods:
-		return containsAll(t.AMR, r.AMR)
+		return l.meetsBy(p, r, t.Scheme, proof, now)
 	case PartScope:
 		return containsAll(t.Scopes, r.Scope)
 	}
 	return false
+}
+
+// meetsBy judges a part that a proof meets by the one proof that r is judged on.
+func (l Ladder) meetsBy(p Part, r Requirement, s token.Scheme, proof *token.Proof, now time.Time) bool {
+	switch p {
+	case PartLevel:
+		return l.showsLevel(r, proof)
+	case PartAge:
+		return isRecent(r, s, proof, now)
+	}
+	return containsAll(proof.AMR, r.AMR)
 }
 
 // within reports whether at lies no further back than limit. A time that is not

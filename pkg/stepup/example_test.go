@@ -21,7 +21,8 @@ func ExampleDecide() {
 	required := []stepup.Requirement{{Level: "mfa", MaxAge: stepup.AgeOf(5 * time.Minute), Rule: "payments"}}
 	now := time.Unix(1_800_000_000, 0)
 	for _, age := range []time.Duration{4 * time.Minute, 6 * time.Minute} {
-		t := &token.Token{Subject: "alice", Principal: token.User, ACR: "urn:example:loa:2", AuthTime: now.Add(-age)}
+		t := &token.Token{Subject: "alice", Principal: token.User,
+			Proofs: []token.Proof{{ACR: "urn:example:loa:2", At: now.Add(-age)}}}
 		decision := stepup.Decide(stepup.Case{Shortfall: stepup.Assess(required, ladder, t, now), Presented: true, Token: t})
 		fmt.Println(stepup.ResultOf(decision), decision.Reason())
 		if c, ok := decision.(stepup.Challenge); ok {

@@ -47,7 +47,7 @@ const (
 	// (RFC 8176). Such an issuer can still be asked in acr values.
 	ByAMR Assurance = "amr"
 	// ByClaim: another claim, a string or an array of them, proves a level that
-	// lists one of its values among its acr values; see token.Token.Assurance.
+	// lists one of its values among its acr values; see token.Proof.Assurance.
 	ByClaim Assurance = "claim"
 )
 
@@ -59,24 +59,24 @@ func (l Ladder) By(a Assurance) Ladder {
 
 // shown are the values of the claim by which acr values are proven; none where
 // methods prove the levels.
-func (l Ladder) shown(t token.Token) []string {
+func (l Ladder) shown(p *token.Proof) []string {
 	switch {
 	case l.by == ByAMR:
 		return nil
 	case l.by == ByClaim:
-		return t.Assurance
-	case t.ACR == "":
+		return p.Assurance
+	case p.ACR == "":
 		return nil
 	}
-	return []string{t.ACR}
+	return []string{p.ACR}
 }
 
-// proves reports whether t proves x by the one claim that counts.
-func (l Ladder) proves(x Level, t token.Token) bool {
+// proves reports whether p proves x by the one claim that counts.
+func (l Ladder) proves(x Level, p *token.Proof) bool {
 	if l.by == ByAMR {
-		return slices.ContainsFunc(x.AMR, func(set []string) bool { return containsAll(t.AMR, set) })
+		return slices.ContainsFunc(x.AMR, func(set []string) bool { return containsAll(p.AMR, set) })
 	}
-	return intersects(x.ACR, l.shown(t))
+	return intersects(x.ACR, l.shown(p))
 }
 
 // NewLadder returns the ladder of levels, weakest first.
@@ -183,8 +183,8 @@ func (l Ladder) rank(name string) (int, bool) {
 }
 
 // Proven names the levels that t proves, weakest first, and never anonymous:
-// authenticated for every verified token, and the strongest level that its issuer's
-// claim proves with all weaker ones.
+// authenticated for every proof, and the strongest level that any of them shows with
+// all weaker ones. A token without a proof proves none.
 func (l Ladder) Proven(t token.Token) []string {
 	return l.Names()[1 : l.provenRank(t)+1]
 }
@@ -195,9 +195,19 @@ func (l Ladder) Highest(t token.Token) string {
 }
 
 func (l Ladder) provenRank(t token.Token) int {
+	rank := 0
+	for i := range t.Proofs {
+		rank = max(rank, l.Rank(t.Proofs[i]))
+	}
+	return rank
+}
+
+// Rank orders proofs by the level that they show, a stronger one being more. A proof
+// that shows no level of the ladder still shows that somebody was authenticated: 1.
+func (l Ladder) Rank(p token.Proof) int {
 	rank := 1
 	for i, x := range l.levels {
-		if l.proves(x, t) {
+		if l.proves(x, &p) {
 			rank = i + 2
 		}
 	}

@@ -54,12 +54,12 @@ func TestProven(t *testing.T) {
 		"PHRH":   "authenticated", // case counts
 		"loa:9":  "authenticated", // unknown proves nothing
 	} {
-		got := l.Proven(token.Token{ACR: acr})
-		if strings.Join(got, " ") != want || l.Highest(token.Token{ACR: acr}) != got[len(got)-1] {
+		got := l.Proven(proving(acr))
+		if strings.Join(got, " ") != want || l.Highest(proving(acr)) != got[len(got)-1] {
 			t.Errorf("acr %q proves %q; want %q", acr, got, want)
 		}
 	}
-	if got := (stepup.Ladder{}).Proven(token.Token{ACR: "phr"}); !slices.Equal(got, []string{"authenticated"}) {
+	if got := (stepup.Ladder{}).Proven(proving("phr")); !slices.Equal(got, []string{"authenticated"}) {
 		t.Errorf("on the zero ladder: %q", got)
 	}
 }
@@ -71,7 +71,7 @@ func TestWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	for acr, want := range map[string]string{"2": "mfa", "loa:2": "authenticated", "loa:1": "password"} {
-		if got := l.Highest(token.Token{ACR: acr}); got != want {
+		if got := l.Highest(proving(acr)); got != want {
 			t.Errorf("acr %q: %s; want %s", acr, got, want)
 		}
 	}
@@ -82,3 +82,6 @@ func TestWith(t *testing.T) {
 		t.Error("an acr that proves two levels is accepted")
 	}
 }
+
+// proving returns a token with one proof that shows acr.
+func proving(acr string) token.Token { return token.Token{Proofs: []token.Proof{{ACR: acr}}} }

@@ -18,8 +18,9 @@ var now = time.Unix(1_800_000_000, 700_000_000)
 func user(acr string, ago time.Duration) *token.Token {
 	return &token.Token{
 		Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", Principal: token.User, Scheme: token.Bearer,
-		Audience: []string{"https://api.example.com"}, Scopes: []string{"read"}, ACR: acr, AMR: []string{"pwd", "otp"},
-		AuthTime: now.Truncate(time.Second).Add(-ago), IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),
+		Audience: []string{"https://api.example.com"}, Scopes: []string{"read"},
+		Proofs:   []token.Proof{{ACR: acr, AMR: []string{"pwd", "otp"}, At: now.Truncate(time.Second).Add(-ago)}},
+		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),
 	}
 }
 
@@ -50,7 +51,7 @@ var vectors = []struct {
 	{"age at the limit", []stepup.Requirement{{Level: "mfa", MaxAge: age(5 * time.Minute)}}, user("loa:2", 300*time.Second), "ok", ""},
 	{"one second too old", []stepup.Requirement{{Level: "mfa", MaxAge: age(5 * time.Minute)}}, user("loa:2", 301*time.Second), "stale_authentication", `acr_values="loa:2 loa:2b", max_age="300"`},
 	{"age alone", []stepup.Requirement{{MaxAge: age(time.Minute)}}, user("", 2*time.Minute), "stale_authentication", `max_age="60"`},
-	{"no auth_time", []stepup.Requirement{{MaxAge: age(time.Hour)}}, with(user("", 0), func(t *token.Token) { t.AuthTime = time.Time{} }), "stale_authentication", `max_age="3600"`},
+	{"no auth_time", []stepup.Requirement{{MaxAge: age(time.Hour)}}, with(user("", 0), func(t *token.Token) { t.Proofs[0].At = time.Time{} }), "stale_authentication", `max_age="3600"`},
 	{"auth_time a little ahead", []stepup.Requirement{{MaxAge: age(time.Minute)}}, user("", -10*time.Second), "ok", ""},
 	{"max_age 0 within the window", []stepup.Requirement{{MaxAge: age(0)}}, user("", 60*time.Second), "ok", ""},
 	{"max_age 0 after the window", []stepup.Requirement{{MaxAge: age(0)}}, user("", 61*time.Second), "stale_authentication", `max_age="0"`},
@@ -304,27 +305,27 @@ func TestAssurance(t *testing.T) {
 	}
 	for name, v := range map[string]struct {
 		by    stepup.Assurance
-		token token.Token
+		proof token.Proof
 		want  string
 	}{
-		"acr counts":                      {stepup.ByACR, token.Token{ACR: "2"}, "mfa"},
-		"amr does not where acr does":     {stepup.ByACR, token.Token{ACR: "1", AMR: []string{"pwd", "otp", "mfa"}}, "password"},
-		"a claim does not where acr does": {stepup.ByACR, token.Token{Assurance: []string{"2"}}, "authenticated"},
-		"all of a set":                    {stepup.ByAMR, token.Token{AMR: []string{"otp", "x", "pwd"}}, "mfa"},
-		"the other set":                   {stepup.ByAMR, token.Token{AMR: []string{"mfa"}}, "mfa"},
-		"half of a set":                   {stepup.ByAMR, token.Token{AMR: []string{"otp"}}, "authenticated"},
-		"acr does not where amr does":     {stepup.ByAMR, token.Token{ACR: "2", AMR: []string{"pwd"}}, "password"},
-		"case":                            {stepup.ByAMR, token.Token{AMR: []string{"MFA", "Pwd"}}, "authenticated"},
-		"unknown methods":                 {stepup.ByAMR, token.Token{AMR: []string{"retina"}}, "authenticated"},
-		"a claim counts":                  {stepup.ByClaim, token.Token{Assurance: []string{"x", "2"}}, "mfa"},
-		"acr does not where a claim does": {stepup.ByClaim, token.Token{ACR: "2"}, "authenticated"},
+		"acr counts":                      {stepup.ByACR, token.Proof{ACR: "2"}, "mfa"},
+		"amr does not where acr does":     {stepup.ByACR, token.Proof{ACR: "1", AMR: []string{"pwd", "otp", "mfa"}}, "password"},
+		"a claim does not where acr does": {stepup.ByACR, token.Proof{Assurance: []string{"2"}}, "authenticated"},
+		"all of a set":                    {stepup.ByAMR, token.Proof{AMR: []string{"otp", "x", "pwd"}}, "mfa"},
+		"the other set":                   {stepup.ByAMR, token.Proof{AMR: []string{"mfa"}}, "mfa"},
+		"half of a set":                   {stepup.ByAMR, token.Proof{AMR: []string{"otp"}}, "authenticated"},
+		"acr does not where amr does":     {stepup.ByAMR, token.Proof{ACR: "2", AMR: []string{"pwd"}}, "password"},
+		"case":                            {stepup.ByAMR, token.Proof{AMR: []string{"MFA", "Pwd"}}, "authenticated"},
+		"unknown methods":                 {stepup.ByAMR, token.Proof{AMR: []string{"retina"}}, "authenticated"},
+		"a claim counts":                  {stepup.ByClaim, token.Proof{Assurance: []string{"x", "2"}}, "mfa"},
+		"acr does not where a claim does": {stepup.ByClaim, token.Proof{ACR: "2"}, "authenticated"},
 	} {
-		if got := ladder.By(v.by).Highest(v.token); got != v.want {
+		if got := ladder.By(v.by).Highest(token.Token{Proofs: []token.Proof{v.proof}}); got != v.want {
 			t.Errorf("%s: %s; want %s", name, got, v.want)
 		}
 	}
 	// What such an issuer cannot be asked for is impossible, not a challenge for ever.
-	user := token.Token{Principal: token.User, AMR: []string{"pwd"}, AuthTime: now}
+	user := token.Token{Principal: token.User, Proofs: []token.Proof{{AMR: []string{"pwd"}, At: now}}}
 	for name, v := range map[string]struct {
 		require    stepup.Requirement
 		impossible bool

@@ -50,12 +50,10 @@ type Token struct {
 	Audience []string // aud
 	Scopes   []string // scope, split at spaces (RFC 9068 §2.2.3)
 
-	ACR string   // acr as sent, or empty
-	AMR []string // amr as sent (RFC 8176)
-	// Assurance holds the values of the claim that proves levels, where the issuer
-	// is configured with another than acr or amr.
-	Assurance []string
-	AuthTime  time.Time // auth_time; zero when the token does not say
+	// Proofs say how and when the subject authenticated, the strongest first. A bearer
+	// token has exactly one, whatever it says; a session has one for each level. A token
+	// without any proves nothing.
+	Proofs []Proof
 
 	IssuedAt  time.Time // iat; zero when the token does not say
 	ExpiresAt time.Time // exp; never zero in a verified token
@@ -67,4 +65,27 @@ type Token struct {
 	// Claims is the whole claim set, decoded from JSON with json.Number for
 	// numbers. Policies see it without exp, iat, nbf, auth_time and jti.
 	Claims map[string]any
+}
+
+// Proof is one authentication of a subject: what it showed, and when. What it showed and
+// its time belong together. The time of one proof says nothing about the level of another.
+type Proof struct {
+	ACR string   // acr as sent, or empty
+	AMR []string // amr as sent (RFC 8176)
+	// Assurance holds the values of the claim that proves levels, where the issuer
+	// is configured with another than acr or amr.
+	Assurance []string
+	At        time.Time // auth_time; zero when the issuer does not say
+	// Once is true for a proof that a session spends on this one request: nothing else
+	// of a session meets a max_age of zero. A bearer token's proof is never spent.
+	Once bool
+}
+
+// Strongest returns the first of the proofs, which stands for the token where only one
+// can be shown: in headers, in logs and to policies. Of a token without any it is zero.
+func (t *Token) Strongest() Proof {
+	if len(t.Proofs) == 0 {
+		return Proof{}
+	}
+	return t.Proofs[0]
 }

@@ -129,8 +129,9 @@ func Of(r authz.Record) Explanation {
 		e.Request.Asked = r.Request.Asked
 	}
 	if t := r.Token; t != nil {
+		proof := t.Strongest()
 		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID,
-			Principal: string(t.Principal), ACR: t.ACR, AMR: t.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
+			Principal: string(t.Principal), ACR: proof.ACR, AMR: proof.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
 	}
 	if r.Failure != nil {
 		e.Failure = r.Failure.Error()

@@ -191,14 +191,16 @@ func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	if err := s.prove(&r, issuer); err != nil {
 		return token.Token{}, err
 	}
-	t.ACR, t.AMR, t.Scopes = r.text("acr", ""), r.list("amr"), strings.Fields(r.text("scope", ""))
+	t.Scopes = strings.Fields(r.text("scope", ""))
+	proof := token.Proof{ACR: r.text("acr", ""), AMR: r.list("amr")}
 	if c := issuer.Assurance.Claim; c != "acr" && c != "amr" {
-		t.Assurance = r.list(c)
+		proof.Assurance = r.list(c)
 	}
 	if aud := r.list("aud"); aud != nil {
 		t.Audience = aud
 	}
-	t.AuthTime = r.authTime(now)
+	proof.At = r.authTime(now)
+	t.Proofs = []token.Proof{proof}
 	if bound, _ := r.claims["sender_constrained"].(bool); bound {
 		t.Scheme, t.SenderConstrained = token.DPoP, true
 	}

@@ -125,7 +125,7 @@ func stops(t *testing.T, text string, opt rego.Options) (bool, error) {
 			Headers: map[string][]string{"x-device": {"ok"}, "x-reason": {"ticket 4711: down"}}, Body: request.Body{Present: true, State: request.BodyJSON, JSON: map[string]any{"variables": map[string]any{"amount": 7}, "query": "{ me }"}},
 		},
 		Token: &token.Token{
-			Subject: "alice", ClientID: "app", Principal: token.Client, ACR: "phrh", AMR: []string{"hwk", "pin"}, Scopes: []string{"pay"},
+			Subject: "alice", ClientID: "app", Principal: token.Client, Proofs: []token.Proof{{ACR: "phrh", AMR: []string{"hwk", "pin"}}}, Scopes: []string{"pay"},
 			Claims: map[string]any{"tenant": "acme", "roles": []any{"staff"}},
 		},
 	})

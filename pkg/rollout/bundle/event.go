@@ -209,7 +209,7 @@ func customOf(r authz.Record) map[string]any {
 		put(out, "issuer_name", r.Token.IssuerName)
 		put(out, "subject", r.Token.Subject)
 		put(out, "client_id", r.Token.ClientID)
-		put(out, "acr", r.Token.ACR)
+		put(out, "acr", r.Token.Strongest().ACR)
 	}
 	if age, ok := r.Shortfall.Age.Get(); ok {
 		out["auth_age"] = int64(age.Seconds())

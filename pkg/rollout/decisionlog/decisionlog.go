@@ -92,7 +92,8 @@ func Of(r authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 		e.Caller.Failure = r.Failure.Code
 	}
 	if t := r.Token; t != nil {
-		e.Caller.AuthTime, e.Caller.IssuedAt, e.Caller.Assurance = seconds(t.AuthTime), seconds(t.IssuedAt), t.Assurance
+		proof := t.Strongest()
+		e.Caller.AuthTime, e.Caller.IssuedAt, e.Caller.Assurance = seconds(proof.At), seconds(t.IssuedAt), proof.Assurance
 	}
 	e.Input, e.Erased = m.apply(e.Input)
 	return e, true
@@ -172,8 +173,9 @@ func (e Entry) Question() (authz.Question, error) {
 	}
 	q := authz.Question{Request: in.Request, Presented: e.Caller.Presented, Token: in.Token, Time: e.Time}
 	if q.Token != nil {
-		q.Token.Assurance = e.Caller.Assurance
-		q.Token.AuthTime, q.Token.IssuedAt = at(e.Caller.AuthTime), at(e.Caller.IssuedAt)
+		proof := &q.Token.Proofs[0] // what a policy was shown has one
+		proof.Assurance, proof.At = e.Caller.Assurance, at(e.Caller.AuthTime)
+		q.Token.IssuedAt = at(e.Caller.IssuedAt)
 	}
 	if e.Caller.Failure != "" {
 		q.Failure = &token.Error{Code: e.Caller.Failure}

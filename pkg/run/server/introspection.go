@@ -11,7 +11,6 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
-	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/introspection"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/outbound"
@@ -49,9 +48,8 @@ func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out c
 	if err != nil {
 		return nil, err
 	}
-	rank := func(t token.Token) int { return len(ladder.Proven(t)) }
 	return &jwt.Introspection{Client: introspection.New(settings), Prefix: in.Prefix, All: in.Tokens == "all",
-		Rank: rank}, nil
+		Rank: ladder.Rank}, nil
 }
 
 // introspectionClient is what an issuer is asked with, and what proves to it who asks.

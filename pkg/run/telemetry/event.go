@@ -96,7 +96,7 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 		text("issuer_name", r.Token.IssuerName)
 		text("subject", r.Token.Subject)
 		text("client_id", r.Token.ClientID)
-		text("acr", r.Token.ACR)
+		text("acr", r.Token.Strongest().ACR)
 	}
 	if age, ok := r.Shortfall.Age.Get(); ok {
 		f = append(f, zap.Int64("auth_age", int64(age.Seconds())))

@@ -54,7 +54,7 @@ func record(t *testing.T) authz.Record {
 	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
 		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer,
-		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", ACR: "1", Claims: map[string]any{"email": "SECRET-EMAIL"}},
+		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", Proofs: []token.Proof{{ACR: "1"}}, Claims: map[string]any{"email": "SECRET-EMAIL"}},
 		Judgement: authz.Judgement{
 			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},
 			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},

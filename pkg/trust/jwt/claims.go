@@ -17,12 +17,9 @@ func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Erro
 	r := reader{claims: claims}
 	t := token.Token{
 		Issuer: i.URL, IssuerName: i.Name, Scheme: token.Bearer, Claims: claims,
-		Subject: r.text("sub"), Audience: r.texts("aud", true), ACR: r.text("acr"), AMR: r.texts("amr", false),
-		AuthTime: r.time("auth_time"), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
+		Subject: r.text("sub"), Audience: r.texts("aud", true), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
 		Scopes: strings.Fields(r.text(p.scope)), ClientID: r.text(p.client),
-	}
-	if i.AssuranceClaim != "" {
-		t.Assurance = r.texts(i.AssuranceClaim, true)
+		Proofs: []token.Proof{i.proof(&r)},
 	}
 	notBefore := r.time("nbf")
 	r.names()
@@ -37,6 +34,15 @@ func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Erro
 		t.Principal = token.Client
 	}
 	return &verified{token: t, notBefore: notBefore, issuer: i}, nil
+}
+
+// proof types the claims that say how and when the subject authenticated.
+func (i *issuer) proof(r *reader) token.Proof {
+	p := token.Proof{ACR: r.text("acr"), AMR: r.texts("amr", false), At: r.time("auth_time")}
+	if i.AssuranceClaim != "" {
+		p.Assurance = r.texts(i.AssuranceClaim, true)
+	}
+	return p
 }
 
 // judge holds a token against what its issuer's tokens must be: audience and kind.
@@ -84,7 +90,7 @@ func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error
 		return fail(token.NotYetValid, i.Name, "nbf lies in the future")
 	case t.IssuedAt.After(latest):
 		return fail(token.NotYetValid, i.Name, "iat lies in the future")
-	case t.AuthTime.After(latest):
+	case t.Strongest().At.After(latest):
 		return fail(token.BadClaims, i.Name, "auth_time lies in the future")
 	}
 	return nil

@@ -29,9 +29,9 @@ type Introspection struct {
 	Prefix string // of its opaque tokens; empty means every token that is no JWT
 	// All asks about JWTs too, of which the weaker of both views counts.
 	All bool
-	// Rank orders tokens by the levels that they prove, more being stronger; nil takes
+	// Rank orders proofs by the levels that they show, more being stronger; nil takes
 	// none for stronger.
-	Rank func(token.Token) int
+	Rank func(token.Proof) int
 }
 
 // issuerOfOpaque is whom to ask about raw, or nil where it is a JWT. A token is shown
@@ -130,10 +130,9 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 		both.list = live.list
 	}
 	t := a
-	t.ACR = i.Introspection.weaker(a.ACR, b.ACR)
-	t.AMR, t.Assurance = common(a.AMR, b.AMR), common(a.Assurance, b.Assurance)
+	t.Proofs = []token.Proof{i.Introspection.weakest(a.Strongest(), b.Strongest())}
 	t.Scopes, t.Audience = common(a.Scopes, b.Scopes), common(a.Audience, b.Audience)
-	t.AuthTime, t.ExpiresAt = older(a.AuthTime, b.AuthTime), older(a.ExpiresAt, b.ExpiresAt)
+	t.ExpiresAt = older(a.ExpiresAt, b.ExpiresAt)
 	if err := i.checkAudience(t); err != nil {
 		return nil, err
 	}
@@ -172,6 +171,12 @@ func older(a, b time.Time) time.Time {
 	return a
 }
 
+// weakest returns the one proof that both of a and b are.
+func (in *Introspection) weakest(a, b token.Proof) token.Proof {
+	return token.Proof{ACR: in.weaker(a.ACR, b.ACR), AMR: common(a.AMR, b.AMR),
+		Assurance: common(a.Assurance, b.Assurance), At: older(a.At, b.At)}
+}
+
 // weaker is the acr of two that proves less. Where that cannot be told, it is none.
 func (in *Introspection) weaker(a, b string) string {
 	switch {
@@ -179,7 +184,7 @@ func (in *Introspection) weaker(a, b string) string {
 		return a
 	case a == "" || b == "" || in.Rank == nil:
 		return ""
-	case in.Rank(token.Token{ACR: b}) < in.Rank(token.Token{ACR: a}):
+	case in.Rank(token.Proof{ACR: b}) < in.Rank(token.Proof{ACR: a}):
 		return b
 	}
 	return a
@@ -189,9 +194,10 @@ func (in *Introspection) weaker(a, b string) string {
 // policy reads the stronger view there.
 func restate(t token.Token, assurance string) {
 	delete(t.Claims, "auth_time") // policies see it in the token only
-	lists := map[string][]string{"amr": t.AMR}
+	proof := t.Strongest()
+	lists := map[string][]string{"amr": proof.AMR}
 	if assurance != "" {
-		lists[assurance] = t.Assurance
+		lists[assurance] = proof.Assurance
 	}
 	for name, values := range lists {
 		delete(t.Claims, name)
@@ -203,7 +209,7 @@ func restate(t token.Token, assurance string) {
 			t.Claims[name] = list
 		}
 	}
-	for name, value := range map[string]string{"acr": t.ACR, "scope": strings.Join(t.Scopes, " "),
+	for name, value := range map[string]string{"acr": proof.ACR, "scope": strings.Join(t.Scopes, " "),
 		"scp": strings.Join(t.Scopes, " ")} {
 		if _, there := t.Claims[name]; there {
 			t.Claims[name] = value

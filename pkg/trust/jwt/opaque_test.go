@@ -83,7 +83,7 @@ func newAsking(t *testing.T, in jwt.Introspection, change func(*jwt.Issuer, *int
 func TestOpaque(t *testing.T) {
 	a := newAsking(t, jwt.Introspection{}, nil)
 	good, code := a.verify(a.idp.Opaque("", map[string]any{"acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write"}))
-	if code != "" || good.ACR != "loa:2" || !slices.Equal(good.AMR, []string{"pwd", "otp"}) || good.Subject != "alice" || good.ClientID != "web" || !good.AuthTime.Equal(now) ||
+	if code != "" || good.Strongest().ACR != "loa:2" || !slices.Equal(good.Strongest().AMR, []string{"pwd", "otp"}) || good.Subject != "alice" || good.ClientID != "web" || !good.Strongest().At.Equal(now) ||
 		!slices.Equal(good.Scopes, []string{"read", "write"}) || good.IssuerName != "corp" || good.Principal != token.User {
 		t.Fatalf("%+v, %s", good, code)
 	}
@@ -160,7 +160,7 @@ func TestWhoseOpaque(t *testing.T) {
 // Of a JWT and what its issuer says of it, the weaker counts.
 func TestWeaker(t *testing.T) {
 	levels := map[string]int{"loa:1": 1, "loa:2": 2}
-	a := newAsking(t, jwt.Introspection{All: true, Rank: func(t token.Token) int { return levels[t.ACR] }}, nil)
+	a := newAsking(t, jwt.Introspection{All: true, Rank: func(p token.Proof) int { return levels[p.ACR] }}, nil)
 	base := map[string]any{"jti": "t1", "acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write", "auth_time": now.Unix() - 10}
 	verify := func(changes map[string]any, answer map[string]any) (token.Token, token.Code) {
 		t.Helper()
@@ -222,13 +222,14 @@ func TestWeaker(t *testing.T) {
 			if x.authTime > 0 {
 				at = time.Time{}
 			}
-			if got.ACR != x.acr || strings.Join(got.AMR, " ") != x.amr || strings.Join(got.Scopes, " ") != x.scopes || !got.AuthTime.Equal(at) {
-				t.Errorf("%q %q %q %s", got.ACR, got.AMR, got.Scopes, got.AuthTime)
+			proof := got.Strongest()
+			if proof.ACR != x.acr || strings.Join(proof.AMR, " ") != x.amr || strings.Join(got.Scopes, " ") != x.scopes || !proof.At.Equal(at) {
+				t.Errorf("%q %q %q %s", proof.ACR, proof.AMR, got.Scopes, proof.At)
 			}
 			if acr, _ := got.Claims["acr"].(string); acr != x.acr {
 				t.Errorf("a policy still reads acr %q", acr)
 			}
-			if amr, _ := got.Claims["amr"].([]any); len(amr) != len(got.AMR) {
+			if amr, _ := got.Claims["amr"].([]any); len(amr) != len(proof.AMR) {
 				t.Errorf("a policy still reads amr %q", amr)
 			}
 		})

@@ -92,7 +92,7 @@ func TestIndependentProducers(t *testing.T) {
 	for _, x := range all.Tokens {
 		name := x.Producer + " " + x.Alg + " " + x.Profile
 		got, err := verify(token.Bearer, x.Token, "")
-		if err != nil || got.Subject != "alice" || got.ACR != "2" || got.IssuerName != x.Profile || !got.AuthTime.Equal(now.Add(-10*time.Second)) {
+		if err != nil || got.Subject != "alice" || got.Strongest().ACR != "2" || got.IssuerName != x.Profile || !got.Strongest().At.Equal(now.Add(-10*time.Second)) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		for i := 0; i < len(x.Token); i += 17 {

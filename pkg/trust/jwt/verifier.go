@@ -83,7 +83,7 @@ type Issuer struct {
 	Algorithms []string // empty means Algorithms
 	Profile    Profile  // empty means RFC9068
 	Leeway     time.Duration
-	// AssuranceClaim is read into token.Token.Assurance; empty reads none.
+	// AssuranceClaim is read into token.Proof.Assurance; empty reads none.
 	AssuranceClaim string
 	Keys           KeySource
 	DPoP           *DPoP          // nil accepts no token that is bound by DPoP

@@ -314,8 +314,8 @@ func TestProfiles(t *testing.T) {
 func TestToken(t *testing.T) {
 	r := newRig(t, jwt.RFC9068)
 	tok, err := r.verify(r.mint(t, claims("acr", "loa:2", "amr", []string{"pwd", "otp"}, "scope", "read write", "auth_time", now.Unix()-5)))
-	if err != nil || tok.Subject != "alice" || tok.ClientID != "web" || tok.Principal != token.User || tok.ACR != "loa:2" || len(tok.AMR) != 2 ||
-		len(tok.Scopes) != 2 || !tok.AuthTime.Equal(now.Add(-5*time.Second)) || tok.IssuerName != "corp" || tok.SenderConstrained {
+	if err != nil || tok.Subject != "alice" || tok.ClientID != "web" || tok.Principal != token.User || tok.Strongest().ACR != "loa:2" || len(tok.Strongest().AMR) != 2 ||
+		len(tok.Scopes) != 2 || !tok.Strongest().At.Equal(now.Add(-5*time.Second)) || tok.IssuerName != "corp" || tok.SenderConstrained {
 		t.Errorf("%+v, %v", tok, err)
 	}
 	if tok, err := r.verify(r.mint(t, claims("sub", "web"))); err != nil || tok.Principal != token.Client {
@@ -394,7 +394,7 @@ func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
 	}
 	const example = `{"iss":"https://as.example.net","sub":"someone@example.net","aud":"https://rs.example.com","exp":1646343000,"iat":1646340200,"jti":"e1j3V_bKic8-LAEB_lccD0G","client_id":"s6BhdRkqt3","scope":"purchase","auth_time":1646340198,"acr":"myACR"}`
 	got, err := verify(example)
-	if err != nil || got.ACR != "myACR" || got.AuthTime.Unix() != 1646340198 || got.IssuerName != "one" || len(got.Scopes) != 1 {
+	if err != nil || got.Strongest().ACR != "myACR" || got.Strongest().At.Unix() != 1646340198 || got.IssuerName != "one" || len(got.Scopes) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if got, err := verify(strings.Replace(example, "as.example.net", "two.example.net", 1)); err == nil {

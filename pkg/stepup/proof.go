@@ -1,0 +1,82 @@
+package stepup
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/pkg/token"
+)
+
+// StrongestFirst returns t with its proofs in the order that [token.Token.Strongest]
+// relies on: by the level that they show and, among equals, the newest first.
+func (l Ladder) StrongestFirst(t token.Token) token.Token {
+	if len(t.Proofs) < 2 {
+		return t
+	}
+	t.Proofs = slices.Clone(t.Proofs)
+	slices.SortStableFunc(t.Proofs, func(a, b token.Proof) int {
+		return cmp.Or(cmp.Compare(l.Rank(b), l.Rank(a)), b.At.Compare(a.At))
+	})
+	return t
+}
+
+// nearest returns the proof of t that comes nearest to r: one that meets all of r that
+// a proof can meet, if there is one. Otherwise it prefers a proof that shows the level, and
+// among those one by the right methods, which need only be given again: a challenge can ask
+// for a level and for recency, but not for methods. It returns nil where t has no proof.
+//
+// Level, age and methods are always judged on this one proof. A password of a minute
+// ago beside a second factor of last week is no second factor of a minute ago.
+func (l Ladder) nearest(r Requirement, t *token.Token, now time.Time) *token.Proof {
+	if len(t.Proofs) == 1 {
+		return &t.Proofs[0]
+	}
+	var nearest *token.Proof
+	least := 0
+	for i := range t.Proofs {
+		p := &t.Proofs[i]
+		if d := l.distance(r, t.Scheme, p, now); nearest == nil || d < least {
+			nearest, least = p, d
+		}
+	}
+	return nearest
+}
+
+// distance weighs what p lacks of r: the level more than methods and age together, and
+// the methods more than the age. It is 0 for a proof that meets r.
+func (l Ladder) distance(r Requirement, s token.Scheme, p *token.Proof, now time.Time) int {
+	d := 0
+	if !l.showsLevel(r, p) {
+		d += 4
+	}
+	if !containsAll(p.AMR, r.AMR) {
+		d += 2
+	}
+	if !isRecent(r, s, p, now) {
+		d++
+	}
+	return d
+}
+
+// showsLevel reports whether p shows the level that r asks for, or one of its acr values.
+func (l Ladder) showsLevel(r Requirement, p *token.Proof) bool {
+	if len(r.ACR) > 0 {
+		return intersects(r.ACR, l.shown(p))
+	}
+	return l.required(r) <= l.Rank(*p)
+}
+
+// isRecent reports whether p is as recent as r asks. A max_age of zero gives a bearer
+// token, which must be fetched first, the [ReauthenticationWindow]; of a session it
+// takes a proof that is spent on this request.
+func isRecent(r Requirement, s token.Scheme, p *token.Proof, now time.Time) bool {
+	limit := r.MaxAge
+	if d, ok := limit.Get(); ok && d == 0 {
+		if s == token.Session && !p.Once {
+			return false
+		}
+		limit = AgeOf(ReauthenticationWindow)
+	}
+	return within(limit, p.At, now)
+}
