@@ -138,7 +138,7 @@ func judged(reqs []stepup.Requirement, proofs []token.Proof) (together, apart bo
 			if limited && limit.Seconds() == 0 {
 				limit = time.Minute
 			}
-			a := !limited || !p.At.IsZero() && now.Unix()-p.At.Unix() <= int64(limit/time.Second)
+			a := !limited || !p.At.IsZero() && now.Unix()-p.At.Unix() <= int64(limit/time.Second) // clock: both times are fixed
 			m := true
 			for _, method := range r.AMR {
 				m = m && slices.Contains(p.AMR, method)
