@@ -36,7 +36,7 @@ var foreign = regexp.MustCompile(`^\.Policy\.(Default|Compat|Path|SkipBody|Proto
 
 func TestCompat(t *testing.T) {
 	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte("issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
-	want := config.Policy{Compat: config.OPAEnvoy, Paths: []string{filepath.Join("testdata", "policy.rego")}, Path: "a/b", SkipBody: true, ProtoDescriptor: filepath.Join("testdata", "secret.txt"), Network: true, Timeout: config.Duration(50 * time.Millisecond), Candidate: config.Candidate{Paths: []string{}}} // clock: what a file says
+	want := config.Policy{Compat: config.OPAEnvoy, Paths: []string{filepath.Join("testdata", "policy.rego")}, Path: "a/b", SkipBody: true, ProtoDescriptor: filepath.Join("testdata", "secret.txt"), Network: true, Timeout: config.Duration(50 * time.Millisecond)} // clock: what a file says
 	if err != nil || !reflect.DeepEqual(c.Policy, want) || len(c.Sources) != 3 {
 		t.Errorf("%+v %q %v", c.Policy, c.Sources, err)
 	}

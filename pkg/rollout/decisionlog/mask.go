@@ -3,7 +3,6 @@ package decisionlog
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -46,14 +45,6 @@ func hasQuery(v any) bool {
 		return slices.ContainsFunc(v, hasQuery)
 	}
 	return false
-}
-
-// CheckPointer is an error when p is no pointer that a mask can have.
-func CheckPointer(p string) error {
-	if !strings.HasPrefix(p, "/input/") || strings.HasSuffix(p, "/") {
-		return fmt.Errorf("decisionlog: %q is not a JSON pointer that begins with /input/", p)
-	}
-	return nil
 }
 
 // apply is document less what is masked, and what that was. The document is not changed.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/config/address"
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -100,8 +101,8 @@ func outboundOf(c config.Config, certFile, keyFile string, look *files.Look) (ou
 func allowed(c config.Config) []string {
 	hosts := append([]string(nil), c.Outbound.Allow...)
 	for _, i := range c.Issuers {
-		for _, address := range []string{i.Issuer, i.JWKSURI, i.Introspection.Endpoint} {
-			if host, ok := outbound.Literal(address); ok {
+		for _, written := range []string{i.Issuer, i.JWKSURI, i.Introspection.Endpoint} {
+			if host, ok := address.Literal(written); ok {
 				hosts = append(hosts, host)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/stepward/stepward/pkg/config/address"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
@@ -70,7 +71,7 @@ func ParseMetadata(text []byte, issuer string) (Metadata, error) {
 			continue
 		}
 		*into, _ = value.(string)
-		if err := outbound.CheckURL(*into); err != nil {
+		if err := address.CheckURL(*into); err != nil {
 			return Metadata{}, fmt.Errorf("keyset: %s of %s %w", name, issuer, err)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/config/address"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/trust/keyset"
-	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
 func start(t *testing.T, tls bool) *testidp.IDP {
@@ -167,7 +167,7 @@ func FuzzMetadata(f *testing.F) {
 			return
 		}
 		for _, u := range []string{m.JWKSURI, m.TokenEndpoint, m.IntrospectionEndpoint, m.AuthorizationEndpoint, m.PushedRequestEndpoint} {
-			if u != "" && outbound.CheckURL(u) != nil {
+			if u != "" && address.CheckURL(u) != nil {
 				t.Fatalf("leads to %q", u)
 			}
 		}

@@ -9,12 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2"
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/stepward/stepward/pkg/config/address"
 )
 
 // DefaultTimeout bounds an exchange from the name to the last byte.
@@ -95,7 +96,7 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 // left alone. An answer of more than limit bytes, counted after decompression, is an
 // error, and so is a redirect to another place.
 func (c *Client) Do(req *http.Request, limit int64) (Response, error) {
-	if err := CheckURL(req.URL.String()); err != nil {
+	if err := address.CheckURL(req.URL.String()); err != nil {
 		return Response{}, fmt.Errorf("outbound: %s %w", req.URL.Redacted(), err)
 	}
 	res, err := c.breaker(req.URL.Host).Execute(func() (Response, error) {
@@ -187,34 +188,4 @@ func sameHost(req *http.Request, via []*http.Request) error {
 		return errRedirect
 	}
 	return nil
-}
-
-// CheckURL is an error unless s is an absolute https URL, or http on loopback,
-// without userinfo and fragment.
-func CheckURL(s string) error {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
-		return errors.New("not an absolute URL")
-	case u.Scheme == "https" || u.Scheme == "http" && IsLoopback(u.Hostname()):
-		return nil
-	}
-	return errors.New("must be https (http only on loopback)")
-}
-
-// IsLoopback reports whether host is this machine by its very spelling.
-func IsLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// Literal is the host of address when it is allowed by having been written there:
-// an address, or localhost. A host name is not.
-func Literal(address string) (host string, ok bool) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", false
-	}
-	_, err = netip.ParseAddr(u.Hostname())
-	return u.Hostname(), err == nil || u.Hostname() == "localhost"
 }

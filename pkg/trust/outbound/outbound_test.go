@@ -256,14 +256,3 @@ func TestProxy(t *testing.T) {
 		t.Errorf("the proxy was asked for the metadata service: %v", err)
 	}
 }
-
-func TestCheckURL(t *testing.T) {
-	for s, ok := range map[string]bool{
-		"https://idp.example.com": true, "http://127.0.0.1:8080/jwks": true, "http://[::1]/x": true, "http://localhost/x": true,
-		"http://idp.example.com": false, "https://u@idp.example.com": false, "https://idp.example.com/#x": false, "idp.example.com": false, "": false, "http://localhost.example.com": false,
-	} {
-		if err := outbound.CheckURL(s); (err == nil) != ok {
-			t.Errorf("%q: %v", s, err)
-		}
-	}
-}

@@ -26,6 +26,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/stepward/stepward/pkg/config/address"
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
@@ -152,7 +153,7 @@ func (l *Lists) Valid(ctx context.Context, r Reference) (bool, error) {
 // allowed keeps a token from leading us where it likes.
 func (l *Lists) allowed(uri string) error {
 	u, err := url.Parse(uri)
-	if err != nil || outbound.CheckURL(uri) != nil || !slices.Contains(l.c.Hosts, u.Hostname()) {
+	if err != nil || address.CheckURL(uri) != nil || !slices.Contains(l.c.Hosts, u.Hostname()) {
 		return fmt.Errorf("%w: the list is at no host of its issuer", ErrReference)
 	}
 	return nil
