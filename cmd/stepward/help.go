@@ -66,10 +66,16 @@ func usageText(c *cobra.Command) string {
 	return b.String()
 }
 
-// apart takes the flags that give up a protection from the others.
+// apart takes the flags that give up a protection from the others. Each is a copy for
+// printing: a switch is shown as --json and not as --json[=true|false].
 func apart(all *pflag.FlagSet) (plain, insecure *pflag.FlagSet) {
 	plain, insecure = pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	all.VisitAll(func(f *pflag.Flag) {
+		if f.Value.Type() == "bool" {
+			shown := *f
+			shown.Value = struct{ pflag.Value }{f.Value}
+			f = &shown
+		}
 		if strings.HasPrefix(f.Name, "insecure-") {
 			insecure.AddFlag(f)
 		} else {

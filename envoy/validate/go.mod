@@ -2,6 +2,8 @@ module github.com/stepward/stepward/envoy/validate
 
 go 1.26.7
 
+toolchain go1.26.11
+
 require (
 	github.com/envoyproxy/gateway v1.9.1
 	github.com/envoyproxy/go-control-plane/envoy v1.40.0

@@ -12,9 +12,11 @@ import rego.v2
 # METADATA
 # title: All roles of a token
 # description: From the claims roles, groups and realm_access.roles (Keycloak).
-roles(token) := {r | some r in array_claim(token, ["roles"])} |
-	({r | some r in array_claim(token, ["groups"])} |
-	{r | some r in array_claim(token, ["realm_access", "roles"])})
+roles(token) := union({
+	{r | some r in array_claim(token, ["roles"])},
+	{r | some r in array_claim(token, ["groups"])},
+	{r | some r in array_claim(token, ["realm_access", "roles"])},
+})
 
 array_claim(token, path) := value if {
 	is_object(token)

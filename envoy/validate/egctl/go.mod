@@ -3,6 +3,8 @@ module github.com/stepward/stepward/envoy/validate/egctl
 
 go 1.26.7
 
+toolchain go1.26.11
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	dario.cat/mergo v1.0.2 // indirect

@@ -3,6 +3,8 @@ module github.com/stepward/stepward/envoy/validate/helm
 
 go 1.26.0
 
+toolchain go1.26.11
+
 tool helm.sh/helm/v4/cmd/helm
 
 require (

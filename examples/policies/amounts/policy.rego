@@ -7,7 +7,6 @@ import data.stepward.lib.body
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 transfer if {
 	not input.request.method in {"GET", "HEAD", "OPTIONS"}
 	input.request.segments == ["transfers"]

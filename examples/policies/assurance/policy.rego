@@ -7,7 +7,6 @@ import data.stepward.lib.aal
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Health records need AAL2 by the methods that were used
 require contains {"level": "authenticated", "reason": "AAL2"} if input.request.segments[0] == "records"

@@ -8,7 +8,6 @@ import data.stepward.lib.breakglass
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 emergency := breakglass.used(input, "oncall", "x-break-glass")
 
 # METADATA

@@ -7,7 +7,6 @@ import data.stepward.lib.device
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 managed if device.by_certificate(input.source, ["spiffe://example.com/device/"])
 
 # METADATA

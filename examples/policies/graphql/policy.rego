@@ -7,7 +7,6 @@ import data.stepward.lib.graphql
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Whatever may change something needs a second factor
 require contains {"level": "mfa", "max_age": "10m"} if {

@@ -7,7 +7,6 @@ import data.stepward.lib.access
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Payroll is for its role
 deny contains {"code": "payroll_only", "reason": "not in payroll"} if {

@@ -7,7 +7,6 @@ import data.stepward.lib.routes
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Stop signs, from the table
 require contains entry.require if {

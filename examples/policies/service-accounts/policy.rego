@@ -7,7 +7,6 @@ import data.stepward.lib.access
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Reports need a second factor, but of the nightly job
 # description: No program can step up. The exempted client shows a token that is bound to its key.

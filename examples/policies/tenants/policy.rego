@@ -7,7 +7,6 @@ import data.stepward.lib.tenants
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-
 # METADATA
 # title: Nobody leaves its tenant
 deny contains {"code": "wrong_tenant", "reason": "another tenant", "status": 404} if {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,6 +60,16 @@ not an event
 	}
 	if strings.Contains(out.String(), "said by Y") {
 		t.Error("a test that passes is not silent")
+	}
+}
+
+// The packages that are not for the loop of half a minute are there: one that moved would
+// slow the loop down without a word.
+func TestSlowPackagesAreThere(t *testing.T) {
+	for _, dir := range slow {
+		if tests, err := filepath.Glob("../../../" + dir + "/*_test.go"); err != nil || len(tests) == 0 {
+			t.Errorf("%s has no tests (%v): take it out, or follow it", dir, err)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ module github.com/stepward/stepward/pkg/internal/release
 
 go 1.26.4
 
+toolchain go1.26.11
+
 tool github.com/google/go-containerregistry/cmd/crane
 
 require (
