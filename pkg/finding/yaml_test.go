@@ -43,7 +43,7 @@ var spoilers = []struct {
 			return l
 		}
 		return key + ":" + value
-	}, []string{"a space is missing after the colon", "is a colon missing, or the space behind it?"}, 1},
+	}, []string{"a space is missing after the colon", "is a colon missing, or the space after it?"}, 1},
 	{"one space less", func(l string) string { return strings.TrimPrefix(l, " ") },
 		[]string{"differently from the lines above it", "has a value already", "stand at the same depth", "indented differently from the rest of its block"}, 200},
 	{"one space more", func(l string) string { return " " + l },
