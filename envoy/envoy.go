@@ -16,19 +16,19 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Config is envoy.yaml as it is shipped.
+// Config holds envoy.yaml as it is shipped.
 //
 //go:embed envoy.yaml
 var Config []byte
 
-// Params are what differs from the shipped configuration.
+// Params say what differs from the shipped configuration.
 type Params struct {
 	Ingress   string   // host:port; port 0 takes a free one
 	Apps      []string // host:port of each replica
 	Stepwards []string // host:port of each replica
 	AccessLog string   // file name; empty means none
-	// CheckTimeout is for machines that are too busy for the shipped 250 ms, which a
-	// health check then gets too; 0 keeps it.
+	// CheckTimeout replaces the shipped 250 ms on a machine that is too busy for them, for
+	// health checks too; 0 keeps them.
 	CheckTimeout time.Duration
 	// Routes stand before the last route, in Envoy's own form.
 	Routes []map[string]any
@@ -39,7 +39,7 @@ type Params struct {
 	Body int
 }
 
-// Render is the shipped configuration with the addresses of p. Everything else is
+// Render returns the shipped configuration with the addresses of p. Everything else is
 // as it stands in envoy.yaml; the admin address is on a free port of loopback.
 func Render(p Params) ([]byte, error) {
 	var root map[string]any
@@ -152,7 +152,7 @@ func (e *editor) timeout(filter, cluster map[string]any, d time.Duration) {
 	e.item(cluster, "health_checks", 0)["timeout"] = seconds(d)
 }
 
-// seconds is d as protobuf writes it in JSON.
+// seconds writes d as protobuf does in JSON.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }
 
 func (e *editor) endpoints(cluster map[string]any, addresses []string) {

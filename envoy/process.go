@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// startTimeout is how long a start may take on a busy machine.
+// startTimeout bounds a start on a busy machine.
 const startTimeout = 60 * time.Second
 
-// Process is a running Envoy. Stop it.
+// Process is a running Envoy. Its owner stops it.
 type Process struct {
 	Ingress string // host:port of the first listener
 	Admin   string // host:port
@@ -111,7 +111,7 @@ func (p *Process) listening(ctx context.Context) bool {
 	return true
 }
 
-// AdminGet is a page of Envoy's admin interface.
+// AdminGet returns a page of Envoy's admin interface.
 func (p *Process) AdminGet(ctx context.Context, path string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Admin+path, nil)
 	if err != nil {
@@ -162,7 +162,7 @@ func (p *Process) Stop() {
 	os.RemoveAll(p.dir)
 }
 
-// Validate has the Envoy at path check a configuration.
+// Validate lets the Envoy at path check a configuration.
 func Validate(ctx context.Context, path string, configuration []byte) error {
 	dir, err := os.MkdirTemp("", "stepward-envoy-")
 	if err != nil {

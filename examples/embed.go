@@ -10,7 +10,7 @@ import (
 //go:embed quickstart
 var quickstart embed.FS
 
-// Quickstart is the folder of the quickstart: one issuer, two levels, a policy with
+// Quickstart returns the folder of the quickstart: one issuer, two levels, a policy with
 // its tests.
 func Quickstart() fs.FS {
 	sub, err := fs.Sub(quickstart, "quickstart")

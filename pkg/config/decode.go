@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// decoder walks the document beside the Go value that it fills, and remembers
+// decoder walks the document and the Go value that it fills side by side, and remembers
 // where each member stands.
 type decoder struct {
 	file   string
@@ -82,8 +82,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-// nothing takes a key without a value for one that is not there, where it is a single
-// value. What holds others is refused: a file that was cut ends like this, and without
+// nothing treats a key without a value as missing, where the value is a single one. It
+// refuses a key that should hold others: a file that was cut ends like this, and without
 // them it means something else.
 func (d *decoder) nothing(n *yaml.Node, v reflect.Value, path string) {
 	switch v.Kind() {

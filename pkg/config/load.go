@@ -12,36 +12,36 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictyaml"
 )
 
-// Options are what the command line says about a configuration.
+// Options hold what the command line says about a configuration.
 type Options struct {
-	// InsecurePlaintextListener permits a Check listener off loopback. Whoever
-	// reaches it MUST be trusted: it asks for no certificate.
+	// InsecurePlaintextListener permits a Check listener off loopback. Every host that can
+	// reach it MUST be trusted: it asks for no certificate.
 	InsecurePlaintextListener bool
 	// InsecurePolicyNetwork permits policies of opa-envoy-plugin to call other hosts
-	// during a decision. Whoever writes such a policy chooses what is called with what,
-	// and each call counts against the time of the decision.
+	// during a decision. The author of such a policy chooses which hosts are called and
+	// with what, and each call counts against the time of the decision.
 	InsecurePolicyNetwork bool
 	// InsecureBundles permits bundles, decision logs and status over plain HTTP, and
-	// services whose certificate nobody checks. Whoever is on the way decides then.
+	// services whose certificate nobody checks. Anyone on the network path can then decide.
 	InsecureBundles bool
-	// InsecureNoIssuers permits `issuers: []`. Nobody can sign in then: what is not public
-	// is refused, and a credential proves nothing.
+	// InsecureNoIssuers permits `issuers: []`. Nobody can then sign in: everything that is
+	// not public is refused, and a credential proves nothing.
 	InsecureNoIssuers bool
-	// Excerpt takes a text without issuers and policy: a part of a configuration, where
-	// what decides is named elsewhere, as on the page of the playground.
+	// Excerpt accepts a text without issuers and policy: part of a configuration whose
+	// policy is named elsewhere, as on the page of the playground.
 	Excerpt bool
-	// Look is what files are read by; nil means a look of its own.
+	// Look reads the files; nil means a look of its own.
 	Look *files.Look
-	// Getenv is the environment, as [os.Getenv].
+	// Getenv reads the environment, as [os.Getenv] does.
 	Getenv func(string) string
-	// Listen and Admin, where set, win over environment and file.
+	// Listen and Admin, where set, override environment and file.
 	Listen, Admin string
 }
 
-// Load reads and checks the configuration in a file. File names in it are made
-// relative to its folder. The error is [finding.List] when something is wrong in the
-// file, another when it cannot be read; Sources of the Config are set all the same,
-// so that they can be watched for a mend.
+// Load reads and checks the configuration in a file. File names in it are relative to its
+// folder. The error is a [finding.List] when something is wrong in the file, and another
+// error when it cannot be read. Sources of the Config are set even then, so that they can
+// be watched until somebody mends them.
 func Load(file string, o Options) (Config, error) {
 	if o.Look == nil {
 		o.Look = files.NewLook()
@@ -53,7 +53,7 @@ func Load(file string, o Options) (Config, error) {
 	return Parse(file, text, o)
 }
 
-// Parse is [Load] for a text that is read already.
+// Parse does what [Load] does, for a text that has already been read.
 func Parse(file string, text []byte, o Options) (Config, error) {
 	root, err := strictyaml.Document(text)
 	if err != nil {
@@ -97,7 +97,7 @@ func overrides(c Config, o Options) Config {
 
 var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
 
-// syntax is the finding of a text that is no YAML.
+// syntax returns the finding of a text that is not YAML.
 func syntax(file string, err error) finding.Finding {
 	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: err.Error()}
 	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {

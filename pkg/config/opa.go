@@ -34,8 +34,8 @@ func (d *decoder) opa(file string) string {
 	return string(out)
 }
 
-// expandAll replaces ${NAME} in every value. What was written without quotes is read
-// again: a variable can hold a number.
+// expandAll replaces ${NAME} in every value. A value that was written without quotes is
+// read again, because a variable can hold a number.
 func (d *decoder) expandAll(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "${") {
 		n.Value = d.expand(n, "")

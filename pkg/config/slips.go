@@ -8,23 +8,23 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// curly are quotation marks that word processors write, and YAML takes for text.
+// curly lists quotation marks that word processors write and that YAML takes for text.
 const curly = "“”„‟‘’‚‛«»‹›＂＇"
 
-// slips reports what is YAML and was hardly meant so: typographic quotes, anchors, tags
-// and templates. They would be taken for something else, or for nothing.
+// slips reports valid YAML that is hardly what its author meant: typographic quotes,
+// anchors, tags and templates. They would be read as something else, or as nothing.
 func (d *decoder) slips(n *yaml.Node) {
 	switch {
 	case n.Anchor != "":
-		d.fail(n, "", fmt.Sprintf("&%s is an anchor, and the value none", n.Anchor),
+		d.fail(n, "", fmt.Sprintf("&%s is an anchor, and not a value", n.Anchor),
 			"put a text that begins with & in quotes; anchors are not used here")
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.fail(n, "", n.Tag+" is a tag, and no part of the value",
+		d.fail(n, "", n.Tag+" is a tag, and not part of the value",
 			"put a text that begins with ! in quotes; tags are not used here")
 		return
 	case n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value != "" && strings.ContainsRune(curly, []rune(n.Value)[0]):
-		d.fail(n, "", "a typographic quotation mark, which is text for YAML", `write " or '`)
+		d.fail(n, "", "a typographic quotation mark, which YAML takes for text", `write " or '`)
 		return
 	case n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode:
 		d.fail(n, "", "{{ begins a template that nothing has filled in",
@@ -36,21 +36,21 @@ func (d *decoder) slips(n *yaml.Node) {
 	}
 }
 
-// keyHint is what is likely wrong with a key that is not known.
+// keyHint guesses what is wrong with an unknown key.
 func keyHint(key string, known []string) string {
 	first := []rune(key + " ")[0]
 	switch name, rest, colon := strings.Cut(key, ":"); {
 	case key == "<<":
 		return "merge keys are not used here: write the members out"
 	case unicode.IsSpace(first) || first == '\ufeff':
-		return fmt.Sprintf("the line begins with %U, which looks like a space and is none", first)
+		return fmt.Sprintf("the line begins with %U, which looks like a space but is not one", first)
 	case colon && strings.TrimSpace(rest) != rest || colon && strings.ContainsFunc(
 		rest, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
-		return "the space behind the colon is another character: write it anew"
+		return "the space after the colon is another character: type it again"
 	case colon && name != "":
-		return "a space is missing behind the colon: write key: value"
+		return "a space is missing after the colon: write key: value"
 	case strings.HasPrefix(key, "-"):
-		return "a space is missing behind the dash: write - key: value"
+		return "a space is missing after the dash: write - key: value"
 	}
 	return "known here: " + strings.Join(known, ", ")
 }

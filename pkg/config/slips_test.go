@@ -22,8 +22,8 @@ func TestSlips(t *testing.T) {
 	}{
 		"curly quotes":  {func(v string) string { return "“" + v + "”" }, "typographic quotation mark"},
 		"curly single":  {func(v string) string { return "‘" + v + "’" }, "typographic quotation mark"},
-		"anchor":        {func(v string) string { return "&" + v }, "is an anchor, and the value none"},
-		"tag":           {func(v string) string { return "!" + v }, "is a tag, and no part of the value"},
+		"anchor":        {func(v string) string { return "&" + v }, "is an anchor, and not a value"},
+		"tag":           {func(v string) string { return "!" + v }, "is a tag, and not part of the value"},
 		"anchor before": {func(v string) string { return "&a " + v }, "is an anchor"},
 	} {
 		planted := 0
@@ -45,11 +45,11 @@ func TestSlips(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"challenge: { realm:api }\n":                   "1:14: unknown key \"realm:api\"\n\thint: a space is missing behind the colon",
+		"challenge: { realm:api }\n":                   "1:14: unknown key \"realm:api\"\n\thint: a space is missing after the colon",
 		"challenge:\n- realm:api\n":                    "must be an object",
-		"challenge:\n  -realm: api\n":                  "2:3: unknown key \"-realm\" (did you mean \"realm\"?)\n\thint: a space is missing behind the dash",
-		"challenge:\n\u00a0 realm: api\n":              "hint: the line begins with U+00A0, which looks like a space and is none",
-		"challenge:\u00a0{ realm: api }\n":             "hint: the space behind the colon is another character",
+		"challenge:\n  -realm: api\n":                  "2:3: unknown key \"-realm\" (did you mean \"realm\"?)\n\thint: a space is missing after the dash",
+		"challenge:\n\u00a0 realm: api\n":              "hint: the line begins with U+00A0, which looks like a space but is not one",
+		"challenge:\u00a0{ realm: api }\n":             "hint: the space after the colon is another character",
 		"<<: { }\n":                                    "hint: merge keys are not used here",
 		"challenge: { realm: {{ .Values.x }}}\n":       "1:21: {{ begins a template that nothing has filled in",
 		"log: { input: yes }\n":                        "hint: without quotes; yes, no, on and off are texts",

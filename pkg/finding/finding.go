@@ -1,6 +1,9 @@
-// Package finding is how Stepward says what is wrong with what an operator wrote:
-// everything at once, each with its place and a hint. Configurations, policies and
-// the files that are checked beside them are refused with a [List].
+// Package finding says what is wrong with what an operator wrote: everything at once,
+// each thing with its place and a hint. Configurations, policies and the files that are
+// checked beside them are refused with a [List].
+//
+// A list prints itself as lines that editors can jump to, as SARIF, and as workflow
+// commands of GitHub. [YAML] turns a parser's complaint into the slip behind it.
 package finding
 
 import (
@@ -12,7 +15,7 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Finding is one thing that is wrong, and where. Line and Column count from 1.
+// Finding says that one thing is wrong, and where. Line and Column count from 1.
 type Finding struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`
@@ -21,8 +24,8 @@ type Finding struct {
 	Path    string `json:"path,omitempty"` // of the member, as issuers[0].issuer
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do
-	// Severity is empty for what is refused, Warning for what may not mean what it says,
-	// or Note for what is right and worth knowing.
+	// Severity is empty for something that is refused, Warning for something that may not
+	// mean what it says, or Note for something that is right and worth knowing.
 	Severity string `json:"severity,omitempty"`
 	Fix      *Fix   `json:"fix,omitempty"` // nil where there is none that is safe
 }
@@ -39,14 +42,14 @@ type Fix struct {
 	New string `json:"new"`
 }
 
-// String is file:line:column, the message, and the hint.
+// String writes file:line:column, the message, and the hint.
 func (f Finding) String() string {
 	s := fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column)
 	if f.Severity != "" {
 		s += f.Severity + ": "
 	}
 	s += f.Message
-	if f.Code != "" && f.Code != "config" { // that says nothing
+	if f.Code != "" && f.Code != "config" { // which says nothing
 		s += " [" + f.Code + "]"
 	}
 	if f.Hint != "" {
@@ -55,10 +58,10 @@ func (f Finding) String() string {
 	return s
 }
 
-// List is the error of what is refused: all that is wrong with it.
+// List holds all that is wrong with something that is refused. It is an error.
 type List []Finding
 
-// Error is one line for each finding, with hints.
+// Error writes one line for each finding, with hints.
 func (l List) Error() string {
 	lines := make([]string, len(l))
 	for i, f := range l {
@@ -67,7 +70,7 @@ func (l List) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Tidy is l in order of place, without what was found twice there.
+// Tidy returns l in order of place, without what was found twice in one place.
 func (l List) Tidy() List {
 	slices.SortStableFunc(l, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
@@ -77,7 +80,7 @@ func (l List) Tidy() List {
 	})
 }
 
-// Closest is the word of known that s was likely meant to be, or empty.
+// Closest returns the known word that s was probably meant to be, or nothing.
 func Closest(s string, known []string) string {
 	best, distance := "", max(2, len(s)/3)+1
 	for _, k := range known {
@@ -88,7 +91,7 @@ func Closest(s string, known []string) string {
 	return best
 }
 
-// DidYouMean is the end of a message that names the [Closest] word, or empty.
+// DidYouMean returns the end of a message that names the [Closest] word, or nothing.
 func DidYouMean(s string, known []string) string {
 	if best := Closest(s, known); best != "" {
 		return fmt.Sprintf(" (did you mean %q?)", best)
@@ -96,8 +99,8 @@ func DidYouMean(s string, known []string) string {
 	return ""
 }
 
-// Apply makes every fix for a file in its text, and says how many that were. A fix
-// whose place holds something else is left out.
+// Apply makes every fix for a file in its text, and returns how many it made. It leaves
+// out a fix whose place holds something else.
 func (l List) Apply(file string, text []byte) ([]byte, int) {
 	lines := strings.SplitAfter(string(text), "\n")
 	made := 0

@@ -1,11 +1,11 @@
-// Package files reads what decides from disk: the configuration, policies, data, keys
-// and certificates. It is the one place that does.
+// Package files reads everything that decides from disk: the configuration, policies,
+// data, keys and certificates. Nothing else does.
 //
-// A file is often read while somebody writes it: truncated and not written yet, one half
-// of two, one file of a folder. What is in it then is often well-formed, and means
-// something else. So files are read by a [Look], which holds all that it has read, and are
-// taken when two looks some time apart have found the same: see [Settler]. What is made of
-// them is made of the look, and not of the disk again.
+// A file is often read while somebody is writing it: when it is truncated and not written
+// yet, when half of it is there, when one file of a folder is. Its text is then often
+// well-formed and means something else. So a [Look] reads files and holds all that it has
+// read, and they are taken when two looks some time apart have found the same: see
+// [Settler]. Whatever is made of files is made of the look; nobody goes back to the disk.
 package files
 
 import (
@@ -23,25 +23,25 @@ import (
 	"time"
 )
 
-// MaxFile bounds a file that is no policy and no data, in bytes. What is larger is
-// another file.
+// MaxFile bounds a file that holds neither policy nor data, in bytes. A larger file is not
+// the one that was meant.
 const MaxFile = 1 << 20
 
-// Look is what files held when they were first asked for. It is for one goroutine, as long
-// as it is not sealed.
+// Look holds what files contained when they were first asked for. Until it is sealed, only
+// one goroutine may use it.
 type Look struct {
 	entries map[key]entry
 	sealed  bool
 }
 
-// key is what was asked about a name.
+// key names a file and what was asked about it.
 type key struct{ name, asked string }
 
 func (k key) compare(other key) int {
 	return cmp.Or(strings.Compare(k.name, other.name), strings.Compare(k.asked, other.asked))
 }
 
-// entry is what stood at a name: a file, or the whole of a folder.
+// entry holds what stood at a name: a file, or a whole folder.
 type entry struct {
 	text []byte
 	mod  time.Time
@@ -49,22 +49,22 @@ type entry struct {
 	err  error
 }
 
-// File is a file of a tree.
+// File is one file of a tree.
 type File struct {
-	Name string // below the root as it was given, so that messages can be clicked
+	Name string // below the root as it was given, so that editors can open it
 	Rel  string // below the root
 	Text []byte
 	Mod  time.Time // when it was last written, as the disk has it
 }
 
-// NewLook has looked at nothing yet.
+// NewLook returns a look that has read nothing yet.
 func NewLook() *Look { return &Look{entries: map[key]entry{}} }
 
-// Seal ends the looking: what was not read until now cannot be read from it any more.
+// Seal ends the looking: what has not been read by now cannot be read from it any more.
 func (l *Look) Seal() { l.sealed = true }
 
-// Read is the text of a file of at most limit bytes. What is no regular file is an error,
-// and does not block.
+// Read returns the text of a file of at most limit bytes. Anything but a regular file is an
+// error, and does not block.
 func (l *Look) Read(name string, limit int64) ([]byte, error) {
 	e := l.at(key{name, "text"}, func() entry {
 		text, mod, err := readFile(name, limit)
@@ -73,7 +73,7 @@ func (l *Look) Read(name string, limit int64) ([]byte, error) {
 	return e.text, e.err
 }
 
-// Exists is an error when there is nothing by that name.
+// Exists returns an error when there is nothing by that name.
 func (l *Look) Exists(name string) error {
 	return l.at(key{name, "there"}, func() entry {
 		_, err := os.Stat(name)
@@ -81,9 +81,9 @@ func (l *Look) Exists(name string) error {
 	}).err
 }
 
-// Tree is the file at root, or every file below it whose name is wanted, in order of
-// name. Folders whose names begin with a dot are left out. A link that leads out of the
-// folder is an error: what is in a folder is not what somebody else may change elsewhere.
+// Tree returns the file at root, or every wanted file below it, in order of name. It leaves
+// out folders whose names begin with a dot. A link that leads out of the folder is an
+// error: a folder must not hold what somebody else may change elsewhere.
 func (l *Look) Tree(root string, limit int64, wanted func(path string) bool) ([]File, error) {
 	e := l.at(key{root, "tree"}, func() entry {
 		list, mod, err := readTree(root, limit, wanted)
@@ -105,8 +105,8 @@ func (l *Look) at(k key, read func() entry) entry {
 	return e
 }
 
-// Differs is the name of a file that two looks have not found the same, or empty. A file
-// that was written again is another one, whatever is in it.
+// Differs returns the name of a file that the two looks have not found the same, or
+// nothing. A file that was written again differs, whatever is in it.
 func (l *Look) Differs(other *Look) string {
 	keys := slices.Concat(slices.Collect(maps.Keys(l.entries)), slices.Collect(maps.Keys(other.entries)))
 	slices.SortFunc(keys, key.compare)
@@ -123,8 +123,8 @@ func (l *Look) Differs(other *Look) string {
 	return ""
 }
 
-// differs reports whether another entry is there, and the name of the file of a tree that
-// is another.
+// differs reports whether other is another entry, and the name of the file of a tree that
+// makes it one.
 func (e entry) differs(other entry) (name string, differ bool) {
 	for i, f := range e.tree {
 		if i >= len(other.tree) {
@@ -137,12 +137,12 @@ func (e entry) differs(other entry) (name string, differ bool) {
 	if len(other.tree) > len(e.tree) {
 		return other.tree[len(e.tree)].Name, true
 	}
-	return "", string(e.text) != string(other.text) || !e.mod.Equal(other.mod) || fmt.Sprint(e.err) != fmt.Sprint(
-		other.err)
+	return "", string(e.text) != string(other.text) || !e.mod.Equal(other.mod) ||
+		fmt.Sprint(e.err) != fmt.Sprint(other.err)
 }
 
-// since is the name of a file that was written after a time and not after now, or empty.
-// A time in the future says nothing.
+// since returns the name of a file that was written after the given time and not after now,
+// or nothing. A time in the future says nothing about a file.
 func (l *Look) since(after, now time.Time) string {
 	late := func(t time.Time) bool { return t.After(after) && !t.After(now) }
 	for _, k := range slices.SortedFunc(maps.Keys(l.entries), key.compare) {
@@ -159,8 +159,8 @@ func (l *Look) since(after, now time.Time) string {
 	return ""
 }
 
-// readFile reads a regular file. One that is a pipe or a device by now is not opened for
-// good, and one that grows is not read for ever.
+// readFile reads a regular file. It does not block on one that has become a pipe or a
+// device, and does not read for ever from one that grows.
 func readFile(name string, limit int64) ([]byte, time.Time, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -193,8 +193,8 @@ func tooLarge(name string, limit int64) error {
 	return fmt.Errorf("%s is larger than %d bytes", name, limit)
 }
 
-// readTree also has the time at which something was put into a folder or taken out of it
-// last.
+// readTree also returns the time at which something was last put into one of the folders or
+// taken out of it.
 func readTree(root string, limit int64, wanted func(path string) bool) (list []File, mod time.Time, err error) {
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
@@ -233,9 +233,9 @@ func readTree(root string, limit int64, wanted func(path string) bool) (list []F
 	return list, mod, nil
 }
 
-// Hidden lists the wanted files below root that a [Look] leaves out, since their names or
-// those of their folders begin with a dot, in order of name. What Kubernetes, version
-// control and editors put there is not among them.
+// Hidden lists the wanted files below root that a [Look] leaves out because their names or
+// those of their folders begin with a dot, in order of name. It leaves out what Kubernetes,
+// version control and editors put there.
 func Hidden(root string, wanted func(path string) bool) ([]string, error) {
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
@@ -259,10 +259,10 @@ func Hidden(root string, wanted func(path string) bool) ([]string, error) {
 	return found, err
 }
 
-// errOut is of a link that leads out of its folder.
+// errOut says that a link leads out of its folder.
 var errOut = errors.New("leads out of its folder")
 
-// within is an error for a link that leads out of the folder.
+// within returns an error for a link that leads out of the folder.
 func within(root, path string) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {

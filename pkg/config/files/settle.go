@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Rest is how long files must not have changed before they are taken.
+// Rest is how long files must have been unchanged before they are taken.
 const Rest = 250 * time.Millisecond
 
 // Limit is how long a start waits for files that keep changing.
 const Limit = 10 * time.Second
 
-// Terms are when files are taken. Zero fields mean [Rest], [Limit] and the machine's own
+// Terms say when files are taken. Zero fields mean [Rest], [Limit] and the machine's own
 // clock.
 type Terms struct {
 	Rest  time.Duration // between two looks that find the same, and since the last change
@@ -48,34 +48,34 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// MovingError is of files that keep changing.
+// MovingError says that files keep changing.
 type MovingError struct {
 	Name string // of one of them
 	For  time.Duration
 }
 
 func (e *MovingError) Error() string {
-	return fmt.Sprintf(
-		"%s keeps changing, for %s by now: files are taken when they have not changed for a while; is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))
+	return fmt.Sprintf("%s has kept changing for %s, and files are taken once they have stopped: "+
+		"is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))
 }
 
-// Settler tells which look can be taken: the second of two that have found the same, with
-// rest between them, and nothing in it that was written less than that ago. A time in the
-// future says nothing about a file; it is then the two looks that count.
+// Settler says which look can be taken: the second of two that have found the same, with
+// rest between them, and with nothing in it that was written less than that ago. A time in
+// the future says nothing about a file; then only the two looks count.
 type Settler struct {
 	terms    Terms
 	first    *Look
 	at       time.Time // end of first
-	restless time.Time // since when nothing could be taken; zero while nothing is tried
-	told     bool      // that it lasts too long
+	restless time.Time // when the first look that could not be taken began; zero without one
+	told     bool      // somebody knows that it lasts too long
 }
 
-// NewSettler makes one that has seen nothing.
+// NewSettler makes a settler that has seen nothing yet.
 func NewSettler(t Terms) *Settler { return &Settler{terms: t.withDefaults()} }
 
-// Offer reports whether l, which was begun at a time, can be taken. Otherwise moving is the
-// name of a file that it waits for, and an error comes when that has lasted too long: once,
-// until something is taken.
+// Offer reports whether l, a look that began at the given time, can be taken. Otherwise
+// moving names a file that it waits for. Once that has lasted too long it returns an error,
+// and not again until something has been taken.
 func (s *Settler) Offer(l *Look, begun time.Time) (taken bool, moving string, err error) {
 	now := s.terms.Now()
 	if s.restless.IsZero() {
@@ -99,14 +99,14 @@ func (s *Settler) Offer(l *Look, begun time.Time) (taken bool, moving string, er
 	return false, moving, err
 }
 
-// Due reports whether a look at this time can be one that is taken: it is no use sooner.
+// Due reports whether a look at this time could be taken. An earlier one is of no use.
 func (s *Settler) Due(now time.Time) bool { return s.first == nil || now.Sub(s.at) >= s.terms.Rest }
 
-// Forget begins anew.
+// Forget starts over.
 func (s *Settler) Forget() { *s = Settler{terms: s.terms} }
 
-// Settle reads until what is read can be taken. An error is a [MovingError], or that of ctx;
-// what read itself comes to is its own matter.
+// Settle reads until what was read can be taken. Its error is a [MovingError] or that of
+// ctx. What read itself makes of the files is its own matter.
 func Settle(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	t = t.withDefaults()
 	s := NewSettler(t)
@@ -123,8 +123,8 @@ func Settle(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	}
 }
 
-// Glance is [Settle] for who reads once and serves nothing: where the last change is long
-// over, the second look follows at once.
+// Glance does what [Settle] does, for commands that read once and serve nothing: where the
+// last change was long ago, the second look follows at once.
 func Glance(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	t = t.withDefaults()
 	first, begun := NewLook(), t.Now()

@@ -8,11 +8,10 @@ import (
 	"path/filepath"
 )
 
-// Stamp changes when one of the files does, or what is in one of the folders: by
-// name, size, time and identity of what the names lead to, so that a file that is
-// replaced through symbolic links, as Kubernetes does, is another file. A file that
-// is not there has a stamp, too. It is cheap, and says nothing of
-// whether somebody is still writing.
+// Stamp changes when one of the files does, or the content of one of the folders. It looks
+// at the name, size, time and identity of what the names lead to, so that it notices a file
+// that is replaced through symbolic links, as Kubernetes does. A missing file has a stamp,
+// too. It is cheap, and says nothing about whether somebody is still writing.
 func Stamp(paths []string) uint64 {
 	h := fnv.New64a()
 	for _, root := range paths {

@@ -1,9 +1,10 @@
-// Package visible writes text that others have chosen a part of, so that people see what
-// is in it: a log line or a line on a terminal shows every character that is there, in the
-// order in which it is there, and nothing of it is a command to the terminal.
+// Package visible writes text that others have had a hand in, so that people see what is
+// really there: a log line or a line on a terminal shows every character, in its true
+// order, and no part of it is a command to the terminal.
 //
-// What would not be seen is written as JSON writes it, \u202e: a line of JSON stays one
-// and means the same. It is the one place for this; what it does is not done elsewhere.
+// A character that would not be seen is written as JSON writes it, \u202e, so that a line
+// of JSON stays a line of JSON and means the same. Nothing outside this package escapes
+// text for display.
 package visible
 
 import (
@@ -13,15 +14,15 @@ import (
 	"unicode/utf8"
 )
 
-// Text is s with everything escaped that would not be seen as what it is, a line feed and
-// a tab, too.
+// Text escapes everything in s that would not be seen as what it is, line feeds and tabs
+// included.
 func Text(s string) string {
 	out, rest := appendVisible(nil, []byte(s), "")
 	return string(appendBytes(out, rest))
 }
 
-// Writer escapes what is written to it, and leaves line feeds, tabs, and the colours of
-// our own commands as they are.
+// Writer escapes what is written to it. It leaves line feeds, tabs, and the colours of our
+// own commands as they are.
 //
 // A character may be split between two writes. Writes of one Writer must not overlap.
 type Writer struct {
@@ -32,7 +33,7 @@ type Writer struct {
 // NewWriter writes to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
-// Write escapes p. It reports all of p as written unless the writer below fails.
+// Write escapes p. It reports all of p as written unless the writer below it fails.
 func (w *Writer) Write(p []byte) (int, error) {
 	text := p
 	if len(w.rest) > 0 {
@@ -66,7 +67,8 @@ func plain(text []byte) bool {
 	return true
 }
 
-// appendVisible appends text to out. rest is the beginning of a character at the end.
+// appendVisible appends text to out. It returns in rest a character at the end that is not
+// complete yet.
 func appendVisible(out, text []byte, allowed string) (_, rest []byte) {
 	for len(text) > 0 {
 		if n := colour(text); n > 0 && allowed != "" {
@@ -99,7 +101,7 @@ func contains(allowed string, c rune) bool {
 	return false
 }
 
-// appendBytes appends what is no UTF-8, byte by byte: a terminal of eight bits reads C1
+// appendBytes appends what is not UTF-8, byte by byte: an eight-bit terminal would read C1
 // commands in it.
 func appendBytes(out, text []byte) []byte {
 	for _, b := range text {
@@ -117,7 +119,7 @@ func appendEscape(out []byte, c rune) []byte {
 }
 
 // hidden reports whether c is a control character beyond ASCII, changes the direction of
-// what stands beside it, ends a line, or has no width at all.
+// its neighbours, ends a line, or has no width at all.
 func hidden(c rune) bool {
 	switch {
 	case 0x7f <= c && c <= 0x9f, // DEL, C1
@@ -134,8 +136,8 @@ func hidden(c rune) bool {
 	return false
 }
 
-// colour is the length of an escape sequence at the beginning of text by which our own
-// commands set a colour. None of them hides, moves or takes anything away.
+// colour returns the length of the escape sequence at the beginning of text if it is one
+// by which our own commands set a colour. None of those hides, moves or removes anything.
 func colour(text []byte) int {
 	for _, s := range [...]string{"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m"} {
 		if len(text) >= len(s) && string(text[:len(s)]) == s {

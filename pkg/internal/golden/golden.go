@@ -1,6 +1,6 @@
-// Package golden holds what is generated from the code against the file that is
-// kept of it: reference pages, the schema of the configuration. A page that is
-// stale fails the test; `make docs` writes it anew.
+// Package golden compares what is generated from the code with the file that is kept of
+// it: reference pages, the schema of the configuration. A stale page fails the test, and
+// `make docs` writes it again.
 package golden
 
 import (
@@ -36,11 +36,11 @@ func Check(t *testing.T, file, text string) {
 	}
 }
 
-// maxPicture is how large a picture of the documentation may be, in bytes.
+// maxPicture bounds a picture of the documentation, in bytes.
 const maxPicture = 150 << 10
 
-// CheckPicture fails unless the file is there and small; with -update it writes it. Machines
-// draw differently, so that picture is not compared.
+// CheckPicture fails unless the file is there and small; with -update it writes it. It does
+// not compare pictures, because no two machines draw alike.
 func CheckPicture(t *testing.T, file string, picture []byte) {
 	t.Helper()
 	if *update {
@@ -57,7 +57,7 @@ func CheckPicture(t *testing.T, file string, picture []byte) {
 	}
 }
 
-// CheckCompressed is Check for a file that is kept compressed by gzip.
+// CheckCompressed does what Check does, for a file that is kept compressed by gzip.
 func CheckCompressed(t *testing.T, file, text string) {
 	t.Helper()
 	if *update {

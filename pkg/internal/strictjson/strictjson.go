@@ -4,13 +4,13 @@
 // deep (RFC 8259, RFC 8725 §3.7, RFC 7519 §4). The standard library's decoder takes
 // the last of two members, and puts another character in place of what is broken.
 //
-// Numbers are bounded as well: a text of seven bytes can name one that takes seconds to
-// add, and one of a double's range takes a thousand times as long as one of fifteen digits.
-// Integers of sixty digits pass, and whatever is measured or counted.
+// Numbers are bounded as well: seven bytes can write a number that takes seconds to add,
+// and a number in the range of a double takes a thousand times as long as one of fifteen
+// digits. Integers of sixty digits pass, and so does anything that is measured or counted.
 //
-// It is a decoder of its own since it stands in the way of every token: it looks at
-// each byte once. What it takes the standard library takes too, and reads the same;
-// a fuzz test holds it to that.
+// It has a decoder of its own because every token passes through it: the decoder looks at
+// each byte once. Whatever it accepts the standard library accepts too, and reads the same
+// way; a fuzz test holds it to that.
 package strictjson
 
 import (
@@ -26,12 +26,13 @@ import (
 
 // The limits on what is read.
 const (
-	MaxDepth    = 32 // objects and arrays that stand in one another
+	MaxDepth    = 32 // objects and arrays within one another
 	MaxNumber   = 64 // bytes of a number
 	MaxExponent = 64 // of a number, up and down
 )
 
-// What is not short counts as so many values: comparing two takes that much longer.
+// A number that is not short counts as several values, because comparing two of them takes
+// that much longer.
 const (
 	shortNumber   = 15 // bytes
 	longNumberIsA = 16
@@ -41,7 +42,7 @@ const (
 // the first and one the last.
 var ErrDuplicate = errors.New("strictjson: a member stands twice in one object")
 
-// ErrTooLarge is wrapped by the errors of JSON that is beyond one of the limits.
+// ErrTooLarge says that JSON is beyond one of the limits. More precise errors wrap it.
 var ErrTooLarge = errors.New("strictjson: too large")
 
 // ErrNumber says that a number is beyond [MaxNumber] or [MaxExponent]. It wraps [ErrTooLarge].
@@ -58,18 +59,18 @@ var (
 	errValues   = fmt.Errorf("%w: too many values", ErrTooLarge)
 )
 
-// Decode is the JSON value in b: nil, bool, [json.Number], string, []any or
+// Decode returns the JSON value in b: nil, bool, [json.Number], string, []any or
 // map[string]any.
 func Decode(b []byte) (any, error) { return DecodeSome(b, math.MaxInt) }
 
-// DecodeSome is Decode of JSON with at most so many values in it: what a client sends is
-// bounded by count too, since a value takes a hundred times the memory of its two bytes. A
-// number of more than fifteen bytes counts as sixteen values.
+// DecodeSome decodes JSON that holds at most so many values: a client's text is bounded by
+// count too, since a value takes a hundred times the memory of its two bytes. A number of
+// more than fifteen bytes counts as sixteen values.
 func DecodeSome(b []byte, values int) (any, error) {
 	if !utf8.Valid(b) {
 		return nil, errEncoding
 	}
-	d := decoder{s: string(b), left: values} // one copy, of which all strings are parts
+	d := decoder{s: string(b), left: values} // one copy, which all strings share
 	d.space()
 	v, err := d.value(0)
 	if err != nil {
@@ -81,7 +82,7 @@ func DecodeSome(b []byte, values int) (any, error) {
 	return v, nil
 }
 
-// Object is the JSON object in b; any other value is an error.
+// Object returns the JSON object in b; any other value is an error.
 func Object(b []byte) (map[string]any, error) {
 	v, err := Decode(b)
 	if err != nil {
@@ -101,7 +102,7 @@ type decoder struct {
 	left int
 }
 
-// next is the byte at hand, or 0 at the end; a NUL has no place in JSON either.
+// next returns the byte at hand, or 0 at the end; a NUL has no place in JSON either.
 func (d *decoder) next() byte {
 	if d.i < len(d.s) {
 		return d.s[d.i]
@@ -312,7 +313,7 @@ func (d *decoder) escaped(begin int) (string, error) {
 	return "", errSyntax
 }
 
-// escape reads what follows a backslash. Half of a surrogate pair is no character.
+// escape reads what follows a backslash. Half of a surrogate pair is not a character.
 func (d *decoder) escape() (rune, error) {
 	c := d.next()
 	d.i++

@@ -1,6 +1,6 @@
-// Package strictyaml reads a text as one YAML document, and whole: nothing before it is
-// left out, and nothing after it. A reader that takes the first of two documents, or
-// nothing for an empty one, decides by half of what somebody wrote.
+// Package strictyaml reads a text as exactly one YAML document and leaves nothing out. A
+// reader that takes the first of two documents, or an empty file for an empty document,
+// decides by half of what somebody wrote.
 package strictyaml
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// maxNodes bounds how many values more than it has bytes a document stands for when each
-// alias is written out. A few lines can stand for billions.
+// maxNodes bounds how many more values than bytes a document may hold once each alias is
+// written out. A few lines can stand for billions.
 const maxNodes = 1 << 20
 
-// Error is of a text that is not one document. It names a place and quotes no value.
+// Error says why a text is not one document. It names a place and quotes no value.
 type Error struct {
 	Line, Column  int // from 1
 	Message, Hint string
@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// Document is the value of the one document in text. An error is an [Error].
+// Document returns the value of the one document in text. An error is an [Error].
 func Document(text []byte) (*yaml.Node, error) {
 	if !utf8.Valid(text) { // the library reads UTF-16, too
 		return nil, syntax(text, errors.New("not UTF-8"))
@@ -62,7 +62,7 @@ func Document(text []byte) (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
-// syntax is an error of the parser with the slip that is behind it.
+// syntax explains an error of the parser by the slip behind it.
 func syntax(text []byte, err error) *Error {
 	f := finding.YAML("", text, err)
 	return &Error{Line: f.Line, Column: f.Column, Message: f.Message, Hint: f.Hint}
