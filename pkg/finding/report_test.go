@@ -48,7 +48,9 @@ func TestSARIF(t *testing.T) {
 	var report struct {
 		Version string
 		Runs    []struct {
-			Tool    struct{ Driver struct{ Rules []struct{ ID string } } }
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
 			Results []struct {
 				RuleID, Level string
 				Message       struct{ Text string }
