@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // symptom is one thing that the doctor has looked at.
@@ -84,7 +85,7 @@ func examine(ctx context.Context, flags configFlags, issuersOnly bool) []symptom
 	if issuersOnly {
 		return append(list, examineIssuers(ctx, c)...)
 	}
-	s, err := server.NewSnapshot(ctx, c, server.SnapshotOptions{})
+	s, err := snapshot.New(ctx, c, snapshot.Options{Observe: snapshot.Unobserved})
 	if err != nil {
 		return append(list, symptom{"policy and keys", "fail", err.Error(), "stepward validate says more"})
 	}
@@ -134,7 +135,7 @@ func secrets(c config.Config) []symptom {
 func examineIssuers(ctx context.Context, c config.Config) []symptom {
 	var list []symptom
 	for _, i := range c.Issuers {
-		for _, p := range server.Examine(ctx, c, i) {
+		for _, p := range snapshot.Examine(ctx, c, i) {
 			s := symptom{Name: i.Name + ": " + p.Name, Grade: p.Grade, Detail: p.Detail, Hint: p.Hint}
 			if i.Optional && s.Grade == "fail" {
 				s.Grade = "warn"

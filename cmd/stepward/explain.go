@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/run/control"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
@@ -108,7 +108,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err := needsFiles(c, c.Policy.Paths); err != nil {
 		return err
 	}
-	snapshot, err := server.NewSnapshot(cmd.Context(), patient(c), server.SnapshotOptions{})
+	made, err := snapshot.New(cmd.Context(), patient(c), snapshot.Options{Observe: snapshot.Unobserved})
 	if err != nil {
 		return refused(err)
 	}
@@ -116,7 +116,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	stage := scenario.NewStage(snapshot.Authorizer, c)
+	stage := scenario.NewStage(made.Authorizer, c)
 	var claims map[string]any
 	switch {
 	case f.as != "":
@@ -124,7 +124,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 			return usage(fmt.Errorf("--as: not an object in JSON, such as {\"level\": \"mfa\"}: %w", err))
 		}
 	case hasAuthorization(raw):
-		stop := f.fetchKeys(cmd.Context(), snapshot)
+		stop := f.fetchKeys(cmd.Context(), made)
 		defer stop()
 	}
 	r, err := stage.DecideRaw(cmd.Context(), raw, claims)
@@ -223,7 +223,7 @@ func printAgain(out io.Writer, x control.Told) {
 
 // fetchKeys waits until the keys of every issuer are there, or for as long as the
 // flags say; the explanation then shows what is missing.
-func (f *explainFlags) fetchKeys(ctx context.Context, s *server.Snapshot) (stop func()) {
+func (f *explainFlags) fetchKeys(ctx context.Context, s *snapshot.Snapshot) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()

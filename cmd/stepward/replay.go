@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 	"github.com/stepward/stepward/pkg/rollout/replay"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // replayFlags are which decisions, which policy and what is too much.
@@ -155,7 +155,7 @@ func (f *replayFlags) player(cmd *cobra.Command, c config.Config) (*replay.Playe
 			return nil, err
 		}
 	}
-	if p.Judge, err = server.NewAuthorizer(c, nobody{}, p.New); err != nil {
+	if p.Judge, err = snapshot.NewAuthorizer(c, nobody{}, p.New); err != nil {
 		return nil, usage(err)
 	}
 	return p, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/run/telemetry"
 )
 
@@ -59,7 +60,7 @@ type serving struct {
 func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	ctx := cmd.Context()
 	load := func(l *files.Look) (config.Config, error) { return flags.read(l, f.listen, f.admin) }
-	c, look, err := server.Read(ctx, load, files.Terms{})
+	c, look, err := snapshot.Read(ctx, load, files.Terms{})
 	if err != nil {
 		return unusable(err)
 	}
@@ -79,7 +80,7 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 		Reflection: f.reflection,
 		Level:      log.level,
 		Reload:     load,
-		Enforce:    log.follow, Snapshot: server.SnapshotOptions{Look: look},
+		Enforce:    log.follow, Snapshot: snapshot.Options{Look: look},
 	})
 	if err != nil {
 		return refused(err)

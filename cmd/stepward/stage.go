@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -119,7 +119,7 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 	if err := needsRules(c, paths); err != nil {
 		return nil, options, nil, err
 	}
-	sources, err := server.Sources(paths)
+	sources, err := snapshot.Sources(paths)
 	if err != nil {
 		return nil, options, nil, usage(err)
 	}
@@ -132,7 +132,7 @@ func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Pol
 
 // newStage plays scenarios before a policy under c.
 func newStage[P authz.Policy](c config.Config, p P) (*scenario.Stage, error) {
-	a, err := server.NewAuthorizer(c, nobody{}, p)
+	a, err := snapshot.NewAuthorizer(c, nobody{}, p)
 	if err != nil {
 		return nil, err
 	}

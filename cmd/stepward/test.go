@@ -20,7 +20,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -115,7 +115,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	options := rego.TestOptions{Filter: f.filter, Library: library, Answer: answerer(c), Load: load}
 	if c.Policy.Compat != "" {
-		compat, err := server.Compat(patient(c), load)
+		compat, err := snapshot.Compat(patient(c).Policy, load)
 		if err != nil {
 			return usage(err)
 		}
@@ -209,7 +209,7 @@ func fingerprint(paths []string) uint64 {
 // only where nothing else is named.
 func testSources(paths []string) (own, library []rego.Source, err error) {
 	if len(paths) == 0 {
-		own, err = server.Sources(nil)
+		own, err = snapshot.Sources(nil)
 		return own, nil, err
 	}
 	if own, err = rego.FromPaths(paths); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // validateFlags are what to check and how to tell.
@@ -140,14 +140,14 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 	}
 	v := validated{name: f.config.file}
 	load := func(l *files.Look) (config.Config, error) { return f.config.read(l, "", "") }
-	c, look, err := server.Glance(cmd.Context(), load, files.Terms{})
+	c, look, err := snapshot.Glance(cmd.Context(), load, files.Terms{})
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
 	case err != nil:
 		return v, usage(err)
 	}
-	snapshot, err := server.NewSnapshot(cmd.Context(), c, server.SnapshotOptions{Look: look})
+	made, err := snapshot.New(cmd.Context(), c, snapshot.Options{Look: look, Observe: snapshot.Unobserved})
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -155,11 +155,11 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 		v.findings = finding.List{{File: f.config.file, Line: 1, Column: 1, Code: "config", Message: err.Error()}}
 		return v, nil
 	}
-	v.revision = snapshot.Authorizer.Policy.Traits().Revision
-	if snapshot.Candidate != nil {
-		v.candidate = snapshot.Candidate.Traits().Revision
+	v.revision = made.Authorizer.Policy.Traits().Revision
+	if made.Candidate != nil {
+		v.candidate = made.Candidate.Traits().Revision
 	}
-	if v.warnings, err = server.CheckBundles(c); err != nil {
+	if v.warnings, err = snapshot.CheckBundles(c.Bundles); err != nil {
 		v.findings = finding.List{{File: c.Bundles.ConfigFile, Line: 1, Column: 1, Code: "opa_config",
 			Message: err.Error()}}
 		return v, nil
@@ -178,7 +178,7 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validated,
 			return v, err
 		}
 	}
-	if err := f.proxies(cmd, &v, c, snapshot.Authorizer.Policy); err != nil {
+	if err := f.proxies(cmd, &v, c, made.Authorizer.Policy); err != nil {
 		return v, err
 	}
 	if f.online {
@@ -205,7 +205,7 @@ func (f *validateFlags) policy(cmd *cobra.Command, paths []string) (validated, e
 		return v, usage(err)
 	}
 	c.Policy.Paths = paths
-	p, err := server.LoadPolicy(cmd.Context(), c, options, nil)
+	p, err := snapshot.LoadPolicy(cmd.Context(), c.Policy, options, nil)
 	switch {
 	case errors.As(err, &v.findings):
 		return v, nil
@@ -226,13 +226,13 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 		if err != nil {
 			return nil, err
 		}
-		compat, err := server.Compat(c, options)
+		compat, err := snapshot.Compat(c.Policy, options)
 		if err != nil {
 			return nil, err
 		}
 		return rego.LintCompat(sources, compat), nil
 	}
-	sources, err := server.Sources(paths)
+	sources, err := snapshot.Sources(paths)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 	if err != nil {
 		return nil, err
 	}
-	return append(hidden, rego.Lint(sources, server.LintOptions(c, options))...), nil
+	return append(hidden, rego.Lint(sources, snapshot.LintOptions(c, options))...), nil
 }
 
 // repair makes the fixes that there are and looks again.
@@ -277,7 +277,7 @@ func (f *validateFlags) repair(cmd *cobra.Command, paths []string, v validated) 
 // keeps its tokens from being accepted is a finding, the rest a warning.
 func compare(cmd *cobra.Command, file string, c config.Config) (findings, warnings finding.List) {
 	for n, i := range c.Issuers {
-		for _, p := range server.Examine(cmd.Context(), c, i) {
+		for _, p := range snapshot.Examine(cmd.Context(), c, i) {
 			f := finding.Finding{File: file, Line: 1, Column: 1, Code: "issuer", Path: fmt.Sprintf("issuers[%d]", n),
 				Message: fmt.Sprintf("issuer %s: %s: %s", i.Name, p.Name, p.Detail), Hint: p.Hint}
 			switch {

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // render is the chart with values, as Helm renders it.
@@ -113,7 +113,7 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	c.TLS = config.TLS{} // there are no certificates here
-	if _, err := server.NewSnapshot(t.Context(), c, server.SnapshotOptions{}); err != nil {
+	if _, err := snapshot.New(t.Context(), c, snapshot.Options{Observe: snapshot.Unobserved}); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/engine/rego"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -54,7 +54,7 @@ func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepu
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := server.Sources(paths)
+	sources, err := snapshot.Sources(paths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepu
 		}
 		policies = append(policies, p)
 	}
-	a, err := server.NewAuthorizer(c, nil, policies[2])
+	a, err := snapshot.NewAuthorizer(c, nil, policies[2])
 	if err != nil {
 		t.Fatal(err)
 	}

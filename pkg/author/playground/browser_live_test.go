@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/run/control"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // service is a Stepward with a control socket.
@@ -42,7 +43,7 @@ levels: [{ name: password, acr: ["loa:1"] }, { name: mfa, acr: ["loa:2"] }, { na
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := server.Options{Snapshot: server.SnapshotOptions{Client: idp.Client()}}
+	o := server.Options{Snapshot: snapshot.Options{Client: idp.Client()}}
 	for _, l := range []*net.Listener{&o.Listener, &o.AdminListener} {
 		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)

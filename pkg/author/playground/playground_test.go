@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -68,7 +68,7 @@ func (nobody) Verify(context.Context, credential.Credential) (token.Token, error
 }
 
 func stage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {
-	a, err := server.NewAuthorizer(c, nobody{}, p)
+	a, err := snapshot.NewAuthorizer(c, nobody{}, p)
 	if err != nil {
 		return nil, err
 	}

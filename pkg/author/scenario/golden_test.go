@@ -9,7 +9,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/internal/golden"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // TestGolden holds the answers of every shipped policy to what they were: a change of
@@ -26,7 +26,7 @@ func TestGolden(t *testing.T) {
 		if example != "default" {
 			paths = []string{filepath.Dir(example)}
 		}
-		sources, err := server.Sources(paths)
+		sources, err := snapshot.Sources(paths)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // What a rule reads can be missing, unreadable, too old or of another type. Whatever of it
@@ -42,7 +42,7 @@ func subjects(t testing.TB) []subject {
 		if example != "" {
 			x.name, paths = filepath.Base(filepath.Dir(example)), []string{filepath.Dir(example)}
 		}
-		if x.sources, err = server.Sources(paths); err != nil {
+		if x.sources, err = snapshot.Sources(paths); err != nil {
 			t.Fatal(err)
 		}
 		x.data = slices.IndexFunc(x.sources, func(s rego.Source) bool { return filepath.Base(s.Name) == "data.json" })
@@ -75,7 +75,7 @@ func (x subject) stage(t testing.TB, data []byte, stale ...string) *scenario.Sta
 	if err != nil {
 		return nil
 	}
-	a, err := server.NewAuthorizer(c, nil, p)
+	a, err := snapshot.NewAuthorizer(c, nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}

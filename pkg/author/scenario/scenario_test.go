@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/engine/rego"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 const policyText = `package stepward.policy
@@ -40,7 +40,7 @@ func open(t *testing.T, settings string, sources ...rego.Source) *scenario.Stage
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sources[0].Text)
 	}
-	a, err := server.NewAuthorizer(c, nil, p)
+	a, err := snapshot.NewAuthorizer(c, nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}

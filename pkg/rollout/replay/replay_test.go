@@ -23,7 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 	"github.com/stepward/stepward/pkg/rollout/replay"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/run/telemetry"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -102,7 +102,7 @@ var callers = []scenario.Scenario{
 // record is the log of deciding what callers ask, repeated n times.
 func record(t testing.TB, p *rego.Policy, n int) []byte {
 	t.Helper()
-	a, err := server.NewAuthorizer(parsed(t), nobody{}, p)
+	a, err := snapshot.NewAuthorizer(parsed(t), nobody{}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func record(t testing.TB, p *rego.Policy, n int) []byte {
 func player(t testing.TB, text string) *replay.Player {
 	t.Helper()
 	p := load(t, text)
-	a, err := server.NewAuthorizer(parsed(t), nobody{}, p)
+	a, err := snapshot.NewAuthorizer(parsed(t), nobody{}, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // Driver carries a case out. Its methods are called by one goroutine.
@@ -55,11 +56,11 @@ type Outcome struct {
 // inProcess calls the service's Check without a network.
 type inProcess struct {
 	rig       *Rig
-	snapshots map[string]*server.Snapshot
+	snapshots map[string]*snapshot.Snapshot
 }
 
 // InProcess is a driver that calls Check in this process.
-func InProcess(r *Rig) Driver { return &inProcess{rig: r, snapshots: map[string]*server.Snapshot{}} }
+func InProcess(r *Rig) Driver { return &inProcess{rig: r, snapshots: map[string]*snapshot.Snapshot{}} }
 
 func (*inProcess) Name() string   { return "in process" }
 func (*inProcess) Encodings() int { return 2 }

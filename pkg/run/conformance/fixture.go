@@ -12,7 +12,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/internal/testidp"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // issuer is whom the fixtures trust. Nobody is asked there: the keys are a file.
@@ -215,12 +215,12 @@ func (r *Rig) config(name string) (config.Config, error) {
 }
 
 // snapshot is what decides in a fixture, without its server.
-func (r *Rig) snapshot(ctx context.Context, name string) (*server.Snapshot, error) {
+func (r *Rig) snapshot(ctx context.Context, name string) (*snapshot.Snapshot, error) {
 	c, err := r.config(name)
 	if err != nil {
 		return nil, err
 	}
-	s, err := server.NewSnapshot(ctx, c, server.SnapshotOptions{})
+	s, err := snapshot.New(ctx, c, snapshot.Options{Observe: snapshot.Unobserved})
 	if err != nil {
 		return nil, fmt.Errorf("fixture %s: %w", name, err)
 	}

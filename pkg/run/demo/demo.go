@@ -30,6 +30,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // Options say where Envoy is, and who is told of decisions. All may be left out.
@@ -181,7 +182,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 	if err != nil {
 		return "", 0, err
 	}
-	sources, err := server.Sources(d.config.Policy.Paths)
+	sources, err := snapshot.Sources(d.config.Policy.Paths)
 	if err != nil {
 		return "", 0, err
 	}
@@ -202,7 +203,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 // service runs one Stepward until Close.
 func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
 	options := server.Options{Observe: o.Observe, Version: "demo", Decisions: o.Decisions,
-		Snapshot: server.SnapshotOptions{InsecureOrigin: d.origin}}
+		Snapshot: snapshot.Options{InsecureOrigin: d.origin}}
 	if o.Load != nil {
 		options.Reload = func(look *files.Look) (config.Config, error) { return d.configure(o.Load, look) }
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // noop is the least that a Check server can do.
@@ -35,16 +36,16 @@ func BenchmarkCheck(b *testing.B) {
 	defer idp.Close()
 	r := run(b, settings(b, idp, ""), server.Options{})
 	eventually(b, "ready", r.Ready)
-	snapshot, err := server.NewSnapshot(b.Context(), settings(b, idp, ""), server.SnapshotOptions{})
+	made, err := snapshot.New(b.Context(), settings(b, idp, ""), snapshot.Options{Observe: snapshot.Unobserved})
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); snapshot.Run(ctx) }()
+	go func() { defer close(done); made.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	eventually(b, "keys", func() bool { return len(snapshot.Waiting()) == 0 })
-	inProcess := &extauthz.Server{Current: func() *authz.Authorizer { return snapshot.Authorizer }}
+	eventually(b, "keys", func() bool { return len(made.Waiting()) == 0 })
+	inProcess := &extauthz.Server{Current: func() *authz.Authorizer { return made.Authorizer }}
 
 	requests := map[string]*authv3.CheckRequest{}
 	for name, v := range map[string]struct{ path, key, acr string }{

@@ -1,22 +1,16 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/engine/rego"
-	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
-	"github.com/stepward/stepward/pkg/rollout/decisionlog"
-	"github.com/stepward/stepward/pkg/run/admin"
-	"github.com/stepward/stepward/pkg/run/telemetry"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // proposal is what bundles hold now, and where to say whether it is taken.
@@ -28,12 +22,13 @@ type proposal struct {
 // errStopping refuses a bundle that comes while the service stops.
 var errStopping = errors.New("server: the service stops")
 
-// opa makes the plugins of c, where it has any. They do nothing until they are run.
-func (s *Server) opa(c config.Config) error {
+// openBundles makes OPA's plugins for c, where it has any. They do nothing until they are
+// run.
+func (s *Server) openBundles(c config.Config) error {
 	if c.Bundles.ConfigFile == "" {
 		return nil
 	}
-	settings, err := opaSettings(c)
+	settings, err := snapshot.BundleSettings(c.Bundles)
 	if err != nil {
 		return err
 	}
@@ -42,7 +37,7 @@ func (s *Server) opa(c config.Config) error {
 	}
 	var library []rego.Source
 	if c.Policy.Compat == "" { // another product's bundles know nothing of ours
-		if library, err = Library(nil); err != nil {
+		if library, err = snapshot.Library(nil); err != nil {
 			return err
 		}
 	}
@@ -53,18 +48,8 @@ func (s *Server) opa(c config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.options.Confirmed, s.options.Taken = s.confirmed, s.revisions.taken
+	s.making.Confirmed, s.making.Taken = s.confirmed, s.revisions.taken
 	return nil
-}
-
-// CheckBundles says of OPA's configuration in c what means nothing here. An error is what
-// keeps its plugins from starting.
-func CheckBundles(c config.Config) (finding.List, error) {
-	settings, err := opaSettings(c)
-	if err != nil || c.Bundles.ConfigFile == "" {
-		return nil, err
-	}
-	return settings.Warnings, bundle.Check(settings)
 }
 
 // propose asks the conductor to take a set, and waits until it has.
@@ -98,11 +83,11 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 		return nil
 	}
 	base := s.newest()
-	o := s.options
+	o := s.making
 	o.Bundles = &set
-	next, err := base.bundled(ctx, o)
+	next, err := base.WithBundles(ctx, o)
 	last := s.last.Load()
-	whole := last == nil || last.err == nil || last.bundles // else files are broken, and stay so
+	whole := last == nil || last.err == nil || last.bundles // otherwise files are broken, and stay so
 	if whole || err != nil {
 		s.metrics.Reloaded(err)
 		s.last.Store(&attempt{at: time.Now(), err: err, bundles: whole})
@@ -116,12 +101,10 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	// What is enforced does not wait for the keys of what is pending. Under a configuration
 	// that is to go the set may be no policy; then it is as if it came with the next one.
 	if now := s.current.Load(); now != nil && now != base {
-		if now, err := now.bundled(ctx, o); err == nil {
-			s.observe(now)
+		if now, err := now.WithBundles(ctx, o); err == nil {
 			c.put(ctx, now)
 		}
 	}
-	s.observe(next)
 	c.await(next)
 	c.enforce(ctx)
 	return nil
@@ -140,12 +123,12 @@ func (c *conductor) refresh(ctx context.Context) {
 }
 
 // renewed is x with the data that is believed now, or nil where that is the same.
-func (c *conductor) renewed(ctx context.Context, x *Snapshot) *Snapshot {
+func (c *conductor) renewed(ctx context.Context, x *snapshot.Snapshot) *snapshot.Snapshot {
 	s := c.server
-	if x == nil || !x.outdated(time.Now()) {
+	if x == nil || !x.Outdated(time.Now()) {
 		return nil
 	}
-	next, err := x.renewed(ctx, s.options)
+	next, err := x.Renewed(ctx, s.making)
 	if err != nil {
 		s.log.Error("the age of data has changed, and the policy cannot be made anew", zap.Error(err),
 			zap.String("policy_revision", s.Revision()))
@@ -157,7 +140,6 @@ func (c *conductor) renewed(ctx context.Context, x *Snapshot) *Snapshot {
 				zap.String("source", d.Source), zap.Time("as_of", d.AsOf))
 		}
 	}
-	s.observe(next)
 	return next
 }
 
@@ -189,58 +171,4 @@ func (s *Server) confirmed(name string) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// decided gives a decision to the plugin that uploads it.
-func (s *Server) decided(ctx context.Context, x *Snapshot, labels map[string]map[string]any, r authz.Record) {
-	d := bundle.Decided{Record: r, Masks: masks(x.Config.Log), Revisions: x.policy.revisions, Labels: labels}
-	if x.Config.Policy.Compat == config.OPAEnvoy {
-		d.Path = cmp.Or(x.Config.Policy.Path, rego.DefaultCompatPath)
-	}
-	s.bundles.Observe(ctx, d)
-}
-
-// masks are what is not kept of an input, as it is configured.
-func masks(c config.Log) decisionlog.Masks { return decisionlog.Masks{More: c.Mask, Keep: c.Keep} }
-
-// sources are how bundles and data stand, for metrics.
-func (s *Server) sources() []telemetry.Source {
-	var list []telemetry.Source
-	if s.bundles != nil {
-		for _, b := range s.bundles.Status() {
-			list = append(list, telemetry.Source{Kind: "bundle", Name: b.Name, At: s.confirmed(b.Name),
-				Failing: b.Error != ""})
-		}
-	}
-	for _, d := range s.snapshot().Data() {
-		list = append(list, telemetry.Source{Kind: "data", Name: d.Name, At: d.AsOf, Failing: d.Unknown})
-	}
-	return list
-}
-
-// sourceChecks show how bundles and data stand. A bundle that cannot be fetched again
-// changes no readiness: the last good one decides.
-func (s *Server) sourceChecks() []admin.Check {
-	var list []admin.Check
-	if s.bundles != nil {
-		for _, b := range s.bundles.Status() {
-			list = append(list, admin.Check{Name: "bundle " + b.Name, Ready: s.Ready() || !b.Activated.IsZero(),
-				Detail: bundleDetail(b)})
-		}
-	}
-	for _, d := range s.snapshot().Data() {
-		list = append(list, admin.Check{Name: "data " + d.Name, Ready: true, Detail: d.String()})
-	}
-	return list
-}
-
-func bundleDetail(b bundle.Status) string {
-	text := "not activated yet"
-	if !b.Activated.IsZero() {
-		text = fmt.Sprintf("revision %q, activated at %s", b.Revision, b.Activated.UTC().Format(time.RFC3339))
-	}
-	if b.Error != "" {
-		text += "; the last attempt failed: " + b.Error
-	}
-	return text
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/wait"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -54,7 +54,7 @@ policy: { default: true }
 		if err != nil {
 			return nil, err
 		}
-		a, err := server.NewAuthorizer(c, nil, p)
+		a, err := snapshot.NewAuthorizer(c, nil, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbe
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := server.NewAuthorizer(c, nil, p)
+	a, err := snapshot.NewAuthorizer(c, nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/run/control"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
@@ -72,7 +73,7 @@ func TestOpaqueTokens(t *testing.T) {
 	c := asking(t, idp, "")
 	client := idp.Client()
 	defer client.Close()
-	r := run(t, c, server.Options{Snapshot: server.SnapshotOptions{Client: client}})
+	r := run(t, c, server.Options{Snapshot: snapshot.Options{Client: client}})
 	eventually(t, "ready", r.Ready)
 	expect := func(what, raw string, status int, reason string) {
 		t.Helper()
@@ -143,7 +144,7 @@ func TestRevokedAcrossReload(t *testing.T) {
 	var next atomic.Bool
 	enforced := make(chan config.Config, 10)
 	r := run(t, c, server.Options{
-		Snapshot: server.SnapshotOptions{Client: client, Revocations: index}, Enforce: func(c config.Config) { enforced <- c },
+		Snapshot: snapshot.Options{Client: client, Revocations: index}, Enforce: func(c config.Config) { enforced <- c },
 		Reload: func(*files.Look) (config.Config, error) {
 			if next.Load() {
 				return more, nil
@@ -186,7 +187,7 @@ func TestExamine(t *testing.T) {
 		t.Fatal(err)
 	}
 	grade := func(c config.Config, point string) (grade, detail string) {
-		for _, p := range server.Examine(t.Context(), c, c.Issuers[0]) {
+		for _, p := range snapshot.Examine(t.Context(), c, c.Issuers[0]) {
 			if p.Name == point && (grade == "" || p.Grade != "ok") {
 				grade, detail = p.Grade, p.Detail+" "+p.Hint
 			}

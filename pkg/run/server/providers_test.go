@@ -18,6 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/internal/realidp"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // trusting is a configuration that trusts a real provider, with more of the issuer's.
@@ -138,7 +139,7 @@ func TestKeycloak(t *testing.T) {
 		if err := os.WriteFile(c.Issuers[0].Introspection.ClientSecretFile, []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, x := range server.Examine(t.Context(), c, c.Issuers[0]) {
+		for _, x := range snapshot.Examine(t.Context(), c, c.Issuers[0]) {
 			if x.Grade == "fail" || x.Name == "introspection" && !strings.Contains(x.Detail, "introspect") && !strings.Contains(x.Detail, "in its aud") {
 				t.Errorf("doctor: %+v", x)
 			}
@@ -177,7 +178,7 @@ func ask2(t *testing.T, p *realidp.Provider) running {
   introspection: { endpoint: "`+p.IntrospectionEndpoint+`", client_id: stranger, client_secret_file: secret, tokens: all }
 `)
 	found := false
-	for _, x := range server.Examine(t.Context(), c, c.Issuers[0]) {
+	for _, x := range snapshot.Examine(t.Context(), c, c.Issuers[0]) {
 		found = found || x.Name == "introspection" && x.Grade == "fail" && strings.Contains(x.Detail, "client_id")
 	}
 	if !found {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // How often the conductor looks.
@@ -31,10 +32,10 @@ type attempt struct {
 // old one as long as there is no good new one.
 type conductor struct {
 	server  *Server
-	keys    *keyring
-	pending *Snapshot // its keys are not all there yet
+	keys    *snapshot.Keyring
+	pending *snapshot.Snapshot // its keys are not all there yet
 
-	unfollow func() // ends the comparing of the enforced snapshot's candidate; nil without one
+	unfollow func() // ends the shadow of the enforced snapshot; nil without one
 
 	settler *files.Settler
 	looked  *files.Look // what the last attempt was made of
@@ -45,9 +46,9 @@ type conductor struct {
 
 // conduct runs until ctx ends.
 func (s *Server) conduct(ctx context.Context) {
-	c := &conductor{server: s, keys: newKeyring(ctx), pending: s.first, watched: s.first.Config.Sources,
-		settler: files.NewSettler(s.terms), looked: s.looked}
-	c.keys.start(c.pending.Keys)
+	c := &conductor{server: s, keys: snapshot.NewKeyring(ctx), pending: s.first, watched: s.first.Config.Sources,
+		settler: files.NewSettler(s.options.Terms), looked: s.looked}
+	c.keys.Start(c.pending.Keys)
 	ready, watch := time.NewTicker(readyInterval), time.NewTicker(s.watchInterval())
 	defer ready.Stop()
 	defer watch.Stop()
@@ -57,10 +58,10 @@ func (s *Server) conduct(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			c.follow(ctx, nil)
-			c.keys.retain()
+			c.keys.Retain()
 			return
 		case <-s.reload:
-			if c.asked = s.load != nil; !c.asked {
+			if c.asked = s.options.Reload != nil; !c.asked {
 				c.refused(errNothing)
 			}
 			c.look(ctx)
@@ -76,8 +77,8 @@ func (s *Server) conduct(ctx context.Context) {
 
 // watchInterval is how often files are looked at.
 func (s *Server) watchInterval() time.Duration {
-	if s.terms.Rest > 0 {
-		return min(watchInterval, s.terms.Rest)
+	if s.options.Terms.Rest > 0 {
+		return min(watchInterval, s.options.Terms.Rest)
 	}
 	return watchInterval
 }
@@ -89,7 +90,7 @@ var errNothing = errors.New("server: there is nothing to reload from")
 // settled. What it waits for it says when it has waited for long.
 func (c *conductor) look(ctx context.Context) {
 	s := c.server
-	if s.load == nil {
+	if s.options.Reload == nil {
 		return
 	}
 	before := files.Stamp(c.watched)
@@ -102,7 +103,7 @@ func (c *conductor) look(ctx context.Context) {
 		return
 	}
 	l := files.NewLook()
-	loaded, err := lookAt(l, s.load)
+	loaded, err := snapshot.LookAt(l, s.options.Reload)
 	base := s.newest().Config
 	if now := s.current.Load(); now != nil {
 		base = now.Config
@@ -131,8 +132,8 @@ func (c *conductor) look(ctx context.Context) {
 }
 
 func (c *conductor) now() time.Time {
-	if c.server.terms.Now != nil {
-		return c.server.terms.Now()
+	if c.server.options.Terms.Now != nil {
+		return c.server.options.Terms.Now()
 	}
 	return time.Now()
 }
@@ -149,13 +150,13 @@ func (c *conductor) enforce(ctx context.Context) {
 }
 
 // put enforces next. What is pending stays so.
-func (c *conductor) put(ctx context.Context, next *Snapshot) {
+func (c *conductor) put(ctx context.Context, next *snapshot.Snapshot) {
 	s := c.server
 	s.current.Store(next)
 	s.tls.Store(next.TLS)
 	s.revisions.enforce(next, time.Now())
 	s.gate.SetLimit(next.Config.Limits.InFlight)
-	c.keys.retain(next, c.pending)
+	c.keys.Retain(next, c.pending)
 	s.metrics.Enforced(s.Revision())
 	c.follow(ctx, next)
 	if next.Candidate != nil {
@@ -164,8 +165,8 @@ func (c *conductor) put(ctx context.Context, next *Snapshot) {
 		s.metrics.Candidate("")
 	}
 	s.updateHealth()
-	if s.enforced != nil {
-		s.enforced(next.Config)
+	if s.options.Enforce != nil {
+		s.options.Enforce(next.Config)
 	}
 	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
 }
@@ -174,7 +175,7 @@ func (c *conductor) put(ctx context.Context, next *Snapshot) {
 // changes but what is said about it.
 func (c *conductor) reload(ctx context.Context, loaded config.Config, err error) {
 	s := c.server
-	var next *Snapshot
+	var next *snapshot.Snapshot
 	if err == nil {
 		next, err = c.build(ctx, loaded)
 	}
@@ -200,31 +201,23 @@ func (c *conductor) refused(err error) {
 }
 
 // await holds next until its keys are there.
-func (c *conductor) await(next *Snapshot) {
+func (c *conductor) await(next *snapshot.Snapshot) {
 	s := c.server
 	c.pending = next
 	s.pending.Store(next)
-	c.keys.start(next.Keys)
-	c.keys.retain(s.current.Load(), next)
+	c.keys.Start(next.Keys)
+	c.keys.Retain(s.current.Load(), next)
 }
 
-func (c *conductor) build(ctx context.Context, loaded config.Config) (*Snapshot, error) {
+func (c *conductor) build(ctx context.Context, loaded config.Config) (*snapshot.Snapshot, error) {
 	s := c.server
-	base := s.first
-	if now := s.current.Load(); now != nil {
-		base = now
-	}
+	base := s.enforced()
 	if err := fixed(base.Config, loaded); err != nil {
 		return nil, err
 	}
-	o := s.options
+	o := s.making
 	o.Previous, o.Bundles, o.Look = base, s.set.Load(), c.looked
-	next, err := NewSnapshot(ctx, loaded, o)
-	if err != nil {
-		return nil, err
-	}
-	s.observe(next)
-	return next, nil
+	return snapshot.New(ctx, loaded, o)
 }
 
 // fixed is an error when something has changed that a running service cannot
@@ -247,4 +240,20 @@ func fixed(was, is config.Config) error {
 		}
 	}
 	return nil
+}
+
+// follow runs the candidate of x in place of the one before, until ctx ends or it is
+// called again.
+func (c *conductor) follow(ctx context.Context, x *snapshot.Snapshot) {
+	if c.unfollow != nil {
+		c.unfollow()
+		c.unfollow = nil
+	}
+	if x == nil || x.Shadow() == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); x.Shadow().Run(ctx) }()
+	c.unfollow = func() { cancel(); <-done }
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/run/control"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // keptRevisions is how many policies stay loaded, that in force among them.
@@ -24,13 +25,13 @@ type revisions struct {
 // kept is a policy that was enforced.
 type kept struct {
 	at       time.Time
-	snapshot *Snapshot
+	snapshot *snapshot.Snapshot
 }
 
 func (k kept) revision() string { return k.snapshot.Authorizer.Policy.Traits().Revision }
 
 // enforce notes that x is in force. A policy that comes back takes its place anew.
-func (r *revisions) enforce(x *Snapshot, at time.Time) {
+func (r *revisions) enforce(x *snapshot.Snapshot, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := []kept{{at: at, snapshot: x}}
@@ -46,10 +47,7 @@ func (r *revisions) enforce(x *Snapshot, at time.Time) {
 func (r *revisions) taken(revision, hash string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.kept, func(k kept) bool {
-		return k.snapshot.policy.base == revision &&
-			k.snapshot.policy.hash != hash
-	})
+	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.Contradicts(revision, hash) })
 }
 
 // list is what is loaded, the newest first.
@@ -58,12 +56,12 @@ func (r *revisions) list() []control.Revision {
 	defer r.mu.Unlock()
 	var list []control.Revision
 	for i, k := range r.kept {
-		from := "files"
-		if k.snapshot.policy.bundled {
+		from, where := "files", k.snapshot.Provenance()
+		if where.Bundled {
 			from = "bundles"
 		}
 		list = append(list, control.Revision{Revision: k.revision(), EnforcedAt: k.at, InForce: i == 0, From: from,
-			Bundles: k.snapshot.policy.revisions})
+			Bundles: where.Revisions})
 	}
 	return list
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // settings is a configuration for tokens of idp, plus what more says.
@@ -136,7 +137,7 @@ func TestLifeCycle(t *testing.T) {
 		}
 		defer idp.Close()
 		idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-		r := run(t, settings(t, idp, ""), server.Options{Version: "v-test", Snapshot: server.SnapshotOptions{Client: idp.Client()}})
+		r := run(t, settings(t, idp, ""), server.Options{Version: "v-test", Snapshot: snapshot.Options{Client: idp.Client()}})
 		if res := r.check(t, "/", nil); res.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(res.GetDeniedResponse().GetBody(), "not_ready") {
 			t.Errorf("not ready: %v", res)
 		}

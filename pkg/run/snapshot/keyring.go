@@ -1,4 +1,4 @@
-package server
+package snapshot
 
 import (
 	"context"
@@ -6,19 +6,20 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// keyring runs the fetching of keys across reloads: what two snapshots share goes
-// on, and what none uses any more ends.
-type keyring struct {
+// Keyring runs the fetching of keys across reloads: what two snapshots share goes on, and
+// what none uses any more ends. One goroutine calls its methods.
+type Keyring struct {
 	ctx     context.Context
 	running map[*keyset.Remote]func() // cancels and waits
 }
 
-func newKeyring(ctx context.Context) *keyring {
-	return &keyring{ctx: ctx, running: map[*keyset.Remote]func(){}}
+// NewKeyring makes a keyring whose keys are fetched until ctx ends.
+func NewKeyring(ctx context.Context) *Keyring {
+	return &Keyring{ctx: ctx, running: map[*keyset.Remote]func(){}}
 }
 
-// start begins to fetch keys that are not fetched yet.
-func (k *keyring) start(keys []Keys) {
+// Start begins to fetch keys that are not fetched yet.
+func (k *Keyring) Start(keys []Keys) {
 	for _, x := range keys {
 		if x.remote == nil || k.running[x.remote] != nil {
 			continue
@@ -30,8 +31,8 @@ func (k *keyring) start(keys []Keys) {
 	}
 }
 
-// retain stops what is not among the keys of any of the snapshots.
-func (k *keyring) retain(snapshots ...*Snapshot) {
+// Retain stops what is not among the keys of any of the snapshots, which may be nil.
+func (k *Keyring) Retain(snapshots ...*Snapshot) {
 	kept := map[*keyset.Remote]bool{}
 	for _, s := range snapshots {
 		if s == nil {

@@ -1,4 +1,4 @@
-package server
+package snapshot
 
 import (
 	"crypto/sha256"
@@ -19,12 +19,12 @@ policy: { default: true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := NewSnapshot(t.Context(), c, SnapshotOptions{})
+	first, err := New(t.Context(), c, Options{Observe: Unobserved})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Issuers[0].Name = "renamed"
-	second, err := NewSnapshot(t.Context(), c, SnapshotOptions{Previous: first})
+	second, err := New(t.Context(), c, Options{Observe: Unobserved, Previous: first})
 	if err != nil {
 		t.Fatal(err)
 	}

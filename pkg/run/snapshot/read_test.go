@@ -1,4 +1,4 @@
-package server_test
+package snapshot_test
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/engine/rego"
-	"github.com/stepward/stepward/pkg/run/server"
+	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // Every file that decides is in the look, which is taken only when nothing of it changes:
@@ -18,7 +18,7 @@ func TestEveryFileIsSettled(t *testing.T) {
 	load := func(l *files.Look) (config.Config, error) {
 		return config.Load(file, config.Options{Look: l, Getenv: os.Getenv})
 	}
-	c, look, err := server.Glance(t.Context(), load, files.Terms{})
+	c, look, err := snapshot.Glance(t.Context(), load, files.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package server
+package snapshot
 
 import (
 	"context"
@@ -11,21 +11,18 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/trust/introspection"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/outbound"
 	"github.com/stepward/stepward/pkg/trust/statuslist"
 )
 
-// newIntrospection are the terms on which an issuer is asked about tokens, or nil where
-// it is not.
-func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out caller, x jwt.Issuer) (
-	*jwt.Introspection, error) {
-	in := i.Introspection
-	if in.Endpoint == "" {
-		return nil, nil
-	}
-	client, authenticate, err := introspectionClient(c, i, o, out)
+// introspection makes the terms on which issuer i is asked about tokens. x is i as the
+// verifier knows it, and ladder is in its words.
+func (t trust) introspection(i config.Issuer, x jwt.Issuer, ladder stepup.Ladder) (*jwt.Introspection, error) {
+	in, o := i.Introspection, t.options
+	client, authenticate, err := t.introspectionClient(i)
 	if err != nil {
 		return nil, err
 	}
@@ -44,34 +41,25 @@ func newIntrospection(c config.Config, i config.Issuer, o SnapshotOptions, out c
 			return signed.Introspection(ctx, raw, in.ClientID)
 		}
 	}
-	ladder, err := c.LadderOf(i.Name)
-	if err != nil {
-		return nil, err
-	}
 	return &jwt.Introspection{Client: introspection.New(settings), Prefix: in.Prefix, All: in.Tokens == "all",
 		Rank: ladder.Rank}, nil
 }
 
-// introspectionClient is what an issuer is asked with, and what proves to it who asks.
-func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, out caller) (*outbound.Client,
-	func(http.Header, url.Values) error, error) {
+// introspectionClient returns what issuer i is asked with, and what proves to it who asks.
+func (t trust) introspectionClient(i config.Issuer) (*outbound.Client, func(http.Header, url.Values) error, error) {
 	in := i.Introspection
 	switch in.AuthMethod {
 	case "client_secret_basic", "client_secret_post":
-		text, err := o.Look.Read(in.ClientSecretFile, files.MaxFile)
+		secret, err := readSecret(in.ClientSecretFile, t.options.Look)
 		if err != nil {
 			return nil, nil, err
 		}
-		secret := strings.TrimRight(string(text), "\r\n")
-		if secret == "" {
-			return nil, nil, fmt.Errorf("%s is empty", in.ClientSecretFile)
-		}
 		if in.AuthMethod == "client_secret_post" {
-			return out.client, introspection.Post(in.ClientID, secret), nil
+			return t.caller.client, introspection.Post(in.ClientID, secret), nil
 		}
-		return out.client, introspection.Basic(in.ClientID, secret), nil
+		return t.caller.client, introspection.Basic(in.ClientID, secret), nil
 	case "private_key_jwt":
-		text, err := o.Look.Read(in.KeyFile, files.MaxFile)
+		text, err := t.options.Look.Read(in.KeyFile, files.MaxFile)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -79,11 +67,13 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", in.KeyFile, err)
 		}
-		a := jwt.Assertion{Key: key, KeyID: in.KeyID, ClientID: in.ClientID, Audience: i.Issuer, Now: o.Now,
+		a := jwt.Assertion{Key: key, KeyID: in.KeyID, ClientID: in.ClientID, Audience: i.Issuer, Now: t.options.Now,
 			Rand: rand.Reader}
-		return out.client, introspection.PrivateKeyJWT(in.ClientID, a.Sign), nil
+		return t.caller.client, introspection.PrivateKeyJWT(in.ClientID, a.Sign), nil
 	case "tls_client_auth":
-		settings, _, err := outboundOf(c, in.CertFile, in.KeyFile, o.Look)
+		calls := t.calls
+		calls.CertFile, calls.KeyFile = in.CertFile, in.KeyFile
+		settings, _, err := outboundOf(calls, t.options.Look)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -92,16 +82,29 @@ func introspectionClient(c config.Config, i config.Issuer, o SnapshotOptions, ou
 	return nil, nil, fmt.Errorf("auth_method %q is not known", in.AuthMethod)
 }
 
-// newLists are the status lists of an issuer, at its own host and at those that are
-// configured.
-func newLists(i config.Issuer, o SnapshotOptions, out caller, x jwt.Issuer) *statuslist.Lists {
+// readSecret reads a client secret, without the end of its line.
+func readSecret(name string, look *files.Look) (string, error) {
+	text, err := look.Read(name, files.MaxFile)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty; it must hold the client secret", name)
+	}
+	return secret, nil
+}
+
+// lists makes the status lists of issuer i, at its own host and at those that are
+// configured. x is i as the verifier knows it.
+func (t trust) lists(i config.Issuer, x jwt.Issuer) *statuslist.Lists {
 	hosts := append([]string(nil), i.StatusLists.Hosts...)
 	if u, err := url.Parse(i.Issuer); err == nil {
 		hosts = append(hosts, u.Hostname())
 	}
-	signed := jwt.NewSigned(x, o.Now)
+	signed := jwt.NewSigned(x, t.options.Now)
 	return statuslist.New(statuslist.Config{
-		Client: out.client, Hosts: hosts, Now: o.Now,
+		Client: t.caller.client, Hosts: hosts, Now: t.options.Now,
 		Verify: func(ctx context.Context, raw string) (map[string]any, error) {
 			return signed.Claims(ctx, raw, statuslist.Type)
 		},

@@ -1,4 +1,4 @@
-package server
+package snapshot
 
 import (
 	"encoding/base64"
@@ -11,8 +11,9 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// newSealer seals what is said to the login application, or is nil where it is written out.
-func newSealer(l config.LoginRedirect, o SnapshotOptions) (func(stepup.Ask) string, error) {
+// newSealer makes what seals the terms that the login application is told. It returns nil
+// where they are written out.
+func newSealer(l config.LoginRedirect, o Options) (func(stepup.Ask) string, error) {
 	if l.SealingKeysFile == "" {
 		return nil, nil
 	}
@@ -34,15 +35,15 @@ func readKeys(name string, look *files.Look) ([][]byte, error) {
 		return nil, err
 	}
 	var keys [][]byte
-	for _, line := range strings.Fields(string(text)) {
+	for n, line := range strings.Fields(string(text)) {
 		key, err := base64.RawURLEncoding.DecodeString(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s holds what is not base64url", name)
+		if err != nil { // the error would show a part of the key
+			return nil, fmt.Errorf("%s: key %d is not base64url without padding", name, n+1)
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s holds no key", name)
+		return nil, fmt.Errorf("%s holds no key; write one of 32 bytes in base64url a line", name)
 	}
 	return keys, nil
 }

@@ -1,0 +1,93 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/trust/jwt"
+)
+
+// NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
+// reads no file, and nobody observes it: it is for commands and tests.
+func NewAuthorizer(c config.Config, v authz.Verifier, p authz.Policy) (*authz.Authorizer, error) {
+	ladder, err := c.Ladder()
+	if err != nil {
+		return nil, err
+	}
+	ladders, err := c.Ladders()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := answers(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Issuers) == 1 { // a caller who is not signed in is asked in the words of the only issuer
+		if own, ok := ladders[c.Issuers[0].Name]; ok {
+			ladder = own
+		}
+	}
+	return &authz.Authorizer{
+		Normalize: normalization(c.Request, c.Limits), Verifier: v, Policy: p, Ladder: ladder, Ladders: ladders,
+		Answers: answers, Deadline: time.Duration(c.Limits.Deadline), Now: time.Now, Rand: rand.Reader,
+	}, nil
+}
+
+// normalization says how requests are read.
+func normalization(c config.Request, l config.Limits) request.Options {
+	o := request.Options{
+		FoldPathCase: c.PathCase == "fold", TrustedHops: c.TrustedHops, CertificateHop: c.XFCC,
+		MaxPath: int(l.Path), MaxSegments: l.Segments, MaxQuery: int(l.Query), MaxParameters: l.QueryParameters,
+		MaxHeaders: int(l.Headers), MaxLines: l.HeaderLines,
+	}
+	for _, name := range c.Allow {
+		o.Allow(name) // the check of the configuration has refused unknown names
+	}
+	return o
+}
+
+// answers says how decisions are worded.
+func answers(c config.Config) (authz.Answers, error) {
+	hidden := c.Challenge.Disclose == "none"
+	login := authz.Login{Hosts: c.LoginRedirect.Hosts, Hide: hidden || c.LoginRedirect.SealingKeysFile != ""}
+	if c.LoginRedirect.URL != "" {
+		u, err := url.Parse(c.LoginRedirect.URL)
+		if err != nil {
+			return authz.Answers{}, fmt.Errorf("login_redirect.url: %w", err)
+		}
+		login.URL = u
+	}
+	return authz.Answers{
+		DPoPAlgorithms: proofAlgorithms(c.Issuers),
+		HeaderPrefix:   c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
+		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: hidden,
+		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders},
+		Login: login,
+	}, nil
+}
+
+// proofAlgorithms lists the algorithms of DPoP proofs that any issuer accepts, each once.
+func proofAlgorithms(issuers []config.Issuer) []string {
+	var all []string
+	for _, i := range issuers {
+		if len(i.DPoP.Origins) == 0 {
+			continue
+		}
+		algorithms := i.DPoP.Algorithms
+		if len(algorithms) == 0 {
+			algorithms = jwt.DefaultProofAlgorithms
+		}
+		for _, a := range algorithms {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
