@@ -12,7 +12,8 @@ type clusterRule struct {
 	find func(x *exam, c cluster, tell tell)
 }
 
-// cluster is a cluster that a filter asks; not there where the file does not define it.
+// cluster holds a cluster that a filter asks. Its node is not there if the file does not
+// define it.
 type cluster struct {
 	name node // where it is asked for
 	node node
@@ -20,26 +21,35 @@ type cluster struct {
 
 // clusterRules are about the clusters that Envoy's filters ask.
 var clusterRules = []clusterRule{
-	{Rule{"cluster", true, "no cluster has the name that the filter asks for",
-		"Envoy takes the file, and every request fails", "the name of a cluster of this file"}, clusterThere},
-	{Rule{"cluster_http2", true, "the cluster does not speak HTTP/2", "gRPC needs it: every request fails",
+	{Rule{"cluster", true,
+		"no cluster has the name that the filter asks for",
+		"Envoy takes the file, and every request fails",
+		"the name of a cluster of this file"}, clusterThere},
+	{Rule{"cluster_http2", true,
+		"the cluster does not speak HTTP/2",
+		"gRPC needs it: every request fails",
 		"write `http2_protocol_options: {}` in `explicit_http_config` of its HttpProtocolOptions"}, clusterHTTP2},
-	{Rule{"cluster_tls", true, "the cluster speaks TLS and Stepward's listener does not, or the other way round",
+	{Rule{"cluster_tls", true,
+		"the cluster speaks TLS and Stepward's listener does not, or the other way round",
 		"every request fails",
 		"write a `transport_socket` with UpstreamTlsContext exactly where stepward.yaml has `tls`"}, clusterTLS},
-	{Rule{"cluster_alpn", true, "the cluster speaks TLS and offers no ALPN `h2`",
+	{Rule{"cluster_alpn", true,
+		"the cluster speaks TLS and offers no ALPN `h2`",
 		"Stepward's gRPC ends the handshake: every request fails",
 		"write `alpn_protocols: [h2]` in `common_tls_context`"}, clusterALPN},
-	{Rule{"cluster_certificate", true, "stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate",
+	{Rule{"cluster_certificate", true,
+		"stepward.yaml has `tls.client_ca_file`, and the cluster shows no certificate",
 		"the handshake fails, and with it every request",
 		"write `tls_certificates` or `tls_certificate_sds_secret_configs` in `common_tls_context`"},
 		clusterCertificate},
-	{Rule{"cluster_unverified", true, "the cluster speaks TLS and verifies nobody",
-		"whoever gets between answers in Stepward's place, and allows everything",
+	{Rule{"cluster_unverified", true,
+		"the cluster speaks TLS and verifies nobody",
+		"anyone on the path between can answer in Stepward's place, and allow everything",
 		"write `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"}, clusterUnverified},
-	{Rule{"cluster_address", false, "no endpoint of the cluster has the address of `listen`",
-		"Envoy asks somewhere else, unless a NAT leads to it", "the address of `listen` in stepward.yaml"},
-		clusterAddress},
+	{Rule{"cluster_address", false,
+		"no endpoint of the cluster has the address of `listen`",
+		"Envoy asks somewhere else, unless a NAT leads to it",
+		"the address of `listen` in stepward.yaml"}, clusterAddress},
 }
 
 func clusterThere(x *exam, c cluster, tell tell) {
@@ -48,7 +58,7 @@ func clusterThere(x *exam, c cluster, tell tell) {
 	}
 }
 
-// protocol is the HttpProtocolOptions of the cluster.
+// protocol returns the HttpProtocolOptions of the cluster.
 func (c cluster) protocol() node {
 	for _, value := range c.node.get("typed_extension_protocol_options").members() {
 		if value.typed(typeHTTP) {
@@ -68,8 +78,8 @@ func clusterHTTP2(_ *exam, c cluster, tell tell) {
 	}
 }
 
-// sockets are the transport sockets of the cluster: those that are chosen by endpoint,
-// where there are any, else its own, which may not be there.
+// sockets returns the transport sockets of the cluster: those that are chosen by endpoint
+// if there are any, otherwise its own, which may not be there.
 func (c cluster) sockets() []node {
 	var all []node
 	for m := range c.node.get("transport_socket_matches").items() {
@@ -81,7 +91,7 @@ func (c cluster) sockets() []node {
 	return all
 }
 
-// wires are what the cluster speaks, each once.
+// wires returns what the cluster speaks, each once.
 func (c cluster) wires() []wire {
 	var all []wire
 	for _, socket := range c.sockets() {
@@ -98,7 +108,7 @@ func (c cluster) wires() []wire {
 
 func clusterTLS(x *exam, c cluster, tell tell) {
 	wires := c.wires()
-	if !c.node.there() || len(wires) > 1 { // hop_unknown tells of it
+	if !c.node.there() || len(wires) > 1 { // hop_unknown reports that
 		return
 	}
 	switch speaks := wires[0] == speaksTLS; {
@@ -110,7 +120,7 @@ func clusterTLS(x *exam, c cluster, tell tell) {
 	}
 }
 
-// contexts are the common_tls_contexts of the cluster.
+// contexts returns the common_tls_contexts of the cluster.
 func (c cluster) contexts() []node {
 	var all []node
 	for _, socket := range c.sockets() {
@@ -168,14 +178,14 @@ func clusterAddress(x *exam, c cluster, tell tell) {
 	}
 }
 
-// address is the host and port of Listen; not ok for a socket of the file system.
+// address returns the host and port of Listen; not ok means a socket of the file system.
 func (s Service) address() (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(s.Listen)
 	return host, port, err == nil && !strings.HasPrefix(s.Listen, "unix:")
 }
 
-// at reports whether the service may be reached at an endpoint: the same socket, or the
-// same port and no other address.
+// at reports whether an endpoint may reach the service: the same socket, or the same port
+// and not another address.
 func (s Service) at(endpoint string) bool {
 	host, port, ok := s.address()
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// meshRule finds trouble in what Istio was told: n is a mesh configuration, or an
+// meshRule finds trouble in what Istio was told. It is given a mesh configuration, or an
 // authorization policy that asks a provider.
 type meshRule struct {
 	Rule
@@ -17,21 +17,34 @@ type meshRule struct {
 
 // meshRules are about Istio.
 var meshRules = []meshRule{
-	{Rule{"partial_rules", true, "a CUSTOM policy without `rules: [{}]`",
+	{Rule{"partial_rules", true,
+		"a CUSTOM policy without `rules: [{}]`",
 		"a request that no rule matches is not asked about, and other spellings of a path may not match",
 		"write `rules: [{}]`; say in the policy what is public"}, partialRules},
-	{Rule{"dry_run", true, "the annotation `istio.io/dry-run` on a CUSTOM policy",
-		"Stepward is called, and its answer ignored", "leave it out; observe with `shadow: true` in the policy"},
-		dryRun},
-	{Rule{"provider", true, "a CUSTOM policy names a provider that the mesh does not have",
-		"Istio turns the policy into a denial of everything", "the name of one of `extensionProviders`"}, provider},
-	{Rule{"provider_unseen", false, "a CUSTOM policy, and no mesh configuration among the files",
-		"cannot tell whether the provider is there, whether it fails open, and whether the call to it is encrypted as Stepward's listener wants it", "name the mesh configuration with `--envoy`, too: `kubectl -n istio-system get configmap istio -o yaml`"}, unseen},
-	{Rule{"headless", true, "the Service of a provider of Istio is headless",
+	{Rule{"dry_run", true,
+		"the annotation `istio.io/dry-run` on a CUSTOM policy",
+		"Stepward is called, and its answer ignored",
+		"leave it out; observe with `shadow: true` in the policy"}, dryRun},
+	{Rule{"provider", true,
+		"a CUSTOM policy names a provider that the mesh does not have",
+		"Istio turns the policy into a denial of everything",
+		"the name of one of `extensionProviders`"}, provider},
+	{Rule{"provider_unseen", false,
+		"a CUSTOM policy, and no mesh configuration among the files",
+		"cannot tell whether the provider exists, whether it fails open, and whether the call to it is " +
+			"encrypted as Stepward's listener expects",
+		"also name the mesh configuration with `--envoy`: `kubectl -n istio-system get configmap istio -o yaml`"},
+		unseen},
+	{Rule{"headless", true,
+		"the Service of a provider of Istio is headless",
 		"sidecars and waypoints make ORIGINAL_DST of it: no call arrives, and no mTLS is chosen",
-		"a Service with an address: `service.headless: false` in the chart; Istio balances over its endpoints all the same"}, headless},
-	{Rule{"mesh_paths", false, "`pathNormalization` of the mesh is not DECODE_AND_MERGE_SLASHES",
-		"the gateway routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `pathNormalization: { normalization: DECODE_AND_MERGE_SLASHES }`"}, meshPaths},
+		"a Service with an address: `service.headless: false` in the chart; Istio balances over its endpoints " +
+			"all the same"}, headless},
+	{Rule{"mesh_paths", false,
+		"`pathNormalization` of the mesh is not DECODE_AND_MERGE_SLASHES",
+		"the gateway routes on one reading of a path, and the application may serve another; Stepward refuses " +
+			"such requests, with 400",
+		"write `pathNormalization: { normalization: DECODE_AND_MERGE_SLASHES }`"}, meshPaths},
 }
 
 func partialRules(_ *exam, n node, tell tell) {
@@ -91,26 +104,39 @@ type gatewayRule struct {
 
 // gatewayRules are about Envoy Gateway and Contour.
 var gatewayRules = []gatewayRule{
-	{Rule{"partial_target", false, "a SecurityPolicy that is attached to routes, and not to the Gateway",
-		"a route that is added is not asked about", "a policy for the Gateway"}, partialTarget},
-	{Rule{"overridden", true, "a SecurityPolicy without `extAuth` for a route or a listener, beside one that has it",
-		"the more specific policy takes the place of the other as a whole: nobody is asked",
+	{Rule{"partial_target", false,
+		"a SecurityPolicy that is attached to routes, and not to the Gateway",
+		"a route that is added is not asked about",
+		"a policy for the Gateway"}, partialTarget},
+	{Rule{"overridden", true,
+		"a SecurityPolicy without `extAuth` for a route or a listener, beside one that has it",
+		"the more specific policy replaces the other as a whole: nobody is asked",
 		"the same `extAuth` in it, or `mergeType: StrategicMerge`"}, overridden},
-	{
-		Rule{"filter_missing", true,
-			"a rule of an HTTPRoute without ExternalAuth, whose backend another rule protects by it",
-			"whoever matches that rule is not judged", "the filter in every rule that leads to an application"},
-		filterMissing},
-	{Rule{"patched", true, "an EnvoyFilter of Istio or an EnvoyPatchPolicy of Envoy Gateway that opens ext_authz",
-		"what the provider or policy says is overruled, and requests go through unasked", "leave it out"}, patched},
-	{
-		Rule{"gateway_paths", false,
-			"a ClientTrafficPolicy that keeps escaped slashes, does not merge slashes, or allows underscores in header names", "Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `escapedSlashesAction: RejectRequest`, `disableMergeSlashes: false`, `withUnderscoresAction: RejectRequest`"}, gatewayPaths},
-	{Rule{"contour_unasked", true, "`authPolicy.disabled` on a virtual host or route of Contour", "nobody is asked",
+	{Rule{"filter_missing", true,
+		"a rule of an HTTPRoute without ExternalAuth, whose backend another rule protects by it",
+		"requests that match that rule are not judged",
+		"the filter in every rule that leads to an application"}, filterMissing},
+	{Rule{"patched", true,
+		"an EnvoyFilter of Istio or an EnvoyPatchPolicy of Envoy Gateway that opens ext_authz",
+		"what the provider or policy says is overruled, and requests go through without being judged",
+		"leave it out"}, patched},
+	{Rule{"gateway_paths", false,
+		"a ClientTrafficPolicy that keeps escaped slashes, does not merge slashes, or allows underscores in " +
+			"header names",
+		"Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such " +
+			"requests, with 400",
+		"write `escapedSlashesAction: RejectRequest`, `disableMergeSlashes: false`, `withUnderscoresAction: " +
+			"RejectRequest`"}, gatewayPaths},
+	{Rule{"contour_unasked", true,
+		"`authPolicy.disabled` on a virtual host or route of Contour",
+		"nobody is asked",
 		"leave it out; say in the policy what is public: `level: anonymous`"}, contourUnasked},
-	{
-		Rule{"gateway_floor", true,
-			"`contextExtensions` (Envoy Gateway), `authPolicy.context` (Contour) or annotations of a route that Stepward does not understand", "every request of that route is answered 503 `route_config`", "write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; annotations `gateway.envoyproxy.io/stepward-level`, `-max-age`, `-policy`"}, gatewayFloor},
+	{Rule{"gateway_floor", true,
+		"`contextExtensions` (Envoy Gateway), `authPolicy.context` (Contour) or annotations of a route that " +
+			"Stepward does not understand",
+		"every request of that route is answered 503 `route_config`",
+		"write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; annotations " +
+			"`gateway.envoyproxy.io/stepward-level`, `-max-age`, `-policy`"}, gatewayFloor},
 }
 
 func partialTarget(_ *exam, n node, tell tell) {
@@ -128,8 +154,8 @@ func partialTarget(_ *exam, n node, tell tell) {
 	}
 }
 
-// overridden finds what takes the place of a policy that asks. One for a whole Gateway
-// takes nobody's.
+// overridden finds what replaces a policy that asks. A policy for a whole Gateway replaces
+// none.
 func overridden(x *exam, n node, tell tell) {
 	asks := slices.ContainsFunc(x.asks, func(a ask) bool { return a.product.name == gateway.name })
 	if n.get("kind").text() != "SecurityPolicy" || n.get("spec/extAuth").there() || n.get("spec/mergeType").there() ||
@@ -147,7 +173,7 @@ func overridden(x *exam, n node, tell tell) {
 	}
 }
 
-// backends are the names of what a rule of an HTTPRoute leads to, and whether it asks.
+// backends returns the names of what a rule of an HTTPRoute leads to, and whether it asks.
 func backends(route, rule node) (names []string, asks bool) {
 	for b := range rule.get("backendRefs").items() {
 		namespace := or(b.get("namespace").text(), route.get("metadata/namespace").text())
@@ -223,7 +249,7 @@ func gatewayPaths(_ *exam, n node, tell tell) {
 	}
 }
 
-// authPolicies are those of the virtual host and the routes of an HTTPProxy of Contour.
+// authPolicies returns those of the virtual host and the routes of an HTTPProxy of Contour.
 func authPolicies(n node) []node {
 	if n.get("kind").text() != "HTTPProxy" {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What typed configurations are of, by the end of their names.
+// The types of typed configurations, by the end of their names.
 const (
 	typeManager  = "http_connection_manager.v3.HttpConnectionManager"
 	typeFilter   = "ext_authz.v3.ExtAuthz"
@@ -17,7 +17,7 @@ const (
 	typeRoutes   = "config.route.v3.RouteConfiguration"
 )
 
-// envoy takes a bootstrap, a config dump, or a resource.
+// envoy reads a bootstrap, a config dump, or a resource.
 func (x *exam) envoy(n node) {
 	known := n.get("static_resources").there() || n.get("configs").there() || n.get("resources").there() ||
 		strings.Contains(n.get("@type").text(), "envoy.")
@@ -44,7 +44,7 @@ func (x *exam) envoy(n node) {
 	})
 }
 
-// settle finds what belongs to each connection manager, when all is read.
+// settle finds what belongs to each connection manager, once everything is read.
 func (x *exam) settle() {
 	for i := range x.managers {
 		m := &x.managers[i]
@@ -88,7 +88,7 @@ func (m manager) walk(visit func(node)) {
 	}
 }
 
-// cluster is the one of that name.
+// cluster returns the one of that name.
 func (x *exam) cluster(name string) node {
 	for _, c := range x.clusters {
 		if c.get("name").text() == name {
@@ -98,7 +98,7 @@ func (x *exam) cluster(name string) node {
 	return node{}
 }
 
-// hosts are the virtual hosts of the manager's routes.
+// hosts visits the virtual hosts of the manager's routes.
 func (m manager) hosts(visit func(host node)) {
 	for h := range m.routes.get("virtual_hosts").items() {
 		visit(h)
@@ -117,7 +117,7 @@ func (m manager) scopes(visit func(scope node)) {
 	})
 }
 
-// own is what a scope says about the filter that asks, also inside of a wrapper.
+// own returns what a scope says about the filter that asks, inside a wrapper too.
 func (m manager) own(scope node) []node {
 	var all []node
 	names := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// exam is one look over files: what is in them, and what was found.
+// exam holds what is in the files that are examined, and what was found wrong.
 type exam struct {
 	service Service
 	found   finding.List
@@ -30,14 +30,14 @@ type exam struct {
 	lines      []string // of the file that is read
 }
 
-// manager is an HTTP connection manager and the filter in it that asks Stepward.
+// manager holds an HTTP connection manager and the filter in it that asks Stepward.
 type manager struct {
 	node   node
 	filter node   // element of http_filters; not there when nobody is asked
 	asking []node // all elements of http_filters that ask
 	routes node   // its route configuration; not there when it comes from elsewhere
-	scoped []node // those that it chooses among by scope
-	// forwards are the clusters that its routes lead to.
+	scoped []node // those that it chooses from by scope
+	// forwards names the clusters that its routes lead to.
 	forwards map[string]bool
 }
 
@@ -65,17 +65,26 @@ func (x *exam) report(r Rule, n node, what string) *finding.Finding {
 }
 
 var (
-	ruleYAML    = Rule{"yaml", true, "a file that is no YAML or JSON", "", "proxies refuse it, too"}
-	ruleNothing = Rule{"nothing_asks", true, "nothing in the file has anything to do with Stepward", "nobody is asked",
-		"name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, a SecurityPolicy of Envoy Gateway, an HTTPProxy of Contour, or an HTTPRoute with ExternalAuth"}
-	ruleUnknown = Rule{"unknown_field", true, "a field that the proxy or its controller does not know",
+	ruleYAML = Rule{"yaml", true,
+		"a file that is neither YAML nor JSON",
+		"",
+		"proxies refuse it, too"}
+	ruleNothing = Rule{"nothing_asks", true,
+		"nothing in the file has anything to do with Stepward",
+		"nobody is asked",
+		"name a bootstrap or config dump of Envoy, a MeshConfig or AuthorizationPolicy of Istio, a " +
+			"SecurityPolicy of Envoy Gateway, an HTTPProxy of Contour, or an HTTPRoute with ExternalAuth"}
+	ruleUnknown = Rule{"unknown_field", true,
+		"a field that the proxy or its controller does not know",
 		"Envoy refuses the file; a controller may drop the field without a word",
 		"compare it with the reference of your version"}
-	ruleValue = Rule{"field_value", true, "a value that its field does not take", "Envoy refuses the file",
+	ruleValue = Rule{"field_value", true,
+		"a value that its field does not take",
+		"Envoy refuses the file",
 		"compare it with the reference of your version"}
 )
 
-// fileRules are about files as such.
+// fileRules are about the files themselves.
 var fileRules = []Rule{ruleYAML, ruleNothing, ruleUnknown, ruleValue}
 
 // read takes a file apart into documents.
@@ -106,7 +115,7 @@ func (x *exam) read(f File) {
 	}
 }
 
-// known counts the documents that are of a proxy.
+// known counts the documents that belong to a proxy.
 func (x *exam) known() int { return len(x.bootstraps) + len(x.meshes) + len(x.objects) }
 
 func (x *exam) broken(file File, err error) {
@@ -134,7 +143,7 @@ func (x *exam) document(n node) {
 	}
 }
 
-// object takes an object of Kubernetes.
+// object sorts an object of Kubernetes by its kind.
 func (x *exam) object(n node) {
 	group, _, _ := strings.Cut(n.get("apiVersion").text(), "/")
 	kind := n.get("kind").text()
@@ -157,7 +166,7 @@ func (x *exam) object(n node) {
 	x.objects = append(x.objects, n)
 }
 
-// filters takes the filters of a Gateway API route that ask.
+// filters collects the filters of a Gateway API route that ask.
 func (x *exam) filters(n node) {
 	for r := range n.get("spec/rules").items() {
 		for f := range r.get("filters").items() {
@@ -168,11 +177,11 @@ func (x *exam) filters(n node) {
 	}
 }
 
-// inner takes the document that a text holds, and keeps the places true.
+// inner reads the document that a text holds, and keeps its places correct.
 func (x *exam) inner(n node) {
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(n.text()), &root); err != nil || len(root.Content) == 0 {
-		x.report(ruleYAML, n, "the mesh configuration in it is no YAML")
+		x.report(ruleYAML, n, "the mesh configuration in it is not YAML")
 		return
 	}
 	place := node{file: n.file, line: n.y.Line - 1, col: n.y.Column}
@@ -191,7 +200,7 @@ func (x *exam) inner(n node) {
 	}
 }
 
-// meshOf is n, or its member meshConfig, where that names providers.
+// meshOf returns n, or its member meshConfig, if that names providers.
 func meshOf(n node) node {
 	for _, m := range []node{n, n.get("meshConfig")} {
 		if m.get("extensionProviders").there() {
@@ -226,8 +235,8 @@ func (x *exam) look() {
 	}
 	for _, a := range x.asks {
 		for key := range a.node.members() {
-			if a.product.known != nil && !slices.Contains(a.product.known, camel(key.y.Value)) && !strings.Contains(
-				a.node.path, "Http") {
+			if a.product.known != nil && !slices.Contains(a.product.known, camel(key.y.Value)) &&
+				!strings.Contains(a.node.path, "Http") {
 				x.unknown(key, a.product.name, a.product.known)
 			}
 		}
@@ -260,7 +269,7 @@ func (x *exam) look() {
 	}
 }
 
-// way looks at how the calls of a get to Stepward.
+// way examines how the calls of a reach Stepward.
 func (x *exam) way(a ask) {
 	if name := a.node.get("grpc_service/envoy_grpc/cluster_name"); name.there() {
 		for _, r := range clusterRules {

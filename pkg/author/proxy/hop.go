@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// wire is what arrives at Stepward's listener. The zero value is that nobody can tell.
+// wire says what arrives at Stepward's listener. The zero value means that nobody can tell.
 type wire int
 
 const (
@@ -15,19 +15,19 @@ const (
 	speaksTLS
 )
 
-// hop is the way of a call to Stepward, where something else than a static cluster of
+// hop describes how a call reaches Stepward, where something other than a static cluster of
 // Envoy says whether it is encrypted.
 type hop struct {
-	at     node   // what says so, or ought to
+	at     node   // what says so, or should
 	to     string // where the call goes
 	wire   wire
-	why    string // what makes it so
-	doubt  string // what the files do not tell
+	why    string // the reason
+	doubt  string // what the files do not say
 	broken string // why no call arrives, whatever stepward.yaml says
-	// guarded means that a mesh encrypts what it takes apart before Stepward.
+	// guarded means that a mesh encrypts the call and decrypts it before Stepward.
 	guarded bool
-	// verified and shows are of a call by TLS: the server is verified, and the caller shows
-	// a certificate.
+	// verified and shows describe a call by TLS: the server is verified, and the caller
+	// shows a certificate.
 	verified, shows bool
 	silent          bool // by TLS, and without ALPN
 }
@@ -40,29 +40,38 @@ type hopRule struct {
 
 // hopRules are about the calls that controllers, meshes and clients of gRPC make.
 var hopRules = []hopRule{
-	{
-		Rule{
-			"hop_tls", true,
-			"a controller, a mesh or `google_grpc` calls by TLS and Stepward's listener does not speak it, or the other way round", "every request fails", "exactly where stepward.yaml has `tls`: a BackendTLSPolicy for the Service (Envoy Gateway, Gateway API), a DestinationRule with `tls.mode: SIMPLE` (Istio), `protocol: h2` with `validation` (Contour), `ssl_credentials` (`google_grpc`)"}, hopTLS},
-	{Rule{"hop_unknown", false, "the files do not tell whether the call is encrypted as Stepward's listener wants it",
+	{Rule{"hop_tls", true,
+		"a controller, a mesh or `google_grpc` calls by TLS and Stepward's listener does not speak it, or the " +
+			"other way round",
+		"every request fails",
+		"exactly where stepward.yaml has `tls`: a BackendTLSPolicy for the Service (Envoy Gateway, Gateway " +
+			"API), a DestinationRule with `tls.mode: SIMPLE` (Istio), `protocol: h2` with `validation` (Contour), " +
+			"`ssl_credentials` (`google_grpc`)"}, hopTLS},
+	{Rule{"hop_unknown", false,
+		"the files do not say whether the call is encrypted as Stepward's listener expects",
 		"every request may fail, or cross the network in plain text",
-		"name the missing file with `--envoy`, too; or look at a running proxy: `--envoy` takes its config dump"},
+		"also name the missing file with `--envoy`; or look at a running proxy: `--envoy` takes its config dump"},
 		hopUnknown},
-	{
-		Rule{
-			"hop_plain", false,
-			"Stepward's listener speaks plain text beyond its own machine, and nothing encrypts the call",
-			"whoever gets between answers in Stepward's place, and allows everything",
-			"`tls` in stepward.yaml and for the call; or a mesh on both sides"}, hopPlain},
-	{Rule{"hop_unverified", true, "the call is by TLS and verifies nobody, or whoever has a certificate of that CA",
-		"whoever gets between answers in Stepward's place, and allows everything",
-		"write `subjectAltNames` (Istio), `validation` (Contour), a CA (Backend of Envoy Gateway); no `insecureSkipVerify`"}, hopUnverified},
-	{Rule{"hop_alpn", true, "Envoy Gateway calls by TLS, and offers no ALPN `h2`",
+	{Rule{"hop_plain", false,
+		"Stepward's listener speaks plain text beyond its own machine, and nothing encrypts the call",
+		"anyone on the path between can answer in Stepward's place, and allow everything",
+		"`tls` in stepward.yaml and for the call; or a mesh on both sides"}, hopPlain},
+	{Rule{"hop_unverified", true,
+		"the call is by TLS and verifies nobody, or anybody with a certificate of that CA",
+		"anyone on the path between can answer in Stepward's place, and allow everything",
+		"write `subjectAltNames` (Istio), `validation` (Contour), a CA (Backend of Envoy Gateway); no " +
+			"`insecureSkipVerify`"}, hopUnverified},
+	{Rule{"hop_alpn", true,
+		"Envoy Gateway calls by TLS, and offers no ALPN `h2`",
 		"Stepward's gRPC ends the handshake: every request fails",
-		"write `backendTLS: { alpnProtocols: [h2] }` in the EnvoyProxy that the Gateway or its class names, or in `tls` of the Backend"}, hopALPN},
-	{Rule{"hop_certificate", true, "stepward.yaml has `tls.client_ca_file`, and nothing shows a certificate",
+		"write `backendTLS: { alpnProtocols: [h2] }` in the EnvoyProxy that the Gateway or its class names, or " +
+			"in `tls` of the Backend"}, hopALPN},
+	{Rule{"hop_certificate", true,
+		"stepward.yaml has `tls.client_ca_file`, and nothing shows a certificate",
 		"the handshake fails, and with it every request",
-		"write `tls.mode: MUTUAL` (Istio), `backendTLS.clientCertificateRef` of the EnvoyProxy (Envoy Gateway), `tls.backend.clientCertificateRef` of the Gateway (Gateway API), `envoy.clientCertificate` of the ContourConfiguration (Contour)"}, hopCertificate},
+		"write `tls.mode: MUTUAL` (Istio), `backendTLS.clientCertificateRef` of the EnvoyProxy (Envoy " +
+			"Gateway), `tls.backend.clientCertificateRef` of the Gateway (Gateway API), `envoy.clientCertificate` " +
+			"of the ContourConfiguration (Contour)"}, hopCertificate},
 }
 
 func hopTLS(x *exam, h hop, tell tell) {
@@ -76,14 +85,14 @@ func hopTLS(x *exam, h hop, tell tell) {
 	}
 }
 
-// fits reports whether nothing speaks against the hop.
+// fits reports whether nothing is known to be wrong with the hop.
 func (h hop) fits(s Service) bool {
 	return h.broken == "" && (h.wire == 0 || (h.wire == speaksTLS) == s.TLS)
 }
 
 func hopUnknown(x *exam, h hop, tell tell) {
 	if h.doubt != "" && h.fits(x.service) {
-		tell(h.at, "cannot tell of the call to %s: %s", h.to, h.doubt)
+		tell(h.at, "cannot tell about the call to %s: %s", h.to, h.doubt)
 	}
 }
 
@@ -111,14 +120,14 @@ func hopCertificate(x *exam, h hop, tell tell) {
 	}
 }
 
-// loopback reports whether nobody beyond the machine reaches the listener.
+// loopback reports whether only this machine can reach the listener.
 func (s Service) loopback() bool {
 	host, _, ok := s.address()
 	ip := net.ParseIP(host)
 	return !ok || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// hops are the ways of the calls of a.
+// hops returns the ways that the calls of a take.
 func (x *exam) hops(a ask) []hop {
 	switch a.product.name {
 	case istio.name:
@@ -137,8 +146,8 @@ func (x *exam) hops(a ask) []hop {
 	return x.envoyHops(a.node.get("grpc_service"))
 }
 
-// envoyHops are the calls of a filter of Envoy itself that do not go to a cluster of
-// which the file says everything.
+// envoyHops returns the calls of a filter of Envoy itself, unless they go to a cluster that
+// the file describes in full.
 func (x *exam) envoyHops(service node) []hop {
 	if google := service.get("google_grpc"); google.there() {
 		return []hop{googleHop(google)}
@@ -160,7 +169,7 @@ func (x *exam) envoyHops(service node) []hop {
 	return []hop{h}
 }
 
-// googleHop is a call by the other client of gRPC that Envoy has.
+// googleHop describes a call by the other client of gRPC that Envoy has.
 func googleHop(n node) hop {
 	h := hop{at: n, to: n.get("target_uri").text()}
 	credentials := n.get("channel_credentials")
@@ -179,7 +188,7 @@ func googleHop(n node) hop {
 	return h
 }
 
-// contourHop is the call to what an ExtensionService leads to.
+// contourHop describes the call to what an ExtensionService leads to.
 func (x *exam) contourHop(a ask) hop {
 	ref := a.node.get("extensionRef")
 	namespace := or(ref.get("namespace").text(), a.object.namespace())
@@ -205,7 +214,7 @@ func (x *exam) contourHop(a ask) hop {
 	return h
 }
 
-// find is the object of that group, kind and name.
+// find returns the object of that group, kind and name.
 func (x *exam) find(group, kind, namespace, name string) node {
 	for _, o := range x.objects {
 		g, _, named := strings.Cut(o.get("apiVersion").text(), "/")
@@ -220,5 +229,6 @@ func (x *exam) find(group, kind, namespace, name string) node {
 	return node{}
 }
 
-// namespace of an object, as the API server takes one that names none.
+// namespace returns the namespace of an object, as the API server reads one that names
+// none.
 func (n node) namespace() string { return or(n.get("metadata/namespace").text(), "default") }

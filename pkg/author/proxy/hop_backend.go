@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// backendHops are the calls to backends that a Gateway's controller makes: by TLS where a
-// BackendTLSPolicy, or a Backend of Envoy Gateway itself, says so.
+// backendHops returns the calls to backends that a Gateway's controller makes: by TLS where
+// a BackendTLSPolicy, or a Backend of Envoy Gateway itself, says so.
 func (x *exam) backendHops(a ask, refs []node) []hop {
 	var all []hop
 	for _, ref := range refs {
@@ -46,8 +46,8 @@ func (x *exam) backendHop(a ask, ref node) hop {
 	return h
 }
 
-// tlsPolicy is the target of the BackendTLSPolicy for a backend. It holds in the
-// backend's own namespace alone.
+// tlsPolicy returns the target of the BackendTLSPolicy for a backend. Such a policy holds
+// only in the backend's own namespace.
 func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt string) {
 	for _, p := range x.objects {
 		if p.get("kind").text() != "BackendTLSPolicy" || p.namespace() != namespace {
@@ -63,7 +63,7 @@ func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt
 			case section == "" || known && section == own:
 				return t, ""
 			case !known:
-				target, doubt = t, fmt.Sprintf("the %s is not in the files, and the policy is for its port %q alone",
+				target, doubt = t, fmt.Sprintf("the %s is not in the files, and the policy is only for its port %q",
 					kind, section)
 			}
 		}
@@ -71,7 +71,7 @@ func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt
 	return target, doubt
 }
 
-// section is what policies call a port of a backend: its name, where it has one.
+// section returns what policies call a port of a backend: its name, where it has one.
 func (x *exam) section(kind, namespace, name, port string) (section string, known bool) {
 	s := x.find("", kind, namespace, name)
 	for p := range s.get("spec/ports").items() {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// root is the namespace whose settings hold for a whole mesh, unless it was renamed.
+// root is the namespace whose settings apply to a whole mesh, unless it was renamed.
 const root = "istio-system"
 
-// member is what the files tell of Stepward's place in the mesh.
+// member says what the files tell about Stepward's place in the mesh.
 type member int
 
 const (
@@ -18,14 +18,11 @@ const (
 	ambient        // ztunnel does
 )
 
-// istioHop is the call of an extension provider: as the DestinationRule of its host says,
-// else as Istio finds that both ends can.
+// istioHop describes the call of an extension provider: as the DestinationRule of its host
+// says, otherwise as Istio finds that both ends can.
 func (x *exam) istioHop(provider node) hop {
 	service := provider.get("service")
-	_, host, there := strings.Cut(service.text(), "/")
-	if !there {
-		host = service.text()
-	}
+	host := serviceHost(service.text())
 	h := hop{at: or(service, provider), to: host}
 	namespace := ""
 	if parts := strings.Split(host, "."); len(parts) > 2 && parts[2] == "svc" {
@@ -43,24 +40,15 @@ func (x *exam) istioHop(provider node) hop {
 	}
 	place := x.place(namespace)
 	strict, said := x.strictly(namespace, port)
-	switch mode := tls.get("mode").text(); {
-	case mode == "SIMPLE" || mode == "MUTUAL":
+	switch mode := tls.get("mode").text(); mode {
+	case "SIMPLE", "MUTUAL":
 		h.byRule(tls, mode)
-		switch {
-		case place == sidecar && strict:
-			h.broken = "Stepward's sidecar takes nothing but the mesh's own mTLS (PeerAuthentication STRICT)"
-		case place == sidecar && !said:
-			h.doubt = "Stepward's sidecar refuses it where a PeerAuthentication is STRICT, and none is in the files"
-		case rule.get("spec/workloadSelector").there():
-			h.doubt = "the DestinationRule holds for some callers alone"
-		case x.sidecarsAsk() && tls.get("credentialName").there() && !strings.HasPrefix(
-			tls.get("credentialName").text(), "configmap://"):
-			h.doubt = "a sidecar ignores credentialName in a DestinationRule without workloadSelector, and calls in plain text"
-		}
-	case mode == "DISABLE":
+		x.ruleTrouble(&h, rule, tls, sidecarSays{place, strict, said})
+	case "DISABLE":
 		h.wire, h.why = plainText, "DestinationRule with mode DISABLE"
 		if strict && place == sidecar {
-			h.broken = "Stepward's sidecar takes nothing but mTLS (PeerAuthentication STRICT), and the DestinationRule has mode DISABLE"
+			h.broken = "Stepward's sidecar accepts only mTLS (PeerAuthentication STRICT), " +
+				"and the DestinationRule has mode DISABLE"
 		}
 	default:
 		h.byMesh(mode, place)
@@ -68,7 +56,39 @@ func (x *exam) istioHop(provider node) hop {
 	return h
 }
 
-// byRule is a call whose TLS Stepward itself ends.
+// serviceHost returns the host of a provider's service, which may stand behind its
+// namespace.
+func serviceHost(service string) string {
+	if _, host, there := strings.Cut(service, "/"); there {
+		return host
+	}
+	return service
+}
+
+// sidecarSays is what Stepward's side of the mesh demands of a caller, as far as the files
+// say.
+type sidecarSays struct {
+	place        member
+	strict, said bool
+}
+
+// ruleTrouble says why a call may fail to arrive as the DestinationRule wants it.
+func (x *exam) ruleTrouble(h *hop, rule, tls node, own sidecarSays) {
+	credential := tls.get("credentialName")
+	switch place, strict := own.place, own.strict; {
+	case place == sidecar && strict:
+		h.broken = "Stepward's sidecar accepts only the mesh's own mTLS (PeerAuthentication STRICT)"
+	case place == sidecar && !own.said:
+		h.doubt = "Stepward's sidecar refuses it where a PeerAuthentication is STRICT, and none is in the files"
+	case rule.get("spec/workloadSelector").there():
+		h.doubt = "the DestinationRule applies to some callers only"
+	case x.sidecarsAsk() && credential.there() && !strings.HasPrefix(credential.text(), "configmap://"):
+		h.doubt = "a sidecar ignores credentialName in a DestinationRule without workloadSelector, " +
+			"and calls in plain text"
+	}
+}
+
+// byRule describes a call whose TLS Stepward itself ends.
 func (h *hop) byRule(tls node, mode string) {
 	h.wire, h.why, h.shows = speaksTLS, "DestinationRule with mode "+mode, mode == "MUTUAL"
 	// Istio verifies the name by itself, unless another one is to be sent.
@@ -76,7 +96,8 @@ func (h *hop) byRule(tls node, mode string) {
 	h.verified = named && !tls.get("insecureSkipVerify").yes()
 }
 
-// byMesh is a call of which Istio decides: its own mTLS where Stepward's side ends it.
+// byMesh describes a call that Istio decides about: its own mTLS where Stepward's side ends
+// it.
 func (h *hop) byMesh(mode string, place member) {
 	h.wire, h.why = plainText, "Istio's own mTLS ends before Stepward, and no DestinationRule has mode SIMPLE or MUTUAL"
 	switch {
@@ -85,22 +106,23 @@ func (h *hop) byMesh(mode string, place member) {
 	case place == outside && mode == "":
 		h.why = "Stepward is outside of the mesh, and no DestinationRule is for its host"
 	case place == outside:
-		h.wire, h.why, h.verified, h.shows = speaksTLS, "DestinationRule with mode "+mode+
-			", and no sidecar that ends it", true, true
+		h.wire, h.verified, h.shows = speaksTLS, true, true
+		h.why = "DestinationRule with mode " + mode + ", and no sidecar that ends it"
 	case mode == "":
-		h.doubt = "it is mTLS where a sidecar or ztunnel is at Stepward's side, and plain text where none is; the files do not show the labels of its Namespace"
+		h.doubt = "it is mTLS where a sidecar or ztunnel is at Stepward's side, and plain text where none is; " +
+			"the files do not show the labels of its Namespace"
 	default:
-		h.wire, h.doubt = 0,
-			"a sidecar or ztunnel must end the mTLS before Stepward, and the files do not show the labels of its Namespace"
+		h.wire, h.doubt = 0, "a sidecar or ztunnel must end the mTLS before Stepward, "+
+			"and the files do not show the labels of its Namespace"
 	}
 }
 
-// destination is the DestinationRule for a host, the most specific one.
+// destination returns the most specific DestinationRule for a host.
 func (x *exam) destination(host, namespace string) node {
 	best, length := node{}, -1
 	for _, o := range x.objects {
-		if o.get("kind").text() != "DestinationRule" || !strings.HasPrefix(o.get("apiVersion").text(),
-			"networking.istio.io/") {
+		group := o.get("apiVersion").text()
+		if o.get("kind").text() != "DestinationRule" || !strings.HasPrefix(group, "networking.istio.io/") {
 			continue
 		}
 		named := o.get("spec/host").text()
@@ -122,8 +144,8 @@ func (x *exam) destination(host, namespace string) node {
 	return best
 }
 
-// policyTLS is what a DestinationRule says of a port. What is said of a port takes the
-// place of all else.
+// policyTLS returns what a DestinationRule says about a port. Settings of the port replace
+// all others.
 func policyTLS(rule node, port string) node {
 	policy := rule.get("spec/trafficPolicy")
 	for p := range policy.get("portLevelSettings").items() {
@@ -134,8 +156,8 @@ func policyTLS(rule node, port string) node {
 	return policy.get("tls")
 }
 
-// place is Stepward's in the mesh: by the labels of its namespace, or of its pods where
-// those are in the files.
+// place finds Stepward's place in the mesh by the labels of its namespace, or of its pods
+// where those are in the files.
 func (x *exam) place(namespace string) member {
 	at := unsaid
 	labels := func(n node) {
@@ -162,7 +184,7 @@ func (x *exam) place(namespace string) member {
 	return at
 }
 
-// label is the value of a label or annotation, whose name may hold a slash.
+// label returns the value of a label or annotation, whose name may hold a slash.
 func (n node) label(name string) string {
 	for key, value := range n.members() {
 		if key.y.Value == name {
@@ -172,9 +194,9 @@ func (n node) label(name string) string {
 	return ""
 }
 
-// strictly reports whether Stepward's sidecar takes the mesh's mTLS alone at a port, and
-// whether the files say so or the contrary. What is said of a namespace holds before what
-// is said of the mesh.
+// strictly reports whether Stepward's sidecar accepts only the mesh's mTLS at a port, and
+// whether the files say anything about it. Settings of a namespace override those of the
+// mesh.
 func (x *exam) strictly(namespace, port string) (strict, said bool) {
 	for _, where := range []string{root, namespace} {
 		for _, o := range x.objects {
@@ -214,11 +236,7 @@ func (x *exam) sidecarsAsk() bool {
 func headless(x *exam, n node, tell tell) {
 	for p := range n.get("extensionProviders").items() {
 		host := p.get("envoyExtAuthzGrpc/service")
-		_, name, there := strings.Cut(host.text(), "/")
-		if !there {
-			name = host.text()
-		}
-		parts := strings.Split(name, ".")
+		parts := strings.Split(serviceHost(host.text()), ".")
 		if len(parts) < 2 || !x.sidecarsAsk() && !x.waypointsAsk() {
 			continue
 		}

@@ -16,39 +16,59 @@ type managerRule struct {
 
 // managerRules are about the connection managers of Envoy, and their routes.
 var managerRules = []managerRule{
-	{
-		Rule{
-			"unasked", true,
-			"a connection manager without the filter, whose routes lead to a cluster that another one protects",
-			"whoever reaches that listener is not judged", "the filter in every listener that leads to an application"},
-		unasked},
-	{Rule{"route_unasked", true, "the filter is disabled, for some route or as such", "nobody is asked",
-		"no `disabled`; say in the policy what is public: `level: anonymous`"}, routeUnasked},
-	{Rule{"route_body", true, "`disable_request_body_buffering` on a route, and the policy reads bodies",
-		"a rule that comes to the body answers 400 `body_unreadable` to every request that has one", "leave it out"},
-		routeBody},
-	{Rule{"floor", true, "context extensions or metadata of a route that Stepward does not understand",
+	{Rule{"unasked", true,
+		"a connection manager without the filter, whose routes lead to a cluster that another one protects",
+		"requests to that listener are not judged",
+		"the filter in every listener that leads to an application"}, unasked},
+	{Rule{"route_unasked", true,
+		"the filter is disabled, for some route or as such",
+		"nobody is asked",
+		"remove `disabled`; say in the policy what is public: `level: anonymous`"}, routeUnasked},
+	{Rule{"route_body", true,
+		"`disable_request_body_buffering` on a route, and the policy reads bodies",
+		"a rule that reads the body answers 400 `body_unreadable` to every request that has one",
+		"leave it out"}, routeBody},
+	{Rule{"floor", true,
+		"context extensions or metadata of a route that Stepward does not understand",
 		"every request of that route is answered 503 `route_config`",
-		"write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; `level`, `max_age`, `policy` in metadata"}, floor},
-	{Rule{"no_catch_all", false, "no virtual host for `*`, or a last route that does not take everything",
-		"Envoy answers 404 to the rest without asking anyone", "a last route with `match: { prefix: / }`"}, noCatchAll},
-	{Rule{"filter_after", false, "a filter after ext_authz that may change a request or its route",
-		"the application gets another request than the one that was judged", "put it before ext_authz"}, filterAfter},
-	{Rule{"paths", false, "`normalize_path` or `merge_slashes` is not true",
-		"Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such requests, with 400", "write `true`"}, paths},
-	{
-		Rule{"escaped_slashes", false,
-			"`path_with_escaped_slashes_action` is neither REJECT_REQUEST nor UNESCAPE_AND_REDIRECT",
-			"`%2F` is a slash to some and none to others; Stepward refuses it, with 400", "write `REJECT_REQUEST`"},
-		escapedSlashes},
-	{Rule{"underscores", false, "`headers_with_underscores_action` is neither REJECT_REQUEST nor DROP_HEADER",
-		"`x_stepward_subject` is `x-stepward-subject` to many applications; Stepward removes it, and is then the only one that does", "write `REJECT_REQUEST`"}, underscores},
-	{Rule{"remote_address", false, "`use_remote_address` is not true",
-		"`x-forwarded-*` and `x-envoy-*` of the client are believed", "write `true`"}, remoteAddress},
-	{Rule{"internal", false, "`internal_address_config` has no `cidr_ranges`, or one of every address",
-		"clients on private addresses, and whoever comes through a NAT, are internal: their `x-envoy-*` headers steer retries, timeouts and the path in logs, and reach the application", "write `internal_address_config: { cidr_ranges: [ { address_prefix: 255.255.255.255, prefix_len: 32 } ] }`: nobody"}, internal},
-	{Rule{"hops", false, "`xff_num_trusted_hops` is not `request.trusted_hops`",
-		"`input.source.client_address` is another's address", "the same number in both"}, hops},
+		"write `stepward.level`, `stepward.max_age`, `stepward.policy` in extensions; `level`, `max_age`, " +
+			"`policy` in metadata"}, floor},
+	{Rule{"no_catch_all", false,
+		"no virtual host for `*`, or a last route that does not take everything",
+		"Envoy answers 404 to the rest without asking anyone",
+		"a last route with `match: { prefix: / }`"}, noCatchAll},
+	{Rule{"filter_after", false,
+		"a filter after ext_authz that may change a request or its route",
+		"the application gets a different request from the one that was judged",
+		"put it before ext_authz"}, filterAfter},
+	{Rule{"paths", false,
+		"`normalize_path` or `merge_slashes` is not true",
+		"Envoy routes on one reading of a path, and the application may serve another; Stepward refuses such " +
+			"requests, with 400",
+		"write `true`"}, paths},
+	{Rule{"escaped_slashes", false,
+		"`path_with_escaped_slashes_action` is neither REJECT_REQUEST nor UNESCAPE_AND_REDIRECT",
+		"`%2F` is a slash to some applications and not to others; Stepward refuses it, with 400",
+		"write `REJECT_REQUEST`"}, escapedSlashes},
+	{Rule{"underscores", false,
+		"`headers_with_underscores_action` is neither REJECT_REQUEST nor DROP_HEADER",
+		"`x_stepward_subject` is `x-stepward-subject` to many applications; Stepward removes it, but is then " +
+			"the only safeguard",
+		"write `REJECT_REQUEST`"}, underscores},
+	{Rule{"remote_address", false,
+		"`use_remote_address` is not true",
+		"`x-forwarded-*` and `x-envoy-*` of the client are believed",
+		"write `true`"}, remoteAddress},
+	{Rule{"internal", false,
+		"`internal_address_config` has no `cidr_ranges`, or one of every address",
+		"clients on private addresses, and clients behind a NAT, are internal: their `x-envoy-*` headers steer " +
+			"retries, timeouts and the path in logs, and reach the application",
+		"write `internal_address_config: { cidr_ranges: [ { address_prefix: 255.255.255.255, prefix_len: 32 } " +
+			"] }`: nobody"}, internal},
+	{Rule{"hops", false,
+		"`xff_num_trusted_hops` is not `request.trusted_hops`",
+		"`input.source.client_address` is another's address",
+		"the same number in both"}, hops},
 }
 
 func unasked(x *exam, m manager, tell tell) {
@@ -192,8 +212,8 @@ func remoteAddress(_ *exam, m manager, tell tell) {
 	}
 }
 
-// internal looks at who is internal. An empty list is not nobody: it is the default of
-// Envoy, all private addresses.
+// internal looks at which clients are internal. An empty list does not mean nobody: it
+// means Envoy's default, all private addresses.
 func internal(_ *exam, m manager, tell tell) {
 	n := m.node.get("internal_address_config")
 	if !m.filter.there() {
@@ -220,7 +240,7 @@ func hops(x *exam, m manager, tell tell) {
 	}
 }
 
-// or is a, unless that is nothing.
+// or returns a, unless that is nothing.
 func or[T comparable](a, b T) T {
 	var nothing T
 	if a == nothing {

@@ -9,16 +9,16 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// MutationRule is the header mutation rule of Envoy's ext_authz filter, in YAML, under
-// which Stepward can do its work, and nothing else may be changed. See [Changes].
+// MutationRule returns the header mutation rule of Envoy's ext_authz filter, in YAML, that
+// lets Stepward do its work and lets nothing else be changed. See [Changes].
 func MutationRule(prefix string, headers []string) string {
 	return "decoder_header_mutation_rules:\n  disallow_all: true\n  disallow_is_error: true\n" +
 		fmt.Sprintf("  allow_expression: { regex: %q }\n", Changes(prefix, headers))
 }
 
-// Changes is an expression for the names of all that Stepward sets and removes: identity
-// headers with prefix, credentials that were not verified, and the headers that a policy
-// may set, each in every spelling that an application may take for it.
+// Changes returns an expression for the names of everything that Stepward sets and removes:
+// identity headers with prefix, credentials that were not verified, and the headers that a
+// policy may set, each in every spelling that an application may take for it.
 func Changes(prefix string, headers []string) string {
 	names := []string{spellings(prefix) + ".*", "authorization", "dpop"}
 	for _, h := range headers {
@@ -27,16 +27,16 @@ func Changes(prefix string, headers []string) string {
 	return "^(" + strings.Join(names, "|") + ")$"
 }
 
-// spellings is an expression for a name in every spelling, whichever it comes in.
+// spellings returns an expression for every spelling of a name, given any of them.
 func spellings(name string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(request.Spelling(name)), "-", "[-_.]")
 }
 
-// identity are the names after the prefix that are set and removed whether a client
-// sends them or not; a name that it makes up is removed, too.
+// identity lists the names after the prefix that are set and removed whether a client
+// sends them or not. A name that a client makes up is removed, too.
 var identity = []string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id", "made-up"}
 
-// changed are the names that Stepward sets or removes, in every spelling.
+// changed lists the names that Stepward sets or removes, in every spelling.
 func (s Service) changed() []string {
 	var names []string
 	for _, name := range identity {
@@ -67,7 +67,7 @@ func spelt(name string) []string {
 	return slices.Compact(all)
 }
 
-// mutations are header mutation rules as Envoy applies them.
+// mutations holds header mutation rules as Envoy applies them.
 type mutations struct {
 	allow, disallow *regexp.Regexp
 	all             bool // disallow_all
@@ -90,7 +90,7 @@ func mutationsOf(n node) (mutations, node, error) {
 	return m, node{}, nil
 }
 
-// permits reports whether Envoy lets a name that is no pseudo-header be changed.
+// permits reports whether Envoy lets a name be changed that is not a pseudo-header.
 func (m mutations) permits(name string) bool {
 	switch {
 	case m.disallow != nil && m.disallow.MatchString(name):

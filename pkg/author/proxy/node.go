@@ -11,12 +11,12 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// node is a value of a document and where it stands. The zero node is one that is not
-// there; looking into it finds nothing.
+// node is a value of a document and where it stands. The zero node is not there; looking
+// into it finds nothing.
 type node struct {
 	y    *yaml.Node
 	file string
-	line int // to be added, for a document inside of another
+	line int // to be added, for a document inside another
 	col  int
 	path string // as static_resources.listeners[0]
 }
@@ -31,8 +31,8 @@ func (n node) at(y *yaml.Node, path string) node {
 	return n
 }
 
-// members are the keys and values of an object, those that are merged into it after its
-// own.
+// members visits the keys and values of an object, its own before those that are merged
+// into it.
 func (n node) members() iter.Seq2[node, node] {
 	return func(yield func(key, value node) bool) {
 		if n.y == nil || n.y.Kind != yaml.MappingNode {
@@ -64,7 +64,7 @@ func (n node) members() iter.Seq2[node, node] {
 	}
 }
 
-// items are the elements of a list.
+// items visits the elements of a list.
 func (n node) items() iter.Seq[node] {
 	return func(yield func(node) bool) {
 		if n.y == nil || n.y.Kind != yaml.SequenceNode {
@@ -78,8 +78,8 @@ func (n node) items() iter.Seq[node] {
 	}
 }
 
-// get is the member at a path of names joined by "/", each as it stands or as JSON spells
-// it.
+// get returns the member at a path of names joined by "/", each as it stands or as JSON
+// spells it.
 func (n node) get(path string) node {
 	for name := range strings.SplitSeq(path, "/") {
 		found := node{}
@@ -96,7 +96,7 @@ func (n node) get(path string) node {
 	return n
 }
 
-// camel is a name as protobuf's JSON spells it.
+// camel spells a name as protobuf does in JSON.
 func camel(name string) string {
 	parts := strings.Split(name, "_")
 	for i := 1; i < len(parts); i++ {
@@ -123,10 +123,10 @@ func (n node) no() bool {
 	return slices.Contains([]string{"false", "no", "off", "n"}, strings.ToLower(n.text()))
 }
 
-// fix puts another value in the place of n.
+// fix replaces n by another value.
 func (n node) fix(value string) *finding.Fix { return &finding.Fix{Old: n.text(), New: value} }
 
-// texts are the elements of a list of texts.
+// texts returns the elements of a list of texts.
 func (n node) texts() []string {
 	var all []string
 	for item := range n.items() {
@@ -135,7 +135,7 @@ func (n node) texts() []string {
 	return all
 }
 
-// strings are the members of an object of texts.
+// strings returns the members of an object of texts.
 func (n node) strings() map[string]string {
 	all := map[string]string{}
 	for key, value := range n.members() {
@@ -144,13 +144,14 @@ func (n node) strings() map[string]string {
 	return all
 }
 
-// duration is a length of time, as "0.25s" or "250ms".
+// duration reads a length of time, such as "0.25s" or "250ms".
 func (n node) duration() (time.Duration, bool) {
 	d, err := time.ParseDuration(n.text())
 	return d, err == nil
 }
 
-// typed reports whether the object is a typed configuration of a message that ends so.
+// typed reports whether the object is a typed configuration of a message whose name ends
+// with suffix.
 func (n node) typed(suffix string) bool {
 	return strings.HasSuffix(n.get("@type").text(), suffix)
 }
@@ -171,7 +172,7 @@ func (n node) walk(visit func(node)) {
 	}
 }
 
-// value is what n decodes to, nil where it is not there.
+// value decodes n, to nil if it is not there.
 func (n node) value() any {
 	if n.y == nil {
 		return nil

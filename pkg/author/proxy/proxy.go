@@ -1,11 +1,14 @@
-// Package proxy looks over what the proxy in front was told: configurations and dumps of
+// Package proxy examines what the proxy in front was told: configurations and dumps of
 // Envoy, mesh configurations and authorization policies of Istio, security policies of
-// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can refuse only what it is asked about, and
-// only where its
-// answer is honoured; [Check] finds what keeps that from being so.
+// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can only refuse
+// what it is asked about, and only where its answer is honoured; [Check] finds what stands
+// in the way of that.
 //
-// Each kind of trouble is a [Rule] with a code of its own. [MutationRule] is the header
-// mutation rule that a policy needs.
+// Each kind of trouble is a [Rule] with a code of its own. An exam reads the files (exam.go,
+// envoy.go, strict.go) and applies the rules, which stand in tables: about the place that
+// asks (ask_rules.go), Envoy's connection managers and clusters, the way of the call
+// (hop.go), and the objects of controllers. [MutationRule] writes the header mutation rule
+// that a policy needs.
 package proxy
 
 import (
@@ -16,8 +19,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// Service is the Stepward that is to be asked: what its configuration and its policy need
-// of the proxy.
+// Service describes the Stepward that is to be asked: what its configuration and its policy
+// need of the proxy.
 type Service struct {
 	Listen            string        // host:port, or unix:///path
 	TLS               bool          // of the listener
@@ -27,8 +30,8 @@ type Service struct {
 	HeaderPrefix      string        // of identity headers; ends with -
 	Headers           []string      // that the policy may set on requests
 	Reads             [][]string    // members of the input that the policy looks at
-	// Route is an error where what a route asks for (context extensions, metadata) is not
-	// understood.
+	// Route returns an error where what a route asks for (context extensions, metadata) is
+	// not understood.
 	Route func(request.Route) error
 }
 
@@ -42,23 +45,23 @@ func (s Service) reads(path ...string) bool {
 	return false
 }
 
-// File is a file to look over.
+// File is a file to examine.
 type File struct {
 	Name string
 	Text []byte
 }
 
-// Rule is a kind of trouble.
+// Rule describes a kind of trouble.
 type Rule struct {
 	Code    string // of its findings
-	Refused bool   // it fails open or breaks; else it is a warning
+	Refused bool   // it fails open or breaks; otherwise it is a warning
 	What    string // what is wrong
 	Why     string // what comes of it
 	Instead string // what to write
 }
 
-// Check looks over files that belong together. What fails open or breaks comes as a
-// finding, the rest as a warning.
+// Check examines files that belong together. What fails open or breaks is a finding, the
+// rest are warnings.
 func Check(files []File, s Service) (findings, warnings finding.List) {
 	x := &exam{service: s}
 	for _, f := range files {
@@ -75,7 +78,7 @@ func Check(files []File, s Service) (findings, warnings finding.List) {
 	return findings, warnings
 }
 
-// Rules lists every kind of trouble, in the order in which they are looked for.
+// Rules lists every kind of trouble, in the order in which Check looks for them.
 func Rules() []Rule {
 	var all []Rule
 	all = append(all, fileRules...)

@@ -11,7 +11,7 @@ import (
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	// what a typed configuration may be of
+	// the messages that typed configurations may hold
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -22,9 +22,9 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// strict holds a document of Envoy against Envoy's own types, member by member, so that
-// what is misspelt is told with its place. Typed configurations of messages that are not
-// known here are left alone.
+// strict compares a document of Envoy with Envoy's own types, member by member, so that a
+// misspelling is reported with its place. It leaves alone typed configurations of messages
+// that are not known here.
 func (x *exam) strict(n node) {
 	switch {
 	case n.get("@type").there():
@@ -46,7 +46,7 @@ func (x *exam) message(n node, m protoreflect.MessageDescriptor) {
 		x.any(n)
 	case "google.protobuf.Duration":
 		if !protoDuration.MatchString(n.text()) {
-			x.report(ruleValue, n, fmt.Sprintf("%q is no duration such as 0.25s", n.text()))
+			x.report(ruleValue, n, fmt.Sprintf("%q is not a duration such as 0.25s", n.text()))
 		}
 	case "google.protobuf.BoolValue":
 		x.field(n, m.Fields().ByName("value"))
@@ -87,7 +87,7 @@ func (x *exam) members(n node, m protoreflect.MessageDescriptor) {
 	}
 }
 
-// unknown reports a key that is none of known.
+// unknown reports a key that is not among the known ones.
 func (x *exam) unknown(key node, of string, known []string) {
 	x.report(ruleUnknown, key, fmt.Sprintf("%s has no field %q%s", of, key.y.Value,
 		finding.DidYouMean(key.y.Value, known)))
