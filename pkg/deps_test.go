@@ -21,7 +21,8 @@ var floors = [][]string{
 	{"policies", "envoy", "examples", "pkg/internal/strictjson", "pkg/finding", "pkg/config/files", "pkg/config/address"},
 	{"pkg/internal/strictyaml"},
 	// the pipeline, and beside it what is configured
-	{"pkg/request"}, {"pkg/token"}, {"pkg/credential"}, {"pkg/stepup"}, {"pkg/policy", "pkg/config"}, {"pkg/authz"},
+	{"pkg/request"}, {"pkg/token"}, {"pkg/credential"}, {"pkg/stepup"}, {"pkg/policy", "pkg/config"},
+	{"pkg/response"}, {"pkg/authz"},
 	{"pkg/extauthz"},
 	{"pkg/trust"},
 	{"pkg/engine"},
@@ -77,9 +78,12 @@ var pureOf = map[string][]string{
 	"pkg/request":             {"pkg/internal/strictjson"},
 	"pkg/stepup":              {"pkg/token"},
 	"pkg/credential":          {"pkg/request", "pkg/token"},
+	"pkg/response":            {"pkg/request"},
+	"pkg/response/page":       {"pkg/request"},
 	"pkg/config": {"pkg/config/address", "pkg/config/files", "pkg/finding", "pkg/internal/strictyaml", "pkg/stepup",
 		"go.yaml.in/yaml/v4"},
-	"pkg/authz": {"pkg/credential", "pkg/policy", "pkg/request", "pkg/stepup", "pkg/token"},
+	"pkg/authz": {"pkg/credential", "pkg/policy", "pkg/request", "pkg/response", "pkg/response/page", "pkg/stepup",
+		"pkg/token"},
 }
 
 func TestImportsGoDown(t *testing.T) {

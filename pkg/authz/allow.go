@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/token"
 )
 
 // allow edits the request for the upstream: identity headers are set, and
 // whatever could be taken for one is removed, or a client could forge what we
 // happen not to set.
-func (w Answers) allow(r *Record, settable []string) Response {
+func (w Answers) allow(r *Record, settable []string) response.Response {
 	e := edit{set: map[string]bool{}}
 	w.identify(&e, r)
 	for _, name := range slices.Sorted(maps.Keys(r.Policy.Headers)) {
@@ -42,8 +43,8 @@ func (w Answers) allow(r *Record, settable []string) Response {
 	if !r.Policy.PassCredential || r.Shortfall.Needed {
 		w.keepCredentials(&e, r)
 	}
-	return Response{
-		Allowed: true, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
+	return response.Response{
+		Kind: response.Allow, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
 		AddBeside: r.Policy.AddBeside,
 		SetQuery:  responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
 	}

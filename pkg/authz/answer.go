@@ -1,12 +1,14 @@
 package authz
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -32,20 +34,38 @@ type Answers struct {
 	Login Login
 }
 
-// answer words r's decision and attaches the metadata. A panic on the way, or a
-// decision that is not known, refuses.
+// answer words r's decision and attaches the metadata. A panic on the way refuses, and so
+// does a decision that is not known or is worded as another kind of answer.
 func (a *Authorizer) answer(r *Record) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
-			r.Response = Response{Status: stepup.Internal.Status()}
+			r.Response = response.Response{Status: stepup.Internal.Status()}
 		}
 	}()
 	r.Response = a.Answers.word(r, a.Policy.Traits().RequestHeaders)
+	if !r.Response.Sound() || r.Response.Kind != kindOf(r.Decision) {
+		r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, errUnsound
+		r.Response = a.Answers.deny(r, stepup.Deny{Why: stepup.Internal})
+	}
 	r.Response.Metadata = metadata(r)
 }
 
-func (w Answers) word(r *Record, settable []string) Response {
+// errUnsound stands for an answer that must not be sent.
+var errUnsound = errors.New("authz: the answer does not fit the decision, or has a status that no such answer has")
+
+// kindOf returns the kind of answer that d must be worded as.
+func kindOf(d stepup.Decision) response.Kind {
+	switch d.(type) {
+	case stepup.Allow:
+		return response.Allow
+	case stepup.Preflight:
+		return response.Serve
+	}
+	return response.Refuse
+}
+
+func (w Answers) word(r *Record, settable []string) response.Response {
 	switch d := r.Decision.(type) {
 	case stepup.Allow:
 		return w.allow(r, settable)
@@ -62,11 +82,11 @@ func (w Answers) word(r *Record, settable []string) Response {
 }
 
 // challenge is 401, or 403 where only the scope is too small (RFC 6750 §3.1).
-func (w Answers) challenge(r *Record, d stepup.Challenge) Response {
+func (w Answers) challenge(r *Record, d stepup.Challenge) response.Response {
 	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(r, d.Why, d.Ask))
 }
 
-func (w Answers) deny(r *Record, d stepup.Deny) Response {
+func (w Answers) deny(r *Record, d stepup.Deny) response.Response {
 	status := d.Why.Status()
 	var fields []request.Field
 	switch {
@@ -90,14 +110,14 @@ func (w Answers) deny(r *Record, d stepup.Deny) Response {
 
 // worded is a refusal in the policy's own words. Where it has none, neither headers nor a
 // body, ours say why.
-func (w Answers) worded(r *Record, d stepup.Deny, status int) Response {
+func (w Answers) worded(r *Record, d stepup.Deny, status int) response.Response {
 	own := d.Denial.Wording
 	if !own.HasBody && len(own.Headers) == 0 && status >= 400 {
 		p := w.problem(r, d.Why, stepup.Ask{})
 		p.Title = http.StatusText(status)
 		return w.refusal(r, status, p, nil)
 	}
-	res := Response{Status: status, Headers: w.CORS.readable(r.Request, nil), Body: own.Body}
+	res := response.Response{Status: status, Headers: w.CORS.readable(r.Request, nil), Body: own.Body}
 	res.Headers = slices.DeleteFunc(res.Headers, func(f request.Field) bool { return own.Headers[f.Name] != nil })
 	res.Headers = append(res.Headers, responseHeaders(own.Headers)...)
 	return res

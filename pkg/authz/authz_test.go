@@ -22,6 +22,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -151,8 +152,8 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			r := newAuthorizer(t, v.policy).Authorize(t.Context(), v.raw)
-			if r.Reason() != v.want || r.Response.Status != v.status || r.Response.Allowed != (v.status == 0) {
-				t.Errorf("%s %d allowed %t; want %s %d", r.Reason(), r.Response.Status, r.Response.Allowed, v.want, v.status)
+			if r.Reason() != v.want || r.Response.Status != v.status || (r.Response.Kind == response.Allow) != (v.status == 0) {
+				t.Errorf("%s %d allowed %t; want %s %d", r.Reason(), r.Response.Status, (r.Response.Kind == response.Allow), v.want, v.status)
 			}
 			if strings.Contains(r.Response.Body, "disk on fire") || strings.Contains(r.Response.Body, "in the") {
 				t.Errorf("the client is told of our insides: %s", r.Response.Body)
@@ -166,19 +167,19 @@ func TestEndedContextDenies(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	a := newAuthorizer(t, requires(stepup.Requirement{Level: "anonymous"}))
-	if r := a.Authorize(t.Context(), get("/")); !r.Response.Allowed {
+	if r := a.Authorize(t.Context(), get("/")); r.Response.Kind != response.Allow {
 		t.Fatalf("%s; want an allow", r.Reason())
 	}
-	if r := a.Authorize(ended, get("/")); r.Response.Allowed || r.Reason() != stepup.Deadline {
-		t.Errorf("ended before: %s, allowed %t", r.Reason(), r.Response.Allowed)
+	if r := a.Authorize(ended, get("/")); (r.Response.Kind == response.Allow) || r.Reason() != stepup.Deadline {
+		t.Errorf("ended before: %s, allowed %t", r.Reason(), (r.Response.Kind == response.Allow))
 	}
 	during, cancel := context.WithCancel(t.Context())
 	a.Policy = rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
 		cancel()
 		return policy.Result{Require: []stepup.Requirement{{Level: "anonymous"}}}, nil
 	}}
-	if r := a.Authorize(during, get("/")); r.Response.Allowed || r.Reason() != stepup.Deadline {
-		t.Errorf("ended during the policy: %s, allowed %t", r.Reason(), r.Response.Allowed)
+	if r := a.Authorize(during, get("/")); (r.Response.Kind == response.Allow) || r.Reason() != stepup.Deadline {
+		t.Errorf("ended during the policy: %s, allowed %t", r.Reason(), (r.Response.Kind == response.Allow))
 	}
 }
 
@@ -390,7 +391,7 @@ func TestMetadataAndObserver(t *testing.T) {
 		t.Errorf("observed %d records, rule %q", len(seen), seen[0].Rule())
 	}
 	a.Rand = bytes.NewReader(nil)
-	if r := a.Authorize(t.Context(), get("/")); r.ID != "" || r.Response.Allowed {
+	if r := a.Authorize(t.Context(), get("/")); r.ID != "" || (r.Response.Kind == response.Allow) {
 		t.Errorf("without randomness: id %q", r.ID)
 	}
 }
@@ -433,7 +434,7 @@ func TestHiddenFromEverybody(t *testing.T) {
 							t.Errorf("%s, %s, %s is told %q: %s", kind, who, method, secret, text)
 						}
 					}
-					if r.Response.Allowed {
+					if r.Response.Kind == response.Allow {
 						t.Errorf("%s, %s, %s is let in", kind, who, method)
 					}
 					if u, err := url.Parse(header(r.Response.Headers, "location")); err == nil && u.Query().Has("step_up") {
@@ -499,8 +500,8 @@ func FuzzAnswer(f *testing.F) {
 		a := newAuthorizer(t, requires(reqs...))
 		a.Answers.Login = authz.Login{URL: &url.URL{Scheme: "https", Host: "login.example.com"}, Hosts: []string{"app.example.com"}}
 		r := a.Authorize(t.Context(), get(target, "authorization", authorization, "accept", accept, "x-forged", code, "user-agent", detail))
-		if _, ok := r.Decision.(stepup.Allow); ok != r.Response.Allowed {
-			t.Fatalf("%T is answered allowed %t", r.Decision, r.Response.Allowed)
+		if _, ok := r.Decision.(stepup.Allow); ok != (r.Response.Kind == response.Allow) {
+			t.Fatalf("%T is answered allowed %t", r.Decision, (r.Response.Kind == response.Allow))
 		}
 		for _, f := range slices.Concat(r.Response.Headers, r.Response.Set, r.Response.Add) {
 			for i := range len(f.Value) {

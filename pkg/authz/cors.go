@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 )
 
 // CORS lets pages of other origins read our answers (Fetch, "CORS protocol").
@@ -28,8 +29,8 @@ func (c CORS) isPreflight(r request.Request) bool {
 
 // preflight allows the method that was asked about: which methods there are is
 // the upstream's to say, and the request itself is judged when it comes.
-func (c CORS) preflight(r request.Request) Response {
-	return Response{Status: 204, Headers: []request.Field{
+func (c CORS) preflight(r request.Request) response.Response {
+	return response.Response{Kind: response.Serve, Status: 204, Headers: []request.Field{
 		{Name: "access-control-allow-origin", Value: c.origin(r)},
 		{Name: "access-control-allow-credentials", Value: "true"},
 		{Name: "access-control-allow-methods", Value: r.Headers.Get("access-control-request-method")},

@@ -1,12 +1,13 @@
 package authz
 
 import (
-	"html/template"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
+	"github.com/stepward/stepward/pkg/response/page"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -86,22 +87,16 @@ func (l Login) returnTo(r request.Request) string {
 // redirect is 302 for a request that can simply be repeated after the login. For
 // any other a page of ours moves on by GET: a page's form-action policy would
 // stop a redirected form on its way to the identity provider.
-func (w Answers) redirect(r *Record, d stepup.Redirect) Response {
+func (w Answers) redirect(r *Record, d stepup.Redirect) response.Response {
 	target := w.Login.target(d.Ask, w.Login.returnTo(r.Request))
 	if r.Request.Method == "GET" || r.Request.Method == "HEAD" {
-		return Response{Status: 302, Headers: []request.Field{
+		return response.Response{Status: 302, Headers: []request.Field{
 			{Name: "location", Value: target},
 			{Name: "cache-control", Value: "no-store"},
 			{Name: "referrer-policy", Value: "no-referrer"},
 		}}
 	}
 	fields := append(w.authenticate(r, d.Why, d.Ask), request.Field{Name: "cache-control", Value: "no-store"})
-	return Response{Status: 401, Headers: append(fields, pageHeaders()...), Body: render(movePage, struct {
-		Target, DecisionID string
-	}{target, r.ID})}
+	return response.Response{Status: 401, Headers: append(fields, page.Headers()...),
+		Body: page.Move{Target: target, DecisionID: r.ID}.HTML()}
 }
-
-var movePage = template.Must(template.New("move").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="0;url={{.Target}}"><title>Stronger authentication required</title>` + pageStyle + `</head>
-<body><main><h1>Stronger authentication required</h1><p>What you sent has not been carried out. Sign in, then send it again.</p><p><a href="{{.Target}}">Continue to sign in</a></p><p><small>{{.DecisionID}}</small></p></main></body></html>
-`))

@@ -2,10 +2,11 @@ package authz
 
 import (
 	"encoding/json"
-	"html/template"
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
+	"github.com/stepward/stepward/pkg/response/page"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -145,9 +146,9 @@ func description(why stepup.Reason) string {
 // refusal is the answer with p in the form that suits the client: a page where a
 // person looks, one plain line for gRPC, whose clients show the body as the
 // message of the status, and a problem document otherwise.
-func (w Answers) refusal(r *Record, status int, p problem, fields []request.Field) Response {
+func (w Answers) refusal(r *Record, status int, p problem, fields []request.Field) response.Response {
 	p.Status = status
-	res := Response{Status: status}
+	res := response.Response{Status: status}
 	res.Headers = append(append(res.Headers, fields...), request.Field{Name: "cache-control", Value: "no-store"})
 	if status == 503 {
 		res.Headers = append(res.Headers, request.Field{Name: "retry-after", Value: "1"})
@@ -157,8 +158,8 @@ func (w Answers) refusal(r *Record, status int, p problem, fields []request.Fiel
 		res.Headers = append(res.Headers, request.Field{Name: "content-type", Value: "text/plain; charset=utf-8"})
 		res.Body = p.line()
 	case r.Request.Kind.HTML():
-		res.Headers = append(res.Headers, pageHeaders()...)
-		res.Body = render(refusalPage, p)
+		res.Headers = append(res.Headers, page.Headers()...)
+		res.Body = p.page().HTML()
 	default:
 		res.Headers = append(res.Headers, request.Field{Name: "content-type", Value: "application/problem+json"})
 		body, _ := json.Marshal(p) // strings and integers only: cannot fail
@@ -168,37 +169,14 @@ func (w Answers) refusal(r *Record, status int, p problem, fields []request.Fiel
 	return res
 }
 
+func (p problem) page() page.Refusal {
+	return page.Refusal{Title: p.Title, Detail: p.Detail, Reason: p.Reason, StepUpURI: p.StepUpURI, DecisionID: p.DecisionID}
+}
+
 func (p problem) line() string {
 	line := strings.ToLower(p.Title)
 	if p.Reason != "" {
 		line += ": " + p.Reason
 	}
 	return line + " (decision " + p.DecisionID + ")"
-}
-
-// pageHeaders keep a page of ours from being cached, framed or made to run
-// anything.
-func pageHeaders() []request.Field {
-	return []request.Field{
-		{Name: "content-type", Value: "text/html; charset=utf-8"},
-		{Name: "content-security-policy",
-			Value: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-		{Name: "referrer-policy", Value: "no-referrer"},
-		{Name: "x-content-type-options", Value: "nosniff"},
-	}
-}
-
-const pageStyle = `<style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1a1a1a;background:#fff}h1{font-size:1.4rem}small{color:#595959}@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}small{color:#aaa}a{color:#8ab4f8}}</style>`
-
-var refusalPage = template.Must(template.New("refusal").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>` + pageStyle + `</head>
-<body><main><h1>{{.Title}}</h1>{{with .Detail}}<p>{{.}}</p>{{end}}{{with .StepUpURI}}<p><a href="{{.}}">Continue to sign in</a></p>{{end}}<p><small>{{with .Reason}}{{.}} · {{end}}{{.DecisionID}}</small></p></main></body></html>
-`))
-
-func render(t *template.Template, data any) string {
-	var b strings.Builder
-	if err := t.Execute(&b, data); err != nil {
-		return "" // the status says it all
-	}
-	return b.String()
 }

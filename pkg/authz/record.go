@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -25,7 +26,7 @@ type Record struct {
 	Failure *token.Error // why the credential presented is not a Token
 
 	Judgement
-	Response Response
+	Response response.Response
 }
 
 // Question is what the policy was asked about, where the request came that far.

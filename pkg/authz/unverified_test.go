@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -64,11 +65,11 @@ func TestUnverified(t *testing.T) {
 				raw = get("/", bearer(v.bearer)...)
 			}
 			r := a.Authorize(t.Context(), raw)
-			if r.Reason() != v.reason || r.Response.Allowed != (v.reason == stepup.OK) || verified != v.verified || asked != 1 {
+			if r.Reason() != v.reason || (r.Response.Kind == response.Allow) != (v.reason == stepup.OK) || verified != v.verified || asked != 1 {
 				t.Errorf("%s, %d verified, asked %d times; want %s, %d", r.Reason(), verified, asked, v.reason, v.verified)
 			}
 			kept := !slices.Contains(r.Response.Remove, "authorization")
-			if r.Response.Allowed && !kept {
+			if (r.Response.Kind == response.Allow) && !kept {
 				t.Error("the credential does not reach the application")
 			}
 		})
@@ -84,7 +85,7 @@ func TestUnverifiedFault(t *testing.T) {
 		a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { return policy.Result{}, err }}})
 		verified := 0
 		a.Verifier = counting{a.Verifier.(verifier), &verified}
-		if r := a.Authorize(t.Context(), get("/", bearer("two")...)); r.Reason() != want || r.Response.Allowed || r.Response.Status != want.Status() || verified != 0 {
+		if r := a.Authorize(t.Context(), get("/", bearer("two")...)); r.Reason() != want || (r.Response.Kind == response.Allow) || r.Response.Status != want.Status() || verified != 0 {
 			t.Errorf("%v: %s %d, %d verified", err, r.Reason(), r.Response.Status, verified)
 		}
 	}
@@ -118,7 +119,7 @@ func TestWording(t *testing.T) {
 			}}})
 			r := a.Authorize(t.Context(), get("/"))
 			res := r.Response
-			if res.Allowed || res.Status != v.status || !strings.Contains(res.Body, v.body) || v.body == "" && res.Body != "" || names(res.Headers) != v.fields {
+			if res.Kind == response.Allow || res.Status != v.status || !strings.Contains(res.Body, v.body) || v.body == "" && res.Body != "" || names(res.Headers) != v.fields {
 				t.Errorf("%+v", res)
 			}
 			if res.Metadata["own"] != "x" || res.Metadata["decision_id"] != r.ID || res.Metadata["level"] != "theirs" || res.Metadata["policy"] != nil {
@@ -147,7 +148,7 @@ func TestEdits(t *testing.T) {
 	}}})
 	res := a.Authorize(t.Context(), get("/", append(bearer("two"), "x-stepward-subject", "root")...)).Response
 	switch {
-	case !res.Allowed || !res.AddBeside || names(res.Add) != "x-b x-b" || names(res.SetQuery) != "q" || !slices.Equal(res.RemoveQuery, []string{"r"}):
+	case res.Kind != response.Allow || !res.AddBeside || names(res.Add) != "x-b x-b" || names(res.SetQuery) != "q" || !slices.Equal(res.RemoveQuery, []string{"r"}):
 		t.Errorf("%+v", res)
 	case header(res.Set, "authorization") != "Basic x" || header(res.Set, "x-stepward-level") != "anonymous":
 		t.Errorf("%+v", res.Set)

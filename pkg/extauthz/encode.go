@@ -13,23 +13,27 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 )
 
 // maxMetadata bounds the dynamic metadata, in bytes of its strings.
 const maxMetadata = 16 << 10
 
-// encode is r as Envoy understands it, and the only place where a CheckResponse
-// is made. An answer that could be misread, with a control byte in a header, with
-// a status that no refusal has, becomes the fixed refusal of an internal fault.
-func encode(r authz.Response) *authv3.CheckResponse {
-	res := denied(r)
-	if r.Allowed {
+// encode returns r as Envoy understands it, by its kind. It is the only place where a
+// CheckResponse is made. An answer that could be misread, with a control byte in a header or
+// with a status that its kind cannot have, becomes the fixed refusal of an internal fault.
+func encode(r response.Response) *authv3.CheckResponse {
+	var res *authv3.CheckResponse
+	switch {
+	case !r.Sound():
+	case r.Kind == response.Allow:
 		res = allowed(r)
+	case r.Kind == response.Refuse, r.Kind == response.Serve:
+		res = answered(r)
 	}
 	if res == nil {
-		res = denied(authz.Response{Status: 503, Headers: []request.Field{
+		res = answered(response.Response{Status: 503, Headers: []request.Field{
 			{Name: "cache-control", Value: "no-store"}, {Name: "content-type", Value: "text/plain; charset=utf-8"},
 		}, Body: "temporarily unavailable: internal"})
 	}
@@ -37,8 +41,8 @@ func encode(r authz.Response) *authv3.CheckResponse {
 	return res
 }
 
-// allowed is nil when r holds what must not reach an upstream.
-func allowed(r authz.Response) *authv3.CheckResponse {
+// allowed returns an allow, or nil when r holds what must not reach an upstream.
+func allowed(r response.Response) *authv3.CheckResponse {
 	if !clean(r.Set, requestHeader) || !clean(r.Add, responseHeader) {
 		return nil
 	}
@@ -77,11 +81,11 @@ func allowed(r authz.Response) *authv3.CheckResponse {
 // escape is s for a query: Envoy writes it into the request line as it comes.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// denied is nil when r is no refusal. 204 is the answer to a preflight; any other
-// status below 300 would pass for the upstream's.
-func denied(r authz.Response) *authv3.CheckResponse {
-	if r.Allowed || !clean(r.Headers, responseHeader) || (r.Status < 300 || r.Status > 599) &&
-		(r.Status != 204 || r.Body != "") {
+// answered returns the answer that Envoy gives in place of the upstream, or nil when r
+// holds what must not reach a client. Its gRPC status is never OK, also where the client is
+// served what it asked for: to Envoy OK means that the request goes through.
+func answered(r response.Response) *authv3.CheckResponse {
+	if !clean(r.Headers, responseHeader) {
 		return nil
 	}
 	d := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(r.Status)},

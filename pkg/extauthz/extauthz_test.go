@@ -27,6 +27,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	jwtoken "github.com/stepward/stepward/pkg/token"
 )
@@ -217,7 +218,7 @@ func TestDecode(t *testing.T) {
 
 // Which append form where decides what arrives behind Envoy.
 func TestAppendForms(t *testing.T) {
-	ok := encode(authz.Response{Allowed: true, Set: []request.Field{{Name: "x-a", Value: "1"}}, Remove: []string{"x-b"},
+	ok := encode(response.Response{Kind: response.Allow, Set: []request.Field{{Name: "x-a", Value: "1"}}, Remove: []string{"x-b"},
 		Add: []request.Field{{Name: "set-cookie", Value: "a"}, {Name: "cache-control", Value: "no-store"}}}).GetOkResponse()
 	if h := ok.GetHeaders()[0]; h.GetAppend() == nil || h.GetAppend().GetValue() || h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 		t.Errorf("request header: %v", h)
@@ -228,7 +229,7 @@ func TestAppendForms(t *testing.T) {
 	if h := ok.GetResponseHeadersToAdd()[1]; h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 		t.Errorf("response header: %v", h)
 	}
-	denied := encode(authz.Response{Status: 401, Headers: []request.Field{{Name: "www-authenticate", Value: "a"}, {Name: "www-authenticate", Value: "b"}}})
+	denied := encode(response.Response{Status: 401, Headers: []request.Field{{Name: "www-authenticate", Value: "a"}, {Name: "www-authenticate", Value: "b"}}})
 	for _, h := range denied.GetDeniedResponse().GetHeaders() {
 		if h.GetAppend() != nil || h.GetAppendAction() != 0 {
 			t.Errorf("header of a refusal: %v", h)
@@ -242,52 +243,79 @@ func TestAppendForms(t *testing.T) {
 // What could be misread is answered by the fixed refusal.
 func TestOutputGuard(t *testing.T) {
 	f := func(name, value string) []request.Field { return []request.Field{{Name: name, Value: value}} }
-	for name, r := range map[string]authz.Response{
+	for name, r := range map[string]response.Response{
 		"zero":                       {},
 		"deny 200":                   {Status: 200},
-		"deny 204 with a body":       {Status: 204, Body: "x"},
+		"deny 204":                   {Status: 204},
+		"serve 204 with a body":      {Kind: response.Serve, Status: 204, Body: "x"},
+		"serve 401":                  {Kind: response.Serve, Status: 401},
+		"allow 200":                  {Kind: response.Allow, Status: 200},
+		"no kind":                    {Kind: response.Serve + 1, Status: 200},
 		"deny 600":                   {Status: 600},
 		"deny 101":                   {Status: 101},
 		"CR LF in a refusal":         {Status: 401, Headers: f("x-a", "a\r\nset-cookie: x")},
-		"NUL in a request header":    {Allowed: true, Set: f("x-a", "a\x00")},
-		"DEL in a response header":   {Allowed: true, Add: f("x-a", "a\x7f")},
-		"pseudo header":              {Allowed: true, Set: f(":path", "/admin")},
-		"host":                       {Allowed: true, Set: f("host", "x")},
-		"upper case":                 {Allowed: true, Set: f("X-A", "x")},
-		"content-length":             {Allowed: true, Set: f("content-length", "1")},
-		"proxy's header":             {Allowed: true, Set: f("x-envoy-retry-on", "x")},
+		"NUL in a request header":    {Kind: response.Allow, Set: f("x-a", "a\x00")},
+		"DEL in a response header":   {Kind: response.Allow, Add: f("x-a", "a\x7f")},
+		"pseudo header":              {Kind: response.Allow, Set: f(":path", "/admin")},
+		"host":                       {Kind: response.Allow, Set: f("host", "x")},
+		"upper case":                 {Kind: response.Allow, Set: f("X-A", "x")},
+		"content-length":             {Kind: response.Allow, Set: f("content-length", "1")},
+		"proxy's header":             {Kind: response.Allow, Set: f("x-envoy-retry-on", "x")},
 		"space in a name":            {Status: 401, Headers: f("x a", "1")},
 		"not UTF-8":                  {Status: 401, Headers: f("x-a", "\xff")},
 		"empty name":                 {Status: 401, Headers: f("", "1")},
-		"set and removed":            {Allowed: true, Set: f("x-a", "1"), Remove: []string{"x-a"}},
-		"removes host":               {Allowed: true, Remove: []string{"host"}},
-		"removes what is not a name": {Allowed: true, Remove: []string{"a\r\nb"}},
+		"set and removed":            {Kind: response.Allow, Set: f("x-a", "1"), Remove: []string{"x-a"}},
+		"removes host":               {Kind: response.Allow, Remove: []string{"host"}},
+		"removes what is not a name": {Kind: response.Allow, Remove: []string{"a\r\nb"}},
 	} {
 		res := encode(r)
 		if res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 503 {
 			t.Errorf("%s: %v", name, res)
 		}
 	}
-	if res := encode(authz.Response{Status: 204}); res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 204 {
+	if res := encode(response.Response{Kind: response.Serve, Status: 204}); res.GetStatus().GetCode() == 0 || res.GetDeniedResponse().GetStatus().GetCode() != 204 {
 		t.Errorf("preflight: %v", res)
+	}
+}
+
+// Every status of every kind: what is not an allow is never OK to Envoy, and only what is
+// served has the status of a success.
+func TestKinds(t *testing.T) {
+	for status := -1; status <= 700; status++ {
+		for kind := response.Refuse - 1; kind <= response.Serve+1; kind++ {
+			r := response.Response{Kind: kind, Status: status}
+			res := encode(r)
+			allowed := res.GetStatus().GetCode() == int32(codes.OK)
+			if allowed != (kind == response.Allow && status == 0) || allowed != (res.GetOkResponse() != nil) {
+				t.Fatalf("kind %d, status %d: %v", kind, status, res)
+			}
+			if got := int(res.GetDeniedResponse().GetStatus().GetCode()); !allowed && got < 300 && (kind != response.Serve || got != status) {
+				t.Fatalf("kind %d, status %d is answered with %d", kind, status, got)
+			}
+			if got := int(res.GetDeniedResponse().GetStatus().GetCode()); r.Sound() && !allowed && got != status {
+				t.Fatalf("kind %d, status %d is answered with %d", kind, status, got)
+			}
+		}
 	}
 }
 
 // No answer, however odd, is read by Envoy as an allow that was not one.
 func FuzzEncode(f *testing.F) {
-	f.Add(true, 0, "x-a", "v", "x-b", "body")
-	f.Add(false, 401, "www-authenticate", "Bearer\r\n", "", "")
-	f.Add(false, 401, "x-a", "\xff", "", "\xff")
-	f.Add(false, 204, "vary", "Origin", "", "")
-	f.Fuzz(func(t *testing.T, allow bool, status int, name, value, remove, body string) {
-		field := []request.Field{{Name: name, Value: value}}
-		res := encode(authz.Response{Allowed: allow, Status: status, Set: field, Add: field, Headers: field, Remove: []string{remove}, Body: body,
+	f.Add(1, 0, "x-a", "v", "x-b", "")
+	f.Add(0, 401, "www-authenticate", "Bearer\r\n", "", "")
+	f.Add(0, 401, "x-a", "\xff", "", "\xff")
+	f.Add(0, 200, "x-a", "v", "", "body")
+	f.Add(2, 204, "vary", "Origin", "", "")
+	f.Add(2, 200, "x-a", "v", "", "page")
+	f.Fuzz(func(t *testing.T, k int, status int, name, value, remove, body string) {
+		field, kind := []request.Field{{Name: name, Value: value}}, response.Kind(k)
+		res := encode(response.Response{Kind: kind, Status: status, Set: field, Add: field, Headers: field, Remove: []string{remove}, Body: body,
 			Metadata: map[string]any{name: value, "list": []any{value, 1, nil}}})
 		ok, denied := res.GetOkResponse(), res.GetDeniedResponse()
-		if (ok == nil) == (denied == nil) || (res.GetStatus().GetCode() == int32(codes.OK)) != (ok != nil) || ok != nil && !allow {
+		if (ok == nil) == (denied == nil) || (res.GetStatus().GetCode() == int32(codes.OK)) != (ok != nil) || ok != nil && kind != response.Allow {
 			t.Fatalf("%v", res)
 		}
-		if denied != nil && denied.GetStatus().GetCode() < 300 && (denied.GetStatus().GetCode() != 204 || denied.GetBody() != "") {
+		if denied != nil && denied.GetStatus().GetCode() < 300 && kind != response.Serve {
 			t.Fatalf("a refusal with status %d", denied.GetStatus().GetCode())
 		}
 		for _, h := range append(append(ok.GetHeaders(), ok.GetResponseHeadersToAdd()...), denied.GetHeaders()...) {

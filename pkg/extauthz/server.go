@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -54,8 +55,8 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (res *auth
 }
 
 // refusal is the answer where no snapshot is there to word one.
-func refusal(why stepup.Reason) authz.Response {
-	return authz.Response{
+func refusal(why stepup.Reason) response.Response {
+	return response.Response{
 		Status: why.Status(),
 		Headers: []request.Field{
 			{Name: "cache-control", Value: "no-store"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -164,7 +165,7 @@ func missing(gaps []stepup.Gap) []Missing {
 
 // AnswerOf is what the client of r gets.
 func AnswerOf(r authz.Record) Answer {
-	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Allowed: r.Response.Allowed,
+	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Allowed: (r.Response.Kind == response.Allow),
 		Removed: r.Response.Remove}
 	if !a.Allowed {
 		a.Status = r.Response.Status

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -157,8 +158,8 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 func foreign(info *opaserver.Info, d logged) {
 	r := d.Record
 	info.Path, info.Custom["outcome"] = d.Path, *info.Results
-	decision := map[string]any{"allowed": r.Response.Allowed}
-	if !r.Response.Allowed {
+	decision := map[string]any{"allowed": (r.Response.Kind == response.Allow)}
+	if r.Response.Kind != response.Allow {
 		decision["http_status"] = r.Response.Status
 	}
 	var result any = decision
@@ -176,8 +177,8 @@ func foreign(info *opaserver.Info, d logged) {
 
 // resultOf is the answer as a policy of OPA would have given it.
 func resultOf(r authz.Record) map[string]any {
-	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": r.Response.Allowed}
-	if !r.Response.Allowed {
+	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": (r.Response.Kind == response.Allow)}
+	if r.Response.Kind != response.Allow {
 		out["status"] = r.Response.Status
 	}
 	put(out, "rule", r.Rule())

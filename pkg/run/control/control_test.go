@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/run/control"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
@@ -25,13 +26,13 @@ import (
 
 func decision(n int) authz.Record {
 	r := authz.Record{
-		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: authz.Response{Allowed: true},
+		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: response.Response{Kind: response.Allow},
 	}
 	if n%2 == 0 {
 		r.Request.Path, r.Request.RawQuery = "/even", "code=SECRET"
 		r.Token = &token.Token{Subject: "alice", Claims: map[string]any{"email": "SECRET"}}
 		r.Decision = stepup.Redirect{Why: stepup.InsufficientLevel}
-		r.Response = authz.Response{Status: 302, Headers: []request.Field{{Name: "location", Value: "https://login.example.com/?return_to=SECRET"}, {Name: "set-cookie", Value: "SECRET"}}}
+		r.Response = response.Response{Status: 302, Headers: []request.Field{{Name: "location", Value: "https://login.example.com/?return_to=SECRET"}, {Name: "set-cookie", Value: "SECRET"}}}
 		r.Shortfall = stepup.Shortfall{Rule: "stepward.policy.require (p.rego:3)"}
 	}
 	return r

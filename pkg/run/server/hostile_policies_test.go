@@ -18,6 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/wait"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/policies"
 )
@@ -94,8 +95,8 @@ policy: { default: true }
 			}
 			for _, token := range []map[string]any{{"level": "phishing-resistant"}, {"sub": "alice", "level": "mfa"}} {
 				r, err := stage.Decide(t.Context(), scenario.Scenario{Path: "/x", Token: token})
-				if err != nil || string(r.Reason()) != want || r.Response.Allowed {
-					t.Errorf("%s, allowed %t, %v, %v; want %s", r.Reason(), r.Response.Allowed, r.Fault, err, want)
+				if err != nil || string(r.Reason()) != want || (r.Response.Kind == response.Allow) {
+					t.Errorf("%s, allowed %t, %v, %v; want %s", r.Reason(), (r.Response.Kind == response.Allow), r.Fault, err, want)
 				}
 			}
 			unaffected(f.Name)

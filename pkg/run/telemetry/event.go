@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -80,7 +81,7 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 		zap.String("policy_revision", r.Revision),
 		zap.Float64("duration_ms", float64(r.Duration.Microseconds())/1000),
 	}
-	if !r.Response.Allowed { // else it is the upstream's to choose
+	if r.Response.Kind != response.Allow { // else it is the upstream's to choose
 		f = append(f, zap.Int("status", r.Response.Status))
 	}
 	text := func(name, value string) {

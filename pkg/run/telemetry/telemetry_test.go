@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/run/telemetry"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
@@ -59,7 +60,7 @@ func record(t *testing.T) authz.Record {
 			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},
 			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},
 		},
-		Response: authz.Response{Status: 401},
+		Response: response.Response{Status: 401},
 	}
 }
 

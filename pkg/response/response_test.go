@@ -1,0 +1,38 @@
+package response_test
+
+import (
+	"testing"
+
+	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
+)
+
+// Every status of every kind: only what is served has the status of a success, and only an
+// allow has none.
+func TestSound(t *testing.T) {
+	for status := -1; status <= 700; status++ {
+		for kind := response.Refuse - 1; kind <= response.Serve+1; kind++ {
+			for _, body := range []string{"", "text"} {
+				want := false
+				switch kind {
+				case response.Refuse:
+					want = status >= 300 && status < 600
+				case response.Allow:
+					want = status == 0 && body == ""
+				case response.Serve:
+					want = status == 200 || status == 204 && body == ""
+				}
+				if got := (response.Response{Kind: kind, Status: status, Body: body}).Sound(); got != want {
+					t.Errorf("kind %d, status %d, body %q: %v; want %v", kind, status, body, got, want)
+				}
+			}
+		}
+	}
+	if zero := (response.Response{}); zero.Sound() || zero.Kind != response.Refuse {
+		t.Error("the zero response can be sent, or does not refuse")
+	}
+	headers := []request.Field{{Name: "location", Value: "/"}}
+	if (response.Response{Kind: response.Allow, Headers: headers}).Sound() {
+		t.Error("an allow answers the client")
+	}
+}
