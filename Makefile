@@ -144,7 +144,12 @@ fuzz: ## Fuzz every target for FUZZTIME (5s)
 	  done; done; test $$found = 1 && test $$failed = 0
 
 .PHONY: bench
-bench: ## Measure Check beside a no-op server in the same run
+bench: build ## Measure what a Check costs, in units of a no-op server in the same run, in five minutes; dist/bench.json has the numbers
+	@mkdir -p $(DIST)
+	go run ./pkg/internal/bench -json $(DIST)/bench.json
+
+.PHONY: bench-stages
+bench-stages: ## Measure time and allocations of each stage, for benchstat
 	go test -run '^$$' -bench . -benchmem -count 1 ./pkg/run/server ./pkg/trust/jwt ./pkg/engine/rego ./pkg/author/matrix
 
 .PHONY: cover
