@@ -85,9 +85,9 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) > 0:
 		told := &painter{out: cmd.ErrOrStderr(), colour: !f.plain && coloured(os.Stderr)}
-		o.Observe = func(_ context.Context, r authz.Record) { told.decision(explain.Of(r)) }
+		o.Observe = func(_ context.Context, r *authz.Record) { told.decision(explain.Of(*r)) }
 	case !f.once:
-		o.Observe = func(_ context.Context, r authz.Record) { p.decision(explain.Of(r)) }
+		o.Observe = func(_ context.Context, r *authz.Record) { p.decision(explain.Of(*r)) }
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "starting an identity provider, two applications, two Stepwards and Envoy …")
 	d, err := demo.Start(cmd.Context(), o)

@@ -36,8 +36,8 @@ type Authorizer struct {
 	Now  func() time.Time
 	Rand io.Reader
 	// Observe, if set, is called once with each record, before the answer is
-	// returned. It must not block.
-	Observe func(context.Context, Record)
+	// returned. It must not block, and must not change the record, but may keep it.
+	Observe func(context.Context, *Record)
 }
 
 // errPanic stands for the value of a panic, which may hold anything.
@@ -64,7 +64,7 @@ func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
 	a.answer(&r)
 	r.Duration = a.Now().Sub(r.Time)
 	if a.Observe != nil {
-		a.Observe(ctx, r)
+		a.Observe(ctx, &r)
 	}
 	return r
 }

@@ -379,8 +379,8 @@ func TestBodyForm(t *testing.T) {
 
 func TestMetadataAndObserver(t *testing.T) {
 	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", Rule: "payments"}))
-	var seen []authz.Record
-	a.Observe = func(_ context.Context, r authz.Record) { seen = append(seen, r) }
+	var seen []*authz.Record
+	a.Observe = func(_ context.Context, r *authz.Record) { seen = append(seen, r) }
 	r := a.Authorize(t.Context(), get("/?secret=1", bearer("one")...))
 	for name, want := range map[string]any{"result": "challenge", "reason": "insufficient_level", "level": "password", "required_level": "mfa", "policy_revision": "abc123", "issuer": "https://idp.example.com", "issuer_name": "corp", "auth_age": 60.0, "decision_id": r.ID} {
 		if got := r.Response.Metadata[name]; got != want {

@@ -164,7 +164,7 @@ func TestNotReadyPanicAndEndedContext(t *testing.T) {
 		"ended context": {ended, authorizer},
 		"ended once it was decided": {late, func() *authz.Authorizer {
 			a := authorizer()
-			a.Observe = func(context.Context, authz.Record) { end() }
+			a.Observe = func(context.Context, *authz.Record) { end() }
 			return a
 		}},
 	} {

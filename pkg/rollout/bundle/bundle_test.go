@@ -159,7 +159,7 @@ func TestMasks(t *testing.T) {
 		"mask.rego": "package system.log\n\nimport rego.v1\n\nmask contains \"/input/request/host\"\n",
 	}))
 	var m *bundle.Manager
-	decided := bundle.Decided{Record: authz.Record{ID: "d1", Stages: authz.Stages{Evaluated: time.Unix(1, 0)}, Request: request.Request{Method: "GET", Host: "secret.example.com", Path: "/x"}}}
+	decided := bundle.Decided{Record: &authz.Record{ID: "d1", Stages: authz.Stages{Evaluated: time.Unix(1, 0)}, Request: request.Request{Method: "GET", Host: "secret.example.com", Path: "/x"}}}
 	m, err := bundle.New(settings(t, `services: { control: { url: "`+s.URL+`" } }
 bundles: { authz: { service: control, resource: bundles/authz.tar.gz } }
 decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_seconds: 1 } }

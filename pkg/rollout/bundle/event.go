@@ -38,7 +38,7 @@ func weight(r request.Request) int64 {
 
 // Decided is a decision with what its record does not hold.
 type Decided struct {
-	Record authz.Record
+	Record *authz.Record
 	Masks  decisionlog.Masks // of the input
 	// Revisions are those of the bundles that made it, by name.
 	Revisions map[string]string
@@ -176,9 +176,10 @@ func foreign(info *opaserver.Info, d logged) {
 }
 
 // resultOf is the answer as a policy of OPA would have given it.
-func resultOf(r authz.Record) map[string]any {
-	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": (r.Response.Kind == response.Allow)}
-	if r.Response.Kind != response.Allow {
+func resultOf(r *authz.Record) map[string]any {
+	allowed := r.Response.Kind == response.Allow
+	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": allowed}
+	if !allowed {
 		out["status"] = r.Response.Status
 	}
 	put(out, "rule", r.Rule())
@@ -201,7 +202,7 @@ func resultOf(r authz.Record) map[string]any {
 }
 
 // customOf is what OPA has no member for, by the names of our own log.
-func customOf(r authz.Record) map[string]any {
+func customOf(r *authz.Record) map[string]any {
 	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000,
 		"kind": string(r.Request.Kind)}
 	put(out, "request_id", r.Request.ID)

@@ -26,7 +26,7 @@ var credentials = []string{"authorization", "proxy-authorization", "cookie", "se
 // pointers to that. parsed_body, credentials and headerMap, which holds once more what
 // headers holds, are left out in any case. ok is false where no policy was asked, or the
 // request cannot be read.
-func Attributes(r authz.Record, m Masks) (input map[string]any, erased []string, ok bool) {
+func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string, ok bool) {
 	if r.Stages.Evaluated.IsZero() || r.Request.Attributes == nil {
 		return nil, nil, false
 	}

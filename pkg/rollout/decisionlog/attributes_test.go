@@ -13,9 +13,9 @@ import (
 )
 
 // asked is a decision about what Envoy reports.
-func asked(t *testing.T) authz.Record {
+func asked(t *testing.T) *authz.Record {
 	t.Helper()
-	var r authz.Record
+	r := &authz.Record{}
 	r.Stages.Evaluated = time.Unix(1, 0)
 	r.Request.Attributes = func(d request.BodyDecoding) (map[string]any, error) {
 		if !d.Skip {
@@ -69,7 +69,7 @@ func TestAttributes(t *testing.T) {
 		return map[string]any{"x": "secret"}, errors.New("unreadable")
 	}
 	unasked.Stages.Evaluated = time.Time{}
-	for _, r := range []authz.Record{unread, unasked, {}} {
+	for _, r := range []*authz.Record{unread, unasked, {}} {
 		if is, _, ok := Attributes(r, Masks{}); ok || is != nil {
 			t.Errorf("%v of nothing", is)
 		}

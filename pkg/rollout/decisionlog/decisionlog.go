@@ -79,7 +79,7 @@ func OutcomeOf(j authz.Judgement) Outcome {
 
 // Of is r as it is kept, with ok false for a request that no policy was asked about: one
 // that was malformed, or came when there was no time. prefix is that of identity headers.
-func Of(r authz.Record, prefix string, m Masks) (e Entry, ok bool) {
+func Of(r *authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 	if r.Stages.Evaluated.IsZero() {
 		return Entry{}, false
 	}

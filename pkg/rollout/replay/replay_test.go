@@ -119,7 +119,7 @@ func record(t testing.TB, p *rego.Policy, n int) []byte {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Observe(t.Context(), r)
+			o.Observe(t.Context(), &r)
 		}
 	}
 	return out.Bytes()

@@ -77,17 +77,12 @@ func New(o Options) *Runner {
 }
 
 // Observe takes r for later. It does not wait.
-func (s *Runner) Observe(r authz.Record) {
+func (s *Runner) Observe(r *authz.Record) {
 	if r.Stages.Evaluated.IsZero() {
 		return // the enforced policy was not asked either
 	}
-	if len(s.waiting) == cap(s.waiting) { // most of the time, under load: nothing is copied
-		s.behind.Add(1)
-		return
-	}
-	kept := r
 	select {
-	case s.waiting <- &kept:
+	case s.waiting <- r:
 	default:
 		s.behind.Add(1)
 	}
@@ -123,7 +118,7 @@ func (s *Runner) Run(ctx context.Context) {
 			return
 		case r := <-s.waiting:
 			start := s.options.Now()
-			s.compare(ctx, *r)
+			s.compare(ctx, r)
 			s.leave(Behind, s.behind.Swap(0))
 			if !wait(ctx, max(interval, pause*s.options.Now().Sub(start))) {
 				return
@@ -144,7 +139,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Runner) compare(ctx context.Context, r authz.Record) {
+func (s *Runner) compare(ctx context.Context, r *authz.Record) {
 	q := r.Question()
 	is, err := s.breaker.Execute(func() (authz.Judgement, error) {
 		j := s.options.Judge.Judge(ctx, s.options.Candidate, q)

@@ -33,8 +33,8 @@ func runner(evaluate func() (policy.Result, error), sample func(divergence.Compa
 }
 
 // allowed is a decision that let somebody in.
-func allowed(n int) authz.Record {
-	return authz.Record{
+func allowed(n int) *authz.Record {
+	return &authz.Record{
 		ID: fmt.Sprint(n), Time: time.Unix(int64(n), 0), Stages: authz.Stages{Evaluated: time.Unix(1, 0)},
 		Judgement: authz.Judgement{Revision: "now", Decision: stepup.Allow{}},
 	}
@@ -66,7 +66,7 @@ func TestObserveDoesNotWait(t *testing.T) {
 	if left := r.Report().Left[shadow.Behind]; left < 900 {
 		t.Errorf("%d left out", left)
 	}
-	r.Observe(authz.Record{}) // the policy was not asked: nothing to compare
+	r.Observe(&authz.Record{}) // the policy was not asked: nothing to compare
 	during(t, r, func() {
 		wait.Until(t, "what waited is compared", func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
 	})

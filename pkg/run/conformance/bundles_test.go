@@ -69,7 +69,7 @@ func TestBundleActivations(t *testing.T) {
 	control.Bundles(testbundles.LongPoll)
 	control.Put("authz.tar.gz", variant("a"))
 	var revisions sync.Map // by decision id
-	s, token := bundledService(t, control, func(_ context.Context, r authz.Record) {
+	s, token := bundledService(t, control, func(_ context.Context, r *authz.Record) {
 		revisions.Store(r.ID, fmt.Sprint(r.Revision, " ", r.Policy.Metadata["variant"]))
 	})
 	url := gatewayTo(t, s)
@@ -118,7 +118,7 @@ func TestBundleActivations(t *testing.T) {
 }
 
 // bundledService is a Stepward whose policy comes from control, and a token for it.
-func bundledService(t *testing.T, control *testbundles.Server, observe func(context.Context, authz.Record)) (*server.Server, string) {
+func bundledService(t *testing.T, control *testbundles.Server, observe func(context.Context, *authz.Record)) (*server.Server, string) {
 	t.Helper()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
 	if err != nil {

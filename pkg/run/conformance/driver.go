@@ -207,7 +207,7 @@ func (i *instance) stop() {
 }
 
 // serve runs a Stepward with a fixture on free ports.
-func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Context, authz.Record)) (
+func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Context, *authz.Record)) (
 	*instance, error) {
 	c, err := r.config(fixture)
 	if err != nil {

@@ -148,10 +148,10 @@ func (d *throughEnvoy) routes(fixture string) []map[string]any {
 	return routes
 }
 
-func (b *bench) observe(_ context.Context, r authz.Record) {
+func (b *bench) observe(_ context.Context, r *authz.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.last = &r
+	b.last = r
 }
 
 func (b *bench) clear() {

@@ -286,7 +286,7 @@ func TestOPAEnvoyInProcess(t *testing.T) {
 		}
 		reason := ""
 		a := *snapshot.Authorizer
-		a.Observe = func(_ context.Context, r authz.Record) { reason = string(r.Reason()) }
+		a.Observe = func(_ context.Context, r *authz.Record) { reason = string(r.Reason()) }
 		for _, c := range f.Cases {
 			c = c.filled(tokens)
 			n++
@@ -422,7 +422,7 @@ func TestOPAEnvoyThroughEnvoy(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			var mu sync.Mutex
 			reason := ""
-			service, err := r.serve(t.Context(), f.Name, func(_ context.Context, r authz.Record) {
+			service, err := r.serve(t.Context(), f.Name, func(_ context.Context, r *authz.Record) {
 				mu.Lock()
 				defer mu.Unlock()
 				reason = string(r.Reason())

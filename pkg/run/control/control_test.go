@@ -24,8 +24,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-func decision(n int) authz.Record {
-	r := authz.Record{
+func decision(n int) *authz.Record {
+	r := &authz.Record{
 		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: response.Response{Kind: response.Allow},
 	}
 	if n%2 == 0 {

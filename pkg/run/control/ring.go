@@ -32,8 +32,8 @@ func NewRing(size int) *Ring {
 }
 
 // Observe keeps r. A follower that is too slow for it misses it.
-func (r *Ring) Observe(_ context.Context, record authz.Record) {
-	e := explain.Of(record).WithoutQuery()
+func (r *Ring) Observe(_ context.Context, record *authz.Record) {
+	e := explain.Of(*record).WithoutQuery()
 	var asked authz.Question // zero where no policy was asked
 	if !record.Stages.Evaluated.IsZero() {
 		asked = light(record.Question())

@@ -37,7 +37,7 @@ import (
 type Options struct {
 	EnvoyPath string
 	Progress  io.Writer
-	Observe   func(context.Context, authz.Record)
+	Observe   func(context.Context, *authz.Record)
 	// Load reads a configuration to try: its ladder and policies, with the demo's own
 	// issuer, addresses and login page. Its files are followed. Nil is the demo's own
 	// configuration, with the shipped policy.

@@ -24,7 +24,7 @@ func TestStory(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("", func(t *testing.T) {
 		var decisions atomic.Int64
-		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Observe: func(context.Context, authz.Record) { decisions.Add(1) }})
+		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Observe: func(context.Context, *authz.Record) { decisions.Add(1) }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,7 +57,7 @@ type Options struct {
 	// Enforce is called with each configuration that has come into force.
 	Enforce func(config.Config)
 	// Observe is called with every record, after it was logged and counted.
-	Observe func(context.Context, authz.Record)
+	Observe func(context.Context, *authz.Record)
 	// Reflection serves the gRPC reflection service on the Check listener.
 	Reflection bool
 }
@@ -168,7 +168,7 @@ func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
 }
 
 // observe tells everyone who follows decisions of r, which x has made.
-func (s *Server) observe(ctx context.Context, x *snapshot.Snapshot, r authz.Record) {
+func (s *Server) observe(ctx context.Context, x *snapshot.Snapshot, r *authz.Record) {
 	o := telemetry.Observer{Log: s.options.Decisions, Metrics: s.metrics, Tracing: s.options.Tracing}
 	if x.Config.Log.Input {
 		o.Input = &telemetry.Input{Prefix: x.Config.Upstream.HeaderPrefix, Masks: x.Masks()}

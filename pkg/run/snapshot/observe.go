@@ -29,7 +29,7 @@ func (x *Snapshot) observed(a *authz.Authorizer, tally *divergence.Tally, o Opti
 	if x.Candidate != nil {
 		x.shadow = newShadow(a, x.Candidate, tally, o.Shadow)
 	}
-	a.Observe = func(ctx context.Context, r authz.Record) {
+	a.Observe = func(ctx context.Context, r *authz.Record) {
 		o.Observe(ctx, x, r)
 		if x.shadow != nil {
 			x.shadow.Observe(r)
@@ -66,7 +66,7 @@ func (x *Snapshot) Masks() decisionlog.Masks {
 }
 
 // Decided returns r as it is uploaded: with what x knows of the policy that decided.
-func (x *Snapshot) Decided(r authz.Record) bundle.Decided {
+func (x *Snapshot) Decided(r *authz.Record) bundle.Decided {
 	d := bundle.Decided{Record: r, Masks: x.Masks(), Revisions: x.policy.revisions, Labels: x.labels}
 	if x.Config.Policy.Compat == config.OPAEnvoy {
 		d.Path = cmp.Or(x.Config.Policy.Path, rego.DefaultCompatPath)

@@ -39,7 +39,7 @@ type Options struct {
 	// Observe is called once with each decision and with the snapshot that made it, before
 	// the answer is returned. It must not block. Where nobody has to see decisions, say so
 	// with [Unobserved].
-	Observe func(context.Context, *Snapshot, authz.Record)
+	Observe func(context.Context, *Snapshot, *authz.Record)
 	// Shadow is told what comes of comparing the candidate policy.
 	Shadow ShadowEvents
 
@@ -71,7 +71,7 @@ type Options struct {
 
 // Unobserved is an [Options.Observe] for snapshots that serve nobody, such as those of
 // commands.
-func Unobserved(context.Context, *Snapshot, authz.Record) {}
+func Unobserved(context.Context, *Snapshot, *authz.Record) {}
 
 // errUnobserved says what to do about a snapshot that nobody would see decide.
 var errUnobserved = errors.New(

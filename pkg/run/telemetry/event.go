@@ -38,7 +38,7 @@ type Input struct {
 }
 
 // fields are those of r, none where no policy was asked.
-func (i *Input) fields(r authz.Record) []zap.Field {
+func (i *Input) fields(r *authz.Record) []zap.Field {
 	if i == nil {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (i *Input) fields(r authz.Record) []zap.Field {
 }
 
 // Observe writes and counts r, which was decided in ctx.
-func (o *Observer) Observe(ctx context.Context, r authz.Record) {
+func (o *Observer) Observe(ctx context.Context, r *authz.Record) {
 	o.Metrics.count(r)
 	o.Tracing.draw(ctx, r)
 	if o.Log == nil {
@@ -67,7 +67,7 @@ func (o *Observer) Observe(ctx context.Context, r authz.Record) {
 }
 
 // fields is the event of r. Members that say nothing are left out.
-func fields(ctx context.Context, r authz.Record) []zap.Field {
+func fields(ctx context.Context, r *authz.Record) []zap.Field {
 	f := []zap.Field{
 		zap.String("decision_id", r.ID),
 		zap.String("result", string(r.Result())),
@@ -125,7 +125,7 @@ func fields(ctx context.Context, r authz.Record) []zap.Field {
 
 // pathOf is the path of r, or what was asked for where it could not be read: without it
 // nobody finds the caller whose requests are refused.
-func pathOf(r authz.Record) string {
+func pathOf(r *authz.Record) string {
 	if r.Request.Path != "" {
 		return r.Request.Path
 	}
@@ -144,7 +144,7 @@ func short(s string) string {
 
 // traceOf is the trace that the call belongs to, else the one that the client's
 // request names.
-func traceOf(ctx context.Context, r authz.Record) string {
+func traceOf(ctx context.Context, r *authz.Record) string {
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		return span.TraceID().String()
 	}

@@ -331,7 +331,7 @@ func (c sourcesCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (m *Metrics) count(r authz.Record) {
+func (m *Metrics) count(r *authz.Record) {
 	result := r.Result()
 	m.decisions.WithLabelValues(string(result), string(r.Reason())).Inc()
 	m.duration.WithLabelValues(string(result)).Observe(r.Duration.Seconds())
@@ -353,7 +353,7 @@ func (m *Metrics) count(r authz.Record) {
 	}
 }
 
-func channel(r authz.Record) string {
+func channel(r *authz.Record) string {
 	if r.Request.Kind == request.Navigation {
 		return "browser"
 	}

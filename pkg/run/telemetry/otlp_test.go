@@ -51,7 +51,7 @@ func TestOTLP(t *testing.T) {
 	}
 	now := time.Now()
 	ctx, span := tracing.tracer.Start(t.Context(), "check")
-	(&Observer{Log: zap.New(core), Metrics: NewMetrics("v1"), Tracing: tracing}).Observe(ctx, authz.Record{
+	(&Observer{Log: zap.New(core), Metrics: NewMetrics("v1"), Tracing: tracing}).Observe(ctx, &authz.Record{
 		ID: "decision-1", Time: now, Duration: time.Millisecond, Request: q, Judgement: authz.Judgement{Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
 		Token: &token.Token{Subject: "alice", IssuerName: "corp", Claims: map[string]any{"email": "SECRET"}}, Stages: authz.Stages{Normalized: now, Verified: now, Evaluated: now},
 	})

@@ -28,7 +28,7 @@ func observe(t *testing.T, r authz.Record) (lines string, metrics string) {
 	m := telemetry.NewMetrics("v1")
 	m.Enforced("rev1")
 	m.Refreshed("corp", errors.New("down"))
-	(&telemetry.Observer{Log: zap.New(core), Metrics: m}).Observe(t.Context(), r)
+	(&telemetry.Observer{Log: zap.New(core), Metrics: m}).Observe(t.Context(), &r)
 	server := httptest.NewServer(m.Handler())
 	defer server.Close()
 	res, err := server.Client().Get(server.URL)

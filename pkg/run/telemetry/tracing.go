@@ -95,7 +95,7 @@ func (t *Tracing) Shutdown(ctx context.Context) error {
 }
 
 // draw makes a span of each stage that r went through, under the span of the call.
-func (t *Tracing) draw(ctx context.Context, r authz.Record) {
+func (t *Tracing) draw(ctx context.Context, r *authz.Record) {
 	span := trace.SpanFromContext(ctx)
 	if t == nil || !span.IsRecording() {
 		return

@@ -26,7 +26,7 @@ type health struct {
 
 func (h health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
 	start := time.Now()
-	h.tracing.draw(ctx, authz.Record{
+	h.tracing.draw(ctx, &authz.Record{
 		ID: "d1", Time: start, Duration: 4 * time.Millisecond, Judgement: authz.Judgement{Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
 		Stages: authz.Stages{Normalized: start.Add(time.Millisecond), Verified: start.Add(2 * time.Millisecond)},
 	})
@@ -93,7 +93,7 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 		}
 	}
 	var off *Tracing
-	off.draw(t.Context(), authz.Record{})
+	off.draw(t.Context(), &authz.Record{})
 	if err := off.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
