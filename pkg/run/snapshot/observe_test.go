@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/internal/wait"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 	"github.com/stepward/stepward/pkg/run/snapshot"
@@ -64,7 +65,7 @@ func bundles(revision, policy string) *bundle.Set {
 func decide(t testing.TB, x *snapshot.Snapshot) bool {
 	t.Helper()
 	r := x.Authorizer.Authorize(t.Context(), request.Raw{Method: "GET", Host: "app.example.com", Target: "/x", Scheme: "https"})
-	return r.Response.Allowed
+	return r.Response.Kind == response.Allow
 }
 
 // A snapshot that can decide is observed, however it was made: by its observer once for
