@@ -9,21 +9,15 @@ package testidp
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -257,169 +251,6 @@ func writeJSON(w http.ResponseWriter, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// AddKey makes and publishes a key. The first letters of kid choose its type: rs
-// and ps are RSA, ed is Ed25519, everything else EC on P-256.
-func (p *IDP) AddKey(kid string) error {
-	var key crypto.Signer
-	var err error
-	switch {
-	case len(kid) >= 2 && (kid[:2] == "rs" || kid[:2] == "ps"):
-		key, err = rsa.GenerateKey(rand.Reader, 2048)
-	case len(kid) >= 2 && kid[:2] == "ed":
-		_, key, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keys[kid] = key
-	return err
-}
-
-// RemoveKey stops publishing a key, with which Mint can still sign.
-func (p *IDP) RemoveKey(kid string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hidden[kid] = true
-}
-
-// JWKS is the published key set.
-func (p *IDP) JWKS() []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	keys := []map[string]string{}
-	for kid, key := range p.keys {
-		if !p.hidden[kid] {
-			jwk := publicJWK(key.Public())
-			jwk["kid"], jwk["use"], jwk["alg"] = kid, "sig", algorithmOf(kid, key)
-			keys = append(keys, jwk)
-		}
-	}
-	b, err := json.Marshal(map[string]any{"keys": keys})
-	if err != nil {
-		panic(err) // strings only
-	}
-	return b
-}
-
-func algorithmOf(kid string, key crypto.Signer) string {
-	switch key.(type) {
-	case *rsa.PrivateKey:
-		if kid[:2] == "ps" {
-			return "PS256"
-		}
-		return "RS256"
-	case ed25519.PrivateKey:
-		return "EdDSA"
-	}
-	return "ES256"
-}
-
-func publicJWK(public crypto.PublicKey) map[string]string {
-	switch k := public.(type) {
-	case *rsa.PublicKey:
-		return map[string]string{"kty": "RSA", "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
-	case ed25519.PublicKey:
-		return map[string]string{"kty": "OKP", "crv": "Ed25519", "x": b64(k)}
-	case *ecdsa.PublicKey:
-		point, err := k.Bytes()
-		if err != nil {
-			panic(err) // a key of our own making
-		}
-		return map[string]string{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
-	}
-	return nil
-}
-
-// Token says how a minted token differs from a good one.
-type Token struct {
-	Key     string                     // kid of the key to sign with; empty means es
-	Header  map[string]any             // members to set; nil values are left out
-	Claims  map[string]any             // likewise
-	Payload []byte                     // in place of the claims
-	Sign    func(signed string) []byte // in place of the signature
-}
-
-// Mint is a signed access token as RFC 9068 has it, good for five minutes: user
-// alice, client web, authenticated now, changed as t says.
-func (p *IDP) Mint(t Token) (string, error) {
-	kid := t.Key
-	if kid == "" {
-		kid = "es"
-	}
-	p.mu.Lock()
-	key := p.keys[kid]
-	p.mu.Unlock()
-	if key == nil {
-		return "", fmt.Errorf("testidp: no key %q", kid)
-	}
-	header := merged(map[string]any{"typ": "at+jwt", "kid": kid, "alg": algorithmOf(kid, key)}, t.Header)
-	payload := t.Payload
-	if payload == nil {
-		payload = encode(merged(p.claims(), t.Claims))
-	}
-	signed := b64(encode(header)) + "." + b64(payload)
-	if t.Sign != nil {
-		return signed + "." + b64(t.Sign(signed)), nil
-	}
-	alg, _ := header["alg"].(string)
-	signature, err := sign(alg, key, signed)
-	return signed + "." + b64(signature), err
-}
-
-func (p *IDP) claims() map[string]any {
-	now := p.now().Unix()
-	return map[string]any{
-		"iss": p.URL, "aud": Audience, "sub": "alice", "client_id": "web", "jti": b64(random(12)),
-		"iat": now, "exp": now + 300, "auth_time": now,
-	}
-}
-
-func merged(base, changes map[string]any) map[string]any {
-	out := maps.Clone(base)
-	for name, value := range changes {
-		if value == nil {
-			delete(out, name)
-		} else {
-			out[name] = value
-		}
-	}
-	return out
-}
-
-// sign makes the signature that alg names if the key can, else the one that the
-// key makes: for tokens whose alg lies.
-func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
-	digest := sha256.Sum256([]byte(signed))
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		if alg == "PS256" {
-			return rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{
-				SaltLength: rsa.PSSSaltLengthEqualsHash})
-		}
-		return rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, digest[:])
-	case ed25519.PrivateKey:
-		return ed25519.Sign(k, []byte(signed)), nil
-	case *ecdsa.PrivateKey:
-		r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
-		if err != nil {
-			return nil, err
-		}
-		out := make([]byte, 64)
-		r.FillBytes(out[:32])
-		s.FillBytes(out[32:])
-		return out, nil
-	}
-	return nil, errors.New("testidp: no such key")
-}
-
-// Signer is the private key named kid, for signatures of a test's own.
-func (p *IDP) Signer(kid string) crypto.Signer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.keys[kid]
-}
-
 func (p *IDP) certificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -442,21 +273,3 @@ func (p *IDP) certificate() (tls.Certificate, error) {
 	p.roots.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
-
-func encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // what tests put in is plain
-	}
-	return b
-}
-
-func random(n int) []byte {
-	b := make([]byte, n)
-	if _, err := rand.Read(b); err != nil {
-		panic(err) // never, since Go 1.24
-	}
-	return b
-}
-
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
