@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/matrix"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -100,15 +100,17 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 // make asks the policy at paths about every route, as many at once as there are cores.
 func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (matrix.Matrix,
 	stepup.Ladder, error) {
-	policies := make([]*rego.Policy, runtime.GOMAXPROCS(0))
-	var options rego.Options
-	for n := range policies {
-		var err error
-		if policies[n], options, _, err = loadPolicy(cmd.Context(), c, paths); err != nil {
-			return matrix.Matrix{}, options.Ladder, err
+	analyses := make([]*analysis.Analysis, runtime.GOMAXPROCS(0))
+	sources, options, err := policySources(c, paths)
+	for n := range analyses {
+		if err == nil {
+			analyses[n], err = analysis.Load(sources, options)
 		}
 	}
-	m, err := matrix.Make(cmd.Context(), policies, options.Ladder, routes, progress(cmd, len(routes)))
+	if err != nil {
+		return matrix.Matrix{}, options.Ladder, policyRefused(err)
+	}
+	m, err := matrix.Make(cmd.Context(), analyses, options.Ladder, routes, progress(cmd, len(routes)))
 	return m, options.Ladder, err
 }
 

@@ -112,22 +112,38 @@ func needsFiles(c config.Config, paths []string) error {
 // one of opa-envoy-plugin is not one whose rules can be shown.
 func loadPolicy(ctx context.Context, c config.Config, paths []string) (*rego.Policy, rego.Options, []rego.Source,
 	error) {
+	sources, options, err := policySources(c, paths)
+	if err != nil {
+		return nil, options, nil, err
+	}
+	p, err := rego.Load(ctx, sources, options)
+	return p, options, sources, policyRefused(err)
+}
+
+// policySources lists the sources of the policy at paths, or of the shipped one if there are
+// none, and how it is loaded under c. It has an error of what the user wrote for a policy of
+// another product.
+func policySources(c config.Config, paths []string) ([]rego.Source, rego.Options, error) {
 	options, err := loadOptions(c)
 	if err != nil {
-		return nil, options, nil, usage(err)
+		return nil, options, usage(err)
 	}
 	if err := needsRules(c, paths); err != nil {
-		return nil, options, nil, err
+		return nil, options, err
 	}
 	sources, err := snapshot.Sources(paths)
 	if err != nil {
-		return nil, options, nil, usage(err)
+		return nil, options, usage(err)
 	}
-	p, err := rego.Load(ctx, sources, options)
+	return sources, options, nil
+}
+
+// policyRefused makes a [finding.List] an error of what the user wrote.
+func policyRefused(err error) error {
 	if list := (finding.List)(nil); errors.As(err, &list) {
-		err = usage(fmt.Errorf("the policy is refused:\n%w", list))
+		return usage(fmt.Errorf("the policy is refused:\n%w", list))
 	}
-	return p, options, sources, err
+	return err
 }
 
 // newStage plays scenarios before a policy under c.

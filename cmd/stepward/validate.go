@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/engine/rego"
@@ -240,7 +241,7 @@ func (f *validateFlags) warnings(c config.Config, paths []string, options rego.O
 	if err != nil {
 		return nil, err
 	}
-	return append(hidden, rego.Lint(sources, snapshot.LintOptions(c, options))...), nil
+	return append(hidden, analysis.Lint(sources, analysis.LintUnder(c, options))...), nil
 }
 
 // repair makes the fixes that there are and looks again.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/proxy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
@@ -51,7 +52,11 @@ func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 	var reads [][]string
 	switch p := p.(type) {
 	case *rego.Policy:
-		routes, reads = p.Routes(), p.Reads()
+		a, err := analyse(c)
+		if err != nil {
+			return proxy.Service{}, err
+		}
+		routes, reads = p.Routes(), a.Reads()
 	case *rego.CompatPolicy:
 		reads = p.Reads()
 	}
@@ -70,4 +75,14 @@ func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 			return err
 		},
 	}, nil
+}
+
+// analyse makes an analysis of the policy of c.
+func analyse(c config.Config) (*analysis.Analysis, error) {
+	sources, options, err := policySources(c, c.Policy.Paths)
+	if err != nil {
+		return nil, err
+	}
+	a, err := analysis.Load(sources, options)
+	return a, policyRefused(err)
 }

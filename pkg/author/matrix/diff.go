@@ -49,15 +49,15 @@ func (c *Change) other(format string, args ...any) {
 }
 
 func (c *Change) compare(ladder stepup.Ladder) {
-	was, is := c.Was, c.Row
-	switch a, b := rank(ladder, was.Level), rank(ladder, is.Level); {
+	switch was, is := c.Was, c.Row; {
 	case !was.Public() && is.Public():
 		c.weaker("became public")
-	case b < a:
+	case rank(ladder, is.Level) < rank(ladder, was.Level):
 		c.weaker("needs %s, was %s", is.Level, was.Level)
-	case b > a:
+	case rank(ladder, is.Level) > rank(ladder, was.Level):
 		c.other("needs %s, was %s", is.Level, was.Level)
 	}
+	was, is := c.Was.needs(), c.Row.needs()
 	switch {
 	case was.MaxAge != nil && (is.MaxAge == nil || *is.MaxAge > *was.MaxAge):
 		c.weaker("max_age %s, was %s", word(seconds(is.MaxAge)), seconds(was.MaxAge))
@@ -68,7 +68,7 @@ func (c *Change) compare(ladder stepup.Ladder) {
 	c.sets("scope", was.Scope, is.Scope)
 	c.sets("demand", was.More, is.More)
 	c.sets("refusal", withoutPlace(was.Denied), withoutPlace(is.Denied))
-	c.conditions(was.If, is.If)
+	c.conditions(c.Was.If, c.Row.If)
 }
 
 // sets tells what was given up, which weakens, and what is new.

@@ -3,7 +3,7 @@
 // by which rule, and the conditions that only a concrete request settles. Two matrices
 // compare to what became weaker.
 //
-// routes.go reads routes from where they are written, print.go shows a matrix.
+// routes.go reads routes from where they are written, needs.go and print.go show a matrix.
 package matrix
 
 import (
@@ -14,11 +14,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -32,33 +31,30 @@ type Matrix struct {
 	Rows     []Row  `json:"rows"`
 }
 
-// Row is one route, method and kind of caller.
+// Row is one route, method and kind of caller. What it requires are values; needs.go has
+// what is made of them, and print.go the text.
 type Row struct {
-	Method string `json:"method"`
-	Path   string `json:"path"`
-	Host   string `json:"host,omitempty"`
-	Caller string `json:"caller"`
+	Method, Path, Host, Caller string
 
-	// Level is the strictest level that is always required, "none" where no rule says
-	// anything in any case, and "unsettled" where nothing can be said.
-	Level   string   `json:"level"`
-	MaxAge  *int64   `json:"max_age,omitempty"` // seconds
-	AMR     []string `json:"amr,omitempty"`
-	Scope   []string `json:"scope,omitempty"`
-	More    []string `json:"more,omitempty"`   // other demands: acr, audience, issuer, sender_constrained, token_age
-	Denied  []string `json:"denied,omitempty"` // rules that always refuse
-	Rules   []string `json:"rules,omitempty"`  // that always hold
-	If      []If     `json:"if,omitempty"`     // what holds under conditions
-	Problem string   `json:"problem,omitempty"`
-	From    string   `json:"from,omitempty"` // where the route is written
+	// Level is the strictest level that is always required, [None] if no rule says
+	// anything in any case, and [Unsettled] if nothing can be said.
+	Level    string
+	Required []stepup.Requirement // what rules always require
+	Denied   []stepup.Denial      // by rules that always refuse
+	If       []If                 // what holds under conditions
+	Problem  string               // why nothing can be said
+	From     string               // where the route is written
+
+	more []string // demands of a row that was read: see [Row.UnmarshalJSON]
 }
 
 // If is what a rule adds, and when.
 type If struct {
-	Entry string   `json:"entry"` // require or deny
-	Adds  string   `json:"adds"`
-	When  []string `json:"when"`
-	Rule  string   `json:"rule"`
+	Entry string `json:"entry"` // require or deny
+	// Adds is the member as the rule writes it: JSON, or Rego where Computed.
+	Adds string   `json:"adds"`
+	When []string `json:"when"`
+	Rule string   `json:"rule"`
 	// Opens is set where a requirement makes the route public; Computed where what it
 	// requires depends on the request, so that it may.
 	Opens    bool `json:"opens,omitempty"`
@@ -77,21 +73,20 @@ func (r Row) Public() bool {
 		r.If, func(i If) bool { return !i.Opens })
 }
 
-// Make asks a policy about every route. It is given loaded more than once to be asked
-// at once, since one cannot be; see [rego.Policy.Partial]. progress, if set, is told after
-// each route.
-func Make(ctx context.Context, policies []*rego.Policy, ladder stepup.Ladder, routes []Route,
+// Make asks a policy about every route. All analyses are of that policy; each asks about one
+// route at a time, so several make it faster. progress, if set, is called after each route.
+func Make(ctx context.Context, analyses []*analysis.Analysis, ladder stepup.Ladder, routes []Route,
 	progress func(done, all int)) (Matrix, error) {
-	m := Matrix{Revision: policies[0].Traits().Revision}
-	free := make(chan *rego.Policy, len(policies))
-	for _, p := range policies {
+	m := Matrix{Revision: analyses[0].Traits().Revision}
+	free := make(chan *analysis.Analysis, len(analyses))
+	for _, p := range analyses {
 		free <- p
 	}
 	made := make([][]Row, len(routes))
 	var mu sync.Mutex
 	done := 0
 	all, ctx := errgroup.WithContext(ctx)
-	all.SetLimit(len(policies))
+	all.SetLimit(len(analyses))
 	for n, r := range routes {
 		all.Go(func() error {
 			p := <-free
@@ -116,7 +111,7 @@ func Make(ctx context.Context, policies []*rego.Policy, ladder stepup.Ladder, ro
 	return m, nil
 }
 
-func rowsOf(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route) ([]Row, error) {
+func rowsOf(ctx context.Context, p *analysis.Analysis, ladder stepup.Ladder, r Route) ([]Row, error) {
 	var rows []Row
 	for _, method := range r.methods() {
 		for _, caller := range Callers {
@@ -130,7 +125,7 @@ func rowsOf(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route) 
 	return rows, nil
 }
 
-func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route, method, caller string) (Row, error) {
+func makeRow(ctx context.Context, p *analysis.Analysis, ladder stepup.Ladder, r Route, method, caller string) (Row, error) {
 	row := Row{Method: method, Path: r.Path, Host: r.Host, Caller: caller, From: r.From, Level: None}
 	input, unknown := r.input(method, caller)
 	list, err := p.Partial(ctx, input, unknown)
@@ -141,7 +136,7 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 		row.Level, row.Problem = Unsettled, err.Error()
 		return row, nil
 	}
-	asksFirst := slices.ContainsFunc(list, func(c rego.Conditional) bool {
+	asksFirst := slices.ContainsFunc(list, func(c analysis.Conditional) bool {
 		return c.Entry == "require" &&
 			len(c.When) == 0 && !opens(c)
 	})
@@ -172,7 +167,7 @@ func makeRow(ctx context.Context, p *rego.Policy, ladder stepup.Ladder, r Route,
 }
 
 // member is the object that a rule yields, or nil where that depends on the request.
-func member(c rego.Conditional) map[string]any {
+func member(c analysis.Conditional) map[string]any {
 	var o map[string]any
 	if !c.Known || json.Unmarshal([]byte(c.Value), &o) != nil {
 		return nil
@@ -181,15 +176,15 @@ func member(c rego.Conditional) map[string]any {
 }
 
 // opens reports whether a requirement makes a route public.
-func opens(c rego.Conditional) bool {
+func opens(c analysis.Conditional) bool {
 	return c.Entry == "require" && member(c)["level"] == stepup.Anonymous
 }
 
 // always reports whether a refusal may be judged before anybody signs in.
-func always(c rego.Conditional) bool { return !c.Known || member(c)["always"] == true }
+func always(c analysis.Conditional) bool { return !c.Known || member(c)["always"] == true }
 
 // add takes a member that holds for every such request.
-func (r *Row) add(c rego.Conditional, ladder stepup.Ladder) error {
+func (r *Row) add(c analysis.Conditional, ladder stepup.Ladder) error {
 	var value any
 	d := json.NewDecoder(strings.NewReader(c.Value))
 	d.UseNumber()
@@ -197,10 +192,11 @@ func (r *Row) add(c rego.Conditional, ladder stepup.Ladder) error {
 		return fmt.Errorf("matrix: %w", err)
 	}
 	if c.Entry == "deny" {
-		if _, err := policy.DecodeDenial(value, c.Rule); err != nil {
+		d, err := policy.DecodeDenial(value, c.Rule)
+		if err != nil {
 			return err
 		}
-		r.Denied = append(r.Denied, c.Rule)
+		r.Denied = append(r.Denied, d)
 		return nil
 	}
 	q, err := policy.DecodeRequirement(value, c.Rule, ladder)
@@ -210,7 +206,7 @@ func (r *Row) add(c rego.Conditional, ladder stepup.Ladder) error {
 	if q.Shadow {
 		return nil // observed, not enforced
 	}
-	r.Rules = append(r.Rules, c.Rule)
+	r.Required = append(r.Required, q)
 	level := q.Level
 	if level == "" {
 		level = stepup.Authenticated
@@ -218,36 +214,7 @@ func (r *Row) add(c rego.Conditional, ladder stepup.Ladder) error {
 	if r.Level == None || rank(ladder, level) > rank(ladder, r.Level) {
 		r.Level = level
 	}
-	if age, set := q.MaxAge.Get(); set {
-		if s := int64(age / time.Second); r.MaxAge == nil || s < *r.MaxAge {
-			r.MaxAge = &s
-		}
-	}
-	r.AMR, r.Scope = union(r.AMR, q.AMR), union(r.Scope, q.Scope)
-	r.More = union(r.More, more(value))
 	return nil
-}
-
-// more are the demands of a member that have no column of their own.
-func more(value any) []string {
-	o, _ := value.(map[string]any)
-	var list []string
-	for _, name := range []string{"acr", "audience", "issuer", "sender_constrained", "token_age"} {
-		if v, there := o[name]; there {
-			text, err := json.Marshal(v)
-			if err != nil {
-				continue
-			}
-			list = append(list, name+" "+string(text))
-		}
-	}
-	return list
-}
-
-func union(a, b []string) []string {
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // rank orders levels. What no rule says anything about is refused, and so stronger than

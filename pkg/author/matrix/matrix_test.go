@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/matrix"
 	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
@@ -44,7 +45,7 @@ POST /shop.v1.Payments/{method}
 app.example.com/**
 `
 
-func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepup.Ladder) {
+func load(t testing.TB, paths ...string) ([]*analysis.Analysis, *scenario.Stage, stepup.Ladder) {
 	t.Helper()
 	c, err := config.Parse("stepward.yaml", []byte(settings+"policy: { default: true }\n"), config.Options{})
 	if err != nil {
@@ -58,19 +59,24 @@ func load(t testing.TB, paths ...string) ([]*rego.Policy, *scenario.Stage, stepu
 	if err != nil {
 		t.Fatal(err)
 	}
-	var policies []*rego.Policy
-	for range 3 { // the last one decides
-		p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder, Timeout: 1e10})
+	options := rego.Options{Ladder: ladder, Timeout: 1e10}
+	var analyses []*analysis.Analysis
+	for range 2 {
+		a, err := analysis.Load(sources, options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		policies = append(policies, p)
+		analyses = append(analyses, a)
 	}
-	a, err := snapshot.NewAuthorizer(c, nil, policies[2])
+	p, err := rego.Load(t.Context(), sources, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policies[:2], scenario.NewStage(a, c), ladder
+	a, err := snapshot.NewAuthorizer(c, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return analyses, scenario.NewStage(a, c), ladder
 }
 
 func parse(t testing.TB, text string) []matrix.Route {
@@ -172,19 +178,26 @@ func TestAgreesWithDecisions(t *testing.T) {
 				for _, i := range row.If {
 					may = append(may, i.Rule)
 				}
-				for _, rule := range row.Rules {
+				var always, refusing []string
+				for _, q := range row.Required {
+					always = append(always, q.Rule)
+				}
+				for _, d := range row.Denied {
+					refusing = append(refusing, d.Rule)
+				}
+				for _, rule := range always {
 					if !slices.Contains(fired, rule) {
 						t.Errorf("%s: %s %s for %s: the matrix says that %s always holds, and for %+v it does not", dir, row.Method, row.Path, row.Caller, rule, x)
 					}
 				}
 				for _, rule := range fired {
-					if !slices.Contains(row.Rules, rule) && !slices.Contains(may, rule) {
+					if !slices.Contains(always, rule) && !slices.Contains(may, rule) {
 						t.Errorf("%s: %s %s for %s: %s holds for %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
 					}
 				}
 				if row.Caller != "nobody" {
 					for _, rule := range denied {
-						if !slices.Contains(row.Denied, rule) && !slices.Contains(may, rule) {
+						if !slices.Contains(refusing, rule) && !slices.Contains(may, rule) {
 							t.Errorf("%s: %s %s for %s: %s refuses %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
 						}
 					}
@@ -372,6 +385,36 @@ func TestPrint(t *testing.T) {
 			if again, err := matrix.ParseMatrix(b.Bytes()); err != nil || len(again.Rows) != len(m.Rows) {
 				t.Error("what is written is not read again", err)
 			}
+		}
+	}
+}
+
+// What is written as JSON and read again is the same matrix: in JSON, in words and by a diff.
+func TestJSON(t *testing.T) {
+	_, _, ladder := load(t)
+	m := made(t, table+`require contains {"acr": ["2", "1"], "token_age": "1h", "audience": {"b", "a<b"}} if input.request.segments[0] == "more"
+require contains {"level": "password", "issuer": ["https://idp.example.com"], "sender_constrained": true, "amr": ["otp"], "token_age": 90} if input.request.segments[0] == "more"
+`, "GET /\nPOST /payments/**\nGET /gone\nGET /more\nGET /admin/x\n/{any}\n")
+	var text, second, words bytes.Buffer
+	if err := m.Print(&text, "json"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := matrix.ParseMatrix(text.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Print(&second, "json"); err != nil || second.String() != text.String() {
+		t.Errorf("%v: %s\nis read as\n%s", err, &text, &second)
+	}
+	if changes := matrix.Diff(again, m, ladder); len(changes) > 0 || len(matrix.Diff(m, again, ladder)) > 0 {
+		t.Errorf("%+v", changes)
+	}
+	if err := again.Print(&words, "text"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"amr otp", `acr ["2","1"]`, `audience ["a\u003cb","b"]`, `token_age "1h"`, `token_age "1m30s"`, "sender_constrained true"} {
+		if !strings.Contains(words.String(), want) {
+			t.Errorf("no %s in\n%s", want, &words)
 		}
 	}
 }

@@ -27,7 +27,7 @@ type Line struct {
 func (m Matrix) Lines() []Line {
 	var out []Line
 	for _, r := range m.Rows {
-		l := Line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.needs(), Rules: r.Rules,
+		l := Line{Method: r.Method, Route: r.Host + r.Path, Callers: r.Caller, Needs: r.words(), Rules: r.needs().Rules,
 			If: conditions(r.If), Public: r.Public()}
 		if n := len(out) - 1; n >= 0 && out[n].Method == l.Method && out[n].Route == l.Route &&
 			out[n].Needs == l.Needs && slices.Equal(out[n].If, l.If) {
@@ -44,13 +44,14 @@ func (m Matrix) Lines() []Line {
 	return out
 }
 
-// needs is what a row requires, in words.
-func (r Row) needs() string {
+// words says what a row requires.
+func (r Row) words() string {
 	if r.Problem != "" {
 		return "unsettled: " + r.Problem
 	}
-	if len(r.Denied) > 0 {
-		return "refused by " + strings.Join(r.Denied, ", ")
+	n := r.needs()
+	if len(n.Denied) > 0 {
+		return "refused by " + strings.Join(n.Denied, ", ")
 	}
 	words := []string{r.Level}
 	if r.Level == None {
@@ -59,16 +60,16 @@ func (r Row) needs() string {
 			words = []string{"by the conditions, else it is refused"}
 		}
 	}
-	if r.MaxAge != nil {
-		words = append(words, "max_age "+seconds(r.MaxAge))
+	if n.MaxAge != nil {
+		words = append(words, "max_age "+seconds(n.MaxAge))
 	}
-	if len(r.AMR) > 0 {
-		words = append(words, "amr "+strings.Join(r.AMR, " "))
+	if len(n.AMR) > 0 {
+		words = append(words, "amr "+strings.Join(n.AMR, " "))
 	}
-	if len(r.Scope) > 0 {
-		words = append(words, "scope "+strings.Join(r.Scope, " "))
+	if len(n.Scope) > 0 {
+		words = append(words, "scope "+strings.Join(n.Scope, " "))
 	}
-	return strings.Join(append(words, r.More...), ", ")
+	return strings.Join(append(words, n.More...), ", ")
 }
 
 // Public are the routes that anybody may call, one a line: a golden file keeps them

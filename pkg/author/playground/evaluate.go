@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/author/matrix"
 	"github.com/stepward/stepward/pkg/author/scenario"
@@ -136,7 +137,7 @@ func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	}
 	r := Result{Revision: l.policy.Traits().Revision, Levels: l.options.Ladder.Names()}
 	keeps := slices.ContainsFunc(l.config.Issuers, func(i config.Issuer) bool { return i.Profile == "keycloak" })
-	r.Warnings = slices.DeleteFunc(rego.Lint(l.sources, rego.LintOptions{Options: l.options, KeepsACR: keeps,
+	r.Warnings = slices.DeleteFunc(analysis.Lint(l.sources, analysis.LintOptions{Options: l.options, KeepsACR: keeps,
 		Allow: l.config.Request.Allow}), func(f finding.Finding) bool {
 		return strings.HasPrefix(f.File, libraryFolder)
 	})
@@ -164,8 +165,7 @@ type Matrix struct {
 	Refused bool          `json:"refused,omitempty"` // the Problem is that settings or policy are refused
 }
 
-// matrix makes the matrix of w. The policy is loaded for it alone: see
-// [rego.Policy.Partial].
+// matrix makes the matrix of w.
 func (h *handler) matrix(ctx context.Context, w Workspace) (Matrix, error) {
 	if strings.TrimSpace(w.Routes) == "" {
 		return Matrix{Problem: "no routes; write one a line, such as POST /payments/**"}, nil
@@ -185,7 +185,11 @@ func (h *handler) matrix(ctx context.Context, w Workspace) (Matrix, error) {
 	if err != nil {
 		return Matrix{}, err
 	}
-	m, err := matrix.Make(ctx, []*rego.Policy{l.policy}, l.options.Ladder, routes, nil)
+	a, err := analysis.Load(l.sources, l.options)
+	if err != nil {
+		return Matrix{}, err
+	}
+	m, err := matrix.Make(ctx, []*analysis.Analysis{a}, l.options.Ladder, routes, nil)
 	if err != nil {
 		return Matrix{}, err
 	}

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"maps"
 	"slices"
@@ -26,20 +28,8 @@ const (
 )
 
 var (
-	libraryPackage = ast.MustParseRef("data.stepward.lib")
-	argumentsRef   = ast.MustParseRef("data." + argumentsPackage) // copied into a policy: the compiler writes to terms
+	argumentsRef = ast.MustParseRef("data." + argumentsPackage) // copied into a policy: the compiler writes to terms
 )
-
-// given lists the members of the input that are always there.
-var given = []string{
-	"input.request.method", "input.request.host", "input.request.path", "input.request.segments",
-	"input.request.raw_path", "input.request.query",
-	"input.request.headers", "input.request.header_values", "input.request.kind", "input.request.size",
-	"input.request.body",
-	"input.request.body.present", "input.request.body.state", "input.request.body.truncated", "input.request",
-	"input.source", "input.tls", "input.route",
-	"input.route.extensions", "input.route.metadata", "input",
-}
 
 // withArguments makes c total in the arguments of library functions. modules are what it
 // will compile.
@@ -50,7 +40,7 @@ func (l *loader) withArguments(c *ast.Compiler, modules map[string]*ast.Module, 
 		MetricName: "compile_stage_stepward_arguments", Stage: func(c *ast.Compiler) *ast.Error {
 			a := arguments{loader: l, compiler: c, document: document, names: map[string]ast.Ref{}}
 			for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
-				if m := c.Modules[file]; !m.Package.Path.HasPrefix(libraryPackage) && file != argumentsFile {
+				if m := c.Modules[file]; !m.Package.Path.HasPrefix(syntax.LibraryPackage) && file != argumentsFile {
 					for _, r := range m.Rules {
 						a.rule(r)
 					}
@@ -88,14 +78,14 @@ func (a *arguments) rule(r *ast.Rule) {
 		return false
 	})
 	for _, c := range slices.Backward(calls) {
-		if f, ok := c.operator.(ast.Ref); !ok || !f.HasPrefix(libraryPackage) {
+		if f, ok := c.operator.(ast.Ref); !ok || !f.HasPrefix(syntax.LibraryPackage) {
 			continue
 		}
 		f := c.operator.(ast.Ref)
 		for n, t := range c.operands {
 			switch parameter := a.parameter(f, n); {
-			case slices.Contains(whole, parameter) && !isTest(r.Location.File) && !a.isWhole(t):
-				a.loader.add(at(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t,
+			case slices.Contains(whole, parameter) && !syntax.IsTest(r.Location.File) && !a.isWhole(t):
+				a.loader.add(syntax.At(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t,
 					parameter),
 					"give it input.request, input.source or input as a whole: what may be undefined has no method and no path"))
 			case a.mayBeUndefined(t):
@@ -113,7 +103,7 @@ var whole = []string{"request", "source", "input_document"}
 func (a *arguments) isWhole(t *ast.Term) bool {
 	switch v := t.Value.(type) {
 	case ast.Ref:
-		return slices.Contains(given, v.String())
+		return slices.Contains(syntax.AlwaysThere, v.String())
 	case ast.Var:
 		return true
 	case ast.Call:
@@ -125,7 +115,7 @@ func (a *arguments) isWhole(t *ast.Term) bool {
 // parameter is the name of the n-th parameter of a library function, or empty.
 func (a *arguments) parameter(f ast.Ref, n int) string {
 	for _, m := range a.compiler.Modules {
-		if !m.Package.Path.HasPrefix(libraryPackage) || !f.HasPrefix(m.Package.Path) {
+		if !m.Package.Path.HasPrefix(syntax.LibraryPackage) || !f.HasPrefix(m.Package.Path) {
 			continue
 		}
 		for _, r := range m.Rules {
@@ -147,7 +137,7 @@ func (a *arguments) mayBeUndefined(t *ast.Term) bool {
 	case ast.Ref:
 		switch {
 		case v[0].Equal(ast.InputRootDocument):
-			return !slices.Contains(given, v.String())
+			return !slices.Contains(syntax.AlwaysThere, v.String())
 		case v[0].Equal(ast.DefaultRootDocument):
 			return !a.provided(v)
 		}
@@ -311,15 +301,4 @@ func unknownExpr(name string, loc *ast.Location) *ast.Expr {
 		ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)
 	asked.Negated = true
 	return asked
-}
-
-// argumentOf is what a reference to a rule of an argument stands for, or nil.
-func argumentOf(c *ast.Compiler, ref ast.Ref) *ast.Rule {
-	if !ref.HasPrefix(argumentsRef) {
-		return nil
-	}
-	for _, r := range c.GetRulesExact(ref) {
-		return r
-	}
-	return nil
 }

@@ -14,11 +14,12 @@ type Firing struct {
 	Values map[string]string `json:"values,omitempty"` // as JSON or Rego
 }
 
-// Traced is p as it tells of each rule that holds. It costs time and is for one evaluation
-// after the other, by one goroutine.
+// Traced returns p with an evaluation that calls tell for each rule that holds. That costs
+// time. Each evaluation calls tell from a goroutine of its own, and may go on to do so after
+// its time is up.
 func (p *Policy) Traced(tell func(Firing)) *Policy {
 	traced := *p
-	traced.parsed, traced.tracer = nil, &firings{policy: p, tell: tell}
+	traced.tracer = &firings{policy: p, tell: tell}
 	return &traced
 }
 

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -349,7 +351,7 @@ func overridesInput(c *ast.Compiler) bool {
 func mentions(c *ast.Compiler, names ...string) (own, all map[string]bool) {
 	own, all = map[string]bool{}, map[string]bool{}
 	for _, m := range c.Modules {
-		library := m.Package.Path.HasPrefix(libraryPackage)
+		library := m.Package.Path.HasPrefix(syntax.LibraryPackage)
 		ast.WalkTerms(m, func(t *ast.Term) bool {
 			if s, ok := t.Value.(ast.String); ok && slices.Contains(names, string(s)) {
 				all[string(s)] = true

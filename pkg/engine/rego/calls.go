@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"slices"
 
@@ -84,16 +86,14 @@ func (l *loader) checkCalls(m *ast.Module) {
 
 // checkArgument calls the function with t, where that is known, and what is right beside it.
 func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Module) {
-	l.constants.more = 1 // the call
-	defer func() { l.constants.more = 0 }()
-	for _, v := range l.constants.of(t, r, m) {
+	for _, v := range l.constants.OfUsed(t, r, m, 1) { // by the call
 		if _, ok := v.Value.(ast.String); !ok {
 			continue // of another type: the compiler says so
 		}
 		operands := slices.Clone(a.rest)
 		operands[a.place] = v
-		if _, err := call(a.function, operands); err != nil {
-			l.add(at(t.Location, "argument", fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v",
+		if _, err := syntax.Call(a.function, operands); err != nil {
+			l.add(syntax.At(t.Location, "argument", fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v",
 				v, a.what, a.function, err), "write "+a.what))
 		}
 	}

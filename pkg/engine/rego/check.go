@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"slices"
 	"strings"
@@ -12,48 +14,23 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// The entry rules: what a policy says is in these and nowhere else.
-const (
-	ruleRequire  = "require"
-	ruleDeny     = "deny"
-	ruleHeaders  = "headers"
-	ruleResponse = "response_headers"
-	ruleMetadata = "metadata"
-)
-
-var entryRules = []string{ruleRequire, ruleDeny, ruleHeaders, ruleResponse, ruleMetadata}
-
 // slips are names that are likely meant to be an entry rule's but are too far
 // from it for the eye of [slipOf].
 var slips = map[string]string{
-	"requirement": ruleRequire, "requirements": ruleRequire, "denied": ruleDeny, "denies": ruleDeny, "denial": ruleDeny,
-	"denials": ruleDeny,
-	"header":  ruleHeaders, "request_headers": ruleHeaders, "response_header": ruleResponse, "allow": ruleRequire,
+	"requirement": syntax.Require, "requirements": syntax.Require, "denied": syntax.Deny, "denies": syntax.Deny, "denial": syntax.Deny,
+	"denials": syntax.Deny,
+	"header":  syntax.Headers, "request_headers": syntax.Headers, "response_header": syntax.ResponseHeaders, "allow": syntax.Require,
 }
-
-var (
-	basePackage  = ast.MustParseRef("data.stepward.policy")
-	routePackage = ast.MustParseRef("data.stepward.route")
-)
-
-// isEntry reports whether entry rules are looked for in a package: the policy
-// itself, or one that a route adds.
-func isEntry(path ast.Ref) bool {
-	return path.Equal(basePackage) || path.HasPrefix(routePackage) && len(path) == len(routePackage)+1
-}
-
-// isOurs reports whether a package is under stepward.
-func isOurs(path ast.Ref) bool { return path.HasPrefix(ast.MustParseRef("data.stepward")) }
 
 // checkModule finds what is wrong with a module that its syntax shows.
 func (l *loader) checkModule(m *ast.Module) {
-	if isOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool {
+	if syntax.IsOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool {
 		return ast.RegoV2CompatibleRef.Equal(i.Path.Value)
 	}) {
-		l.add(at(m.Package.Location, "rego_version", "a package of stepward must import rego.v2",
+		l.add(syntax.At(m.Package.Location, "rego_version", "a package of stepward must import rego.v2",
 			"add `import rego.v2`: without it, `not` does not hold for what is undefined, and a deny goes silent"))
 	}
-	if !isEntry(m.Package.Path) {
+	if !syntax.IsEntry(m.Package.Path) {
 		return
 	}
 	for _, r := range m.Rules {
@@ -64,13 +41,13 @@ func (l *loader) checkModule(m *ast.Module) {
 func (l *loader) checkRule(r *ast.Rule, m *ast.Module) {
 	name := string(r.Head.Ref()[0].Value.(ast.Var))
 	switch name {
-	case ruleRequire, ruleDeny:
+	case syntax.Require, syntax.Deny:
 		l.checkMembers(name, r, m)
-	case ruleHeaders, ruleResponse, ruleMetadata:
+	case syntax.Headers, syntax.ResponseHeaders, syntax.Metadata:
 		l.checkKeyed(name, r, m)
 	default:
 		if meant := slipOf(name); meant != "" && !strings.HasPrefix(name, "test_") {
-			l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name,
+			l.add(syntax.At(r.Location, "rule_name", fmt.Sprintf("rule %q is not an entry rule; did you mean %q?", name,
 				meant), "rename it if it is a helper: as it stands, nothing reads it"))
 		}
 	}
@@ -82,7 +59,7 @@ func slipOf(name string) string {
 	if meant, ok := slips[name]; ok {
 		return meant
 	}
-	for _, entry := range entryRules {
+	for _, entry := range syntax.EntryRules {
 		d := levenshtein.ComputeDistance(strings.ToLower(name), entry)
 		if d == 1 || d == 0 && name != entry || d == 2 && len(name) == len(entry) && sameLetters(name, entry) {
 			return entry
@@ -101,13 +78,13 @@ func sameLetters(a, b string) bool {
 // checkMembers checks a rule of require or deny, whose members are objects.
 func (l *loader) checkMembers(name string, r *ast.Rule, m *ast.Module) {
 	if r.Head.RuleKind() != ast.MultiValue || len(r.Head.Ref()) != 1 || r.Default {
-		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name),
+		l.add(syntax.At(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name),
 			fmt.Sprintf("write `%s contains {…} if { … }`", name)))
 		return
 	}
-	l.repeatedKeys(literalOf(r, r.Head.Key))
+	l.repeatedKeys(syntax.LiteralOf(r, r.Head.Key))
 	d := l.decodingOf(name)
-	for _, t := range l.constants.of(r.Head.Key, r, m) {
+	for _, t := range l.constants.Of(r.Head.Key, r, m) {
 		l.checkMember(d, t)
 	}
 }
@@ -119,30 +96,30 @@ func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 	ref := r.Head.Ref()
 	hint := fmt.Sprintf("write `%s[\"name\"] := value if { … }`, one rule for each name", name)
 	if r.Head.RuleKind() != ast.SingleValue || len(ref) < 2 || r.Default {
-		l.add(at(r.Location, "rule_kind", fmt.Sprintf("%s must be set name by name", name), hint))
+		l.add(syntax.At(r.Location, "rule_kind", fmt.Sprintf("%s must be set name by name", name), hint))
 		return
 	}
 	key, ok := ref[1].Value.(ast.String)
 	if !ok || len(ref) != 2 {
-		l.add(at(r.Location, "computed_name", fmt.Sprintf("a name in %s is computed", name), hint))
+		l.add(syntax.At(r.Location, "computed_name", fmt.Sprintf("a name in %s is computed", name), hint))
 		return
 	}
 	var err error
 	switch name {
-	case ruleHeaders:
+	case syntax.Headers:
 		if err = policy.CheckRequestHeader(string(key), l.opt.HeaderPrefix); err == nil {
 			l.headers[string(key)] = true
 		}
-	case ruleResponse:
+	case syntax.ResponseHeaders:
 		err = policy.CheckResponseHeader(string(key))
 	}
 	if err != nil {
-		l.add(at(r.Location, "header_name", err.Error(), "choose another name, such as x-tenant"))
+		l.add(syntax.At(r.Location, "header_name", err.Error(), "choose another name, such as x-tenant"))
 		return
 	}
 	for x := r; x != nil; x = x.Else {
-		for _, t := range l.constants.of(x.Head.Value, x, m) {
-			if name == ruleMetadata {
+		for _, t := range l.constants.Of(x.Head.Value, x, m) {
+			if name == syntax.Metadata {
 				l.checkMetadata(string(key), t)
 			} else {
 				l.checkHeader(string(key), t)
@@ -158,14 +135,14 @@ func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	first := map[string]Source{}
 	for _, s := range sources {
 		m := modules[s.Name]
-		if m == nil || l.compat == nil && !m.Package.Path.Equal(basePackage) {
+		if m == nil || l.compat == nil && !m.Package.Path.Equal(syntax.PolicyPackage) {
 			continue
 		}
 		name := m.Package.Path[1:].String()
 		if other, there := first[name]; !there {
 			first[name] = s
 		} else if s.Bundled != other.Bundled {
-			l.add(at(m.Package.Location, "origin",
+			l.add(syntax.At(m.Package.Location, "origin",
 				fmt.Sprintf("package %s is in %s already: a policy is in files or in bundles, not in both", name,
 					other.Name), l.originHint()))
 			return
@@ -187,29 +164,17 @@ func (l *loader) originHint() string {
 func (l *loader) checkAnonymous(c *ast.Compiler) {
 	for _, m := range c.Modules {
 		for _, r := range m.Rules {
-			if r.Head.Name != hiddenPrefix+ruleRequire || !readsToken(c, r, map[*ast.Rule]bool{}) {
+			if r.Head.Name != hiddenPrefix+syntax.Require || !readsToken(c, r, map[*ast.Rule]bool{}) {
 				continue
 			}
 			i := memberAt(l.members, r.Location)
 			l.members[i].readsToken = true
-			if literalLevel(l.members[i].rule) == stepup.Anonymous {
-				l.add(at(r.Location, "anonymous_token", "a rule that makes a route public reads input.token",
+			if syntax.LiteralLevel(l.members[i].rule) == stepup.Anonymous {
+				l.add(syntax.At(r.Location, "anonymous_token", "a rule that makes a route public reads input.token",
 					"a public route is public for everyone: decide it on input.request alone"))
 			}
 		}
 	}
-}
-
-// literalLevel is the level in the head of an entry rule, where it is written out.
-func literalLevel(r *ast.Rule) string {
-	if o, ok := r.Head.Key.Value.(ast.Object); ok {
-		if t := o.Get(ast.StringTerm("level")); t != nil {
-			if s, ok := t.Value.(ast.String); ok {
-				return string(s)
-			}
-		}
-	}
-	return ""
 }
 
 // readsToken reports whether r or a rule that it depends on looks at

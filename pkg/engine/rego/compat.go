@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"errors"
 	"fmt"
@@ -125,9 +127,9 @@ func compileCompat(sources []Source, opt CompatOptions) (*ast.Compiler, map[stri
 	return compiler, document, nil
 }
 
-// compatErrors is [fromOPA] with hints that hold for such policies.
+// compatErrors is [Findings] with hints that hold for such policies.
 func compatErrors(err error, file string) finding.List {
-	found := fromOPA(err, file)
+	found := syntax.Findings(err, file)
 	for i := range found {
 		if strings.Contains(found[i].Message, "undefined function") {
 			found[i].Hint = "http.send and net.lookup_ip_addr are there with --insecure-policy-network only, opa.runtime is not"

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +28,7 @@ func LintCompat(sources []Source, opt CompatOptions) finding.List {
 				return false
 			}
 			if name := mayFail(c, e, map[*ast.Rule]bool{}); name != "" {
-				f := at(e.Location, "silent_error",
+				f := syntax.At(e.Location, "silent_error",
 					fmt.Sprintf("this also holds when %s fails, on input that the client chooses", name),
 					"ask in a rule of its own for what must be true, and deny without it")
 				f.Severity = finding.Warning
@@ -60,7 +62,7 @@ func mayFail(c *ast.Compiler, node any, seen map[*ast.Rule]bool) string {
 			name = text
 			return true
 		}
-		for _, r := range rulesAt(c, ref) {
+		for _, r := range syntax.RulesAt(c, ref) {
 			if !seen[r] && name == "" {
 				seen[r] = true
 				name = mayFail(c, r, seen)
@@ -70,12 +72,4 @@ func mayFail(c *ast.Compiler, node any, seen map[*ast.Rule]bool) string {
 	}
 	ast.WalkRefs(node, visit)
 	return name
-}
-
-// rulesAt are the rules that a reference leads to.
-func rulesAt(c *ast.Compiler, ref ast.Ref) []*ast.Rule {
-	if len(ref) == 0 || !ref[0].Equal(ast.DefaultRootDocument) {
-		return nil
-	}
-	return c.GetRulesDynamicWithOpts(ref.GroundPrefix(), ast.RulesOptions{})
 }

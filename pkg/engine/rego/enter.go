@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"errors"
 	"slices"
 
@@ -19,18 +21,18 @@ const enterName = "__stepward_enter"
 // require and deny have the numbers of their rules, and the other entry rules one number
 // each. Rules are compiled already: what the compiler, its index and its checks see is what
 // was written.
-func (l *loader) enter(c *ast.Compiler) {
-	for _, m := range c.Modules {
-		if !isEntry(m.Package.Path) {
+func (p *Program) enter() {
+	for _, m := range p.compiler.Modules {
+		if !syntax.IsEntry(m.Package.Path) {
 			continue
 		}
 		for _, r := range m.Rules {
 			n := -1
 			switch name := string(r.Head.Ref()[0].Value.(ast.Var)); name {
-			case hiddenPrefix + ruleRequire, hiddenPrefix + ruleDeny:
-				n = memberAt(l.members, r.Location)
-			case ruleHeaders, ruleResponse, ruleMetadata:
-				n = len(l.members) + slices.Index(entryRules, name)
+			case hiddenPrefix + syntax.Require, hiddenPrefix + syntax.Deny:
+				n = memberAt(p.members, r.Location)
+			case syntax.Headers, syntax.ResponseHeaders, syntax.Metadata:
+				n = len(p.members) + slices.Index(syntax.EntryRules, name)
 			}
 			if n >= 0 {
 				r.Body = ast.NewBody(append([]*ast.Expr{entering(n, r.Location)}, r.Body...)...)

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +13,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/stepward/stepward/pkg/engine/watchdog"
@@ -23,20 +24,13 @@ import (
 // Policy is a loaded policy. It is immutable, and its methods may be called from
 // many goroutines.
 type Policy struct {
-	opt      Options
-	traits   policy.Traits
-	members  []member
-	base     rego.PreparedEvalQuery
-	routes   map[string]rego.PreparedEvalQuery
-	entries  []string // entry rules of the base package
-	compiler *ast.Compiler
-	store    storage.Store
-	partials map[string]func() (rego.PreparedPartialQuery, error) // by entry rule
-	parsed   map[string]ast.Ref                                   // names that Partial was given
-	tracer   topdown.QueryTracer                                  // of tests; nil traces nothing
-	watch    *watchdog.Watchdog
-	// arguments are what stands in calls of the library, by the rules that took its place.
-	arguments map[string]*ast.Term
+	opt     Options
+	traits  policy.Traits
+	members []member
+	base    rego.PreparedEvalQuery
+	routes  map[string]rego.PreparedEvalQuery
+	tracer  topdown.QueryTracer // of tests; nil traces nothing
+	watch   *watchdog.Watchdog
 	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
 	// ahead of the rule that asks first.
 	unindexed bool
@@ -133,11 +127,11 @@ func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 		if err := p.decodeMembers(d, &r); err != nil {
 			return policy.Result{}, err
 		}
-		if err := errors.Join(decodeHeaders(d[ruleHeaders], r.Headers),
-			decodeHeaders(d[ruleResponse], r.Response)); err != nil {
+		if err := errors.Join(decodeHeaders(d[syntax.Headers], r.Headers),
+			decodeHeaders(d[syntax.ResponseHeaders], r.Response)); err != nil {
 			return policy.Result{}, err
 		}
-		metadata, _ := d[ruleMetadata].(map[string]any)
+		metadata, _ := d[syntax.Metadata].(map[string]any)
 		for name, value := range metadata {
 			if _, taken := r.Metadata[name]; taken {
 				return policy.Result{}, errors.New("rego: two packages set one key of metadata to different values")
@@ -155,7 +149,7 @@ func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 }
 
 func (p *Policy) decodeMembers(d map[string]any, r *policy.Result) error {
-	for _, x := range list(d[ruleRequire]) {
+	for _, x := range list(d[syntax.Require]) {
 		m, value, err := p.member(x)
 		if err != nil {
 			return err
@@ -169,7 +163,7 @@ func (p *Policy) decodeMembers(d map[string]any, r *policy.Result) error {
 		}
 		r.Require = append(r.Require, requirement)
 	}
-	for _, x := range list(d[ruleDeny]) {
+	for _, x := range list(d[syntax.Deny]) {
 		m, value, err := p.member(x)
 		if err != nil {
 			return err

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +36,7 @@ const element = "x"
 
 func (l *loader) decodingOf(rule string) decoding {
 	texts := []any{element}
-	if rule == ruleDeny {
+	if rule == syntax.Deny {
 		return decoding{rule: rule, keys: policy.DenialKeys,
 			decode: func(v any) error { _, err := policy.DecodeDenial(v, ""); return err },
 			right: map[string]any{"code": element, "reason": element, "detail": element, "status": json.Number("403"),
@@ -65,26 +67,26 @@ func (l *loader) checkMember(d decoding, t *ast.Term) {
 	case ast.Object:
 		l.checkObject(d, v, t)
 	default:
-		l.add(at(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+
+		l.add(syntax.At(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+
 			"\": …}"))
 	}
 }
 
 func (l *loader) checkObject(d decoding, o ast.Object, t *ast.Term) {
-	if o.Len() == 0 && d.rule == ruleRequire {
-		l.add(at(t.Location, "member", "{} requires nothing by name", "say {\"level\": \"authenticated\"}"))
+	if o.Len() == 0 && d.rule == syntax.Require {
+		l.add(syntax.At(t.Location, "member", "{} requires nothing by name", "say {\"level\": \"authenticated\"}"))
 		return
 	}
 	before, whole, complete := len(l.found), map[string]any{}, true
 	o.Foreach(func(k, v *ast.Term) {
 		switch key, ok := k.Value.(ast.String); {
-		case k.Equal(unknownTerm):
+		case k.Equal(syntax.Unknown):
 			complete = false
 		case !ok:
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("a key of %s is no text", d.rule),
+			l.add(syntax.At(k.Location, "unknown_key", fmt.Sprintf("a key of %s is no text", d.rule),
 				"known keys: "+strings.Join(d.keys, ", ")))
 		case !slices.Contains(d.keys, string(key)):
-			l.add(at(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), d.rule,
+			l.add(syntax.At(k.Location, "unknown_key", fmt.Sprintf("unknown key %q in %s%s", string(key), d.rule,
 				finding.DidYouMean(string(key), d.keys)), "known keys: "+strings.Join(d.keys, ", ")))
 		default:
 			whole[string(key)] = d.checkValue(l, string(key), k, v)
@@ -94,7 +96,7 @@ func (l *loader) checkObject(d decoding, o ast.Object, t *ast.Term) {
 		return
 	}
 	if err := d.decode(whole); err != nil {
-		l.add(at(t.Location, "member", plain(err),
+		l.add(syntax.At(t.Location, "member", plain(err),
 			"as it stands, each request that the rule is for is refused with 503"))
 	}
 }
@@ -117,8 +119,8 @@ func (d decoding) checkValue(l *loader, key string, k, t *ast.Term) any {
 	if loc == nil || loc.Row == 0 {
 		loc = k.Location
 	}
-	if level, ok := v.(string); ok && key == "level" && d.rule == ruleRequire && level != "" {
-		l.add(at(loc, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", level,
+	if level, ok := v.(string); ok && key == "level" && d.rule == syntax.Require && level != "" {
+		l.add(syntax.At(loc, "unknown_level", fmt.Sprintf("level %q is not on the ladder%s", level,
 			finding.DidYouMean(level, l.opt.Ladder.Names())), d.hints[key]))
 		return v
 	}
@@ -129,7 +131,7 @@ func (d decoding) checkValue(l *loader, key string, k, t *ast.Term) any {
 			}
 		})
 	}
-	l.add(at(loc, "member", plain(err), d.hints[key]))
+	l.add(syntax.At(loc, "member", plain(err), d.hints[key]))
 	return v
 }
 
@@ -169,7 +171,7 @@ func standIn(t *ast.Term, right any) any {
 // checkHeader checks what a rule of headers or response_headers sets, as far as it is known.
 func (l *loader) checkHeader(name string, t *ast.Term) {
 	if _, err := policy.DecodeHeader(name, standIn(t, element)); err != nil {
-		l.add(at(t.Location, "header_value", plain(err),
+		l.add(syntax.At(t.Location, "header_value", plain(err),
 			"write a text, or a list of texts; a number is written by sprintf(\"%d\", [n])"))
 	}
 }
@@ -177,7 +179,7 @@ func (l *loader) checkHeader(name string, t *ast.Term) {
 // checkMetadata checks a value of metadata.
 func (l *loader) checkMetadata(name string, t *ast.Term) {
 	if err := policy.CheckMetadata(map[string]any{name: standIn(t, element)}); err != nil {
-		l.add(at(t.Location, "metadata", plain(err), "write less"))
+		l.add(syntax.At(t.Location, "metadata", plain(err), "write less"))
 	}
 }
 
@@ -190,7 +192,7 @@ func (l *loader) repeatedKeys(t *ast.Term) {
 	seen := map[string]bool{}
 	for _, key := range keysWritten(string(t.Location.Text)) {
 		if seen[key] {
-			l.add(at(t.Location, "repeated_key", fmt.Sprintf("key %s is there twice", key),
+			l.add(syntax.At(t.Location, "repeated_key", fmt.Sprintf("key %s is there twice", key),
 				"keep one of them: only the last counts"))
 			return
 		}

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +16,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 
-	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -69,15 +70,25 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Load makes a policy of sources. When something is wrong with them the error is
-// a [finding.List] that holds all of it.
+// Load makes a policy of sources. If something is wrong with them, the error is a
+// [finding.List] that holds all of it.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
+	p, err := Compile(sources, opt)
+	if err != nil {
+		return nil, err
+	}
+	return p.prepare(ctx)
+}
+
+// Compile checks and compiles sources. If something is wrong with them, the error is a
+// [finding.List] that holds all of it.
+func Compile(sources []Source, opt Options) (*Program, error) {
 	if large := tooLarge(sources); large != nil {
 		return nil, large
 	}
 	l := newLoader(opt)
 	modules, document := l.parse(sources, false)
-	l.constants = newConstants(modules)
+	l.constants = syntax.NewConstants(modules)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		l.checkModule(modules[name])
 		l.checkCalls(modules[name])
@@ -91,7 +102,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if len(l.found) == 0 {
 		l.copyEntryRules(modules, document)
 	}
-	if !slices.Contains(l.packages[basePackage.String()], ruleRequire) && len(l.found) == 0 {
+	if !slices.Contains(l.packages[syntax.PolicyPackage.String()], syntax.Require) && len(l.found) == 0 {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
 			Message: "no rule `require` in package stepward.policy",
 			Hint:    "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
@@ -103,7 +114,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	known := l.newSchemas(sources, document)
 	compiler := l.withArguments(newCompiler(known), modules, document)
 	if compiler.Compile(modules); compiler.Failed() {
-		return nil, fromOPA(compiler.Errors, "").Tidy()
+		return nil, syntax.Findings(compiler.Errors, "").Tidy()
 	}
 	l.checkAnonymous(compiler)
 	l.checkReached(compiler, sources, written)
@@ -111,7 +122,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	if known.check(compiler); len(l.found) > 0 {
 		return nil, l.found.Tidy()
 	}
-	return l.prepare(ctx, compiler, document, named(opt, sources))
+	return l.program(compiler, document, named(opt, sources)), nil
 }
 
 func firstName(sources []Source) string {
@@ -131,7 +142,7 @@ type loader struct {
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
 	// constants are what the text of the policy settles.
-	constants *constants
+	constants *syntax.Constants
 	// arguments are what may be undefined in calls of the library, by the rules that stand
 	// for them.
 	arguments map[string]*ast.Term
@@ -173,7 +184,7 @@ func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, ma
 	l.found = append(l.found, found...)
 	modules := map[string]*ast.Module{}
 	for _, s := range sources {
-		if !isRego(s.Name) || !tests && isTest(s.Name) {
+		if !syntax.IsRego(s.Name) || !tests && syntax.IsTest(s.Name) {
 			continue
 		}
 		m, err := parseModule(s, permitted)
@@ -182,7 +193,7 @@ func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, ma
 			l.found = append(l.found, compatParseError(s, err)...)
 			continue
 		case err != nil:
-			l.found = append(l.found, fromOPA(err, s.Name)...)
+			l.found = append(l.found, syntax.Findings(err, s.Name)...)
 			continue
 		}
 		modules[s.Name], l.texts[s.Name] = m, s.Text
@@ -206,13 +217,6 @@ func parseModule(s Source, c *ast.Capabilities) (m *ast.Module, err error) {
 	return m, err
 }
 
-func isRego(name string) bool { return filepath.Ext(name) == ".rego" }
-
-func isTest(name string) bool {
-	matched, _ := filepath.Match("*_test.rego", filepath.Base(name)) // the pattern is well-formed
-	return matched
-}
-
 func newCompiler(known *schemas) *ast.Compiler {
 	schemas := ast.NewSchemaSet()
 	known.forCompiler(schemas)
@@ -232,19 +236,19 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 	var whole []func()
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
 		m := modules[file]
-		if !isEntry(m.Package.Path) {
+		if !syntax.IsEntry(m.Package.Path) {
 			continue
 		}
 		path := m.Package.Path.String()
 		for _, r := range slices.Clone(m.Rules) {
 			name := string(r.Head.Ref()[0].Value.(ast.Var))
-			if !slices.Contains(entryRules, name) {
+			if !slices.Contains(syntax.EntryRules, name) {
 				continue
 			}
 			if !slices.Contains(l.packages[path], name) {
 				l.packages[path] = append(l.packages[path], name)
 			}
-			if name != ruleRequire && name != ruleDeny {
+			if name != syntax.Require && name != syntax.Deny {
 				continue
 			}
 			number := l.member(r, m)
@@ -258,7 +262,7 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 	}
 	candidates, err := t.module()
 	if err != nil {
-		l.found = append(l.found, fromOPA(err, "tables")...)
+		l.found = append(l.found, syntax.Findings(err, "tables")...)
 	}
 	if l.narrowed = candidates != nil; l.narrowed {
 		modules[tablesPackage] = candidates
@@ -312,40 +316,6 @@ func labels(r *ast.Rule) map[string]any {
 	return all
 }
 
-// prepare makes one query for the policy and one for each package that a route
-// may add.
-func (l *loader) prepare(ctx context.Context, c *ast.Compiler, document map[string]any, rev string) (*Policy, error) {
-	p := &Policy{
-		opt: l.opt, traits: policy.Traits{Revision: rev, RequestHeaders: slices.Sorted(maps.Keys(l.headers))},
-		members: l.members,
-		routes:  map[string]rego.PreparedEvalQuery{}, watch: watchdog.New(l.opt.Timeout, l.opt.MaxAbandoned), arguments: l.arguments,
-		unindexed: l.asked && len(l.unknown) > 0,
-	}
-	l.enter(c)
-	store := newStore(document, l.unknown)
-	p.overrides = overridesInput(c)
-	p.known, p.mentioned = mentions(c, "json", "form")
-	p.compiler, p.store, p.entries = c, store, l.packages[basePackage.String()]
-	partly := hiddenPrefix
-	if l.narrowed {
-		partly = wholePrefix
-	}
-	p.partials = map[string]func() (rego.PreparedPartialQuery, error){
-		ruleRequire: p.preparePartial(partly + ruleRequire), ruleDeny: p.preparePartial(partly + ruleDeny)}
-	for path, rules := range l.packages {
-		query, err := prepareQuery(ctx, c, store, path, rules)
-		if err != nil {
-			return nil, fmt.Errorf("rego: %w", err)
-		}
-		if path == basePackage.String() {
-			p.base = query
-		} else {
-			p.routes[path[len(routePackage.String())+1:]] = query
-		}
-	}
-	return p, nil
-}
-
 // prepareQuery binds the entry rules that the package has. The comprehensions
 // are there since a rule that holds for nothing must be empty, not undefined.
 func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, path string, rules []string) (
@@ -355,7 +325,7 @@ func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, pat
 		if i > 0 {
 			query += ", "
 		}
-		if name == ruleRequire || name == ruleDeny {
+		if name == syntax.Require || name == syntax.Deny {
 			query += fmt.Sprintf("%q: [m | some m in %s.%s%s]", name, path, hiddenPrefix, name)
 		} else {
 			query += fmt.Sprintf("%q: {k: v | some k, v in %s.%s}", name, path, name)

@@ -1,10 +1,13 @@
 package rego
 
 import (
+	"maps"
+
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"bytes"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,13 +25,6 @@ import (
 // file that looks like a test, or under the name of a helper that nothing reads. Such a
 // policy compiles, and its tests pass. So each package is reached from one that decides, or
 // is refused.
-
-// testPrefixes begin the names of rules of tests.
-var testPrefixes = []string{"test_", "todo_test_"}
-
-func isTestRule(name string) bool {
-	return slices.ContainsFunc(testPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-}
 
 // shippedTexts are the files of the library, by their names.
 func shippedTexts() map[string][]byte {
@@ -51,7 +47,7 @@ func shippedTexts() map[string][]byte {
 func ownSources(sources []Source) []Source {
 	texts := shippedTexts()
 	return slices.DeleteFunc(slices.Clone(sources), func(s Source) bool {
-		return !isRego(s.Name) || s.Shipped || bytes.Equal(texts[filepath.Base(s.Name)], s.Text)
+		return !syntax.IsRego(s.Name) || s.Shipped || bytes.Equal(texts[filepath.Base(s.Name)], s.Text)
 	})
 }
 
@@ -65,17 +61,17 @@ func (l *loader) checkNames(sources []Source, modules map[string]*ast.Module) {
 		}
 		name, path := m.Package.Path[1:].String(), m.Package.Path
 		switch {
-		case path.HasPrefix(libraryPackage) && !s.Bundled:
-			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of the library's", name),
+		case path.HasPrefix(syntax.LibraryPackage) && !s.Bundled:
+			l.add(syntax.At(m.Package.Location, "package", fmt.Sprintf("package %s is a place of the library's", name),
 				"put it into a package of your own, such as package helpers, and import that"))
 			continue
 		case strings.HasPrefix(name, "__stepward"), path.HasPrefix(unknownPackage):
-			l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is a place of Stepward's own", name),
+			l.add(syntax.At(m.Package.Location, "package", fmt.Sprintf("package %s is a place of Stepward's own", name),
 				"choose another name"))
 			continue
-		case len(path) > len(basePackage) && path.HasPrefix(basePackage) && slices.Contains(
-			entryRules, text(path[len(basePackage)])):
-			l.add(at(m.Package.Location, "package",
+		case len(path) > len(syntax.PolicyPackage) && path.HasPrefix(syntax.PolicyPackage) && slices.Contains(
+			syntax.EntryRules, syntax.Text(path[len(syntax.PolicyPackage)])):
+			l.add(syntax.At(m.Package.Location, "package",
 				fmt.Sprintf("package %s stands where a rule of package stepward.policy does, and nothing asks it",
 					name), "did you mean package stepward.policy?"))
 			continue
@@ -94,23 +90,23 @@ var unknownPackage = ast.MustParseRef("data.stepward.unknown")
 func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	head := r.Head.Ref()
 	if strings.HasPrefix(string(head[0].Value.(ast.Var)), hiddenPrefix) {
-		l.add(at(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix),
+		l.add(syntax.At(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix),
 			"rename it"))
 		return
 	}
-	if isEntry(m.Package.Path) || len(head) < 2 {
+	if syntax.IsEntry(m.Package.Path) || len(head) < 2 {
 		return
 	}
-	place := m.Package.Path.Append(ast.StringTerm(text(head[0])))
+	place := m.Package.Path.Append(ast.StringTerm(syntax.Text(head[0])))
 	for _, t := range head[1:] {
 		place = place.Append(t)
 	}
-	if len(m.Package.Path) >= len(basePackage) {
+	if len(m.Package.Path) >= len(syntax.PolicyPackage) {
 		return
 	}
 	for n := len(m.Package.Path) + 1; n < len(place); n++ {
-		if isEntry(place[:n]) || place[:n].Equal(libraryPackage) || place[:n].Equal(unknownPackage) {
-			l.add(at(r.Location, "package",
+		if syntax.IsEntry(place[:n]) || place[:n].Equal(syntax.LibraryPackage) || place[:n].Equal(unknownPackage) {
+			l.add(syntax.At(r.Location, "package",
 				fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing asks it", head,
 					m.Package.Path[1:], place[1:n]), fmt.Sprintf("write it in package %s", place[1:n])))
 			return
@@ -118,21 +114,10 @@ func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// text is a name in a reference, or empty.
-func text(t *ast.Term) string {
-	switch v := t.Value.(type) {
-	case ast.String:
-		return string(v)
-	case ast.Var:
-		return string(v)
-	}
-	return ""
-}
-
 // checkTests refuses a test that holds what decides: it takes no part in serving.
 func (l *loader) checkTests(sources []Source) {
 	for _, s := range ownSources(sources) {
-		if !isTest(s.Name) {
+		if !syntax.IsTest(s.Name) {
 			continue
 		}
 		m, err := parseModule(s, capabilities())
@@ -140,10 +125,10 @@ func (l *loader) checkTests(sources []Source) {
 			continue // `stepward test` says so
 		}
 		for _, r := range m.Rules {
-			name := text(r.Head.Ref()[0])
-			decides := isEntry(m.Package.Path) || entryMeant(m.Package.Path) != ""
-			if slices.Contains(entryRules, name) && (decides || entryShape(r) != "") {
-				l.add(at(r.Location, "test_file",
+			name := syntax.Text(r.Head.Ref()[0])
+			decides := syntax.IsEntry(m.Package.Path) || entryMeant(m.Package.Path) != ""
+			if slices.Contains(syntax.EntryRules, name) && (decides || entryShape(r) != "") {
+				l.add(syntax.At(r.Location, "test_file",
 					fmt.Sprintf("rule %s of package %s is in a file of tests, and decides nothing", name,
 						m.Package.Path[1:]), "name the file without _test, or put the rule into another file"))
 			}
@@ -160,13 +145,13 @@ func (l *loader) checkReached(c *ast.Compiler, sources []Source, modules map[str
 	r := reachOf(c)
 	for _, s := range ownSources(sources) {
 		m := modules[s.Name]
-		if m == nil || isTest(s.Name) {
+		if m == nil || syntax.IsTest(s.Name) {
 			continue
 		}
 		path := m.Package.Path
-		if r.packages[path.String()] || path.Equal(basePackage) {
+		if r.packages[path.String()] || path.Equal(syntax.PolicyPackage) {
 			l.checkSilent(m, r)
-		} else if !s.Bundled || entryMeant(path) != "" || isEntry(path) || slices.ContainsFunc(
+		} else if !s.Bundled || entryMeant(path) != "" || syntax.IsEntry(path) || slices.ContainsFunc(
 			m.Rules, func(r *ast.Rule) bool { return entryShape(r) != "" }) {
 			l.unreached(m)
 		}
@@ -181,39 +166,39 @@ func (l *loader) unreached(m *ast.Module) {
 	name, meant := m.Package.Path[1:].String(), entryMeant(m.Package.Path)
 	hint := "import it from package stepward.policy, or remove it"
 	switch {
-	case isEntry(m.Package.Path):
-		hint = "a route's package decides by " + strings.Join(entryRules, ", ") + "; it has none of these"
+	case syntax.IsEntry(m.Package.Path):
+		hint = "a route's package decides by " + strings.Join(syntax.EntryRules, ", ") + "; it has none of these"
 	case meant != "":
 		hint = fmt.Sprintf("did you mean package %s?", meant)
-	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return isTestRule(text(r.Head.Ref()[0])) }):
+	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return syntax.IsTestRule(syntax.Text(r.Head.Ref()[0])) }):
 		hint = "if it is a test, end the name of its file in _test.rego"
 	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool {
-		return slices.Contains(entryRules, text(r.Head.Ref()[0])) || entryShape(r) != ""
+		return slices.Contains(syntax.EntryRules, syntax.Text(r.Head.Ref()[0])) || entryShape(r) != ""
 	}):
 		hint = "did you mean package stepward.policy, or package stepward.route.NAME?"
 	}
-	l.add(at(m.Package.Location, "package", fmt.Sprintf("package %s is read by nothing that decides", name), hint))
+	l.add(syntax.At(m.Package.Location, "package", fmt.Sprintf("package %s is read by nothing that decides", name), hint))
 }
 
 // checkSilent refuses rules beside those that decide which look like one, and that nothing
 // reads.
 func (l *loader) checkSilent(m *ast.Module, reach reach) {
 	for _, r := range m.Rules {
-		name := text(r.Head.Ref()[0])
-		if reach.has(r) || isTestRule(name) || strings.HasPrefix(name, hiddenPrefix) {
+		name := syntax.Text(r.Head.Ref()[0])
+		if reach.has(r) || syntax.IsTestRule(name) || strings.HasPrefix(name, hiddenPrefix) {
 			continue
 		}
 		meant := entryShape(r)
-		if named := slices.Contains(entryRules, name); meant == "" && !named {
+		if named := slices.Contains(syntax.EntryRules, name); meant == "" && !named {
 			continue
 		} else if named {
 			meant = name
 		}
 		hint := fmt.Sprintf("write `%s contains {…} if { … }`, or read it in a rule that decides", meant)
-		if !isEntry(m.Package.Path) {
+		if !syntax.IsEntry(m.Package.Path) {
 			hint = "put it into package stepward.policy, or read it there"
 		}
-		l.add(at(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name,
+		l.add(syntax.At(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name,
 			meant), hint))
 	}
 }
@@ -252,47 +237,34 @@ func entryShape(r *ast.Rule) string {
 	if t == nil {
 		return ""
 	}
-	o, ok := literalOf(r, t).Value.(ast.Object)
+	o, ok := syntax.LiteralOf(r, t).Value.(ast.Object)
 	if !ok || o.Len() == 0 {
 		return ""
 	}
 	requires, denies, certain := true, true, r.Head.RuleKind() == ast.MultiValue
 	o.Foreach(func(k, _ *ast.Term) {
-		key := text(k)
+		key := syntax.Text(k)
 		required, denied := slices.Contains(policy.RequirementKeys, key), slices.Contains(policy.DenialKeys, key)
 		requires, denies, certain = requires && required, denies && denied, certain || required != denied
 	})
 	switch {
 	case !certain:
 	case denies:
-		return ruleDeny
+		return syntax.Deny
 	case requires:
-		return ruleRequire
+		return syntax.Require
 	}
 	return ""
-}
-
-// literalOf is what t stands for, where r says so in one expression.
-func literalOf(r *ast.Rule, t *ast.Term) *ast.Term {
-	if _, ok := t.Value.(ast.Var); !ok {
-		return t
-	}
-	for _, e := range r.Body {
-		if (e.IsAssignment() || e.IsEquality()) && len(e.Operands()) == 2 && e.Operand(0).Equal(t) {
-			return e.Operand(1)
-		}
-	}
-	return t
 }
 
 // entryMeant is the package that decides whose name path was likely meant to be, or empty.
 func entryMeant(path ast.Ref) string {
 	var names []string
 	for _, t := range path[1:] {
-		names = append(names, text(t))
+		names = append(names, syntax.Text(t))
 	}
 	whole := strings.ToLower(strings.Join(names, "."))
-	if isEntry(path) {
+	if syntax.IsEntry(path) {
 		return ""
 	}
 	if near(whole, "stepward.policy", 2) || near(strings.NewReplacer("_", ".", "-", ".").Replace(whole),
@@ -309,7 +281,7 @@ func entryMeant(path ast.Ref) string {
 		return "stepward.route." + names[2]
 	case near(second, "route", 2):
 		return "stepward.route.NAME"
-	case slices.Contains(entryRules, second):
+	case slices.Contains(syntax.EntryRules, second):
 		return "stepward.policy"
 	}
 	return ""
@@ -324,29 +296,6 @@ func (l *loader) nearMisses(sources []Source, modules map[string]*ast.Module) {
 	for _, s := range ownSources(sources) {
 		if m := modules[s.Name]; m != nil && entryMeant(m.Package.Path) != "" {
 			l.unreached(m)
-		}
-	}
-}
-
-// unused finds rules that nothing which decides leads to. A function cannot be a stop
-// sign, and may wait for its use.
-func (l *linter) unused(c *ast.Compiler, sources []Source, modules map[string]*ast.Module) {
-	if c.Compile(maps.Clone(modules)); c.Failed() {
-		return // loading it has said so
-	}
-	r := reachOf(c)
-	for _, s := range ownSources(sources) {
-		m := modules[s.Name]
-		if m == nil || s.Bundled {
-			continue
-		}
-		for _, x := range m.Rules {
-			name := x.Head.Ref().String()
-			if len(x.Head.Args) > 0 || r.has(x) || isTestRule(name) {
-				continue
-			}
-			l.warn(x.Location, "unused", fmt.Sprintf("rule %s is read by nothing that decides", name),
-				"read it in require or deny, move it to a file of tests, or remove it")
 		}
 	}
 }
@@ -371,7 +320,7 @@ func Hidden(paths []string) (finding.List, error) {
 	var found finding.List
 	for _, root := range paths {
 		names, err := files.Hidden(root, func(name string) bool {
-			return isRego(strings.TrimSuffix(strings.ToLower(name), ".txt"))
+			return syntax.IsRego(strings.TrimSuffix(strings.ToLower(name), ".txt"))
 		})
 		if err != nil {
 			return nil, fmt.Errorf("rego: %w", err)
@@ -384,4 +333,35 @@ func Hidden(paths []string) (finding.List, error) {
 		}
 	}
 	return found, nil
+}
+
+// Unread lists the rules of the operator's own files that nothing which decides leads to,
+// without functions and tests. It lists none if the sources do not compile.
+func Unread(sources []Source, opt Options) []*ast.Rule {
+	l := newLoader(opt)
+	modules, document := l.parse(sources, false)
+	c := newCompiler(l.newSchemas(sources, document))
+	if c.Compile(maps.Clone(modules)); c.Failed() {
+		return nil
+	}
+	reached := reachOf(c)
+	var list []*ast.Rule
+	for _, s := range ownSources(sources) {
+		m := modules[s.Name]
+		if m == nil || s.Bundled {
+			continue
+		}
+		for _, r := range m.Rules {
+			if len(r.Head.Args) == 0 && !reached.has(r) && !syntax.IsTestRule(r.Head.Ref().String()) {
+				list = append(list, r)
+			}
+		}
+	}
+	return list
+}
+
+// Parse reads the Rego files of sources, without tests and without what cannot be parsed.
+func Parse(sources []Source, opt Options) map[string]*ast.Module {
+	modules, _ := newLoader(opt).parse(sources, false)
+	return modules
 }

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"maps"
 	"slices"
@@ -34,11 +36,11 @@ func entryRulesOf(c *ast.Compiler) []*ast.Rule {
 	var list []*ast.Rule
 	for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
 		m := c.Modules[file]
-		if !isEntry(m.Package.Path) {
+		if !syntax.IsEntry(m.Package.Path) {
 			continue
 		}
 		for _, r := range m.Rules {
-			if slices.Contains(entryRules, string(r.Head.Ref()[0].Value.(ast.Var))) {
+			if slices.Contains(syntax.EntryRules, string(r.Head.Ref()[0].Value.(ast.Var))) {
 				list = append(list, r)
 			}
 		}
@@ -143,13 +145,13 @@ func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []S
 		name := d.name()
 		switch _, unknown := l.unknown[name]; {
 		case name == "":
-			l.add(at(d.loc, "data_name", fmt.Sprintf("the name of a member of data is computed: %s", d.ref),
+			l.add(syntax.At(d.loc, "data_name", fmt.Sprintf("the name of a member of data is computed: %s", d.ref),
 				"name it, as in data.tenants[x]: what a rule reads must be provided before it decides"))
 		case name == "stepward":
 			l.checkUnknown(d, document)
 		case unknown:
 		case document[name] == nil:
-			l.add(at(d.loc, "data_missing", fmt.Sprintf("data.%s is provided by no file or bundle%s", name,
+			l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("data.%s is provided by no file or bundle%s", name,
 				finding.DidYouMean(name, slices.Sorted(maps.Keys(document)))),
 				fmt.Sprintf("provide it, or name it in policy.optional_data and ask data.stepward.unknown.%s", name)))
 		default:
@@ -163,7 +165,7 @@ func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []S
 func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 	names := d.ref[2:]
 	if len(names) == 0 || !names[0].Equal(ast.StringTerm("unknown")) {
-		l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is no rule, and no data", d.ref),
+		l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is no rule, and no data", d.ref),
 			"data.stepward holds packages of the policy, the library, and unknown"))
 		return
 	}
@@ -175,7 +177,7 @@ func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 	if _, unknown := l.unknown[string(name)]; !literal || unknown || document[string(name)] != nil {
 		return
 	}
-	l.add(at(d.loc, "data_missing", fmt.Sprintf("%s asks for data that no file or bundle provides%s", d.ref,
+	l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s asks for data that no file or bundle provides%s", d.ref,
 		finding.DidYouMean(string(name), slices.Sorted(maps.Keys(document)))),
 		fmt.Sprintf("provide data.%s, or name it in policy.optional_data", string(name))))
 }
@@ -194,7 +196,7 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 				if d.negated || slices.Contains(l.opt.Optional, d.name()) {
 					return
 				}
-				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref, path,
+				l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref, path,
 					finding.DidYouMean(string(key), slices.Sorted(maps.Keys(v)))),
 					"provide it; where it may be missing, read it with object.get and a default that is safe"))
 				return
@@ -203,7 +205,7 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 		case []any:
 			i, err := strconv.Atoi(t.Value.String())
 			if err != nil || i < 0 || i >= len(v) {
-				l.add(at(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements", d.ref,
+				l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements", d.ref,
 					path, len(v)), "provide it, or look through the list with `some`"))
 				return
 			}

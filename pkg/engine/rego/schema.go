@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -111,18 +113,18 @@ func (s *schemas) check(c *ast.Compiler) {
 	rules := reached(c)
 	x := &tracer{compiler: c, rules: rules}
 	for _, r := range rules {
-		if r.Module == nil || r.Module.Package.Path.HasPrefix(libraryPackage) {
+		if r.Module == nil || r.Module.Package.Path.HasPrefix(syntax.LibraryPackage) {
 			continue
 		}
 		x.calls(r, func(f ast.Ref, operands []*ast.Term) {
-			if f.HasPrefix(libraryPackage) {
+			if f.HasPrefix(syntax.LibraryPackage) {
 				s.call(x, r, f, operands)
 			}
 		})
 		s.members(x, r)
 	}
 	for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
-		if !isOurs(c.Modules[file].Package.Path) || !c.Modules[file].Package.Path.HasPrefix(libraryPackage) {
+		if !syntax.IsOurs(c.Modules[file].Package.Path) || !c.Modules[file].Package.Path.HasPrefix(syntax.LibraryPackage) {
 			s.declared(c.Modules[file])
 		}
 	}
@@ -178,7 +180,7 @@ func argumentSchemas(function []*ast.Rule) map[string]string {
 // is undefined for an entry is silent about it.
 func (s *schemas) members(x *tracer, r *ast.Rule) {
 	name := string(r.Head.Name)
-	if !isEntry(r.Module.Package.Path) || name != ruleRequire && name != ruleDeny || r.Head.Key == nil {
+	if !syntax.IsEntry(r.Module.Package.Path) || name != syntax.Require && name != syntax.Deny || r.Head.Key == nil {
 		return
 	}
 	schema := s.ofLibrary("stepward.members#/$defs/"+name, r.Location)
@@ -199,7 +201,7 @@ func (s *schemas) ofLibrary(name string, loc *ast.Location) *jsonschema.Schema {
 	}
 	schema, err := s.compiler.Compile(schemaRoot + name)
 	if err != nil {
-		s.loader.add(at(loc, "schema", fmt.Sprintf("the library's schema %s: %s", name, firstLine(err)), ""))
+		s.loader.add(syntax.At(loc, "schema", fmt.Sprintf("the library's schema %s: %s", name, firstLine(err)), ""))
 		return nil
 	}
 	return schema
@@ -227,7 +229,7 @@ func (s *schemas) declared(m *ast.Module) {
 			}
 			schema, err := s.compiler.Compile(schemaRoot + name)
 			if err != nil {
-				s.loader.add(at(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)),
+				s.loader.add(syntax.At(a.Location, "schema", fmt.Sprintf("schema %s: %s", name, firstLine(err)),
 					fmt.Sprintf("put it beside the policy as %s.schema.json or schemas/%s.json", name, name)))
 				continue
 			}
@@ -252,7 +254,7 @@ func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 		}
 		if err == nil {
 			s.walk(schema, v, o.path, nil, func(path []string, f finding.Finding) {
-				s.loader.add(at(loc, f.Code, f.Message, f.Hint))
+				s.loader.add(syntax.At(loc, f.Code, f.Message, f.Hint))
 			}, "")
 		}
 		return
@@ -434,14 +436,14 @@ func formats(opt Options) []*jsonschema.Format {
 			opt.Ladder.Names())
 	}
 	return []*jsonschema.Format{
-		text("stepward-path", func(s string) error { return checkPattern(s, opt.FoldPathCase) }),
-		text("stepward-method", checkMethod),
-		text("stepward-host", checkHost),
+		text("stepward-path", func(s string) error { return syntax.CheckPattern(s, opt.FoldPathCase) }),
+		text("stepward-method", syntax.CheckMethod),
+		text("stepward-host", syntax.CheckHost),
 		{Name: "stepward-requirement", Validate: requirement},
 		{Name: "stepward-named-requirement", Validate: func(v any) error {
 			// A table of the library is a list of stop signs: what names no level there has lost it.
 			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
-				return cmp.Or(requirement(v), wrong("names neither level nor acr",
+				return cmp.Or(requirement(v), syntax.Wrong("names neither level nor acr",
 					`say "level": "authenticated", where a valid token is enough`))
 			}
 			return requirement(v)
@@ -467,17 +469,14 @@ func decodes(v any, decode func() error, levels []string) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		if !slices.Contains(known, key) {
-			return wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)),
+			return syntax.Wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)),
 				"known members: "+strings.Join(known, ", "))
 		}
 	}
 	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) &&
 		level != "anonymous" && level != "authenticated" {
-		return wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level,
+		return syntax.Wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level,
 			finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
 	}
-	return wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
+	return syntax.Wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
 }
-
-// wrong is an error with a hint.
-func wrong(message, hint string) error { return errors.New(message + "\x00" + hint) }

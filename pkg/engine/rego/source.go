@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -121,7 +123,7 @@ func Revision(sources []Source) string { return revision(sources) }
 func Packages(sources []Source) []string {
 	var names []string
 	for _, s := range sources {
-		if filepath.Ext(s.Name) != ".rego" || isTest(s.Name) {
+		if filepath.Ext(s.Name) != ".rego" || syntax.IsTest(s.Name) {
 			continue
 		}
 		if m, err := parseModule(s, capabilities()); err == nil {
@@ -227,7 +229,7 @@ func dataTree(sources []Source) (map[string]any, finding.List) {
 	root := map[string]any{}
 	var found finding.List
 	for _, s := range sources {
-		if isRego(s.Name) {
+		if syntax.IsRego(s.Name) {
 			continue
 		}
 		document, err := decodeData(s)

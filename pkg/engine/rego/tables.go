@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -146,7 +148,7 @@ func (t *tables) matcherOf(rest ast.Body, entry ast.Var, m *ast.Module) (matcher
 		if !isVar || first != entry || !isRef || second.String() != "input.request" {
 			continue
 		}
-		called := imported(e.Operator(), m)
+		called := syntax.Imported(e.Operator(), m)
 		for _, x := range matchers {
 			if called == x.pkg+"."+x.function && t.shipped(x) {
 				return x, true
@@ -154,16 +156,6 @@ func (t *tables) matcherOf(rest ast.Body, entry ast.Var, m *ast.Module) (matcher
 		}
 	}
 	return matcher{}, false
-}
-
-// imported is ref with the alias of an import written out.
-func imported(ref ast.Ref, m *ast.Module) string {
-	for _, i := range m.Imports {
-		if path, ok := i.Path.Value.(ast.Ref); ok && ref[0].Equal(ast.VarTerm(string(i.Name()))) {
-			return path.Concat(ref[1:]).String()
-		}
-	}
-	return ref.String()
 }
 
 // shipped reports whether the package of x is the library's and nothing else: another

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +102,7 @@ func Test(ctx context.Context, sources []Source, opt TestOptions) (TestReport, e
 	known := l.newSchemas(slices.Concat(sources, opt.Library), document)
 	compiler := opt.compiler(answers, l, modules, document, known)
 	if compiler.Compile(modules); compiler.Failed() {
-		return TestReport{}, fromOPA(compiler.Errors, "").Tidy()
+		return TestReport{}, syntax.Findings(compiler.Errors, "").Tidy()
 	}
 	store := newStore(document, l.unknown)
 	txn, err := store.NewTransaction(ctx, storage.WriteParams)
@@ -219,7 +221,7 @@ func (o TestOptions) builtin(ctx context.Context, sources []Source, coverage *co
 func (r *TestReport) count(covered cover.Report, library map[string]*ast.Module) {
 	lines, all := 0, 0
 	for name, f := range covered.Files {
-		if library[name] != nil || isTest(name) || name == argumentsFile {
+		if library[name] != nil || syntax.IsTest(name) || name == argumentsFile {
 			continue
 		}
 		r.Files[name] = f.Coverage

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/envoy"
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/proxy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
@@ -99,7 +100,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 		d.Levels = append(d.Levels, l.Name)
 	}
 	pages(idp, d.config.Levels)
-	changes, body, err := d.needs(ctx)
+	changes, body, err := d.needs()
 	if err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *fi
 
 // needs is what the policy needs of Envoy: which headers may be changed, and how much of
 // a body it reads.
-func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) {
+func (d *Demo) needs() (changes string, body int, err error) {
 	ladder, err := d.config.Ladder()
 	if err != nil {
 		return "", 0, err
@@ -186,7 +187,7 @@ func (d *Demo) needs(ctx context.Context) (changes string, body int, err error) 
 	if err != nil {
 		return "", 0, err
 	}
-	p, err := rego.Load(ctx, sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix,
+	p, err := analysis.Load(sources, rego.Options{Ladder: ladder, HeaderPrefix: d.config.Upstream.HeaderPrefix,
 		Optional: d.config.Policy.OptionalData, FoldPathCase: d.config.Request.PathCase == "fold"})
 	if err != nil {
 		return "", 0, err

@@ -199,13 +199,3 @@ func Library(own []rego.Source) ([]rego.Source, error) {
 	}
 	return library, nil
 }
-
-// LintOptions says under which terms a policy is linted for c.
-func LintOptions(c config.Config, o rego.Options) rego.LintOptions {
-	options := rego.LintOptions{Options: o, Allow: c.Request.Allow}
-	for _, i := range c.Issuers {
-		options.KeepsACR = options.KeepsACR || i.Profile == "keycloak"
-		options.Issuers, options.IssuerNames = append(options.Issuers, i.Issuer), append(options.IssuerNames, i.Name)
-	}
-	return options
-}

@@ -1,6 +1,8 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +19,7 @@ import (
 // Written as the argument itself, a subject that is not there is null for the library, and
 // risky. A variable ends the rule before the library is asked, and the stop sign is silent.
 func (l *linter) locals(r *ast.Rule) {
-	if isTest(r.Location.File) || l.m.Package.Path.HasPrefix(libraryPackage) {
+	if syntax.IsTest(r.Location.File) || l.m.Package.Path.HasPrefix(syntax.LibraryPackage) {
 		return
 	}
 	missing := l.mayBeMissing(r)
@@ -26,7 +28,7 @@ func (l *linter) locals(r *ast.Rule) {
 	}
 	look := func(operator ast.Value, operands []*ast.Term) {
 		f, ok := operator.(ast.Ref)
-		if !ok || !strings.HasPrefix(imported(f, l.m), libraryPackage.String()+".") {
+		if !ok || !strings.HasPrefix(syntax.Imported(f, l.m), syntax.LibraryPackage.String()+".") {
 			return
 		}
 		for _, t := range operands {
@@ -94,7 +96,7 @@ func missingPart(t *ast.Term, locals map[ast.Var]*ast.Term) *ast.Term {
 		case ast.Var:
 			part = locals[v]
 		case ast.Ref:
-			if v[0].Equal(ast.InputRootDocument) && !slices.Contains(given, v.String()) {
+			if v[0].Equal(ast.InputRootDocument) && !slices.Contains(syntax.AlwaysThere, v.String()) {
 				part = x
 			}
 		}

@@ -1,4 +1,4 @@
-package rego_test
+package analysis_test
 
 import (
 	"io/fs"
@@ -7,20 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/policies"
 )
-
-func lintLadder(t *testing.T) stepup.Ladder {
-	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"phr"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 // severityOf is a note for what is right and worth knowing.
 func severityOf(code string) string {
@@ -138,11 +129,11 @@ func TestLint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			lint := func(text string) (finding.List, []rego.Source) {
 				sources := []rego.Source{{Name: "p.rego", Text: []byte(head + text + "\n")}}
-				opt := rego.LintOptions{Options: rego.Options{Ladder: lintLadder(t)}, KeepsACR: x.keeps}
+				opt := analysis.LintOptions{Options: rego.Options{Ladder: ladder(t)}, KeepsACR: x.keeps}
 				if _, err := rego.Load(t.Context(), sources, opt.Options); err != nil {
 					t.Fatalf("%s\ndoes not load: %v", text, err)
 				}
-				return rego.Lint(sources, opt), sources
+				return analysis.Lint(sources, opt), sources
 			}
 			found, sources := lint(x.bad)
 			if len(found) != 1 || found[0].Code != x.code || found[0].Line < 4 || found[0].Hint == "" || found[0].Severity != severityOf(x.code) {
@@ -167,7 +158,7 @@ func TestLint(t *testing.T) {
 
 // What is shipped means what it says.
 func TestLintShipped(t *testing.T) {
-	opt := rego.LintOptions{Options: rego.Options{Ladder: lintLadder(t)}}
+	opt := analysis.LintOptions{Options: rego.Options{Ladder: ladder(t)}}
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +167,7 @@ func TestLintShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found := rego.Lint(append(shipped, library...), opt); len(found) > 0 {
+	if found := analysis.Lint(append(shipped, library...), opt); len(found) > 0 {
 		t.Error(found)
 	}
 	examples := os.DirFS(filepath.Join("..", "..", "..", "examples", "policies"))
@@ -196,7 +187,7 @@ func TestLintShipped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := rego.Lint(append(sources, library...), opt); len(found) > 0 {
+		if found := analysis.Lint(append(sources, library...), opt); len(found) > 0 {
 			t.Errorf("%s: %v", f.Name(), found)
 		}
 	}

@@ -1,11 +1,9 @@
-package rego_test
+package analysis_test
 
 import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
 // What is known settles a rule, and what is not is its condition.
@@ -27,7 +25,7 @@ elsewhere if input.request.path in {"/", "/u/x"}
 require contains {"level": "anonymous"} if elsewhere
 require contains {"level": "password"} if not elsewhere
 `
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}}, rego.Options{Ladder: lintLadder(t), Timeout: 1e10})
+	p, err := load(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"maps"
 	"slices"
@@ -12,11 +15,11 @@ import (
 // Reads lists the members of the input that the policy looks at, each as the names that
 // lead to it, such as ["request", "body", "json"], sorted. It follows parts of the input
 // into rules and functions. A name that is computed ends the list before it.
-func (p *Policy) Reads() [][]string {
-	r := reader{compiler: p.compiler, seen: map[string]bool{}, found: map[string][]string{}}
-	for _, m := range p.compiler.Modules {
+func (a *Analysis) Reads() [][]string {
+	r := reader{program: a.program, compiler: a.program.Compiler(), seen: map[string]bool{}, found: map[string][]string{}}
+	for _, m := range r.compiler.Modules {
 		for _, rule := range m.Rules {
-			if isEntry(m.Package.Path) && slices.Contains(entryRules, string(rule.Head.Ref()[0].Value.(ast.Var))) {
+			if syntax.IsEntry(m.Package.Path) && slices.Contains(syntax.EntryRules, string(rule.Head.Ref()[0].Value.(ast.Var))) {
 				r.rule(rule, nil)
 			}
 		}
@@ -31,6 +34,7 @@ func (p *Policy) Reads() [][]string {
 
 // reader gathers what rules look at.
 type reader struct {
+	program  *rego.Program
 	compiler *ast.Compiler
 	seen     map[string]bool // rules with what their arguments stand for
 	found    map[string][]string
@@ -114,7 +118,7 @@ func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
 
 // path is where ref leads in the input, itself or by a rule that stands for an argument.
 func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
-	rule := argumentOf(r.compiler, ref)
+	rule := r.program.ArgumentRule(ref)
 	if rule == nil {
 		return inputPath(ref, known)
 	}

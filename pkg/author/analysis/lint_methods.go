@@ -1,6 +1,8 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"strings"
 
@@ -12,7 +14,7 @@ import (
 // unsafeMethods finds a stop sign that lists the methods that need more: whatever else
 // an application takes, as PROPPATCH or FOO, drives past it.
 func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
-	if l.negated[e] || !l.enters(ruleDeny) && (!l.enters(ruleRequire) || public(l.r)) {
+	if l.negated[e] || !l.enters(syntax.Deny) && (!l.enters(syntax.Require) || public(l.r)) {
 		return
 	}
 	for n, t := range operands {

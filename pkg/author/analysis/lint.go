@@ -1,6 +1,10 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,7 +20,7 @@ import (
 
 // LintOptions are what a policy is looked over with.
 type LintOptions struct {
-	Options
+	rego.Options
 	// KeepsACR is set where an issuer's refreshed tokens keep their acr for as long as the
 	// session lasts, as Keycloak's do: a level without an age is then proven for ever.
 	KeepsACR bool
@@ -26,13 +30,22 @@ type LintOptions struct {
 	Allow []string
 }
 
+// LintUnder returns the options for a policy that is loaded with o under c.
+func LintUnder(c config.Config, o rego.Options) LintOptions {
+	opt := LintOptions{Options: o, Allow: c.Request.Allow}
+	for _, i := range c.Issuers {
+		opt.KeepsACR = opt.KeepsACR || i.Profile == "keycloak"
+		opt.Issuers, opt.IssuerNames = append(opt.Issuers, i.Issuer), append(opt.IssuerNames, i.Name)
+	}
+	return opt
+}
+
 // Lint looks for what compiles and does not mean what it says. Its findings are
-// warnings and notes; a policy that [Load] refuses has others. Every finding has a place, and
+// warnings and notes; a policy that [rego.Load] refuses has others. Every finding has a place, and
 // some a fix.
-func Lint(sources []Source, opt LintOptions) finding.List {
-	loading := newLoader(opt.Options)
-	modules, document := loading.parse(sources, false)
-	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: newConstants(modules),
+func Lint(sources []rego.Source, opt LintOptions) finding.List {
+	modules := rego.Parse(sources, opt.Options)
+	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: syntax.NewConstants(modules),
 		compared: map[string]bool{}}
 	var schema any
 	if err := json.Unmarshal(policy.InputSchema, &schema); err == nil { // embedded; a test decodes it
@@ -50,7 +63,7 @@ func Lint(sources []Source, opt LintOptions) finding.List {
 	for _, name := range names {
 		l.module(modules[name])
 	}
-	l.unused(newCompiler(loading.newSchemas(sources, document)), sources, modules)
+	l.unused(sources)
 	return l.found.Tidy()
 }
 
@@ -59,7 +72,7 @@ type linter struct {
 	opt       LintOptions
 	schema    map[string]any
 	functions map[string][]*ast.Rule
-	constants *constants
+	constants *syntax.Constants
 	compared  map[string]bool // rules with what their parameters stand for
 	found     finding.List
 
@@ -69,7 +82,7 @@ type linter struct {
 }
 
 func (l *linter) warn(loc *ast.Location, code, message, hint string) *finding.Finding {
-	f := at(loc, code, message, hint)
+	f := syntax.At(loc, code, message, hint)
 	f.Severity = finding.Warning
 	l.found = append(l.found, f)
 	return &l.found[len(l.found)-1]
@@ -86,8 +99,8 @@ func (l *linter) module(m *ast.Module) {
 			l.comparisons(x, nil)
 			l.locals(x)
 		}
-		if isEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
-			if r.Head.Name == ruleRequire {
+		if syntax.IsEntry(m.Package.Path) && len(r.Head.Ref()) == 1 {
+			if r.Head.Name == syntax.Require {
 				l.requirement(m, r)
 			}
 		}
@@ -141,7 +154,7 @@ func (l *linter) expression(e *ast.Expr) {
 			f.Fix = &finding.Fix{Old: string(e.Location.Text),
 				New: fmt.Sprintf("not %s == %s", operands[0].Location.Text, operands[1].Location.Text)}
 		}
-		if l.negated[e] && clientHeader(t) && (l.enters(ruleRequire) || l.enters(ruleDeny)) {
+		if l.negated[e] && clientHeader(t) && (l.enters(syntax.Require) || l.enters(syntax.Deny)) {
 			l.warn(e.Location, "client_header", fmt.Sprintf("whoever sends the header %s escapes this rule", t),
 				"believe a header only where the proxy in front removes what clients send under its name; a client certificate or the token proves more")
 		}
@@ -149,7 +162,7 @@ func (l *linter) expression(e *ast.Expr) {
 }
 
 func (l *linter) enters(name string) bool {
-	return isEntry(l.m.Package.Path) && l.r.Head.Name == ast.Var(name)
+	return syntax.IsEntry(l.m.Package.Path) && l.r.Head.Name == ast.Var(name)
 }
 
 // compareTypes finds order between values of which one may be of any type: Rego orders
@@ -213,8 +226,6 @@ func (l *linter) isLevel(t *ast.Term) bool {
 	}
 	return false
 }
-
-var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
 // calls follows parts of the input into functions, where the compiler does not check
 // them against the schema.
@@ -309,7 +320,7 @@ func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 
 // requirement looks at a rule of require whose head is written out.
 func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
-	level := literalLevel(r)
+	level := syntax.LiteralLevel(r)
 	literal, ok := r.Head.Key.Value.(ast.Object)
 	if !ok {
 		return
@@ -336,19 +347,15 @@ func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
 func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
 	best := ""
 	for _, x := range m.Rules {
-		if x == r || x.Head.Name != ruleRequire || len(x.Head.Ref()) != 1 || !unconditional(x) {
+		if x == r || x.Head.Name != syntax.Require || len(x.Head.Ref()) != 1 || !syntax.Unconditional(x) {
 			continue
 		}
-		if level := literalLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(),
+		if level := syntax.LiteralLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(),
 			best) {
 			best = level
 		}
 	}
 	return best
-}
-
-func unconditional(r *ast.Rule) bool {
-	return len(r.Body) == 1 && r.Body[0].Equal(ast.NewExpr(ast.BooleanTerm(true)))
 }
 
 // publicByHeader finds a public route that a client opens itself.

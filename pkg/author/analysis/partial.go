@@ -1,6 +1,8 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,11 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
 // Conditional is a member of require or deny that a request meets of which not
@@ -29,26 +32,23 @@ type Conditional struct {
 }
 
 // ErrUnsettled means that the rules cannot be taken apart without a concrete request.
-var ErrUnsettled = errors.New("rego: cannot be settled without a concrete request")
+var ErrUnsettled = errors.New("analysis: cannot be settled without a concrete request")
 
 // partialTimeout is how long taking the rules apart may take.
 const partialTimeout = 5 * time.Second
 
-// Partial says what the policy asks of every request that is like input in what is
-// known of it. unknown lists members that are not, such as input.request.headers or
-// input.request.segments[1]. Route packages are not asked.
-//
-// Unlike the other methods it is not for many goroutines, nor for a policy that decides
-// at the same time: OPA rewrites parts of the policy on the way.
+// Partial says what the policy asks of every request that is like input in what is known of
+// it. unknown lists the members that are not known, such as input.request.headers or
+// input.request.segments[1]. Packages of routes are not asked.
 //
 // The error wraps [ErrUnsettled].
-func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []string) ([]Conditional, error) {
+func (a *Analysis) Partial(ctx context.Context, input map[string]any, unknown []string) ([]Conditional, error) {
 	var all []Conditional
-	for _, entry := range []string{ruleRequire, ruleDeny} {
-		if !slices.Contains(p.entries, entry) {
+	for _, entry := range []string{syntax.Require, syntax.Deny} {
+		if !a.program.Has(entry) {
 			continue
 		}
-		found, err := p.partial(ctx, entry, input, unknown)
+		found, err := a.partial(ctx, entry, input, unknown)
 		if err != nil {
 			return nil, err
 		}
@@ -57,17 +57,19 @@ func (p *Policy) Partial(ctx context.Context, input map[string]any, unknown []st
 	return all, nil
 }
 
-// preparePartial makes the query of copies of an entry rule when it is first asked.
-func (p *Policy) preparePartial(copies string) func() (rego.PreparedPartialQuery, error) {
-	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
-		return rego.New(
-			rego.Query(fmt.Sprintf("data.stepward.policy.%s[member]", copies)), rego.Compiler(p.compiler),
-			rego.Store(p.store), rego.Capabilities(capabilities()), enters(),
-		).PrepareForPartial(context.Background())
-	})
+// query prepares the query of the members of an entry rule when they are first asked for.
+func (a *Analysis) query(entry string) (opa.PreparedPartialQuery, error) {
+	if q, prepared := a.queries[entry]; prepared {
+		return q, nil
+	}
+	q, err := a.program.Query(opa.Query(a.program.Members(entry) + "[member]")).PrepareForPartial(context.Background())
+	if err == nil {
+		a.queries[entry] = q
+	}
+	return q, err
 }
 
-func (p *Policy) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional,
+func (a *Analysis) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional,
 	err error) {
 	defer func() {
 		if recover() != nil {
@@ -76,23 +78,23 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 	}()
 	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
-	query, err := p.partials[entry]()
+	query, err := a.query(entry)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	refs, terms, err := p.references(unknown)
+	refs, terms, err := a.references(unknown)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	rest, err := query.Partial(ctx, rego.EvalInput(input), rego.EvalParsedUnknowns(terms))
+	rest, err := query.Partial(ctx, opa.EvalInput(input), opa.EvalParsedUnknowns(terms))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	s, err := newSettler(p, input, refs)
+	s, err := newSettler(a.program, input, refs)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
-	w := writer{helpers: map[string][]*ast.Rule{}}
+	w := writer{program: a.program, helpers: map[string][]*ast.Rule{}}
 	for _, m := range rest.Support {
 		for _, r := range m.Rules {
 			name := m.Package.Path.String() + "." + r.Head.Ref().String()
@@ -100,9 +102,8 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 		}
 	}
 	s.helpers = w.helpers
-	w.arguments = p.arguments
 	for _, q := range rest.Queries {
-		c, possible, err := p.conditional(ctx, q, s, &w)
+		c, possible, err := a.conditional(ctx, q, s, &w)
 		if err != nil {
 			return nil, err
 		}
@@ -115,17 +116,14 @@ func (p *Policy) partial(ctx context.Context, entry string, input map[string]any
 
 // references parses names of members, each once: OPA's parser sorts all its functions at
 // every call.
-func (p *Policy) references(names []string) (refs []ast.Ref, terms []*ast.Term, err error) {
-	if p.parsed == nil {
-		p.parsed = map[string]ast.Ref{}
-	}
+func (a *Analysis) references(names []string) (refs []ast.Ref, terms []*ast.Term, err error) {
 	for _, name := range names {
-		ref, known := p.parsed[name]
+		ref, known := a.parsed[name]
 		if !known {
 			if ref, err = ast.ParseRef(name); err != nil {
 				return nil, nil, err
 			}
-			p.parsed[name] = ref
+			a.parsed[name] = ref
 		}
 		refs, terms = append(refs, ref), append(terms, ast.NewTerm(ref))
 	}
@@ -133,7 +131,7 @@ func (p *Policy) references(names []string) (refs []ast.Ref, terms []*ast.Term, 
 }
 
 // conditional is one way in which a member comes about, unless it is not possible.
-func (p *Policy) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool,
+func (a *Analysis) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool,
 	err error) {
 	found := false
 	for _, e := range q {
@@ -141,11 +139,12 @@ func (p *Policy) conditional(ctx context.Context, q ast.Body, s *settler, w *wri
 			found = true
 			number, _ := member.Get(ast.StringTerm("rule")).Value.(ast.Number)
 			i, err := strconv.Atoi(string(number))
-			if err != nil || i < 0 || i >= len(p.members) {
+			rule, ok := a.program.Rule(i)
+			if err != nil || !ok {
 				return c, false, fmt.Errorf("%w: a member that comes from no rule", ErrUnsettled)
 			}
 			value := member.Get(ast.StringTerm("value"))
-			c.Rule = p.members[i].id
+			c.Rule = rule
 			c.Value = value.String()
 			if value.IsGround() {
 				if plain, err := ast.JSON(value.Value); err == nil {
@@ -200,9 +199,9 @@ func binds(e *ast.Expr) bool {
 
 // writer writes conditions as a person would.
 type writer struct {
-	helpers   map[string][]*ast.Rule // what conditions refer to
-	arguments map[string]*ast.Term   // what stands behind the rules of arguments
-	depth     int
+	program *rego.Program
+	helpers map[string][]*ast.Rule // what conditions refer to
+	depth   int
 }
 
 var infix = map[string]string{
@@ -213,7 +212,7 @@ var infix = map[string]string{
 // what it depends on.
 func (w *writer) condition(e *ast.Expr) string {
 	if written, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {
-		if t := w.arguments[r.String()]; t != nil {
+		if t := w.program.Argument(r); t != nil {
 			return t.Value, nil
 		}
 		return r, nil

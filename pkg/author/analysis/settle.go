@@ -1,4 +1,4 @@
-package rego
+package analysis
 
 import (
 	"context"
@@ -6,14 +6,17 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
 // settler decides conditions that partial evaluation leaves although everything in them
 // is known: it keeps a call of a function apart as soon as a part of what the function
 // is given is not.
 type settler struct {
-	policy  *Policy
+	program *rego.Program
 	known   ast.Value
 	unknown []ast.Ref
 	decided map[string]bool        // conditions without any input, by their text
@@ -22,12 +25,12 @@ type settler struct {
 }
 
 // newSettler knows what stands in input and not under unknown.
-func newSettler(p *Policy, input map[string]any, unknown []ast.Ref) (*settler, error) {
+func newSettler(p *rego.Program, input map[string]any, unknown []ast.Ref) (*settler, error) {
 	known, err := ast.InterfaceToValue(input)
 	if err != nil {
 		return nil, err
 	}
-	return &settler{policy: p, known: known, unknown: unknown, decided: map[string]bool{}}, nil
+	return &settler{program: p, known: known, unknown: unknown, decided: map[string]bool{}}, nil
 }
 
 // holds says whether e holds; settled is false where that depends on more than is known.
@@ -251,7 +254,7 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 
 // argument is the value of a rule that stands for an argument, where that is known.
 func (s *settler) argument(r ast.Ref) (ast.Value, bool) {
-	t := s.policy.arguments[r.String()]
+	t := s.program.Argument(r)
 	if t == nil {
 		return nil, false
 	}
@@ -283,7 +286,7 @@ func (s *settler) readsInput(r ast.Ref) bool {
 				return found
 			})
 			var next []*ast.Rule
-			for dep := range s.policy.compiler.Graph.Dependencies(rule) {
+			for dep := range s.program.Compiler().Graph.Dependencies(rule) {
 				if d, ok := dep.(*ast.Rule); ok {
 					next = append(next, d)
 				}
@@ -294,7 +297,7 @@ func (s *settler) readsInput(r ast.Ref) bool {
 		}
 		return false
 	}
-	return reads(rulesAt(s.policy.compiler, r))
+	return reads(syntax.RulesAt(s.program.Compiler(), r))
 }
 
 // overlaps reports whether a part of what r stands for is not known.
@@ -384,10 +387,7 @@ func (s *settler) evaluate(ctx context.Context, e *ast.Expr) (holds, ok bool) {
 	if truth, there := s.decided[text]; there {
 		return truth, true
 	}
-	results, err := rego.New(
-		rego.ParsedQuery(ast.NewBody(e)), rego.Compiler(s.policy.compiler), rego.Store(s.policy.store),
-		rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
-	).Eval(ctx)
+	results, err := s.program.Query(opa.ParsedQuery(ast.NewBody(e)), opa.StrictBuiltinErrors(true)).Eval(ctx)
 	if err != nil {
 		return false, false
 	}

@@ -1,10 +1,11 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"net/netip"
-	"regexp"
-	"regexp/syntax"
+	regex "regexp/syntax"
 	"slices"
 	"strings"
 
@@ -34,61 +35,19 @@ type never struct {
 	hardly         bool // it may be, and is likely a slip
 }
 
-// field is a member of the input: its names, with * for an element or a computed name.
-type field struct {
-	names []string
-	lower bool // it stands in a call of lower
-	upper bool
-}
-
-func (p field) key() string {
-	names := slices.Clone(p.names)
-	for _, open := range []string{"headers", "header_values", "query", "extensions", "metadata"} {
-		if i := slices.Index(names, open); i == 1 && len(names) > 2 {
-			names[2] = "*"
-		}
-	}
-	return strings.Join(names, ".")
-}
-
-func (p field) String() string {
-	text := "input"
-	for _, n := range p.names {
-		switch {
-		case n == "*" || n == "0":
-			text += strings.NewReplacer("*", "[_]", "0", "[0]").Replace(n)
-		case n == splitAt:
-			text = fmt.Sprintf("split(%s, %q)", text, n)
-		case isWord.MatchString(n):
-			text += "." + n
-		default:
-			text += fmt.Sprintf("[%q]", n)
-		}
-	}
-	switch {
-	case p.lower:
-		return "lower(" + text + ")"
-	case p.upper:
-		return "upper(" + text + ")"
-	}
-	return text
-}
-
-var isWord = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
-
 // why is the reason why p is never compared with what holds s at that part.
-func (l *linter) why(p field, s string, at part) never {
+func (l *linter) why(p syntax.Field, s string, at part) never {
 	switch {
-	case p.lower && s != strings.ToLower(s):
+	case p.Lower && s != strings.ToLower(s):
 		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)),
 			fix: strings.ToLower(s)}
-	case p.upper && s != strings.ToUpper(s):
+	case p.Upper && s != strings.ToUpper(s):
 		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)),
 			fix: strings.ToUpper(s)}
-	case p.lower || p.upper:
+	case p.Lower || p.Upper:
 		return never{}
 	}
-	switch p.key() {
+	switch p.Key() {
 	case "request.method":
 		return neverMethod(s, at)
 	case "request.path":
@@ -119,20 +78,20 @@ func (l *linter) why(p field, s string, at part) never {
 	case "token.issuer":
 		return neverOne(s, at, l.opt.Issuers)
 	}
-	return neverOne(s, at, l.wordsOf(p.names))
+	return neverOne(s, at, l.wordsOf(p.Names))
 }
 
 // ofType is the reason why p is never v for its type: a list is no text, and a text no
 // number.
-func (l *linter) ofType(p field, v ast.Value) never {
+func (l *linter) ofType(p syntax.Field, v ast.Value) never {
 	_, isText := v.(ast.String)
 	switch v.(type) {
 	case ast.String, ast.Number, ast.Boolean, ast.Null:
 	default:
 		return never{}
 	}
-	switch kind := l.typeOf(p.names); {
-	case kind == "array" && !p.lower && !p.upper:
+	switch kind := l.typeOf(p.Names); {
+	case kind == "array" && !p.Lower && !p.Upper:
 		return never{why: "it is a list", hint: fmt.Sprintf("ask whether %s in %s", v, p)}
 	case kind == "string" && !isText:
 		return never{why: "it is a text", hint: fmt.Sprintf("write %q", strings.Trim(v.String(), `"`))}
@@ -200,18 +159,18 @@ func neverMethod(s string, at part) never {
 	if s == "" && at != entire {
 		return never{}
 	}
-	if !methodOf.MatchString(s) || s == "CONNECT" && at == entire || len(s) > 32 {
+	if !syntax.IsMethod(s) || s == "CONNECT" && at == entire || len(s) > 32 {
 		n := never{why: "methods are tokens in upper case, and CONNECT is refused", hint: "one of " + strings.Join(
-			methods, ", ")}
-		if n.fix = finding.Closest(s, methods); slices.Contains(methods, strings.ToUpper(strings.TrimSpace(s))) {
+			syntax.Methods, ", ")}
+		if n.fix = finding.Closest(s, syntax.Methods); slices.Contains(syntax.Methods, strings.ToUpper(strings.TrimSpace(s))) {
 			n.fix = strings.ToUpper(strings.TrimSpace(s))
 		}
 		return n
 	}
-	if known := slices.Contains(methods, s) || slices.Contains(otherMethods, s); at == entire && !known {
-		for _, m := range methods {
+	if known := slices.Contains(syntax.Methods, s) || slices.Contains(otherMethods, s); at == entire && !known {
+		for _, m := range syntax.Methods {
 			if levenshtein.ComputeDistance(s, m) == 1 {
-				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(methods, ", "),
+				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(syntax.Methods, ", "),
 					fix: m, hardly: true}
 			}
 		}
@@ -272,10 +231,10 @@ func (l *linter) neverSegment(s string, at part) never {
 func (l *linter) neverIn(s string, complete bool) never {
 	has := func(chars string) bool { return strings.ContainsAny(s, chars) }
 	switch {
-	case escape.MatchString(s) && !l.allows("double_encoding") && (!l.allows("encoded_slash") || !strings.EqualFold(
-		escape.FindString(s), "%2f")):
+	case syntax.FirstEscape(s) != "" && !l.allows("double_encoding") &&
+		(!l.allows("encoded_slash") || !strings.EqualFold(syntax.FirstEscape(s), "%2f")):
 		return never{why: "paths are decoded, and one that is encoded twice is refused",
-			hint: "write the character itself in field of " + escape.FindString(s)}
+			hint: "write the character itself in field of " + syntax.FirstEscape(s)}
 	case has(`\`) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return never{why: `a path with \ or a control character is refused`, hint: "leave it out"}
 	case has(";"):
@@ -312,7 +271,7 @@ func neverHost(s string, at part) never {
 	case at == entire && strings.HasSuffix(s, "."):
 		return never{why: "hosts are without a final dot", hint: fmt.Sprintf("write %q", strings.TrimSuffix(s, ".")),
 			fix: strings.TrimSuffix(s, ".")}
-	case at == entire && checkHost(s) != nil:
+	case at == entire && syntax.CheckHost(s) != nil:
 		return never{why: "that is no host", hint: "write a name or an address with an optional port"}
 	}
 	return never{}
@@ -333,21 +292,21 @@ func neverAddress(s string, at part) never {
 
 // pieces are the literal texts that whatever matches expression holds, and where.
 func pieces(expression string) map[string]part {
-	tree, err := syntax.Parse(expression, syntax.Perl)
+	tree, err := regex.Parse(expression, regex.Perl)
 	if err != nil {
 		return nil
 	}
-	parts := []*syntax.Regexp{tree}
-	if tree.Op == syntax.OpConcat {
+	parts := []*regex.Regexp{tree}
+	if tree.Op == regex.OpConcat {
 		parts = tree.Sub
 	}
 	found := map[string]part{}
 	for i, p := range parts {
-		if p.Op != syntax.OpLiteral || p.Flags&syntax.FoldCase != 0 {
+		if p.Op != regex.OpLiteral || p.Flags&regex.FoldCase != 0 {
 			continue
 		}
-		begins, ends := i > 0 && parts[i-1].Op == syntax.OpBeginText, i+1 < len(parts) &&
-			parts[i+1].Op == syntax.OpEndText
+		begins, ends := i > 0 && parts[i-1].Op == regex.OpBeginText, i+1 < len(parts) &&
+			parts[i+1].Op == regex.OpEndText
 		switch text := string(p.Rune); {
 		case begins && ends:
 			found[text] = entire
@@ -360,104 +319,4 @@ func pieces(expression string) map[string]part {
 		}
 	}
 	return found
-}
-
-// splitAt is the name below a path of its parts, as split has them: the first is empty.
-const splitAt = "/"
-
-// fieldsIn are the variables of a rule that stand for members of the input.
-func fieldsIn(r *ast.Rule, given map[ast.Var]field) map[ast.Var]field {
-	env, twice := map[ast.Var]field{}, map[ast.Var]bool{}
-	for v, p := range given {
-		env[v] = p
-	}
-	bind := func(t *ast.Term, p field, ok bool) {
-		v, isVar := t.Value.(ast.Var)
-		if !isVar || v.IsWildcard() {
-			return
-		}
-		if was, there := env[v]; there && (!ok || was.String() != p.String()) {
-			twice[v] = true
-		}
-		if ok {
-			env[v] = p
-		}
-	}
-	for range 3 { // a name for a name for a name
-		ast.WalkExprs(r, func(e *ast.Expr) bool {
-			switch d := e.Terms.(type) {
-			case *ast.SomeDecl:
-				if len(d.Symbols) == 1 {
-					if c, ok := d.Symbols[0].Value.(ast.Call); ok {
-						p, ok := fieldOf(c[len(c)-1], env)
-						bind(c[len(c)-2], p.below("*"), ok)
-					}
-				}
-			case *ast.Every:
-				p, ok := fieldOf(d.Domain, env)
-				bind(d.Value, p.below("*"), ok)
-			default:
-				if e.IsCall() && (e.IsAssignment() || e.IsEquality()) && len(e.Operands()) == 2 {
-					p, ok := fieldOf(e.Operand(1), env)
-					bind(e.Operand(0), p, ok)
-				}
-			}
-			return false
-		})
-	}
-	for v := range twice {
-		delete(env, v)
-	}
-	return env
-}
-
-func (p field) below(name string) field {
-	return field{names: append(slices.Clone(p.names), name)}
-}
-
-// fieldOf is the member of the input that t is.
-func fieldOf(t *ast.Term, env map[ast.Var]field) (field, bool) {
-	switch v := t.Value.(type) {
-	case ast.Var:
-		p, ok := env[v]
-		return p, ok
-	case ast.Ref:
-		var p field
-		if !v[0].Equal(ast.InputRootDocument) {
-			at, ok := fieldOf(v[0], env)
-			if _, isRef := v[0].Value.(ast.Ref); isRef || !ok {
-				return field{}, false
-			}
-			p = at
-		}
-		for _, step := range v[1:] {
-			name := "*"
-			if s, ok := step.Value.(ast.String); ok {
-				name = string(s)
-			} else if step.Equal(ast.IntNumberTerm(0)) && slices.Contains(p.names, splitAt) {
-				name = "0"
-			}
-			p = p.below(name)
-		}
-		return p, true
-	case ast.Call:
-		if len(v) == 3 && v[0].String() == "split" && v[2].Equal(ast.StringTerm("/")) {
-			p, ok := fieldOf(v[1], env)
-			return p.below(splitAt), ok && p.key() == "request.path"
-		}
-		if len(v) != 2 {
-			return field{}, false
-		}
-		p, ok := fieldOf(v[1], env)
-		switch v[0].String() {
-		case "lower":
-			p.lower, p.upper = true, false
-		case "upper":
-			p.lower, p.upper = false, true
-		default:
-			ok = false
-		}
-		return p, ok
-	}
-	return field{}, false
 }

@@ -1,4 +1,4 @@
-package rego
+package syntax
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// constants finds what a term stands for, as far as the text of a policy says: itself, by a
+// Constants finds what a term stands for, as far as the text of a policy says: itself, by a
 // variable, by a rule, by `some x in` what is written out, by a function of what is.
-type constants struct {
+type Constants struct {
 	rules map[string][]*ast.Rule // complete rules by their path below data
 	busy  map[*ast.Rule]bool
 	given map[*ast.Rule][]*ast.Term // what functions are called with
@@ -19,14 +19,14 @@ type constants struct {
 	more int
 }
 
-// unknownTerm stands where only a request settles what is there.
-var unknownTerm = ast.VarTerm("$unknown")
+// Unknown stands where only a request settles what is there.
+var Unknown = ast.VarTerm("$unknown")
 
 // maxAlternatives is how many values one term may stand for; of more, nothing is known.
 const maxAlternatives = 64
 
-func newConstants(modules map[string]*ast.Module) *constants {
-	c := &constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}, given: map[*ast.Rule][]*ast.Term{}}
+func NewConstants(modules map[string]*ast.Module) *Constants {
+	c := &Constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}, given: map[*ast.Rule][]*ast.Term{}}
 	for _, m := range modules {
 		for _, r := range m.Rules {
 			path := ruleRef(m, r).String()
@@ -37,24 +37,24 @@ func newConstants(modules map[string]*ast.Module) *constants {
 }
 
 func ruleRef(m *ast.Module, r *ast.Rule) ast.Ref {
-	path := m.Package.Path.Append(ast.StringTerm(text(r.Head.Ref()[0])))
+	path := m.Package.Path.Append(ast.StringTerm(Text(r.Head.Ref()[0])))
 	for _, t := range r.Head.Ref()[1:] {
 		path = path.Append(t)
 	}
 	return path
 }
 
-// known reports whether no part of t depends on a request.
-func known(t *ast.Term) bool {
+// Known reports whether no part of t depends on a request.
+func Known(t *ast.Term) bool {
 	found := false
-	ast.WalkVars(t, func(v ast.Var) bool { found = found || v.Equal(unknownTerm.Value); return found })
+	ast.WalkVars(t, func(v ast.Var) bool { found = found || v.Equal(Unknown.Value); return found })
 	return !found
 }
 
-// of are the values that t may have in r, a rule of m, or in an else of one. What is not
+// Of are the values that t may have in r, a rule of m, or in an else of one. What is not
 // known of them is unknownTerm.
-func (c *constants) of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
-	none := []*ast.Term{unknownTerm}
+func (c *Constants) Of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{Unknown}
 	switch v := t.Value.(type) {
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
 		return []*ast.Term{t}
@@ -89,25 +89,33 @@ func (c *constants) of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 			return none
 		}
 		return c.each(v[1:], r, m, func(x []*ast.Term) *ast.Term {
-			if slices.ContainsFunc(x, func(t *ast.Term) bool { return !known(t) }) {
-				return unknownTerm
+			if slices.ContainsFunc(x, func(t *ast.Term) bool { return !Known(t) }) {
+				return Unknown
 			}
-			if result, err := call(operator.String(), x); err == nil && result != nil {
+			if result, err := Call(operator.String(), x); err == nil && result != nil {
 				return result.SetLocation(t.Location)
 			}
-			return unknownTerm
+			return Unknown
 		})
 	}
 	return none
 }
 
+// OfUsed is of where uses expressions, beside the one that binds a variable, may speak of it.
+// Of more, one may choose among its values.
+func (c *Constants) OfUsed(t *ast.Term, r *ast.Rule, m *ast.Module, uses int) []*ast.Term {
+	c.more = uses
+	defer func() { c.more = 0 }()
+	return c.Of(t, r, m)
+}
+
 // each makes a value of every choice of what parts may be.
-func (c *constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value func([]*ast.Term) *ast.Term) []*ast.Term {
+func (c *Constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value func([]*ast.Term) *ast.Term) []*ast.Term {
 	choices := [][]*ast.Term{{}}
 	for _, p := range parts {
-		values := c.of(p, r, m)
+		values := c.Of(p, r, m)
 		if len(values)*len(choices) > maxAlternatives {
-			values = []*ast.Term{unknownTerm}
+			values = []*ast.Term{Unknown}
 		}
 		if len(values) == 1 { // as nearly always: a list may be long
 			for i := range choices {
@@ -131,8 +139,8 @@ func (c *constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 }
 
 // variable is what v may be: what r binds it to, or a rule of the package.
-func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
-	none := []*ast.Term{unknownTerm}
+func (c *Constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{Unknown}
 	if i := slices.IndexFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) }); i >= 0 {
 		if given := c.given[r]; i < len(given) {
 			return given[i : i+1]
@@ -150,13 +158,13 @@ func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term 
 		}
 		return values
 	case !elements:
-		return c.of(bound, r, m)
+		return c.Of(bound, r, m)
 	case uses > 1+c.more:
 		return none
 	}
 	var all []*ast.Term
-	for _, x := range c.of(bound, r, m) {
-		all = append(all, elementsOf(x)...)
+	for _, x := range c.Of(bound, r, m) {
+		all = append(all, ElementsOf(x)...)
 	}
 	if len(all) == 0 || len(all) > maxAlternatives {
 		return none
@@ -166,7 +174,7 @@ func (c *constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term 
 
 // function is the function of the policy that operator names in m, where it is one rule
 // without a condition and each argument has a name. Otherwise it is nil.
-func (c *constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
+func (c *Constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 	if len(operator) == 0 {
 		return nil
 	}
@@ -186,7 +194,7 @@ func (c *constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 	}
 	f := rules[0]
 	named := !slices.ContainsFunc(f.Head.Args, func(t *ast.Term) bool { _, ok := t.Value.(ast.Var); return !ok })
-	if len(f.Head.Args) == 0 || !named || !unconditional(f) || f.Else != nil || f.Module == nil ||
+	if len(f.Head.Args) == 0 || !named || !Unconditional(f) || f.Else != nil || f.Module == nil ||
 		f.Head.RuleKind() != ast.SingleValue {
 		return nil
 	}
@@ -194,16 +202,16 @@ func (c *constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 }
 
 // apply is the value of f for operands, as far as it is one.
-func (c *constants) apply(f *ast.Rule, operands []*ast.Term) *ast.Term {
+func (c *Constants) apply(f *ast.Rule, operands []*ast.Term) *ast.Term {
 	if c.busy[f] || len(operands) != len(f.Head.Args) {
-		return unknownTerm
+		return Unknown
 	}
 	c.busy[f], c.given[f] = true, operands
 	defer func() { c.busy[f] = false; delete(c.given, f) }()
-	if values := c.of(f.Head.Value, f, f.Module); len(values) == 1 {
+	if values := c.Of(f.Head.Value, f, f.Module); len(values) == 1 {
 		return values[0]
 	}
-	return unknownTerm
+	return Unknown
 }
 
 // declared reports whether v is a variable of r's own, whatever it is bound to.
@@ -254,7 +262,7 @@ func binding(v ast.Var, r *ast.Rule) (bound *ast.Term, elements bool, uses int) 
 	return bound, elements, uses
 }
 
-func elementsOf(t *ast.Term) []*ast.Term {
+func ElementsOf(t *ast.Term) []*ast.Term {
 	var all []*ast.Term
 	switch v := t.Value.(type) {
 	case *ast.Array:
@@ -264,15 +272,15 @@ func elementsOf(t *ast.Term) []*ast.Term {
 	case ast.Object:
 		v.Foreach(func(_, x *ast.Term) { all = append(all, x) })
 	default:
-		return []*ast.Term{unknownTerm}
+		return []*ast.Term{Unknown}
 	}
 	return all
 }
 
 // reference is what a path leads to: a rule of this or of another package, and below it
 // what is written out.
-func (c *constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Term {
-	none := []*ast.Term{unknownTerm}
+func (c *Constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Term {
+	none := []*ast.Term{Unknown}
 	if ref[0].Equal(ast.InputRootDocument) || len(ref) == 0 {
 		return none
 	}
@@ -281,7 +289,7 @@ func (c *constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Te
 	if ref[0].Equal(ast.DefaultRootDocument) {
 		here, rest = c.below(ref)
 	} else if v, ok := ref[0].Value.(ast.Var); ok {
-		if here = c.variable(v, r, m); len(here) == 1 && here[0] == unknownTerm {
+		if here = c.variable(v, r, m); len(here) == 1 && here[0] == Unknown {
 			for _, i := range m.Imports {
 				if path, ok := i.Path.Value.(ast.Ref); ok && i.Name().Equal(v) && !declared(v, r) {
 					here, rest = c.below(path.Concat(ref[1:]))
@@ -303,11 +311,11 @@ func (c *constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Te
 }
 
 // step is what stands below x by one name of a path.
-func (c *constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
+func (c *Constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	var all []*ast.Term
-	for _, key := range c.of(name, r, m) {
-		if !known(key) || !known(x) {
-			return []*ast.Term{unknownTerm}
+	for _, key := range c.Of(name, r, m) {
+		if !Known(key) || !Known(x) {
+			return []*ast.Term{Unknown}
 		}
 		switch v := x.Value.(type) {
 		case ast.Object:
@@ -324,7 +332,7 @@ func (c *constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.T
 }
 
 // below is what the rules at the beginning of a path below data yield, and the rest of it.
-func (c *constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
+func (c *Constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
 	for n := len(ref); n > 1; n-- {
 		if values := c.rule(ref[:n]); values != nil {
 			return values, ref[n:]
@@ -334,23 +342,23 @@ func (c *constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
 }
 
 // rule are the values that the rules at path may have, or nil where there is none.
-func (c *constants) rule(path ast.Ref) []*ast.Term {
+func (c *Constants) rule(path ast.Ref) []*ast.Term {
 	if !path.IsGround() {
 		return nil
 	}
 	var all []*ast.Term
 	for _, r := range c.rules[path.String()] {
 		if r.Head.RuleKind() != ast.SingleValue || len(r.Head.Args) > 0 || c.busy[r] || r.Module == nil {
-			return []*ast.Term{unknownTerm}
+			return []*ast.Term{Unknown}
 		}
 		c.busy[r] = true
 		for x := r; x != nil; x = x.Else {
-			all = append(all, c.of(x.Head.Value, x, r.Module)...)
+			all = append(all, c.Of(x.Head.Value, x, r.Module)...)
 		}
 		c.busy[r] = false
 	}
 	if len(all) > maxAlternatives {
-		return []*ast.Term{unknownTerm}
+		return []*ast.Term{Unknown}
 	}
 	return all
 }
@@ -366,8 +374,8 @@ var folded = []string{
 	"ceil", "floor",
 }
 
-// call is the result of a built-in function, or nil where that is undefined.
-func call(name string, operands []*ast.Term) (result *ast.Term, err error) {
+// Call is the result of a built-in function, or nil where that is undefined.
+func Call(name string, operands []*ast.Term) (result *ast.Term, err error) {
 	f := topdown.GetBuiltin(name)
 	if f == nil {
 		return nil, nil

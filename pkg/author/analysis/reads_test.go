@@ -1,11 +1,9 @@
-package rego_test
+package analysis_test
 
 import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
 // What a policy looks at is found through helpers, functions, variables and whole
@@ -33,7 +31,7 @@ func TestReads(t *testing.T) {
 		"computed":          {`deny contains {"code": "x"} if { some k in ["a"]; input.request.headers[k] == "1" }`, "request.headers", "request.body"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(head + c.text + "\n")}}, rego.Options{Ladder: ladder(t)})
+			p, err := load(t, head+c.text+"\n")
 			if err != nil {
 				t.Fatal(err)
 			}

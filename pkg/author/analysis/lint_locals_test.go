@@ -1,10 +1,11 @@
-package rego_test
+package analysis_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/policies"
@@ -21,12 +22,12 @@ func TestLintLocals(t *testing.T) {
 		t.Helper()
 		text := "package stepward.policy\n\nimport rego.v2\n\nimport data.stepward.lib.access\nimport data.stepward.lib.risk as r\n\nrequire contains {\"level\": \"authenticated\"}\n\ndeny contains {\"code\": \"y\"} if {\n\taccess.role(input.token, \"x\")\n\tr.at_least({}, \"x\", 1)\n}\n\ndeny contains {\"code\": \"x\"} if {\n" + body + "\n}\n"
 		sources := append([]rego.Source{{Name: "p.rego", Text: []byte(text)}}, library...)
-		opt := rego.LintOptions{Options: rego.Options{Ladder: lintLadder(t)}}
+		opt := analysis.LintOptions{Options: rego.Options{Ladder: ladder(t)}}
 		if _, err := rego.Load(t.Context(), sources, opt.Options); err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
 		var found finding.List
-		for _, f := range rego.Lint(sources, opt) {
+		for _, f := range analysis.Lint(sources, opt) {
 			if f.Code == "library_local" {
 				found = append(found, f)
 			}

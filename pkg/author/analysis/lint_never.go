@@ -1,6 +1,8 @@
-package rego
+package analysis
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
+
 	"fmt"
 	"maps"
 	"slices"
@@ -9,19 +11,17 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/policy"
-	"github.com/stepward/stepward/pkg/request"
 )
 
 // comparisons finds comparisons in r that never hold, where given says which of its
 // parameters are members of the input.
-func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]field) {
+func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]syntax.Field) {
 	key := fmt.Sprint(r.Location, given)
 	if l.compared[key] || r.Module == nil {
 		return
 	}
 	l.compared[key] = true
-	c := comparer{linter: l, r: r, env: fieldsIn(r, given), negated: negatedExprs(r)}
+	c := comparer{linter: l, r: r, env: syntax.FieldsIn(r, given), negated: negatedExprs(r)}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
 		if d, ok := e.Terms.(*ast.SomeDecl); ok && len(d.Symbols) == 1 {
 			return false // it names elements
@@ -63,7 +63,7 @@ func negatedExprs(r *ast.Rule) map[*ast.Expr]bool {
 type comparer struct {
 	*linter
 	r       *ast.Rule
-	env     map[ast.Var]field
+	env     map[ast.Var]syntax.Field
 	negated map[*ast.Expr]bool
 }
 
@@ -102,10 +102,10 @@ func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
 	called := c.called(operator)
 	c.linter.m = was
 	for _, f := range called {
-		given := map[ast.Var]field{}
+		given := map[ast.Var]syntax.Field{}
 		for n, a := range f.Head.Args {
 			if v, ok := a.Value.(ast.Var); ok && n < len(operands) {
-				if p, ok := fieldOf(operands[n], c.env); ok {
+				if p, ok := syntax.FieldOf(operands[n], c.env); ok {
 					given[v] = p
 				}
 			}
@@ -119,8 +119,8 @@ func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
 // equals compares a member with a text, or a list of members with a list of texts.
 func (c comparer) equals(t, with *ast.Term, negated bool) {
 	if list, ok := with.Value.(*ast.Array); ok {
-		if p, ok := fieldOf(t, c.env); ok {
-			list.Foreach(func(x *ast.Term) { c.judge(p.below("*"), x, x, entire, negated) })
+		if p, ok := syntax.FieldOf(t, c.env); ok {
+			list.Foreach(func(x *ast.Term) { c.judge(p.Below("*"), x, x, entire, negated) })
 		}
 		return
 	}
@@ -129,20 +129,20 @@ func (c comparer) equals(t, with *ast.Term, negated bool) {
 
 // member looks at `t in collection`, of which either may be of the input.
 func (c comparer) member(t, collection *ast.Term, negated bool) {
-	if p, ok := fieldOf(collection, c.env); ok {
-		if c.typeOf(p.names) == "string" {
+	if p, ok := syntax.FieldOf(collection, c.env); ok {
+		if c.typeOf(p.Names) == "string" {
 			c.tell(p, t, collection, "holds", never{why: "it is a text, and no list",
 				hint: fmt.Sprintf("write contains(%s, %s), or compare it", p, t)}, negated)
 			return
 		}
-		c.judge(p.below("*"), t, t, entire, negated)
+		c.judge(p.Below("*"), t, t, entire, negated)
 	}
-	p, ok := fieldOf(t, c.env)
+	p, ok := syntax.FieldOf(t, c.env)
 	if !ok {
 		return
 	}
 	for _, known := range c.values(collection) {
-		for _, x := range elementsOf(known) {
+		for _, x := range syntax.ElementsOf(known) {
 			at := x
 			if x.Location == nil || x.Location.File != c.r.Location.File {
 				at = collection
@@ -153,20 +153,18 @@ func (c comparer) member(t, collection *ast.Term, negated bool) {
 }
 
 func (c comparer) compare(t, with *ast.Term, at part, negated bool) {
-	if p, ok := fieldOf(t, c.env); ok {
+	if p, ok := syntax.FieldOf(t, c.env); ok {
 		c.judge(p, with, with, at, negated)
 	}
 }
 
 // values are what t may be, as far as the policy's text says.
 func (c comparer) values(t *ast.Term) []*ast.Term {
-	c.constants.more = 9 // a comparison is no choice
-	defer func() { c.constants.more = 0 }()
-	return c.constants.of(t, c.r, c.r.Module)
+	return c.constants.OfUsed(t, c.r, c.r.Module, 9) // a comparison is no choice
 }
 
 // judge tells of a text that p never is, at the place of shown.
-func (c comparer) judge(p field, with, shown *ast.Term, at part, negated bool) {
+func (c comparer) judge(p syntax.Field, with, shown *ast.Term, at part, negated bool) {
 	for _, v := range c.values(with) {
 		n := c.ofType(p, v.Value)
 		if s, ok := v.Value.(ast.String); ok && n.why == "" {
@@ -180,7 +178,7 @@ func (c comparer) judge(p field, with, shown *ast.Term, at part, negated bool) {
 
 // matches is judge for a pattern, of whose pieces each must be there.
 func (c comparer) matches(t, pattern *ast.Term, pieces func(string) map[string]part, negated bool) {
-	p, ok := fieldOf(t, c.env)
+	p, ok := syntax.FieldOf(t, c.env)
 	if !ok {
 		return
 	}
@@ -200,7 +198,7 @@ func (c comparer) matches(t, pattern *ast.Term, pieces func(string) map[string]p
 	}
 }
 
-func (c comparer) tell(p field, v, shown *ast.Term, verb string, n never, negated bool) {
+func (c comparer) tell(p syntax.Field, v, shown *ast.Term, verb string, n never, negated bool) {
 	message := fmt.Sprintf("%s never %s %s: %s", p, verb, v, n.why)
 	if verb == string(entire) {
 		message = fmt.Sprintf("%s is never %s: %s", p, v, n.why)
@@ -214,72 +212,4 @@ func (c comparer) tell(p field, v, shown *ast.Term, verb string, n never, negate
 	if n.fix != "" && shown.Location != nil && string(shown.Location.Text) == v.String() {
 		f.Fix = &finding.Fix{Old: v.String(), New: fmt.Sprintf("%q", n.fix)}
 	}
-}
-
-// checkHeaderNames refuses a rule that reads a header or a claim by a name which none has in
-// the input: as with a misspelt member, it would be silent for ever.
-func (l *loader) checkHeaderNames(m *ast.Module) {
-	for _, r := range m.Rules {
-		for x := r; x != nil; x = x.Else {
-			env := fieldsIn(x, nil)
-			look := func(p field, name *ast.Term) {
-				check := l.checkHeaderName
-				switch strings.Join(p.names, ".") {
-				case "request.headers", "request.header_values":
-				case "token.claims":
-					check = l.checkClaimName
-				default:
-					return
-				}
-				l.constants.more = 9
-				defer func() { l.constants.more = 0 }()
-				for _, v := range l.constants.of(name, x, m) {
-					check(v, name)
-				}
-			}
-			ast.WalkTerms(x, func(t *ast.Term) bool {
-				switch v := t.Value.(type) {
-				case ast.Ref:
-					for n := 1; n < len(v); n++ {
-						if p, ok := fieldOf(ast.NewTerm(v[:n]), env); ok {
-							look(p, v[n])
-						}
-					}
-				case ast.Call:
-					if len(v) == 4 && v[0].String() == "object.get" {
-						if p, ok := fieldOf(v[1], env); ok {
-							look(p, v[2])
-						}
-					}
-				}
-				return false
-			})
-		}
-	}
-}
-
-func (l *loader) checkClaimName(v, shown *ast.Term) {
-	if s, ok := v.Value.(ast.String); ok && policy.IsTimed(string(s)) {
-		l.add(at(shown.Location, "claim_name", fmt.Sprintf("a claim %s is never in the input", v),
-			"ask for freshness with max_age or token_age in what is required; refuse one token with `stepward revoke`"))
-	}
-}
-
-func (l *loader) checkHeaderName(v, shown *ast.Term) {
-	s, ok := v.Value.(ast.String)
-	if !ok {
-		return
-	}
-	name, hint := string(s), ""
-	switch lower := strings.ToLower(name); {
-	case policy.IsHidden(lower, l.opt.HeaderPrefix):
-		hint = "credentials and Stepward's own headers are not in the input; ask input.token, or input.source"
-	case name != lower && request.IsToken(lower):
-		hint = fmt.Sprintf("names are in lower case: write %q", lower)
-	case !request.IsToken(name):
-		hint = "write the name of a header, in lower case"
-	default:
-		return
-	}
-	l.add(at(shown.Location, "header_name", fmt.Sprintf("a header %s is never in the input", v), hint))
 }

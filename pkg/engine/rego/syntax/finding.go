@@ -1,4 +1,4 @@
-package rego
+package syntax
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-func at(loc *ast.Location, code, message, hint string) finding.Finding {
+func At(loc *ast.Location, code, message, hint string) finding.Finding {
 	f := finding.Finding{Code: code, Message: message, Hint: hint}
 	if loc != nil {
 		f.File, f.Line, f.Column = loc.File, max(loc.Row, 1), max(loc.Col, 1)
@@ -17,8 +17,8 @@ func at(loc *ast.Location, code, message, hint string) finding.Finding {
 	return f
 }
 
-// fromOPA turns the parser's or compiler's errors into findings.
-func fromOPA(err error, file string) finding.List {
+// Findings turns the parser's or compiler's errors into findings.
+func Findings(err error, file string) finding.List {
 	var all ast.Errors
 	if !errors.As(err, &all) {
 		var one *ast.Error
@@ -37,7 +37,7 @@ func fromOPA(err error, file string) finding.List {
 				}
 			}
 		}
-		found = append(found, at(e.Location, e.Code, message, hintFor(e)))
+		found = append(found, At(e.Location, e.Code, message, hintFor(e)))
 	}
 	return found
 }

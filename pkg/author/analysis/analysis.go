@@ -1,0 +1,39 @@
+// Package analysis says of a policy what it means, before anybody asks it: what it requires
+// of requests of which not everything is known, which members of the input it looks at, and
+// what in it compiles and does not mean what it seems to.
+//
+// An [Analysis] has a compiled policy of its own, apart from every policy that decides.
+// [Analysis.Partial] takes the rules apart (partial.go), and settle.go decides the
+// conditions that OPA's partial evaluation leaves although everything in them is known.
+// [Analysis.Reads] follows the input through rules and functions. [Lint] warns the author:
+// lint.go has the order, never.go what a member of the input can never be.
+package analysis
+
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/policy"
+)
+
+// Analysis takes one policy apart. It is for one goroutine at a time, because OPA rewrites
+// parts of a policy while it evaluates it partially.
+type Analysis struct {
+	program *rego.Program
+	queries map[string]opa.PreparedPartialQuery // of the members of an entry rule
+	parsed  map[string]ast.Ref                  // the names that Partial was given
+}
+
+// Load makes an analysis of sources. If something is wrong with them, the error is that of
+// [rego.Load].
+func Load(sources []rego.Source, opt rego.Options) (*Analysis, error) {
+	program, err := rego.Compile(sources, opt)
+	if err != nil {
+		return nil, err
+	}
+	return &Analysis{program: program, queries: map[string]opa.PreparedPartialQuery{}, parsed: map[string]ast.Ref{}}, nil
+}
+
+// Traits returns what the policy states about itself.
+func (a *Analysis) Traits() policy.Traits { return a.program.Traits() }
