@@ -2,8 +2,6 @@ package telemetry
 
 import (
 	"net/http"
-	"runtime/debug"
-	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,122 +13,48 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 	"github.com/stepward/stepward/pkg/stepup"
-	"github.com/stepward/stepward/pkg/trust/keyset"
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
 // Metrics counts decisions in a registry of its own.
 type Metrics struct {
-	registry  *prometheus.Registry
+	registry *prometheus.Registry
+	grpc     *grpcprom.ServerMetrics
+
 	decisions *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	required  *prometheus.CounterVec
-	failures  *prometheus.CounterVec
-	refresh   *prometheus.CounterVec
-	asked     *prometheus.CounterVec
-	revision  *prometheus.GaugeVec
-	shadow    *prometheus.CounterVec
 	completed *prometheus.CounterVec
-	policy    prometheus.Histogram
-	reloads   *prometheus.CounterVec
-	reloaded  prometheus.Gauge
-	reloadAt  prometheus.Gauge
+	shadow    *prometheus.CounterVec
+	failures  *prometheus.CounterVec
+	policy    prometheus.Observer
 	dropped   *prometheus.CounterVec
+
+	refresh *prometheus.CounterVec
+	asked   *prometheus.CounterVec
+
+	revision *prometheus.GaugeVec
+	reloads  *prometheus.CounterVec
+	reloaded prometheus.Gauge
+	reloadAt prometheus.Gauge
+
 	compared  *prometheus.CounterVec
 	diverged  *prometheus.CounterVec
 	left      *prometheus.CounterVec
 	candidate *prometheus.GaugeVec
-	grpc      *grpcprom.ServerMetrics
 }
-
-// seconds are the buckets of durations, from 50 µs.
-var seconds = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 
 // NewMetrics makes every series that there can be at start, as far as its labels
 // are known, so that a rate can be taken before the first event.
 func NewMetrics(version string) *Metrics {
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_decisions_total", Help: "Decisions by result and reason.",
-		}, []string{"result", "reason"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stepward_check_duration_seconds", Help: "Time from request to answer, by result.",
-			Buckets: seconds,
-		}, []string{"result"}),
-		required: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_stepup_required_total", Help: "Answers that asked for more, by level and by who was asked.",
-		}, []string{"level", "channel"}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_token_failures_total",
-			Help: "Credentials that were not accepted, by the issuer's short name (empty when unknown) and reason.",
-		}, []string{"issuer_name", "reason"}),
-		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_introspection_total",
-			Help: "Calls of an issuer about a token, by result: active, inactive or error.",
-		}, []string{"issuer_name", "result"}),
-		refresh: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_jwks_refresh_total", Help: "Fetches of an issuer's keys, by result.",
-		}, []string{"issuer_name", "result"}),
-		revision: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "stepward_policy_revision_info", Help: "1 for the policy revision that is enforced.",
-		}, []string{"revision"}),
-		shadow: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_shadow_unmet_total", Help: "Requirements that are only observed and were not met, by rule.",
-		}, []string{"rule"}),
-		completed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_stepup_completed_total",
-			Help: "Requests let in that needed more than a valid token, by level.",
-		}, []string{"level"}),
-		policy: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stepward_policy_eval_duration_seconds", Help: "Time of floors and policy together.",
-			Buckets: seconds,
-		}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_config_reloads_total", Help: "Reloads of configuration and policy, by result.",
-		}, []string{"result"}),
-		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stepward_config_last_reload_success",
-			Help: "1 when the last reload was good or there was none; 0 while an older configuration stays in force.",
-		}),
-		reloadAt: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stepward_config_last_reload_success_timestamp_seconds",
-			Help: "When configuration and policy were last read well, in Unix time.",
-		}),
-		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_log_dropped_total", Help: "Log lines that a sink was too slow for.",
-		}, []string{"sink"}),
-		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_decisions_total",
-			Help: "Decisions that the candidate policy was asked about, by how its answer differs; same where it does not.",
-		}, []string{"difference"}),
-		diverged: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_divergences_total",
-			Help: "Decisions that the candidate policy would change, by how and by the rule behind it.",
-		}, []string{"difference", "rule"}),
-		left: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepward_candidate_left_out_total",
-			Help: "Decisions that the candidate policy was not asked about, by why: behind or resting.",
-		}, []string{"why"}),
-		candidate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "stepward_candidate_revision_info", Help: "1 for the revision of the candidate policy.",
-		}, []string{"revision"}),
-		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(
-			grpcprom.WithHistogramBuckets(seconds))),
-	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stepward_build_info",
-		Help: "1 for the version that runs."}, []string{"version", "go_version"})
-	info, _ := debug.ReadBuildInfo()
-	goVersion := ""
-	if info != nil {
-		goVersion = info.GoVersion
-	}
-	build.WithLabelValues(version, goVersion).Set(1)
-	m.registry.MustRegister(m.decisions, m.duration, m.required, m.failures, m.refresh, m.asked, m.revision, m.shadow,
-		m.completed,
-		m.policy, m.reloads, m.reloaded, m.reloadAt, m.dropped, m.compared, m.diverged, m.left, m.candidate, m.grpc,
-		build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &Metrics{registry: prometheus.NewRegistry(), grpc: grpcprom.NewServerMetrics(
+		grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds)))}
+	m.registry.MustRegister(m.grpc, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.declareDecisions()
+	m.declareIssuers()
+	m.declareConfiguration(version)
+	m.declareCandidate()
 	m.reloaded.Set(1)
 	m.reloadAt.SetToCurrentTime()
 	for _, sink := range []string{"decisions", "events", "opa"} {
@@ -198,9 +122,8 @@ func (m *Metrics) Dropped(sink string) { m.dropped.WithLabelValues(sink).Inc() }
 // Watch shows how many calls a gate has let in that are not answered yet. It is
 // called once.
 func (m *Metrics) Watch(g *authz.Gate) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "stepward_checks_in_flight", Help: "Check calls that are being decided.",
-	}, func() float64 { inFlight, _ := g.Load(); return float64(inFlight) }))
+	m.gaugeFunc("stepward_checks_in_flight", "Check calls that are being decided.",
+		func() float64 { inFlight, _ := g.Load(); return float64(inFlight) })
 }
 
 // Interceptor counts calls of a gRPC server as grpc_server_*.
@@ -232,105 +155,11 @@ func (m *Metrics) Introspected(issuerName string, active bool, err error) {
 
 // WatchRevocations shows how many revocations are held. It is called once.
 func (m *Metrics) WatchRevocations(x *revocation.Index) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "stepward_revocations", Help: "Revocations that requests are held against.",
-	}, func() float64 { return float64(x.Len()) }))
+	m.gaugeFunc("stepward_revocations", "Revocations that requests are held against.",
+		func() float64 { return float64(x.Len()) })
 }
 
-// WatchKeys shows how the keys of each issuer stand, by its name, whenever metrics
-// are read. It is called once.
-func (m *Metrics) WatchKeys(now func() map[string]keyset.Status) {
-	m.registry.MustRegister(keysCollector(now))
-}
-
-// keysCollector makes metrics of the keys at the time of a scrape.
-type keysCollector func() map[string]keyset.Status
-
-var (
-	keysUsable = prometheus.NewDesc("stepward_jwks_usable",
-		"1 while tokens of the issuer can be verified, 0 while they are answered with 503.", []string{"issuer_name"},
-		nil)
-	keysCount = prometheus.NewDesc("stepward_jwks_keys", "Keys of the issuer that are trusted.",
-		[]string{"issuer_name"}, nil)
-	keysSkipped = prometheus.NewDesc("stepward_jwks_skipped_keys", "Members of the issuer's set that are not used.",
-		[]string{"issuer_name"}, nil)
-	keysAt = prometheus.NewDesc("stepward_jwks_last_success_timestamp_seconds",
-		"When the issuer's keys were last fetched; not there for keys from a file.", []string{"issuer_name"}, nil)
-)
-
-// Describe implements [prometheus.Collector].
-func (keysCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{keysUsable, keysCount, keysSkipped, keysAt} {
-		to <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c keysCollector) Collect(to chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, issuer string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, issuer)
-	}
-	for issuer, s := range c() {
-		usable := 0.0
-		if s.Usable {
-			usable = 1
-		}
-		gauge(keysUsable, usable, issuer)
-		gauge(keysCount, float64(s.Count), issuer)
-		gauge(keysSkipped, float64(len(s.Skipped)), issuer)
-		if !s.At.IsZero() {
-			gauge(keysAt, float64(s.At.UnixMilli())/1000, issuer)
-		}
-	}
-}
-
-// Registerer takes the metrics of a part that has its own.
-func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
-
-// Source is where policies or data come from, as it stands.
-type Source struct {
-	Kind    string // bundle or data
-	Name    string
-	At      time.Time // when it was last known to be right; zero for never
-	Failing bool      // the last attempt to get it failed, or it is too old
-}
-
-// WatchSources shows how sources stand whenever metrics are read. It is called once.
-func (m *Metrics) WatchSources(now func() []Source) { m.registry.MustRegister(sourcesCollector(now)) }
-
-// sourcesCollector makes metrics of the sources at the time of a scrape.
-type sourcesCollector func() []Source
-
-var (
-	sourceAge = prometheus.NewDesc("stepward_data_age_seconds",
-		"Since a bundle's server confirmed it, or since watched data was written; not there for what never came.",
-		[]string{"kind", "source"}, nil)
-	sourceFailing = prometheus.NewDesc("stepward_source_failing",
-		"1 while a bundle cannot be had anew, or watched data is too old to be believed.", []string{"kind", "source"},
-		nil)
-)
-
-// Describe implements [prometheus.Collector].
-func (sourcesCollector) Describe(to chan<- *prometheus.Desc) {
-	to <- sourceAge
-	to <- sourceFailing
-}
-
-// Collect implements [prometheus.Collector].
-func (c sourcesCollector) Collect(to chan<- prometheus.Metric) {
-	for _, s := range c() {
-		failing := 0.0
-		if s.Failing {
-			failing = 1
-		}
-		to <- prometheus.MustNewConstMetric(sourceFailing, prometheus.GaugeValue, failing, s.Kind, s.Name)
-		if !s.At.IsZero() {
-			to <- prometheus.MustNewConstMetric(sourceAge, prometheus.GaugeValue, max(time.Since(s.At).Seconds(), 0),
-				s.Kind, s.Name)
-		}
-	}
-}
-
+// count counts r, by what every stage made of it.
 func (m *Metrics) count(r *authz.Record) {
 	result := r.Result()
 	m.decisions.WithLabelValues(string(result), string(r.Reason())).Inc()

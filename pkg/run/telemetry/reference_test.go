@@ -25,54 +25,24 @@ type series struct {
 	labels           []string
 }
 
-// declared are the metrics that metrics.go declares.
+// declared lists the metrics that this package declares.
 func declared(t *testing.T) []series {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), "metrics.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []series
-	ast.Inspect(f, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) == 0 {
-			return true
+	for _, file := range []string{"declare.go", "metrics.go", "collectors.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		f, ok := call.Fun.(*ast.SelectorExpr)
-		if ok && f.Sel.Name == "NewDesc" {
-			all = append(all, described(call))
-			return true
-		}
-		opts, isOpts := call.Args[0].(*ast.CompositeLit)
-		if !ok || !isOpts || !strings.HasPrefix(f.Sel.Name, "New") {
-			return true
-		}
-		s := series{kind: strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(f.Sel.Name, "New"), "Vec"), "Func"))}
-		for _, e := range opts.Elts {
-			kv := e.(*ast.KeyValueExpr)
-			if value, ok := kv.Value.(*ast.BasicLit); ok {
-				text, _ := strconv.Unquote(value.Value)
-				switch kv.Key.(*ast.Ident).Name {
-				case "Name":
-					s.name = text
-				case "Help":
-					s.help = text
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if s, ok := declaration(call); ok {
+					all = append(all, s)
 				}
 			}
-		}
-		if len(call.Args) > 1 {
-			if labels, ok := call.Args[1].(*ast.CompositeLit); ok {
-				for _, e := range labels.Elts {
-					text, _ := strconv.Unquote(e.(*ast.BasicLit).Value)
-					s.labels = append(s.labels, text)
-				}
-			}
-		}
-		if s.name != "" {
-			all = append(all, s)
-		}
-		return true
-	})
+			return true
+		})
+	}
 	slices.SortFunc(all, func(a, b series) int { return strings.Compare(a.name, b.name) })
 	if len(all) < 15 {
 		t.Fatalf("only %d metrics found", len(all))
@@ -80,16 +50,36 @@ func declared(t *testing.T) []series {
 	return all
 }
 
-// described is a metric that is made when metrics are read; all such are gauges.
-func described(call *ast.CallExpr) series {
-	s := series{kind: "gauge"}
-	s.name, _ = strconv.Unquote(call.Args[0].(*ast.BasicLit).Value)
-	s.help, _ = strconv.Unquote(call.Args[1].(*ast.BasicLit).Value)
-	for _, e := range call.Args[2].(*ast.CompositeLit).Elts {
-		text, _ := strconv.Unquote(e.(*ast.BasicLit).Value)
-		s.labels = append(s.labels, text)
+// kinds are the kinds of metrics, by the functions that declare them. What NewDesc
+// describes is made when metrics are read; all such are gauges.
+var kinds = map[string]string{"counter": "counter", "gauge": "gauge", "gaugeFunc": "gauge", "histogram": "histogram", "NewDesc": "gauge"}
+
+// declaration is the metric that a call declares.
+func declaration(call *ast.CallExpr) (series, bool) {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || kinds[f.Sel.Name] == "" || len(call.Args) < 2 {
+		return series{}, false
 	}
-	return s
+	texts := literals(call.Args[:2])
+	s := series{kind: kinds[f.Sel.Name], name: texts[0], help: texts[1]}
+	labels := call.Args[2:]
+	if f.Sel.Name == "NewDesc" {
+		labels = call.Args[2].(*ast.CompositeLit).Elts
+	}
+	if f.Sel.Name != "gaugeFunc" {
+		s.labels = literals(labels)
+	}
+	return s, true
+}
+
+// literals are texts that the source writes out.
+func literals(list []ast.Expr) []string {
+	var texts []string
+	for _, e := range list {
+		text, _ := strconv.Unquote(e.(*ast.BasicLit).Value)
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 func TestReferenceMetrics(t *testing.T) {
