@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/token"
@@ -60,8 +61,8 @@ func (f *configFlags) rehearsal(paths []string) (c config.Config, found string, 
 // nobody is a verifier for scenarios: their tokens do not come to it.
 type nobody struct{}
 
-func (nobody) Verify(context.Context, credential.Credential) (token.Token, error) {
-	return token.Token{}, errors.New("no token is verified in a rehearsal")
+func (nobody) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
+	return nil, errors.New("no token is verified in a rehearsal")
 }
 
 // patient gives policies more time than a service may: who asks here waits, and the

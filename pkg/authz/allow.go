@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
-	"github.com/stepward/stepward/pkg/token"
 )
 
 // allow edits the request for the upstream: identity headers are set, and
@@ -58,7 +58,7 @@ func (w Answers) keepCredentials(e *edit, r *Record) {
 	if !verified && (r.Scheme != "" || !r.Request.Headers.Has("authorization")) {
 		e.remove("authorization")
 	}
-	if !verified || r.Scheme != token.DPoP {
+	if !verified || r.Scheme != credential.DPoP {
 		e.remove("dpop")
 	}
 }

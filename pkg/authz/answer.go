@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
-	"github.com/stepward/stepward/pkg/token"
 )
 
 // Answers is how decisions are worded. The zero Answers discloses nothing it
@@ -155,9 +155,9 @@ func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []re
 // schemes are those that a caller is challenged under: the one that it used, both
 // where it used none, and both where its bearer token had to be bound, or was
 // (RFC 9449 §7.1, §7.2).
-func (w Answers) schemes(used token.Scheme, why stepup.Reason) (bearer, dpop bool) {
+func (w Answers) schemes(used credential.Scheme, why stepup.Reason) (bearer, dpop bool) {
 	offered := len(w.DPoPAlgorithms) > 0
-	if used == token.DPoP && offered {
+	if used == credential.DPoP && offered {
 		return false, true
 	}
 	return true, offered && (used == "" || why == stepup.NotSenderConstrained || why == stepup.TokenBinding)

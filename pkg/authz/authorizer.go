@@ -94,7 +94,7 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 		a.decideUnverified(ctx, presented, r)
 		return
 	}
-	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() != nil {
+	if a.verify(ctx, presented, r); ctx.Err() != nil {
 		return // no policy is asked for an answer that comes too late
 	}
 	r.Stages.Verified = a.Now()
@@ -111,7 +111,7 @@ func (a *Authorizer) decideUnverified(ctx context.Context, presented credential.
 	if r.Stages.Evaluated = a.Now(); !r.Shortfall.Needed || r.Fault != nil {
 		return
 	}
-	if r.Token, r.Failure = a.verify(ctx, presented); ctx.Err() == nil {
+	if a.verify(ctx, presented, r); ctx.Err() == nil {
 		r.Judgement = a.Judge(ctx, p, r.Question())
 	}
 }
@@ -132,23 +132,24 @@ func (p *askedOnce) Evaluate(ctx context.Context, in policy.Input) (policy.Resul
 	return p.result, p.err
 }
 
-// verify turns a credential into a token or into the reason why not, and never
-// into both or neither.
-func (a *Authorizer) verify(ctx context.Context, c credential.Credential) (*token.Token, *token.Error) {
+// verify turns a credential into the token of r or into the reason why not, and never into
+// both or neither. A bad one that the browser added by itself is as good as none.
+func (a *Authorizer) verify(ctx context.Context, c credential.Credential, r *Record) {
 	if !c.Present() {
-		return nil, nil
+		return
 	}
-	t, err := a.Verifier.Verify(ctx, c)
-	if err == nil {
-		l, _ := a.ladder(&t)
-		t = l.StrongestFirst(t)
-		return &t, nil
+	t, err := a.Verifier.Verify(ctx, r.Request, c)
+	if err == nil && t != nil {
+		l, _ := a.ladder(t)
+		r.Token = l.StrongestFirst(t)
+		return
 	}
-	var failure *token.Error
-	if !errors.As(err, &failure) {
-		failure = &token.Error{Code: token.KeysUnavailable, Detail: err.Error()}
+	if !errors.As(err, &r.Failure) {
+		r.Failure = &token.Error{Code: token.KeysUnavailable, Detail: fmt.Sprint(err)}
 	}
-	return nil, failure
+	if c.Scheme.Ambient() && !r.Failure.OwnFault() {
+		r.Scheme, r.Failure = "", nil
+	}
 }
 
 // ladder is the ladder in the words of t's issuer, and the levels t proves.

@@ -32,11 +32,15 @@ var now = time.Unix(1_800_000_000, 0)
 // verifier knows tokens by name.
 type verifier map[string]func() (token.Token, error)
 
-func (v verifier) Verify(_ context.Context, c credential.Credential) (token.Token, error) {
+func (v verifier) Verify(_ context.Context, _ request.Request, c credential.Credential) (*token.Token, error) {
 	if f, ok := v[c.Raw]; ok {
-		return f()
+		t, err := f()
+		if err != nil {
+			return nil, err
+		}
+		return &t, nil
 	}
-	return token.Token{}, &token.Error{Code: token.BadSignature}
+	return nil, &token.Error{Code: token.BadSignature}
 }
 
 // rules is a policy in Go.
@@ -62,7 +66,7 @@ func alice(change func(*token.Token)) func() (token.Token, error) {
 	return func() (token.Token, error) {
 		t := token.Token{
 			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "spa", Principal: token.User,
-			Scheme: token.Bearer, Proofs: []token.Proof{{ACR: "loa:1", AMR: []string{"pwd", "otp"}, At: now.Add(-time.Minute)}},
+			Scheme: credential.Bearer, Proofs: []token.Proof{{ACR: "loa:1", AMR: []string{"pwd", "otp"}, At: now.Add(-time.Minute)}},
 			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}
 		if change != nil {

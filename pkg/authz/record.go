@@ -3,6 +3,7 @@ package authz
 import (
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/token"
@@ -21,9 +22,9 @@ type Record struct {
 	Stages   Stages
 
 	Request request.Request
-	Scheme  token.Scheme // of the credential presented; empty for none
-	Token   *token.Token // nil when nobody is known
-	Failure *token.Error // why the credential presented is not a Token
+	Scheme  credential.Scheme // of the credential presented; empty for none
+	Token   *token.Token      // nil when nobody is known
+	Failure *token.Error      // why the credential presented is not a Token
 
 	Judgement
 	Response response.Response

@@ -30,9 +30,9 @@ type counting struct {
 	n *int
 }
 
-func (c counting) Verify(ctx context.Context, x credential.Credential) (token.Token, error) {
+func (c counting) Verify(ctx context.Context, r request.Request, x credential.Credential) (*token.Token, error) {
 	*c.n++
-	return c.verifier.Verify(ctx, x)
+	return c.verifier.Verify(ctx, r, x)
 }
 
 // A credential is verified where something is required, and nowhere else; the policy is

@@ -1,26 +1,33 @@
-// Package credential finds what a caller presents to prove who it is: the bearer
-// or DPoP token of the Authorization header (RFC 6750 §2.1, RFC 9449 §7.1).
+// Package credential is the second noun of the pipeline: what a caller presents to prove
+// who it is. That is the bearer or DPoP token of the Authorization header (RFC 6750 §2.1,
+// RFC 9449 §7.1).
 //
-// It looks at syntax only. What is in a credential is the verifier's business.
+// It looks at syntax only. What is in a credential is the verifier's business, and what it
+// is checked against, such as the method or a client certificate, is in the request.
 package credential
 
-import "github.com/stepward/stepward/pkg/token"
+// Scheme is the way in which a credential is presented.
+type Scheme string
+
+const (
+	// Bearer is RFC 6750.
+	Bearer Scheme = "bearer"
+	// DPoP is RFC 9449.
+	DPoP Scheme = "dpop"
+	// Session is Stepward's own browser session.
+	Session Scheme = "session"
+)
+
+// Ambient reports whether a browser adds credentials of this scheme by itself. Whoever sends
+// such a request may not know of the credential, so a bad one is no credential at all.
+func (s Scheme) Ambient() bool { return s == Session }
 
 // Credential is what was presented, as it was presented. The zero Credential is
 // none at all.
 type Credential struct {
-	Scheme token.Scheme
+	Scheme Scheme
 	Raw    string // the token itself: never logged
-
-	// By what a binding of the token is checked.
-	Proof       string // the DPoP header (RFC 9449 §4); never logged
-	Certificate string // the proxy's peer certificate: PEM, percent-encoded (RFC 8705 §3)
-	// CertificateDigest is the SHA-256 digest, in base64url, of a certificate that a
-	// trusted proxy has forwarded. It stands in place of the peer's: that is the proxy's.
-	CertificateDigest string
-	Method            string
-	Host              string
-	Path              string // as sent, up to the query
+	Proof  string // the DPoP header, by which a bound token is checked (RFC 9449 §4); never logged
 }
 
 // Present reports whether anything was presented.

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/token"
 )
 
 // ErrMalformed is returned for an Authorization header that is not a scheme, spaces and
@@ -40,14 +39,10 @@ func Extract(r request.Request) (Credential, error) {
 	case !isB64Token(rest):
 		return Credential{}, ErrMalformed
 	}
-	return Credential{
-		Scheme: scheme, Raw: rest, Proof: r.Headers.Get("dpop"), Certificate: r.Source.Certificate,
-		CertificateDigest: r.ClientCertificate,
-		Method:            r.Method, Host: r.Host, Path: r.RawPath,
-	}, nil
+	return Credential{Scheme: scheme, Raw: rest, Proof: r.Headers.Get("dpop")}, nil
 }
 
-var ours = map[string]token.Scheme{"bearer": token.Bearer, "dpop": token.DPoP}
+var ours = map[string]Scheme{"bearer": Bearer, "dpop": DPoP}
 
 // split takes a header apart into the scheme and what follows its spaces. It is not ok
 // unless both are there, and the rest is visible ASCII with spaces between.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
-	"github.com/stepward/stepward/pkg/token"
 )
 
 func TestExtract(t *testing.T) {
@@ -16,11 +15,11 @@ func TestExtract(t *testing.T) {
 		want   credential.Credential
 		err    error
 	}{
-		{"Bearer a.b.c", credential.Credential{Scheme: token.Bearer, Raw: "a.b.c"}, nil},
-		{"bearer a.b.c", credential.Credential{Scheme: token.Bearer, Raw: "a.b.c"}, nil},
-		{"BEARER   a.b.c", credential.Credential{Scheme: token.Bearer, Raw: "a.b.c"}, nil},
-		{"DPoP a.b.c", credential.Credential{Scheme: token.DPoP, Raw: "a.b.c"}, nil},
-		{"Bearer opaque~+/==", credential.Credential{Scheme: token.Bearer, Raw: "opaque~+/=="}, nil},
+		{"Bearer a.b.c", credential.Credential{Scheme: credential.Bearer, Raw: "a.b.c"}, nil},
+		{"bearer a.b.c", credential.Credential{Scheme: credential.Bearer, Raw: "a.b.c"}, nil},
+		{"BEARER   a.b.c", credential.Credential{Scheme: credential.Bearer, Raw: "a.b.c"}, nil},
+		{"DPoP a.b.c", credential.Credential{Scheme: credential.DPoP, Raw: "a.b.c"}, nil},
+		{"Bearer opaque~+/==", credential.Credential{Scheme: credential.Bearer, Raw: "opaque~+/=="}, nil},
 		{"Basic dTpw", credential.Credential{}, nil},
 		{"BearerX a", credential.Credential{}, nil},
 		{"", credential.Credential{}, nil},

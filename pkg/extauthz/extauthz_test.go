@@ -34,8 +34,8 @@ import (
 
 type nobody struct{}
 
-func (nobody) Verify(context.Context, credential.Credential) (jwtoken.Token, error) {
-	return jwtoken.Token{}, &jwtoken.Error{Code: jwtoken.BadSignature}
+func (nobody) Verify(context.Context, request.Request, credential.Credential) (*jwtoken.Token, error) {
+	return nil, &jwtoken.Error{Code: jwtoken.BadSignature}
 }
 
 // open lets /public in and needs a token elsewhere; /panic panics.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -128,7 +129,7 @@ func DecodeHeader(name string, v any) ([]string, error) {
 			return nil, fmt.Errorf("policy: header %s is not a string or array of strings that a header can carry",
 				name)
 		}
-		if name == "set-cookie" && strings.HasPrefix(strings.ToLower(s), "__host-stepward") {
+		if name == "set-cookie" && credential.IsOwnCookie(s) {
 			return nil, fmt.Errorf("policy: header %s sets a cookie of Stepward's own", name)
 		}
 		values = append(values, s)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -201,7 +202,7 @@ func foreignHeaders(decision map[string]any, what string, check func(name string
 			}
 			for _, s := range values {
 				s = strings.Trim(s, " ")
-				if name == "set-cookie" && strings.HasPrefix(strings.ToLower(s), "__host-stepward") {
+				if name == "set-cookie" && credential.IsOwnCookie(s) {
 					return nil, fmt.Errorf("%s sets a cookie of Stepward's own", what)
 				}
 				out[name] = append(out[name], s)

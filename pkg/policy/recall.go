@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -177,7 +178,7 @@ func (r *recall) token(o map[string]any) token.Token {
 	return token.Token{
 		Issuer: r.text(o, "issuer"), IssuerName: r.text(o, "issuer_name"), Subject: r.text(o, "subject"),
 		ClientID:  r.text(o, "client_id"),
-		Principal: token.Principal(r.text(o, "principal")), Scheme: token.Scheme(r.text(o, "scheme")),
+		Principal: token.Principal(r.text(o, "principal")), Scheme: credential.Scheme(r.text(o, "scheme")),
 		Audience: r.list(o, "audience"), Scopes: r.list(o, "scopes"),
 		Proofs:            []token.Proof{{ACR: r.text(o, "acr"), AMR: r.list(o, "amr")}},
 		SenderConstrained: member[bool](r, o, "sender_constrained", "true or false"), Claims: r.object(o, "claims"),

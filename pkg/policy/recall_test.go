@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
@@ -45,9 +46,9 @@ func TestParseInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, who := range []*token.Token{nil, {
-			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web", Principal: token.User, Scheme: token.DPoP, Audience: []string{"a", "b"},
+			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web", Principal: token.User, Scheme: credential.DPoP, Audience: []string{"a", "b"},
 			Scopes: []string{"pay"}, Proofs: []token.Proof{{ACR: "2", AMR: []string{"pwd", "otp"}}}, SenderConstrained: true, Claims: map[string]any{"roles": []any{"admin"}, "n": json.Number("7")},
-		}, {Issuer: "https://idp.example.com", Principal: token.Client, Scheme: token.Bearer, Claims: map[string]any{}}} {
+		}, {Issuer: "https://idp.example.com", Principal: token.Client, Scheme: credential.Bearer, Claims: map[string]any{}}} {
 			in := policy.Input{Request: asked, Token: who}
 			if who != nil {
 				in.Levels = []string{"authenticated", "mfa"}

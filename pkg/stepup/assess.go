@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -126,8 +127,7 @@ func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfa
 	if t == nil {
 		return s
 	}
-	ordered := l.StrongestFirst(*t)
-	if p := ordered.Strongest(); !p.At.IsZero() {
+	if p := l.StrongestFirst(t).Strongest(); !p.At.IsZero() {
 		s.Age = AgeOf(max(0, since(p.At, now)))
 	}
 	s.Unmet = unmet(enforced, l, t, now)
@@ -196,7 +196,7 @@ func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool
 }
 
 // meetsBy judges a part that a proof meets by the one proof that r is judged on.
-func (l Ladder) meetsBy(p Part, r Requirement, s token.Scheme, proof *token.Proof, now time.Time) bool {
+func (l Ladder) meetsBy(p Part, r Requirement, s credential.Scheme, proof *token.Proof, now time.Time) bool {
 	switch p {
 	case PartLevel:
 		return l.showsLevel(r, proof)

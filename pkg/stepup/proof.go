@@ -5,20 +5,22 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/token"
 )
 
 // StrongestFirst returns t with its proofs in the order that [token.Token.Strongest]
 // relies on: by the level that they show and, among equals, the newest first.
-func (l Ladder) StrongestFirst(t token.Token) token.Token {
+func (l Ladder) StrongestFirst(t *token.Token) *token.Token {
 	if len(t.Proofs) < 2 {
 		return t
 	}
-	t.Proofs = slices.Clone(t.Proofs)
-	slices.SortStableFunc(t.Proofs, func(a, b token.Proof) int {
+	ordered := *t
+	ordered.Proofs = slices.Clone(t.Proofs)
+	slices.SortStableFunc(ordered.Proofs, func(a, b token.Proof) int {
 		return cmp.Or(cmp.Compare(l.Rank(b), l.Rank(a)), b.At.Compare(a.At))
 	})
-	return t
+	return &ordered
 }
 
 // nearest returns the proof of t that comes nearest to r: one that meets all of r that
@@ -45,7 +47,7 @@ func (l Ladder) nearest(r Requirement, t *token.Token, now time.Time) *token.Pro
 
 // distance weighs what p lacks of r: the level more than methods and age together, and
 // the methods more than the age. It is 0 for a proof that meets r.
-func (l Ladder) distance(r Requirement, s token.Scheme, p *token.Proof, now time.Time) int {
+func (l Ladder) distance(r Requirement, s credential.Scheme, p *token.Proof, now time.Time) int {
 	d := 0
 	if !l.showsLevel(r, p) {
 		d += 4
@@ -70,10 +72,10 @@ func (l Ladder) showsLevel(r Requirement, p *token.Proof) bool {
 // isRecent reports whether p is as recent as r asks. A max_age of zero gives a bearer
 // token, which must be fetched first, the [ReauthenticationWindow]; of a session it
 // takes a proof that is spent on this request.
-func isRecent(r Requirement, s token.Scheme, p *token.Proof, now time.Time) bool {
+func isRecent(r Requirement, s credential.Scheme, p *token.Proof, now time.Time) bool {
 	limit := r.MaxAge
 	if d, ok := limit.Get(); ok && d == 0 {
-		if s == token.Session && !p.Once {
+		if s == credential.Session && !p.Once {
 			return false
 		}
 		limit = AgeOf(ReauthenticationWindow)

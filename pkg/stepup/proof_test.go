@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -78,17 +79,17 @@ func TestOnce(t *testing.T) {
 	weak.Once = true
 	kept := signedIn("loa:2", 10*time.Second)
 	for name, v := range map[string]struct {
-		scheme token.Scheme
+		scheme credential.Scheme
 		limit  time.Duration
 		proofs []token.Proof
 		want   stepup.Reason
 	}{
-		"a spent proof":             {token.Session, 0, []token.Proof{kept, spent}, "ok"},
-		"a recent proof":            {token.Session, 0, []token.Proof{kept}, "stale_authentication"},
-		"spent too late":            {token.Session, 0, []token.Proof{late}, "stale_authentication"},
-		"a weak proof is spent":     {token.Session, 0, []token.Proof{kept, weak}, "stale_authentication"},
-		"another age needs no such": {token.Session, time.Minute, []token.Proof{kept}, "ok"},
-		"a bearer token has none":   {token.Bearer, 0, []token.Proof{kept}, "ok"},
+		"a spent proof":             {credential.Session, 0, []token.Proof{kept, spent}, "ok"},
+		"a recent proof":            {credential.Session, 0, []token.Proof{kept}, "stale_authentication"},
+		"spent too late":            {credential.Session, 0, []token.Proof{late}, "stale_authentication"},
+		"a weak proof is spent":     {credential.Session, 0, []token.Proof{kept, weak}, "stale_authentication"},
+		"another age needs no such": {credential.Session, time.Minute, []token.Proof{kept}, "ok"},
+		"a bearer token has none":   {credential.Bearer, 0, []token.Proof{kept}, "ok"},
 	} {
 		tok := holding(v.proofs...)
 		tok.Scheme = v.scheme
@@ -102,7 +103,7 @@ func TestOnce(t *testing.T) {
 func TestStrongestFirst(t *testing.T) {
 	weak, strong, newer := signedIn("loa:1", 0), signedIn("phr", time.Hour), signedIn("phrh", time.Minute)
 	tok := holding(weak, strong, newer)
-	got := ladder(t).StrongestFirst(*tok)
+	got := ladder(t).StrongestFirst(tok)
 	if p := got.Strongest(); p.ACR != "phrh" || got.Proofs[2].ACR != "loa:1" || len(got.Proofs) != 3 {
 		t.Errorf("%+v", got.Proofs)
 	}

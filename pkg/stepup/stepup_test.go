@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -17,7 +18,7 @@ var now = time.Unix(1_800_000_000, 700_000_000)
 
 func user(acr string, ago time.Duration) *token.Token {
 	return &token.Token{
-		Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", Principal: token.User, Scheme: token.Bearer,
+		Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", Principal: token.User, Scheme: credential.Bearer,
 		Audience: []string{"https://api.example.com"}, Scopes: []string{"read"},
 		Proofs:   []token.Proof{{ACR: acr, AMR: []string{"pwd", "otp"}, At: now.Truncate(time.Second).Add(-ago)}},
 		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),

@@ -1,15 +1,18 @@
-// Package token is the second noun of the pipeline: who asks.
+// Package token is the third noun of the pipeline: who asks.
 //
 // A [Token] is what remains of a credential once it has been verified: who
 // issued it, to whom, for whom, and how and when its subject authenticated.
 // It is made by package jwt, read by package stepup and by policies, and never
 // changed on the way. An [Error] says why a credential did not become a Token.
 //
-// The package knows nothing of JOSE, HTTP or policies and imports only the
-// standard library.
+// The package knows nothing of JOSE, HTTP or policies.
 package token
 
-import "time"
+import (
+	"time"
+
+	"github.com/stepward/stepward/pkg/credential"
+)
 
 // Principal tells a person from a program.
 type Principal string
@@ -20,18 +23,6 @@ const (
 	// Client is an OAuth client that acts for itself: its token has no subject,
 	// or the client is the subject (RFC 9068 §2.2). It has no user to step up.
 	Client Principal = "client"
-)
-
-// Scheme is the way in which a credential was presented.
-type Scheme string
-
-const (
-	// Bearer is RFC 6750.
-	Bearer Scheme = "bearer"
-	// DPoP is RFC 9449.
-	DPoP Scheme = "dpop"
-	// Session is Stepward's own browser session.
-	Session Scheme = "session"
 )
 
 // Token is a verified credential.
@@ -45,7 +36,7 @@ type Token struct {
 	Subject    string // sub; empty for some clients
 	ClientID   string // client_id or azp, by profile
 	Principal  Principal
-	Scheme     Scheme
+	Scheme     credential.Scheme // in which it was presented
 
 	Audience []string // aud
 	Scopes   []string // scope, split at spaces (RFC 9068 §2.2.3)

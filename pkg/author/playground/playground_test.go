@@ -63,8 +63,8 @@ func text(t testing.TB, v any) string {
 // nobody verifies nothing, since the tokens of scenarios do not come to it.
 type nobody struct{}
 
-func (nobody) Verify(context.Context, credential.Credential) (token.Token, error) {
-	return token.Token{}, errors.New("nobody")
+func (nobody) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
+	return nil, errors.New("nobody")
 }
 
 func stage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {

@@ -132,8 +132,8 @@ func NewStage(a *authz.Authorizer, c config.Config) *Stage {
 // pretended is a verifier that takes every credential for the same token.
 type pretended struct{ token token.Token }
 
-func (p pretended) Verify(context.Context, credential.Credential) (token.Token, error) {
-	return p.token, nil
+func (p pretended) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
+	return &p.token, nil
 }
 
 // Decide plays x. The error is for a scenario that cannot be played, never for one that
@@ -156,7 +156,7 @@ func (s *Stage) DecideRaw(ctx context.Context, raw request.Raw, claims map[strin
 		}
 		a.Verifier = pretended{t}
 		scheme := "Bearer"
-		if t.Scheme == token.DPoP {
+		if t.Scheme == credential.DPoP {
 			scheme = "DPoP"
 		}
 		raw.Headers = set(raw.Headers, "authorization", scheme+" as-if-verified")
@@ -183,7 +183,7 @@ func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	}
 	now := s.authorizer.Now()
 	t := token.Token{
-		Issuer: issuer.Issuer, IssuerName: issuer.Name, Principal: token.User, Scheme: token.Bearer,
+		Issuer: issuer.Issuer, IssuerName: issuer.Name, Principal: token.User, Scheme: credential.Bearer,
 		Audience: issuer.Audiences,
 		Subject:  r.text("sub", "alice"), ClientID: r.text("client_id", ""), IssuedAt: now.Add(-r.take("age", 0)),
 		ExpiresAt: now.Add(5 * time.Minute),
@@ -202,7 +202,7 @@ func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	proof.At = r.authTime(now)
 	t.Proofs = []token.Proof{proof}
 	if bound, _ := r.claims["sender_constrained"].(bool); bound {
-		t.Scheme, t.SenderConstrained = token.DPoP, true
+		t.Scheme, t.SenderConstrained = credential.DPoP, true
 	}
 	delete(r.claims, "sender_constrained")
 	if t.Subject == "" || t.Subject == t.ClientID {

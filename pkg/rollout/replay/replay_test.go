@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/internal/wait"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 	"github.com/stepward/stepward/pkg/rollout/replay"
@@ -80,8 +81,8 @@ func load(t testing.TB, text string) *rego.Policy {
 
 type nobody struct{}
 
-func (nobody) Verify(context.Context, credential.Credential) (token.Token, error) {
-	return token.Token{}, &token.Error{Code: token.Expired}
+func (nobody) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
+	return nil, &token.Error{Code: token.Expired}
 }
 
 // callers are those whose decisions are recorded.

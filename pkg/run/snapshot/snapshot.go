@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 	"github.com/stepward/stepward/pkg/rollout/shadow"
 	"github.com/stepward/stepward/pkg/trust/jwt"
@@ -128,7 +129,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Snapshot, error) {
 	if x.TLS, err = newTLS(c.TLS, o.Look); err != nil {
 		return nil, err
 	}
-	a, err := NewAuthorizer(c, verifier, x.policy.Policy)
+	a, err := NewAuthorizer(c, authz.Verifiers{credential.Bearer: verifier, credential.DPoP: verifier}, x.policy.Policy)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/run/telemetry"
@@ -54,7 +55,7 @@ func record(t *testing.T) authz.Record {
 	}
 	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
-		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: token.Bearer,
+		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: credential.Bearer,
 		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", Proofs: []token.Proof{{ACR: "1"}}, Claims: map[string]any{"email": "SECRET-EMAIL"}},
 		Judgement: authz.Judgement{
 			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},

@@ -15,7 +15,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
-	"github.com/stepward/stepward/pkg/token"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
@@ -43,7 +43,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw}); (err == nil) != good {
+				if _, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw}); (err == nil) != good {
 					b.Fatal(err)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/credential"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -65,41 +66,42 @@ func needsProof(claims map[string]any) bool {
 // bind holds the caller to every binding of its token: a token that is bound never
 // passes as a plain bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof beside a token
 // that is not bound proves nothing.
-func (x *verified) bind(ctx context.Context, c credential.Credential, now time.Time) (token.Token, *token.Error) {
+func (x *verified) bind(ctx context.Context, r request.Request, c credential.Credential, now time.Time) (
+	*token.Token, *token.Error) {
 	t, i := x.token, x.issuer
 	t.Scheme = c.Scheme
 	if x.confirmation.certificate != "" {
-		got, err := c.CertificateDigest, error(nil)
+		got, err := r.ClientCertificate, error(nil)
 		if got == "" {
-			got, err = certificateThumbprint(c.Certificate)
+			got, err = certificateThumbprint(r.Source.Certificate)
 		}
 		if err != nil {
-			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to a client certificate: %v", err)
+			return nil, fail(token.BadBinding, i.Name, "the token is bound to a client certificate: %v", err)
 		}
 		if subtle.ConstantTimeCompare([]byte(got), []byte(x.confirmation.certificate)) != 1 {
-			return token.Token{}, fail(token.BadBinding, i.Name, "the token is bound to another client certificate")
+			return nil, fail(token.BadBinding, i.Name, "the token is bound to another client certificate")
 		}
 		t.SenderConstrained = true
 	}
 	switch {
 	case x.confirmation.thumbprint != "":
-		if i.DPoP == nil || c.Scheme != token.DPoP {
-			return token.Token{}, fail(token.BadBinding, i.Name,
+		if i.DPoP == nil || c.Scheme != credential.DPoP {
+			return nil, fail(token.BadBinding, i.Name,
 				"the token is bound to a key by DPoP, and was not presented so, or DPoP is not configured")
 		}
-		if err := i.DPoP.check(ctx, c, x.confirmation.thumbprint, i.Leeway, now); err != nil {
+		if err := i.DPoP.check(ctx, r, c, x.confirmation.thumbprint, i.Leeway, now); err != nil {
 			err.IssuerName = i.Name
-			return token.Token{}, err
+			return nil, err
 		}
 		t.SenderConstrained = true
 	case x.confirmation.proof:
-		return token.Token{}, fail(token.BadBinding, i.Name,
+		return nil, fail(token.BadBinding, i.Name,
 			"it is a DPoP token, and no cnf.jkt says by which key: the issuer must send cnf")
-	case c.Scheme == token.DPoP:
-		return token.Token{}, fail(token.BadBinding, i.Name,
+	case c.Scheme == credential.DPoP:
+		return nil, fail(token.BadBinding, i.Name,
 			"a token that is not bound to a key was presented with DPoP")
 	}
-	return t, nil
+	return &t, nil
 }
 
 // certificateThumbprint is the x5t#S256 of a certificate as Envoy reports it: PEM,

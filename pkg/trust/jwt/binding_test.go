@@ -18,6 +18,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -126,8 +127,9 @@ func newDoor(t testing.TB, change func(*jwt.DPoP)) *door {
 	return d
 }
 
-func (d *door) present(scheme token.Scheme, raw, proof, certificate string) (token.Token, token.Code, *token.Error) {
-	t, err := d.verifier.Verify(context.Background(), credential.Credential{Scheme: scheme, Raw: raw, Proof: proof, Certificate: certificate, Method: "GET", Host: "api.example.com", Path: "/orders/1"})
+func (d *door) present(scheme credential.Scheme, raw, proof, certificate string) (*token.Token, token.Code, *token.Error) {
+	t, err := d.verifier.Verify(context.Background(), request.Request{Method: "GET", Host: "api.example.com", RawPath: "/orders/1",
+		Source: request.Source{Certificate: certificate}}, credential.Credential{Scheme: scheme, Raw: raw, Proof: proof})
 	var failed *token.Error
 	if errors.As(err, &failed) {
 		return t, failed.Code, failed
@@ -139,7 +141,7 @@ func (d *door) present(scheme token.Scheme, raw, proof, certificate string) (tok
 func TestDPoPProof(t *testing.T) {
 	d, h, other := newDoor(t, nil), newHolder(t), newHolder(t)
 	raw := d.mint(t, claims("cnf", map[string]any{"jkt": h.thum}))
-	if got, code, _ := d.present(token.DPoP, raw, h.prove(t, raw, nil), ""); code != "" || !got.SenderConstrained || got.Scheme != token.DPoP {
+	if got, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, nil), ""); code != "" || !got.SenderConstrained || got.Scheme != credential.DPoP {
 		t.Fatalf("as it should be: %s %+v", code, got)
 	}
 	private := map[string]any{"d": "AAAA"}
@@ -188,16 +190,16 @@ func TestDPoPProof(t *testing.T) {
 		"DP-01 12 ath of another token":  {map[string]any{".ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"}, token.DPoPProof},
 		"DP-01 12 ath with padding":      {map[string]any{".ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo="}, token.DPoPProof},
 	} {
-		if _, code, err := d.present(token.DPoP, raw, h.prove(t, raw, v.changes), ""); code != v.want {
+		if _, code, err := d.present(credential.DPoP, raw, h.prove(t, raw, v.changes), ""); code != v.want {
 			t.Errorf("%s: %q (%v); want %q", name, code, err, v.want)
 		}
 	}
 	for name, proof := range map[string]string{"none": "", "not three parts": "a.b", "huge": strings.Repeat("a", 9000), "the token": raw, "two": h.prove(t, raw, nil) + "," + h.prove(t, raw, nil)} {
-		if _, code, _ := d.present(token.DPoP, raw, proof, ""); code != token.DPoPProof {
+		if _, code, _ := d.present(credential.DPoP, raw, proof, ""); code != token.DPoPProof {
 			t.Errorf("DP-01 2 %s: %q", name, code)
 		}
 	}
-	if _, code, _ := d.present(token.DPoP, raw, other.prove(t, raw, nil), ""); code != token.BadBinding {
+	if _, code, _ := d.present(credential.DPoP, raw, other.prove(t, raw, nil), ""); code != token.BadBinding {
 		t.Errorf("DP-01 12 a proof by another key: %q", code)
 	}
 }
@@ -208,19 +210,19 @@ func TestDPoPReplay(t *testing.T) {
 	d, h := newDoor(t, nil), newHolder(t)
 	raw := d.mint(t, claims("cnf", map[string]any{"jkt": h.thum}))
 	proof := h.prove(t, raw, nil)
-	if _, code, _ := d.present(token.DPoP, raw, proof, ""); code != "" {
+	if _, code, _ := d.present(credential.DPoP, raw, proof, ""); code != "" {
 		t.Fatal(code)
 	}
 	for _, later := range []time.Duration{0, 30 * time.Second, 60 * time.Second} {
 		d.now = now.Add(later)
-		if _, code, _ := d.present(token.DPoP, raw, proof, ""); code != token.DPoPProof {
+		if _, code, _ := d.present(credential.DPoP, raw, proof, ""); code != token.DPoPProof {
 			t.Errorf("again after %s: %q", later, code)
 		}
 	}
 	d.now = now
 	full := token.Code("")
 	for range 120 {
-		if _, code, _ := d.present(token.DPoP, raw, h.prove(t, raw, nil), ""); code != "" {
+		if _, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, nil), ""); code != "" {
 			full = code
 		}
 	}
@@ -236,29 +238,29 @@ func TestBindingIsNeverDropped(t *testing.T) {
 	plain := d.mint(t, testidp.Token{})
 	bound := d.mint(t, claims("cnf", map[string]any{"jkt": h.thum}))
 	for name, v := range map[string]struct {
-		scheme token.Scheme
+		scheme credential.Scheme
 		raw    string
 		want   token.Code
 	}{
-		"bearer, not bound":         {token.Bearer, plain, ""},
-		"DP-02 bearer, bound":       {token.Bearer, bound, token.BadBinding},
-		"DPoP, not bound":           {token.DPoP, plain, token.BadBinding},
-		"a digest of no length":     {token.DPoP, d.mint(t, claims("cnf", map[string]any{"jkt": "AAAA"})), token.BadBinding},
-		"cnf is empty":              {token.Bearer, d.mint(t, claims("cnf", map[string]any{})), token.BadBinding},
-		"cnf is text":               {token.Bearer, d.mint(t, claims("cnf", h.thum)), token.BadBinding},
-		"cnf of an unknown kind":    {token.Bearer, d.mint(t, claims("cnf", map[string]any{"kid": "x"})), token.BadBinding},
-		"an unknown kind beside it": {token.DPoP, d.mint(t, claims("cnf", map[string]any{"jkt": h.thum, "kid": "x"})), ""},
-		"session":                   {token.Session, plain, token.BadBinding},
+		"bearer, not bound":         {credential.Bearer, plain, ""},
+		"DP-02 bearer, bound":       {credential.Bearer, bound, token.BadBinding},
+		"DPoP, not bound":           {credential.DPoP, plain, token.BadBinding},
+		"a digest of no length":     {credential.DPoP, d.mint(t, claims("cnf", map[string]any{"jkt": "AAAA"})), token.BadBinding},
+		"cnf is empty":              {credential.Bearer, d.mint(t, claims("cnf", map[string]any{})), token.BadBinding},
+		"cnf is text":               {credential.Bearer, d.mint(t, claims("cnf", h.thum)), token.BadBinding},
+		"cnf of an unknown kind":    {credential.Bearer, d.mint(t, claims("cnf", map[string]any{"kid": "x"})), token.BadBinding},
+		"an unknown kind beside it": {credential.DPoP, d.mint(t, claims("cnf", map[string]any{"jkt": h.thum, "kid": "x"})), ""},
+		"session":                   {credential.Session, plain, token.BadBinding},
 	} {
 		for range 2 { // the second time from the cache
 			got, code, err := d.present(v.scheme, v.raw, h.prove(t, v.raw, nil), "")
-			if code != v.want || code == "" && got.SenderConstrained != (v.scheme == token.DPoP) {
+			if code != v.want || code == "" && got.SenderConstrained != (v.scheme == credential.DPoP) {
 				t.Errorf("%s: %q (%v); want %q", name, code, err, v.want)
 			}
 		}
 	}
 	off := newRig(t, jwt.RFC9068)
-	if _, err := off.verifier.Verify(t.Context(), credential.Credential{Scheme: token.DPoP, Raw: off.mint(t, claims("cnf", map[string]any{"jkt": h.thum})), Proof: "x"}); err == nil {
+	if _, err := off.verifier.Verify(t.Context(), request.Request{}, credential.Credential{Scheme: credential.DPoP, Raw: off.mint(t, claims("cnf", map[string]any{"jkt": h.thum})), Proof: "x"}); err == nil {
 		t.Error("DPoP is accepted where it is not configured")
 	}
 }
@@ -310,9 +312,24 @@ func TestCertificateBinding(t *testing.T) {
 		"an empty block":                {"-----BEGIN CERTIFICATE-----%0A-----END CERTIFICATE-----%0A", token.BadBinding},
 		"another kind of block":         {strings.ReplaceAll(encoded, "CERTIFICATE", "PUBLIC%20KEY"), token.BadBinding},
 	} {
-		got, code, err := d.present(token.Bearer, raw, "", v.certificate)
-		if code != v.want || got.SenderConstrained != (v.want == "") {
+		got, code, err := d.present(credential.Bearer, raw, "", v.certificate)
+		if code != v.want || (got != nil) != (v.want == "") || got != nil && !got.SenderConstrained {
 			t.Errorf("%s: %q (%v); want %q", name, code, err, v.want)
+		}
+	}
+	// What a trusted proxy forwards stands in place of its own certificate, either way.
+	for name, v := range map[string]struct {
+		forwarded, peer string
+		want            token.Code
+	}{
+		"its own, forwarded": {rfc8705Thumbprint, another, ""},
+		"another, forwarded": {rfc9449Thumbprint, encoded, token.BadBinding},
+	} {
+		r := request.Request{ClientCertificate: v.forwarded, Source: request.Source{Certificate: v.peer}}
+		_, err := d.verifier.Verify(t.Context(), r, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+		var failed *token.Error
+		if _ = errors.As(err, &failed); (failed == nil) != (v.want == "") || failed != nil && failed.Code != v.want {
+			t.Errorf("%s: %v; want %q", name, err, v.want)
 		}
 	}
 	both := d.mint(t, claims("cnf", map[string]any{"x5t#S256": rfc8705Thumbprint, "jkt": h.thum}))
@@ -324,7 +341,7 @@ func TestCertificateBinding(t *testing.T) {
 		"the certificate only": {"", encoded, token.DPoPProof},
 		"the proof only":       {h.prove(t, both, nil), "", token.BadBinding},
 	} {
-		if _, code, err := d.present(token.DPoP, both, v.proof, v.certificate); code != v.want {
+		if _, code, err := d.present(credential.DPoP, both, v.proof, v.certificate); code != v.want {
 			t.Errorf("%s: %q (%v); want %q", name, code, err, v.want)
 		}
 	}
@@ -338,9 +355,9 @@ func FuzzProof(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add("a.b.c")
-	d.present(token.DPoP, raw, good, "")
+	d.present(credential.DPoP, raw, good, "")
 	f.Fuzz(func(t *testing.T, proof string) {
-		if _, code, _ := d.present(token.DPoP, raw, proof, ""); code == "" {
+		if _, code, _ := d.present(credential.DPoP, raw, proof, ""); code == "" {
 			t.Fatalf("%q is accepted", proof)
 		}
 	})
@@ -354,7 +371,7 @@ func FuzzCertificate(f *testing.F) {
 	f.Add("-----BEGIN CERTIFICATE-----%0AAAAA%0A-----END CERTIFICATE-----%0A")
 	f.Add("%")
 	f.Fuzz(func(t *testing.T, certificate string) {
-		if _, code, _ := d.present(token.Bearer, raw, "", certificate); code == "" && !strings.Contains(strings.ReplaceAll(certificate, "%0A", "\n"), "MIIBBjCBrAIBAjAK") {
+		if _, code, _ := d.present(credential.Bearer, raw, "", certificate); code == "" && !strings.Contains(strings.ReplaceAll(certificate, "%0A", "\n"), "MIIBBjCBrAIBAjAK") {
 			t.Fatalf("%q is accepted", certificate)
 		}
 	})

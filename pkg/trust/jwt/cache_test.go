@@ -9,6 +9,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -58,12 +59,12 @@ func newRemembering(t *testing.T, size int) *remembering {
 		t.Fatal(err)
 	}
 	r.verify = func(raw string) token.Code {
-		got, err := v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return failed.Code
 		}
-		if got.Subject == "" {
+		if got == nil || got.Subject == "" {
 			t.Fatal("neither a token nor an error")
 		}
 		return ""

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/statuslist"
 )
@@ -16,7 +17,7 @@ import (
 func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Error) {
 	r := reader{claims: claims}
 	t := token.Token{
-		Issuer: i.URL, IssuerName: i.Name, Scheme: token.Bearer, Claims: claims,
+		Issuer: i.URL, IssuerName: i.Name, Scheme: credential.Bearer, Claims: claims,
 		Subject: r.text("sub"), Audience: r.texts("aud", true), IssuedAt: r.time("iat"), ExpiresAt: r.time("exp"),
 		Scopes: strings.Fields(r.text(p.scope)), ClientID: r.text(p.client),
 		Proofs: []token.Proof{i.proof(&r)},

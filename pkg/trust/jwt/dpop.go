@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
@@ -75,8 +76,8 @@ type proof struct {
 
 // check is RFC 9449 §4.3, whose steps are numbered here. That there is one DPoP
 // header (1) has been seen to by package request.
-func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint string, leeway time.Duration,
-	now time.Time) *token.Error {
+func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Credential, thumbprint string,
+	leeway time.Duration, now time.Time) *token.Error {
 	p, err := d.read(c.Proof)
 	if err != nil {
 		return err
@@ -84,9 +85,9 @@ func (d *DPoP) check(ctx context.Context, c credential.Credential, thumbprint st
 	digest := sha256.Sum256([]byte(c.Raw))
 	own, failed := p.key.Thumbprint()
 	switch {
-	case p.htm != c.Method: // 8
+	case p.htm != r.Method: // 8
 		return bad("htm is another method")
-	case !d.isTarget(p.htu, c.Host, c.Path): // 9
+	case !d.isTarget(p.htu, r.Host, r.RawPath): // 9
 		return bad("htu is another URI than the configured origins have for this request")
 	case p.iat.After(now.Add(leeway)) || now.Sub(p.iat) > d.window(): // 11
 		return bad("iat is too far from now")

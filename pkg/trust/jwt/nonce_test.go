@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
@@ -22,7 +23,7 @@ func TestDPoPNonce(t *testing.T) {
 	}
 	d, h := newDoor(t, func(p *jwt.DPoP) { p.Nonces = newer }), newHolder(t)
 	raw := d.mint(t, claims("cnf", map[string]any{"jkt": h.thum}))
-	_, code, failed := d.present(token.DPoP, raw, h.prove(t, raw, nil), "")
+	_, code, failed := d.present(credential.DPoP, raw, h.prove(t, raw, nil), "")
 	if code != token.DPoPNonce || failed.Nonce == "" {
 		t.Fatalf("without one: %q %+v", code, failed)
 	}
@@ -37,7 +38,7 @@ func TestDPoPNonce(t *testing.T) {
 		"one that was made up":     {"AAAAAGtJ0gAAAAAAAAAAAAAAAAAAAAAA", token.DPoPNonce},
 		"one that is no base64url": {"+", token.DPoPNonce},
 	} {
-		if _, code, _ := d.present(token.DPoP, raw, h.prove(t, raw, map[string]any{".nonce": v.nonce}), ""); code != v.want {
+		if _, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".nonce": v.nonce}), ""); code != v.want {
 			t.Errorf("%s: %q; want %q", name, code, v.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/introspection"
 	"github.com/stepward/stepward/pkg/trust/jwt"
@@ -24,7 +25,7 @@ import (
 type asking struct {
 	idp    *testidp.IDP
 	index  *revocation.Index
-	verify func(raw string) (token.Token, token.Code)
+	verify func(raw string) (*token.Token, token.Code)
 }
 
 func newAsking(t *testing.T, in jwt.Introspection, change func(*jwt.Issuer, *introspection.Config)) asking {
@@ -57,8 +58,8 @@ func newAsking(t *testing.T, in jwt.Introspection, change func(*jwt.Issuer, *int
 	if err != nil {
 		t.Fatal(err)
 	}
-	return asking{idp, index, func(raw string) (token.Token, token.Code) {
-		got, err := v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+	return asking{idp, index, func(raw string) (*token.Token, token.Code) {
+		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return got, failed.Code
@@ -151,7 +152,7 @@ func TestWeaker(t *testing.T) {
 	levels := map[string]int{"loa:1": 1, "loa:2": 2}
 	a := newAsking(t, jwt.Introspection{All: true, Rank: func(p token.Proof) int { return levels[p.ACR] }}, nil)
 	base := map[string]any{"jti": "t1", "acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write", "auth_time": now.Unix() - 10}
-	verify := func(changes map[string]any, answer map[string]any) (token.Token, token.Code) {
+	verify := func(changes map[string]any, answer map[string]any) (*token.Token, token.Code) {
 		t.Helper()
 		merged := map[string]any{}
 		for _, m := range []map[string]any{base, changes} {

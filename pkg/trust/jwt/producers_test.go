@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -86,12 +87,13 @@ func TestIndependentProducers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify := func(scheme token.Scheme, raw, proof string) (token.Token, error) {
-		return v.Verify(context.Background(), credential.Credential{Scheme: scheme, Raw: raw, Proof: proof, Method: "GET", Host: "api.example.com", Path: "/orders/1"})
+	verify := func(scheme credential.Scheme, raw, proof string) (*token.Token, error) {
+		return v.Verify(context.Background(), request.Request{Method: "GET", Host: "api.example.com", RawPath: "/orders/1"},
+			credential.Credential{Scheme: scheme, Raw: raw, Proof: proof})
 	}
 	for _, x := range all.Tokens {
 		name := x.Producer + " " + x.Alg + " " + x.Profile
-		got, err := verify(token.Bearer, x.Token, "")
+		got, err := verify(credential.Bearer, x.Token, "")
 		if err != nil || got.Subject != "alice" || got.Strongest().ACR != "2" || got.IssuerName != x.Profile || !got.Strongest().At.Equal(now.Add(-10*time.Second)) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -101,7 +103,7 @@ func TestIndependentProducers(t *testing.T) {
 			if string(mutant) == x.Token {
 				continue
 			}
-			if _, err := verify(token.Bearer, string(mutant), ""); err == nil {
+			if _, err := verify(credential.Bearer, string(mutant), ""); err == nil {
 				t.Errorf("%s: accepted with byte %d changed", name, i)
 			}
 		}
@@ -109,16 +111,16 @@ func TestIndependentProducers(t *testing.T) {
 	for _, x := range all.Proofs {
 		name := x.Producer + " " + x.Alg
 		bent := strings.Replace(x.Proof, ".", ".e30", 1)
-		if _, err := verify(token.DPoP, x.Token, bent); err == nil {
+		if _, err := verify(credential.DPoP, x.Token, bent); err == nil {
 			t.Errorf("%s: a bent proof is accepted", name)
 		}
-		if got, err := verify(token.DPoP, x.Token, x.Proof); err != nil || !got.SenderConstrained {
+		if got, err := verify(credential.DPoP, x.Token, x.Proof); err != nil || !got.SenderConstrained {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if _, err := verify(token.DPoP, x.Token, x.Proof); err == nil {
+		if _, err := verify(credential.DPoP, x.Token, x.Proof); err == nil {
 			t.Errorf("%s: a proof is accepted twice", name)
 		}
-		if _, err := verify(token.Bearer, x.Token, ""); err == nil {
+		if _, err := verify(credential.Bearer, x.Token, ""); err == nil {
 			t.Errorf("%s: a bound token is a bearer token", name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/introspection"
@@ -45,20 +46,20 @@ func TestProofsOfBeforeARestart(t *testing.T) {
 				old[".iat"] = now.Unix() + int64(ahead)
 				for _, later := range []time.Duration{0, time.Second, 10 * time.Second} {
 					d.now = now.Add(later)
-					if _, code, _ := d.present(token.DPoP, raw, h.prove(t, raw, old), ""); code == "" {
+					if _, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, old), ""); code == "" {
 						t.Fatalf("a proof with iat %+d s, presented after %s, may have been used before", ahead, later)
 					}
 				}
 			}
 			d.now = now.Add(time.Second)
-			_, code, failed := d.present(token.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix()}), "")
+			_, code, failed := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix()}), "")
 			if terms.always == nil && terms.early == nil {
 				if code != token.DPoPProof {
 					t.Errorf("%q", code)
 				}
 			} else if code != token.DPoPNonce || failed.Nonce == "" {
 				t.Fatalf("a client is not told how to go on: %q", code)
-			} else if _, code, err := d.present(token.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix(), ".nonce": failed.Nonce}), ""); code != "" {
+			} else if _, code, err := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix(), ".nonce": failed.Nonce}), ""); code != "" {
 				t.Errorf("with the nonce that was sent: %q, %v", code, err)
 			}
 			d.now = now.Add(6 * time.Second)
@@ -67,10 +68,10 @@ func TestProofsOfBeforeARestart(t *testing.T) {
 				late[".nonce"] = terms.always.Issue(d.now)
 			}
 			proof := h.prove(t, raw, late)
-			if _, code, err := d.present(token.DPoP, raw, proof, ""); code != "" {
+			if _, code, err := d.present(credential.DPoP, raw, proof, ""); code != "" {
 				t.Errorf("a proof that is younger than the process: %q, %v", code, err)
 			}
-			if _, code, _ := d.present(token.DPoP, raw, proof, ""); code != token.DPoPProof {
+			if _, code, _ := d.present(credential.DPoP, raw, proof, ""); code != token.DPoPProof {
 				t.Errorf("the same once more: %q", code)
 			}
 		})

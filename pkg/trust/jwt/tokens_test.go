@@ -17,6 +17,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -94,7 +95,7 @@ func TestToken(t *testing.T) {
 	if tok, err := r.verify(r.mint(t, claims("sub", "web"))); err != nil || tok.Principal != token.Client {
 		t.Errorf("a client for itself: %s, %v", tok.Principal, err)
 	}
-	if _, err := r.verifier.Verify(t.Context(), credential.Credential{Scheme: token.DPoP, Raw: r.mint(t, testidp.Token{})}); err == nil {
+	if _, err := r.verifier.Verify(t.Context(), request.Request{}, credential.Credential{Scheme: credential.DPoP, Raw: r.mint(t, testidp.Token{})}); err == nil {
 		t.Error("a DPoP credential is accepted without a proof")
 	}
 }
@@ -119,12 +120,12 @@ func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify := func(payload string) (token.Token, error) {
+	verify := func(payload string) (*token.Token, error) {
 		raw, err := idp.Mint(testidp.Token{Payload: []byte(payload)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+		return v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
 	}
 	const example = `{"iss":"https://as.example.net","sub":"someone@example.net","aud":"https://rs.example.com","exp":1646343000,"iat":1646340200,"jti":"e1j3V_bKic8-LAEB_lccD0G","client_id":"s6BhdRkqt3","scope":"purchase","auth_time":1646340198,"acr":"myACR"}`
 	got, err := verify(example)
@@ -172,7 +173,7 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = v.Verify(context.Background(), credential.Credential{Scheme: token.Bearer, Raw: raw})
+		_, err = v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return failed.Code

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/testidp"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 	"github.com/stepward/stepward/pkg/trust/keyset"
@@ -58,7 +59,7 @@ func newTroubled(b *testing.B, bounds keyset.Bounds, index *revocation.Index) tr
 		b.Fatal(err)
 	}
 	return troubled{idp, keys, func(ctx context.Context, raw string) error {
-		_, err := v.Verify(ctx, credential.Credential{Scheme: token.Bearer, Raw: raw})
+		_, err := v.Verify(ctx, request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
 		return err
 	}}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
+	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/token"
 	"github.com/stepward/stepward/pkg/trust/keyset"
 	"github.com/stepward/stepward/pkg/trust/statuslist"
@@ -153,15 +154,15 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 	return v, nil
 }
 
-// Verify is the token in c, if every check of its issuer's configuration passes.
+// Verify returns the token in c, if it was presented with r as it must be and every check of its issuer's configuration passes.
 // Any error is a *[token.Error].
 //
 // What does not change with time is remembered by the token's exact bytes, under the
 // keys that its issuer had; its times are judged on every call.
-func (v *Verifier) Verify(ctx context.Context, c credential.Credential) (token.Token, error) {
-	t, err := v.verify(ctx, c)
+func (v *Verifier) Verify(ctx context.Context, r request.Request, c credential.Credential) (*token.Token, error) {
+	t, err := v.verify(ctx, r, c)
 	if err != nil {
-		return token.Token{}, v.located(err)
+		return nil, v.located(err)
 	}
 	return t, nil
 }
@@ -179,29 +180,26 @@ func (v *Verifier) located(err *token.Error) *token.Error {
 	return err
 }
 
-func (v *Verifier) verify(ctx context.Context, c credential.Credential) (token.Token, *token.Error) {
-	if c.Scheme != token.Bearer && c.Scheme != token.DPoP {
-		return token.Token{}, fail(token.BadBinding, "", "a scheme that cannot be checked")
+func (v *Verifier) verify(ctx context.Context, r request.Request, c credential.Credential) (*token.Token,
+	*token.Error) {
+	if c.Scheme != credential.Bearer && c.Scheme != credential.DPoP {
+		return nil, fail(token.BadBinding, "", "a scheme that cannot be checked")
 	}
 	if len(c.Raw) > v.maxSize {
-		return token.Token{}, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
+		return nil, fail(token.Malformed, "", "larger than %d bytes", v.maxSize)
 	}
 	now := v.now()
 	x, err := v.find(ctx, c.Raw, now)
 	if err != nil {
-		return token.Token{}, err
+		return nil, err
 	}
 	if err := x.issuer.checkTime(x.token, x.notBefore, now); err != nil {
-		return token.Token{}, err
+		return nil, err
 	}
 	if err := v.checkRevoked(ctx, x); err != nil {
-		return token.Token{}, err
+		return nil, err
 	}
-	t, unbound := x.bind(ctx, c, now)
-	if unbound != nil {
-		return token.Token{}, unbound
-	}
-	return t, nil
+	return x.bind(ctx, r, c, now)
 }
 
 // find is what the credential says: a JWT by itself and, where it is configured so, as
