@@ -1,11 +1,11 @@
 // Package introspection asks an issuer about a token (RFC 7662): whether it is active,
-// and what it says. It is how opaque tokens are read, and how the state of a session
-// behind a JWT is looked at.
+// and what it says. Opaque tokens are read this way, and so is the present state of a
+// session behind a JWT.
 //
 // A [Client] asks one issuer, authenticated, once for many callers that bring the same
 // token, and remembers the answer for a short while and never beyond the token's own
-// end. It judges nothing but whether the answer is one: what is in it goes through the
-// same checks as the claims of a JWT, in package jwt.
+// end. It judges only whether the answer is well-formed. What the answer says goes
+// through the same checks as the claims of a JWT, in package jwt.
 package introspection
 
 import (
@@ -28,8 +28,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// ErrUnavailable means that the issuer did not answer, or not with an answer. It says
-// nothing about the token.
+// ErrUnavailable means that the issuer did not answer, or answered with something that
+// is no answer. It says nothing about the token.
 var ErrUnavailable = errors.New("introspection: no answer")
 
 const (
@@ -37,8 +37,8 @@ const (
 	// maxActive and maxInactive are how many answers of either kind are remembered.
 	maxActive   = 20_000
 	maxInactive = 4_096
-	// inactiveFor is how long a token is not asked for again that was not active: it
-	// may not be yet.
+	// inactiveFor is how long we do not ask again about a token that was not active. It is
+	// short, because the token may become active.
 	inactiveFor = 10 * time.Second
 )
 
@@ -55,11 +55,11 @@ const JWTType = "application/token-introspection+jwt"
 type Config struct {
 	Endpoint string           // introspection_endpoint
 	Client   *outbound.Client // required
-	// Authenticate adds to a call's header and form what proves who asks (RFC 7662
-	// §2.1); required.
+	// Authenticate adds to a call's header and form what authenticates us (RFC 7662 §2.1);
+	// required.
 	Authenticate func(h http.Header, form url.Values) error
-	// Signed reads a signed answer (RFC 9701) and returns its token_introspection. With
-	// it, an answer that is not signed is none.
+	// Signed reads a signed answer (RFC 9701) and returns its token_introspection. With it,
+	// an answer that is not signed does not count.
 	Signed   func(ctx context.Context, answer string) (map[string]any, error)
 	CacheMax time.Duration // 0 means DefaultCacheMax
 	MaxCalls int           // at once; 0 means DefaultMaxCalls
@@ -89,7 +89,7 @@ type Answer struct {
 	until  time.Time
 }
 
-// New is a client as c says.
+// New makes a client as c says.
 func New(c Config) *Client {
 	if c.CacheMax == 0 {
 		c.CacheMax = DefaultCacheMax
@@ -108,8 +108,8 @@ func New(c Config) *Client {
 	return &Client{c: c, calls: make(chan struct{}, c.MaxCalls), active: active, inactive: inactive}
 }
 
-// Introspect asks about a token. Any error wraps [ErrUnavailable]: whether the token
-// is good is not known then.
+// Introspect asks about a token. Any error wraps [ErrUnavailable]: nobody knows then
+// whether the token is good.
 //
 // A call under way goes on when ctx ends, for at most the client's timeout, and its
 // answer is remembered.
@@ -122,7 +122,7 @@ func (c *Client) Introspect(ctx context.Context, raw string) (Answer, error) {
 	defer cancel()
 	done := c.flight.DoChan(string(digest[:]), func() (_ any, err error) {
 		defer func() {
-			if recover() != nil { // else the whole process would end
+			if recover() != nil { // otherwise the whole process would end
 				err = fmt.Errorf("%w: a panic", ErrUnavailable)
 			}
 		}()
@@ -214,7 +214,7 @@ func (c *Client) request(ctx context.Context, raw string) (*http.Request, error)
 	return r, nil
 }
 
-// read is the answer's members, once it is known to be one of the kind that was asked
+// read returns the answer's members, once it is known to be of the kind that was asked
 // for.
 func (c *Client) read(ctx context.Context, res outbound.Response) (map[string]any, error) {
 	switch res.Status {
@@ -251,7 +251,7 @@ func Parse(body []byte) (map[string]any, error) {
 	return o, nil
 }
 
-// answer is what claims come to. An active token is remembered no longer than it
+// answer returns what claims come to. An active token is remembered no longer than it
 // lives.
 func answer(claims map[string]any, at time.Time, longest time.Duration) (Answer, error) {
 	active, ok := claims["active"].(bool)

@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// confirmation is the cnf claim: by what key the token is bound (RFC 7800 §3.1).
+// confirmation is the cnf claim: the key that the token is bound to (RFC 7800 §3.1).
 type confirmation struct {
 	thumbprint  string // jkt: of the key that signs DPoP proofs (RFC 9449 §6.1)
 	certificate string // x5t#S256: of the client certificate (RFC 8705 §3.1)
@@ -63,9 +63,9 @@ func needsProof(claims map[string]any) bool {
 	return false
 }
 
-// bind holds the caller to every binding of its token: a token that is bound never
-// passes as a plain bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof beside a token
-// that is not bound proves nothing.
+// bind checks every binding of the caller's token: a bound token never passes as a plain
+// bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof beside a token that is not bound
+// proves nothing.
 func (x *verified) bind(ctx context.Context, r request.Request, c credential.Credential, now time.Time) (
 	*token.Token, *token.Error) {
 	t, i := x.token, x.issuer
@@ -104,7 +104,7 @@ func (x *verified) bind(ctx context.Context, r request.Request, c credential.Cre
 	return &t, nil
 }
 
-// certificateThumbprint is the x5t#S256 of a certificate as Envoy reports it: PEM,
+// certificateThumbprint returns the x5t#S256 of a certificate as Envoy reports it: PEM,
 // percent-encoded (RFC 8705 §3.1).
 func certificateThumbprint(encoded string) (string, error) {
 	if encoded == "" {

@@ -21,8 +21,8 @@ const (
 	refusedFor  = 10 * time.Second
 )
 
-// digest is the name of a token in the cache: of its exact bytes, of which a verified
-// token has one spelling only.
+// digest names a token in the cache by its exact bytes. A verified token has one
+// spelling only.
 type digest [sha256.Size]byte
 
 // verified is a token whose signature and claims have been found good under one
@@ -63,7 +63,7 @@ func newCache(size int) *cache {
 	return &cache{verified: good, refused: bad}
 }
 
-// name is the digest of a token. Without a cache there is no need of one.
+// name returns the digest of a token. It is zero without a cache, where nobody needs it.
 func (c *cache) name(raw string) digest {
 	if c == nil {
 		return digest{}
@@ -71,7 +71,7 @@ func (c *cache) name(raw string) digest {
 	return sha256.Sum256(view(raw))
 }
 
-// find is what is remembered of a token under the keys that its issuer has now.
+// find returns what is remembered of a token under the keys that its issuer has now.
 func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
 	if c == nil {
 		return nil, nil
@@ -102,8 +102,8 @@ func (c *cache) keep(d digest, v *verified) {
 	c.verified.Add(d, v)
 }
 
-// refuse remembers err unless it may be another the next second: that a key is not
-// known yet, or that we could not tell.
+// refuse remembers err unless it may be another one the next second: when a key is not
+// known yet, or when we could not tell.
 func (c *cache) refuse(d digest, err *token.Error, i *issuer, generation uint64, now time.Time) {
 	if c == nil || err.OwnFault() || err.Code == token.UnknownKey {
 		return

@@ -46,7 +46,8 @@ func (i *issuer) proof(r *reader) token.Proof {
 	return p
 }
 
-// judge holds a token against what its issuer's tokens must be: audience and kind.
+// judge checks that a token is for us and of the right kind: its audience, and what its
+// issuer's tokens must have.
 func (i *issuer) judge(h header, t token.Token) *token.Error {
 	if err := i.checkAudience(t); err != nil {
 		return err
@@ -61,7 +62,7 @@ func (i *issuer) checkAudience(t token.Token) *token.Error {
 	return nil
 }
 
-// further reads what is held against more than the token itself: to what it is bound,
+// further reads what is checked against more than the token itself: what it is bound to,
 // and where its status is.
 func (x *verified) further(claims map[string]any) *token.Error {
 	var err error
@@ -80,8 +81,8 @@ func (x *verified) further(claims map[string]any) *token.Error {
 	return nil
 }
 
-// checkTime holds the token against the clock, with the issuer's leeway. A token
-// is expired in the second that exp names (RFC 7519 §4.1.4).
+// checkTime compares the token with the clock, with the issuer's leeway. A token is
+// expired in the second that exp names (RFC 7519 §4.1.4).
 func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error {
 	latest := now.Add(i.Leeway)
 	switch {
@@ -118,8 +119,8 @@ func (r *reader) fail(name string) {
 	}
 }
 
-// text is a string claim. One that is there and empty proves nothing and is
-// nothing that an issuer means.
+// text returns a string claim. A claim that is there and empty proves nothing, and no
+// issuer means it.
 func (r *reader) text(name string) string {
 	v, there := r.claims[name]
 	if !there {
@@ -132,7 +133,7 @@ func (r *reader) text(name string) string {
 	return s
 }
 
-// texts is an array of strings, or one string where single allows it.
+// texts returns an array of strings, or one string where single allows it.
 func (r *reader) texts(name string, single bool) []string {
 	v, there := r.claims[name]
 	if !there {
@@ -161,8 +162,8 @@ func (r *reader) texts(name string, single bool) []string {
 // lastSecond is the end of the year 9999.
 const lastSecond = 253402300799
 
-// time is a NumericDate (RFC 7519 §2): a number of seconds, fractions allowed,
-// from 1970 to 9999.
+// time returns a NumericDate (RFC 7519 §2): a number of seconds, fractions allowed, from
+// 1970 to 9999.
 func (r *reader) time(name string) time.Time {
 	v, there := r.claims[name]
 	if !there {

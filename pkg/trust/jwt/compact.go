@@ -46,7 +46,7 @@ func split(raw string) (compact, error) {
 	return c, nil
 }
 
-// view is the bytes of s, without a copy. They must not be written to.
+// view returns the bytes of s without a copy. They must not be written to.
 func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // What can be wrong with the parts.
@@ -56,11 +56,11 @@ var (
 	errBase64 = errors.New("a part is not canonical base64url")
 )
 
-// strict refuses non-zero trailing bits, of which else there would be several
-// spellings of one token.
+// strict refuses non-zero trailing bits; otherwise one token would have several
+// spellings.
 var strict = base64.RawURLEncoding.Strict()
 
-// header is the JOSE header, of which only three members may be there.
+// header is the JOSE header. Only three members may be there.
 type header struct {
 	alg, kid, typ string
 	hasTyp        bool

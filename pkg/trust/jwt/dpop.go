@@ -21,11 +21,11 @@ import (
 // maxProof is the limit on a DPoP proof, in bytes.
 const maxProof = 8 << 10
 
-// DPoP is on what terms proofs of possession are accepted (RFC 9449).
+// DPoP says on which terms proofs of possession are accepted (RFC 9449).
 type DPoP struct {
-	// Origins are the public https origins under which clients know us. The htu of
-	// a proof must be one of them, of the request's host, with the request's path:
-	// what scheme and port a client used is not for the proxy to guess.
+	// Origins are the public https origins under which clients know us. The htu of a proof
+	// must be one of them, of the request's host, with the request's path. The proxy does
+	// not guess which scheme and port a client used.
 	Origins    []string
 	Algorithms []string      // of proofs; empty means ES256 and EdDSA
 	Window     time.Duration // around iat; 0 means a minute
@@ -39,8 +39,8 @@ type DPoP struct {
 // Replays remembers proofs for as long as they could be used again. It serves many
 // goroutines.
 type Replays interface {
-	// First reports whether key is new, and remembers it for at least keep. An
-	// error means that it could not be told, and refuses.
+	// First reports whether key is new, and remembers it for at least keep. An error means
+	// that this is not known; the proof is then refused.
 	First(ctx context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error)
 	// Since is the time from which every use is remembered: a restart forgets what was
 	// used before. It is zero where nothing was ever forgotten.
@@ -74,8 +74,8 @@ type proof struct {
 	key                       keyset.Key
 }
 
-// check is RFC 9449 §4.3, whose steps are numbered here. That there is one DPoP
-// header (1) has been seen to by package request.
+// check takes the steps of RFC 9449 §4.3, by their numbers there. Package request has
+// made sure that there is one DPoP header (1).
 func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Credential, thumbprint string,
 	leeway time.Duration, now time.Time) *token.Error {
 	p, err := d.read(c.Proof)
@@ -111,7 +111,7 @@ func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Creden
 }
 
 // checkNonce asks for a nonce where one is required, and where the proof may have been
-// used before uses were remembered: a nonce of ours that is younger than that memory
+// used before uses were remembered. A nonce of ours that is younger than that memory
 // shows that the proof is younger, too. A client's clock may be fast by the leeway.
 func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.Error {
 	since := d.Replays.Since()
@@ -120,8 +120,8 @@ func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.E
 	}
 	nonces, detail := d.Nonces, "no nonce, or one that is too old"
 	if nonces == nil && !since.IsZero() {
-		nonces, detail = d.Early,
-			"the proof may have been used before this process began to remember proofs; a nonce shows that it is younger"
+		nonces, detail = d.Early, "the proof may have been used before this process began to remember proofs; "+
+			"a nonce shows that it is younger"
 	}
 	switch {
 	case nonces == nil && since.IsZero():
@@ -193,8 +193,8 @@ func readProof(payload []byte, key keyset.Key) (proof, *token.Error) {
 	return p, nil
 }
 
-// isTarget reports whether htu is the request's URI under one of our origins,
-// whatever query and fragment it has (RFC 9449 §4.3).
+// isTarget reports whether htu is the request's URI under one of our origins. Its query
+// and fragment do not matter (RFC 9449 §4.3).
 func (d *DPoP) isTarget(htu, host, path string) bool {
 	got, ok := normalURI(htu)
 	if !ok {
@@ -210,9 +210,8 @@ func (d *DPoP) isTarget(htu, host, path string) bool {
 	return false
 }
 
-// normalURI is s by syntax- and scheme-based normalization (RFC 3986 §6.2.2, §6.2.3),
-// without query and fragment. Dot segments were refused in the request's path, and
-// are refused here.
+// normalURI normalizes s by syntax and scheme (RFC 3986 §6.2.2, §6.2.3), without query
+// and fragment. Dot segments were refused in the request's path, and are refused here.
 func normalURI(s string) (string, bool) {
 	s, _, _ = strings.Cut(s, "#")
 	s, _, _ = strings.Cut(s, "?")

@@ -23,8 +23,8 @@ type Inspection struct {
 	Bound     []string  `json:"cnf,omitempty"` // the members of cnf
 }
 
-// Inspect reads a compact token without verifying it, for a person who asks what it
-// is. It must decide nothing. The error says where it is malformed.
+// Inspect reads a compact token without verifying it, to show a person what it is.
+// Nothing may be decided by it. The error says where it is malformed.
 func Inspect(raw string) (Inspection, error) {
 	_, h, claims, failed := parse(raw)
 	if failed != nil {
@@ -44,7 +44,7 @@ func Inspect(raw string) (Inspection, error) {
 	return x, nil
 }
 
-// String is x on two lines.
+// String prints x on two lines.
 func (x Inspection) String() string {
 	at := func(name string, t time.Time) string {
 		if t.IsZero() {

@@ -23,20 +23,20 @@ type StatusLists interface {
 	Valid(ctx context.Context, r statuslist.Reference) (bool, error)
 }
 
-// Introspection is on what terms an issuer is asked about tokens.
+// Introspection says on which terms an issuer is asked about tokens.
 type Introspection struct {
 	Client Introspector
 	Prefix string // of its opaque tokens; empty means every token that is no JWT
-	// All asks about JWTs too, of which the weaker of both views counts.
+	// All asks about JWTs too. The weaker of both views then counts.
 	All bool
-	// Rank orders proofs by the levels that they show, more being stronger; nil takes
-	// none for stronger.
+	// Rank orders proofs by the levels that they show, more being stronger. A nil Rank
+	// takes no proof for stronger than another.
 	Rank func(token.Proof) int
 }
 
-// issuerOfOpaque is whom to ask about raw, or nil where it is a JWT. A token is shown
-// to no issuer but its own, so where several have opaque tokens a prefix tells them
-// apart.
+// issuerOfOpaque returns the issuer to ask about raw, or nil where raw is a JWT. A token
+// is shown to no issuer but its own, so a prefix tells tokens apart where several
+// issuers have opaque ones.
 func (v *Verifier) issuerOfOpaque(raw string) *issuer {
 	for _, i := range v.opaque {
 		switch p := i.Introspection.Prefix; {
@@ -49,12 +49,12 @@ func (v *Verifier) issuerOfOpaque(raw string) *issuer {
 	return nil
 }
 
-// answers is how introspection names things, whatever the profile of the issuer's JWTs
-// (RFC 7662 §2.2).
+// answers holds the names that introspection uses, whatever the profile of the issuer's
+// JWTs (RFC 7662 §2.2).
 var answers = &profile{client: "client_id", scope: "scope"}
 
-// introspect is what the issuer says of a token that cannot be read here. It is held
-// to the same as a JWT.
+// introspect asks the issuer about a token that cannot be read here. Its answer has to
+// meet the same conditions as a JWT.
 func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.Error) {
 	a, err := i.Introspection.Client.Introspect(ctx, raw)
 	switch {
@@ -64,7 +64,8 @@ func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.
 		return nil, fail(token.IntrospectionOut, i.Name, "%v", err)
 	case !a.Active:
 		return nil, fail(token.Inactive, i.Name,
-			"the issuer says so; some say so, too, to a client that may not see the token: Keycloak to each that is not in its aud")
+			"the issuer says so; some issuers say so, too, to a client that may not see the token: "+
+				"Keycloak to each client that is not in its aud")
 	}
 	x, failed := i.read(a.Claims, answers)
 	if failed != nil {
@@ -104,9 +105,9 @@ func (i *issuer) checkAnswerKind(claims map[string]any) *token.Error {
 	return nil
 }
 
-// weakened is a JWT as far as its issuer still stands by it. Of what both views tell,
-// the weaker counts, and what the answer leaves out is not there: the issuer's answer
-// may be about the session as it is now, and the JWT about how it was (the reverse, too).
+// weakened intersects a JWT with what its issuer says of it now. Where the two differ,
+// the weaker counts, and what the answer leaves out is not there: one of them may be
+// about the session as it is now, and the other about how it was.
 func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
 	i := x.issuer
 	live, err := i.introspect(ctx, raw)
@@ -142,7 +143,7 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 	return &both, nil
 }
 
-// stricter is both bindings, which must not contradict each other.
+// stricter returns both bindings, which must not contradict each other.
 func stricter(i *issuer, a, b confirmation) (confirmation, *token.Error) {
 	if a.thumbprint != "" && b.thumbprint != "" && a.thumbprint != b.thumbprint || a.certificate != "" &&
 		b.certificate != "" && a.certificate != b.certificate {
@@ -158,12 +159,12 @@ func stricter(i *issuer, a, b confirmation) (confirmation, *token.Error) {
 	return a, nil
 }
 
-// common are the values of a that b has as well.
+// common returns the values of a that b has as well.
 func common(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
 }
 
-// older is the earlier of two times. One that is not known is earlier than any.
+// older returns the earlier of two times. A time that is not known is earlier than any.
 func older(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -177,7 +178,7 @@ func (in *Introspection) weakest(a, b token.Proof) token.Proof {
 		Assurance: common(a.Assurance, b.Assurance), At: older(a.At, b.At)}
 }
 
-// weaker is the acr of two that proves less. Where that cannot be told, it is none.
+// weaker returns the one of two acr that proves less, or none where that cannot be told.
 func (in *Introspection) weaker(a, b string) string {
 	switch {
 	case a == b:

@@ -36,15 +36,16 @@ type profile struct {
 	program func(claims map[string]any) bool
 }
 
-// nobody takes the lack of a subject for a program, unless the claims name a person
-// (RFC 7662 §2.2: sub is optional in an answer, and username is the person's).
+// nobody reports that a token without a subject is a program's, unless its claims name a
+// person (RFC 7662 §2.2: sub is optional in an answer, and username is the person's).
 func nobody(claims map[string]any) bool {
 	_, person := claims["username"]
 	return !person
 }
 
-// anybody takes the lack of a subject for nothing. Keycloak leaves sub out of users'
-// tokens, too: where the client has no scope "basic", and in lightweight tokens.
+// anybody reports that a token without a subject may be a person's. Keycloak leaves sub
+// out of users' tokens, too: where the client has no scope "basic", and in lightweight
+// tokens.
 func anybody(map[string]any) bool { return false }
 
 var profiles = map[Profile]*profile{
@@ -83,7 +84,7 @@ var profiles = map[Profile]*profile{
 // (RFC 8417 §2.2).
 var ofOtherKinds = []string{"nonce", "at_hash", "c_hash", "s_hash", "events"}
 
-// checkKind refuses tokens of another kind, and such as lack a claim that the
+// checkKind refuses tokens of another kind, and tokens that lack a claim that the
 // profile asks for.
 func (i *issuer) checkKind(h header, claims map[string]any) *token.Error {
 	p := profiles[i.Profile]

@@ -103,7 +103,7 @@ func NewNonces(keys [][]byte) (*Nonces, error) {
 	return &Nonces{keys: keys}, nil
 }
 
-// Issue is a nonce of now.
+// Issue makes a nonce of now.
 func (n *Nonces) Issue(now time.Time) string {
 	at := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
 	return base64.RawURLEncoding.EncodeToString(append(at, mac(n.keys[0], at)...))

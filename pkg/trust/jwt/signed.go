@@ -23,21 +23,22 @@ import (
 	"github.com/stepward/stepward/pkg/trust/introspection"
 )
 
-// Signed reads what an issuer signs beside tokens, with the same keys and by the same
-// rules.
+// Signed reads what an issuer signs apart from tokens, with the same keys and by the
+// same rules.
 type Signed struct {
 	i   issuer
 	now func() time.Time
 }
 
-// NewSigned reads what i signs; of i it uses URL, Algorithms, Leeway and Keys.
+// NewSigned makes a reader of what i signs. It uses the URL, Algorithms, Leeway and Keys
+// of i.
 func NewSigned(i Issuer, now func() time.Time) *Signed {
 	i.Algorithms = algorithms(i.Algorithms)
 	return &Signed{i: issuer{i}, now: now}
 }
 
-// Claims are those of raw, which must be of the given typ (RFC 8725 §3.11). Any error
-// means that it is not to be believed.
+// Claims verifies raw, which must be of the given typ (RFC 8725 §3.11), and returns its
+// claims. Any error means that raw is not to be believed.
 func (s *Signed) Claims(ctx context.Context, raw, typ string) (map[string]any, error) {
 	parts, h, claims, failed := parse(raw)
 	if failed != nil {
@@ -55,8 +56,8 @@ func (s *Signed) Claims(ctx context.Context, raw, typ string) (map[string]any, e
 // answerAge is how old a signed answer may be, beside the leeway for clocks.
 const answerAge = time.Minute
 
-// Introspection is what a signed answer of introspection for the client says (RFC 9701
-// §5).
+// Introspection returns what a signed answer of introspection says for the client (RFC
+// 9701 §5).
 func (s *Signed) Introspection(ctx context.Context, raw, clientID string) (map[string]any, error) {
 	claims, err := s.Claims(ctx, raw, strings.TrimPrefix(introspection.JWTType, "application/"))
 	if err != nil {
@@ -120,7 +121,7 @@ func algorithmOf(key crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	return "", errors.New("jwt: a key that no supported algorithm uses")
 }
 
-// Assertion is what a client proves itself with (RFC 7523 §2.2, §3).
+// Assertion is what a client authenticates with (RFC 7523 §2.2, §3).
 type Assertion struct {
 	Key      crypto.Signer
 	KeyID    string // kid, or empty

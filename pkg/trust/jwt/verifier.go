@@ -39,8 +39,8 @@ var hashes = map[string]crypto.Hash{
 	"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512,
 }
 
-// canonical is the one name of an algorithm: Ed25519 is what RFC 9864 calls the only
-// EdDSA that is supported here, and either name means the other.
+// canonical returns the one name of an algorithm. RFC 9864 gives the name Ed25519 to the
+// only EdDSA that is supported here, so either name means the other.
 func canonical(alg string) string {
 	if alg == "Ed25519" {
 		return "EdDSA"
@@ -48,7 +48,7 @@ func canonical(alg string) string {
 	return alg
 }
 
-// algorithms are those of an issuer, each by its one name, or the default.
+// algorithms lists those of an issuer, each by its one name, or the default.
 func algorithms(names []string) []string {
 	if len(names) == 0 {
 		names = Algorithms
@@ -67,16 +67,16 @@ func algorithms(names []string) []string {
 // after ctx ends.
 type KeySource interface {
 	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
-	// Generation changes no later than soon after a key is added or removed. What
-	// was verified under another generation is verified anew; what is verified while
-	// it is 0 is not remembered.
+	// Generation changes soon after a key is added or removed. What was verified under
+	// another generation is verified anew, and what is verified while it is 0 is not
+	// remembered.
 	Generation() uint64
 	// Doubt says that a signature did not fit the key of that name, which may have
 	// been replaced by another. It returns at once.
 	Doubt(kid string)
 }
 
-// Issuer is whose tokens are accepted, and on what terms.
+// Issuer says whose tokens are accepted, and on which terms.
 type Issuer struct {
 	Name       string   // short, for logs
 	URL        string   // iss, compared byte for byte
@@ -95,7 +95,7 @@ type Issuer struct {
 // issuer is an Issuer with every default in place.
 type issuer struct{ Issuer }
 
-// Options are limits of a verifier. The zero Options are sane.
+// Options are the limits of a verifier. The zero Options are sane.
 type Options struct {
 	MaxSize   int // of a token, in bytes; 0 means DefaultMaxSize
 	CacheSize int // verified tokens that are remembered; 0 means DefaultCacheSize, less than 0 none
@@ -114,8 +114,8 @@ type Verifier struct {
 	revoked func(token.Token) bool
 }
 
-// NewVerifier is a verifier of tokens of the issuers, of which no two may have
-// one URL.
+// NewVerifier makes a verifier of tokens of the issuers. No two issuers may have one
+// URL.
 func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now, revoked: o.Revoked}
 	if v.revoked == nil {
@@ -167,8 +167,8 @@ func (v *Verifier) Verify(ctx context.Context, r request.Request, c credential.C
 	return t, nil
 }
 
-// located is an error with the URL of the issuer that it names. The error is copied, since
-// those of tokens that were refused before are shared.
+// located returns an error with the URL of the issuer that it names. The error is
+// copied, because errors of tokens that were refused before are shared.
 func (v *Verifier) located(err *token.Error) *token.Error {
 	for url, i := range v.issuers {
 		if err.IssuerName == i.Name && err.IssuerName != "" {
@@ -202,8 +202,8 @@ func (v *Verifier) verify(ctx context.Context, r request.Request, c credential.C
 	return x.bind(ctx, r, c, now)
 }
 
-// find is what the credential says: a JWT by itself and, where it is configured so, as
-// its issuer sees it now; an opaque token as its issuer sees it.
+// find returns what the credential says: a JWT by itself and, where it is configured so,
+// as its issuer sees it now; an opaque token as its issuer sees it.
 func (v *Verifier) find(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
 	if i := v.issuerOfOpaque(raw); i != nil {
 		return i.introspect(ctx, raw)
@@ -224,8 +224,7 @@ func (v *Verifier) find(ctx context.Context, raw string, now time.Time) (*verifi
 	return x, nil
 }
 
-// checkRevoked holds a token against what has been revoked: here, and in the list that
-// it names.
+// checkRevoked refuses a token that has been revoked, here or in the list that it names.
 func (v *Verifier) checkRevoked(ctx context.Context, x *verified) *token.Error {
 	if v.revoked(x.token) {
 		return fail(token.Revoked, x.issuer.Name, "by id, session or subject")
@@ -252,7 +251,7 @@ func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.T
 		v.cache.refuse(name, err, nil, 0, now)
 		return nil, err
 	}
-	// Believed only as far as choosing whose rules and keys to hold it to.
+	// Believed only to choose whose rules and keys apply.
 	iss, _ := claims["iss"].(string)
 	i, known := v.issuers[iss]
 	if !known {
@@ -264,7 +263,7 @@ func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.T
 	x, err := i.verify(ctx, parts, h, claims)
 	if err == nil {
 		if early := i.checkTime(x.token, x.notBefore, now); early != nil {
-			return nil, early // another second it may be another answer
+			return nil, early // the answer may be another one in a second
 		}
 		err = i.judge(h, x.token)
 	}
@@ -338,8 +337,8 @@ func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *t
 	return nil
 }
 
-// first is the algorithm that a key is for whose set does not say: the first of the
-// issuer's that fits it. One key is never used with two (RFC 8725 §3.1).
+// first chooses the algorithm of a key whose set names none: the first of the issuer's
+// algorithms that fits the key. One key is never used with two (RFC 8725 §3.1).
 func (i *issuer) first(k keyset.Key) string {
 	n := slices.IndexFunc(i.Algorithms, k.Verifies)
 	if n < 0 {
@@ -348,9 +347,9 @@ func (i *issuer) first(k keyset.Key) string {
 	return i.Algorithms[n]
 }
 
-// verifies checks one signature with one key and one algorithm. jwx accepts any
-// salt length of RSASSA-PSS, where RFC 7518 §3.5 asks for that of the hash, which
-// is checked here once more; and a signature has one length only.
+// verifies checks one signature with one key and one algorithm. jwx accepts any salt
+// length of RSASSA-PSS, but RFC 7518 §3.5 asks for that of the hash, so the salt is
+// checked here once more. A signature has one length only.
 func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	verifier, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
 	if err != nil || len(parts.signature) != signatureLength(public) {
@@ -366,8 +365,8 @@ func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
 }
 
-// signatureLength is how long a signature by the key is, in bytes (RFC 7518 §3.3,
-// §3.4; RFC 8037 §3.1); -1 for a key of no supported type.
+// signatureLength returns the length of a signature by the key in bytes (RFC 7518 §3.3,
+// §3.4; RFC 8037 §3.1), or -1 for a key of no supported type.
 func signatureLength(public crypto.PublicKey) int {
 	switch p := public.(type) {
 	case *rsa.PublicKey:

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// Metadata is what an issuer says of itself (OpenID Connect Discovery §3, RFC 8414
-// §2). What it leaves out is empty; where it was not said whether, false.
+// Metadata is what an issuer says of itself (OpenID Connect Discovery §3, RFC 8414 §2).
+// What it leaves out is empty or false.
 type Metadata struct {
 	Issuer                string
 	JWKSURI               string
@@ -28,9 +28,9 @@ type Metadata struct {
 	ClaimsParameter       bool     // OpenID Connect Core §5.5
 }
 
-// Discover gets the metadata of an issuer: as OpenID Connect Discovery §4 has it, else
-// as RFC 8414 §3. They must name the issuer exactly (Discovery §4.3). Any error means
-// that there are none to be believed.
+// Discover gets the metadata of an issuer, as OpenID Connect Discovery §4 has it, or
+// otherwise as RFC 8414 §3. They must name the issuer exactly (Discovery §4.3). Any
+// error means that there are none that can be believed.
 func Discover(ctx context.Context, client *outbound.Client, issuer string) (Metadata, error) {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -87,7 +87,7 @@ func ParseMetadata(text []byte, issuer string) (Metadata, error) {
 	return m, nil
 }
 
-// texts are the strings in a list.
+// texts returns the strings in a list.
 func texts(list any) []string {
 	values, _ := list.([]any)
 	var out []string

@@ -21,8 +21,8 @@ type kept struct {
 	Digest string    `json:"sha256"` // of the members above
 }
 
-// digest finds a file that was cut or has rotted. Against whoever can write the file
-// it is no help; the file's mode is.
+// digest detects a file that was cut or has rotted. It is no help against anyone who can
+// write the file; the file's mode is.
 func (k kept) digest() string {
 	h := sha256.New()
 	for _, s := range []string{k.Issuer, k.URI, k.At.Format(time.RFC3339Nano), k.Set} {
@@ -57,8 +57,8 @@ func (r *Remote) keep(l *loaded) error {
 	return nil
 }
 
-// restore trusts the set of an earlier run, if it is whole, this issuer's, and not
-// older than keys may be that cannot be fetched.
+// restore trusts the set of an earlier run, if it is whole, this issuer's, and no older
+// than keys may be while they cannot be fetched.
 func (r *Remote) restore() (bool, error) {
 	if r.c.CacheFile == "" {
 		return false, nil

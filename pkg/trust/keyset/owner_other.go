@@ -4,5 +4,5 @@ package keyset
 
 import "io/fs"
 
-// own is true: who owns a file is not told in one way here.
+// own returns true: here there is no one way to tell who owns a file.
 func own(fs.FileInfo) bool { return true }

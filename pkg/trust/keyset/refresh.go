@@ -17,13 +17,12 @@ import (
 
 const (
 	maxAnswer = 512 << 10
-	// refreshDefault is when keys are fetched again that came without a Cache-Control.
+	// refreshDefault is when keys that came without a Cache-Control are fetched again.
 	refreshDefault = 5 * time.Minute
 	retryMin       = time.Second // after a failure, doubling
 	retryMax       = 30 * time.Second
 	// retryDown is the longest pause before there have ever been keys, while nobody
-	// answers: who waits for us to start waits no longer than that after the issuer is
-	// back.
+	// answers. Once the issuer is back, start-up waits no longer than that.
 	retryDown = 4 * time.Second
 )
 
@@ -59,8 +58,8 @@ func (r *Remote) Run(ctx context.Context) {
 	}
 }
 
-// sleep returns when the next fetch is due: at the time at, or sooner because of a
-// key. It is false when ctx has ended.
+// sleep returns when the next fetch is due: at the time at, or sooner because of a key.
+// It returns false when ctx has ended.
 func (r *Remote) sleep(ctx context.Context, at time.Time) bool {
 	for {
 		r.mu.Lock()
@@ -81,7 +80,7 @@ func (r *Remote) sleep(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// spread is d less up to a tenth, so that replicas that started together do not
+// spread shortens d by up to a tenth, so that replicas that started together do not
 // fetch together for ever.
 func (r *Remote) spread(d time.Duration) time.Duration {
 	var b [2]byte
@@ -91,7 +90,7 @@ func (r *Remote) spread(d time.Duration) time.Duration {
 	return d - d/10*time.Duration(binary.BigEndian.Uint16(b[:]))/0xffff
 }
 
-// backOff is the pause after a failure that followed so many others.
+// backOff returns the pause after a failure that followed so many others.
 func (r *Remote) backOff(failures int, err error) time.Duration {
 	longest := retryMax
 	if !r.Loaded() && errors.Is(err, outbound.ErrDown) {
@@ -133,8 +132,8 @@ func Get(ctx context.Context, client *outbound.Client, uri string) (Set, []Skipp
 	return set, skipped, res, nil
 }
 
-// locate is where the set is. What discovery has said is good for a while, and
-// where it fails a second time the first answer stays.
+// locate returns where the set is. What discovery has said is good for a while. Where
+// discovery fails after that, the first answer stays.
 func (r *Remote) locate(ctx context.Context, asked bool) (string, error) {
 	if r.c.JWKSURI != "" {
 		return r.c.JWKSURI, nil
@@ -152,8 +151,8 @@ func (r *Remote) locate(ctx context.Context, asked bool) (string, error) {
 	return r.known.JWKSURI, nil
 }
 
-// interval is when to fetch again after an answer with these headers (RFC 9111
-// §4.2, §5.2.2).
+// interval says when to fetch again after an answer with these headers (RFC 9111 §4.2,
+// §5.2.2).
 func (b Bounds) interval(h http.Header) time.Duration {
 	age := refreshDefault
 	for directive := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
@@ -171,7 +170,7 @@ func (b Bounds) interval(h http.Header) time.Duration {
 	return min(max(age, b.RefreshMin), b.RefreshMax, b.RemovedAfter)
 }
 
-// statusError is an answer that is no document.
+// statusError is an answer with a status that promises no document.
 type statusError struct {
 	uri        string
 	status     int
@@ -182,7 +181,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("keyset: %s answered %d %s", e.uri, e.status, http.StatusText(e.status))
 }
 
-// Unwrap tells an issuer that is away from one that says no.
+// Unwrap distinguishes an issuer that is away from one that says no.
 func (e *statusError) Unwrap() error {
 	switch e.status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:

@@ -16,18 +16,18 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// Bounds are how often keys are fetched, and how long they are trusted. A field that
-// is zero has the default.
+// Bounds say how often keys are fetched, and how long they are trusted. A field that is
+// zero has the default.
 type Bounds struct {
 	RefreshMin   time.Duration // however short a Cache-Control says; default 1m
 	RefreshMax   time.Duration // however long; default 1h
 	Cooldown     time.Duration // between fetches that unknown keys cause; default 10s
-	RemovedAfter time.Duration // how long a key may be trusted that the issuer has withdrawn; default 5m
-	StaleIfError time.Duration // how long keys are trusted that could not be fetched again; default 24h
+	RemovedAfter time.Duration // how long a withdrawn key may still be trusted; default 5m
+	StaleIfError time.Duration // how long keys are trusted while they cannot be fetched again; default 24h
 	Waiters      int           // requests that wait for a fetch at once; default 128
 }
 
-// WithDefaults is b with every default in place.
+// WithDefaults returns b with every default in place.
 func (b Bounds) WithDefaults() Bounds {
 	for field, value := range map[*time.Duration]time.Duration{
 		&b.RefreshMin: time.Minute, &b.RefreshMax: time.Hour, &b.Cooldown: 10 * time.Second,
@@ -57,8 +57,7 @@ type RemoteConfig struct {
 	Now   func() time.Time
 	After func(time.Duration) <-chan time.Time
 	Rand  io.Reader // spreads fetches of many replicas; nil means crypto/rand
-	// OnFetch, if set, is told of each fetch. It is called from Run and must not
-	// block.
+	// OnFetch, if set, is called with each fetch, from Run. It must not block.
 	OnFetch func(Fetch)
 }
 
@@ -83,7 +82,7 @@ type Remote struct {
 
 	mu     sync.Mutex
 	flight *flight   // under way
-	next   *flight   // what those wait for who came after flight began
+	next   *flight   // for callers who came after flight began
 	due    time.Time // when next is to begin because of a key; zero when it is not
 	rest   time.Time // until then no key causes a fetch
 	// names that the last fetches did not have, and until when that is believed
@@ -112,7 +111,7 @@ type flight struct {
 	wanted map[uint64]bool // names that were asked for before it began
 }
 
-// NewRemote is the key set of c. It has no keys until Run has fetched them.
+// NewRemote makes the key set of c. It has no keys until Run has fetched them.
 func NewRemote(c RemoteConfig) *Remote {
 	c.Bounds = c.Bounds.WithDefaults()
 	if c.Now == nil {
@@ -134,8 +133,8 @@ func NewRemote(c RemoteConfig) *Remote {
 // Loaded reports whether there have ever been keys.
 func (r *Remote) Loaded() bool { return r.current.Load() != nil }
 
-// usable are the keys, unless there have never been any or they could not be
-// fetched again for too long.
+// usable returns the keys, unless there have never been any or they could not be fetched
+// again for too long.
 func (r *Remote) usable() *loaded {
 	l := r.current.Load()
 	if l == nil || r.c.Now().Sub(l.at) > r.c.Bounds.StaleIfError {
@@ -144,8 +143,8 @@ func (r *Remote) usable() *loaded {
 	return l
 }
 
-// Generation changes whenever the keys do, after they have. It is 0 while there are
-// none to trust: nothing may be remembered then.
+// Generation changes whenever the keys do, after they have. It is 0 while there are no
+// keys to trust, and nothing may be remembered then.
 func (r *Remote) Generation() uint64 {
 	if l := r.usable(); l != nil {
 		return l.generation
@@ -153,14 +152,14 @@ func (r *Remote) Generation() uint64 {
 	return 0
 }
 
-// Key is the key named kid; see [Set.Find].
+// Key returns the key named kid; see [Set.Find].
 //
-// A key that is known is returned at once, whatever goes on in the background. For
-// one that is not, the issuer is asked, at most once in a cooldown for all such keys
-// together, and Key waits for the answer until shortly before ctx's deadline. The
-// error is [ErrUnknownKey] only after a fetch that is newer than the call, or for a
-// name that was asked for a moment ago; in every other case it is [ErrUnavailable]:
-// the key may well be there by now.
+// A key that is known is returned at once, whatever goes on in the background. For an
+// unknown key the issuer is asked, at most once in a cooldown for all such keys
+// together, and Key waits for the answer until shortly before ctx's deadline. The error
+// is [ErrUnknownKey] only after a fetch that is newer than the call, or for a name that
+// was asked for a moment ago. In every other case it is [ErrUnavailable]: the key may
+// well be there by now.
 func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
 	l := r.usable()
 	if l == nil {
@@ -204,8 +203,8 @@ func (r *Remote) name(kid, algorithm string) uint64 {
 	return maphash.String(r.seed, algorithm+"\x00"+kid)
 }
 
-// join is the fetch that will tell whether there is such a key. Where none may be
-// made yet it is an error, and one is made as soon as it may.
+// join returns the fetch that will tell whether there is such a key. Where no fetch may
+// be made yet it returns an error, and one is made as soon as it may.
 func (r *Remote) join(name uint64) (*flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -255,8 +254,8 @@ func (r *Remote) wait(ctx context.Context, f *flight) error {
 	return nil
 }
 
-// begin makes the next fetch the one under way: whoever asks from now on may ask for
-// what it does not see.
+// begin makes the next fetch the one under way. A caller from now on may ask for a key
+// that it does not see.
 func (r *Remote) begin() *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()

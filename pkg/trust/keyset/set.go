@@ -55,7 +55,7 @@ func (k Key) Verifies(algorithm string) bool {
 	return false
 }
 
-// Thumbprint is the SHA-256 thumbprint of the key, in base64url (RFC 7638).
+// Thumbprint returns the SHA-256 thumbprint of the key, in base64url (RFC 7638).
 func (k Key) Thumbprint() (string, error) {
 	j, err := jwk.FromRaw(k.Public)
 	if err != nil {
@@ -81,13 +81,13 @@ type Set struct {
 	named map[string]int // where in keys each name is
 }
 
-// Len is the number of keys.
+// Len returns the number of keys.
 func (s Set) Len() int { return len(s.keys) }
 
-// Keys are the keys, by name.
+// Keys lists the keys by name.
 func (s Set) Keys() []Key { return slices.Clone(s.keys) }
 
-// Names are the names of the keys, in order; those without one are left out.
+// Names lists the names of the keys, in order. Keys without a name are left out.
 func (s Set) Names() []string {
 	names := make([]string, 0, len(s.named))
 	for _, k := range s.keys {
@@ -98,8 +98,8 @@ func (s Set) Names() []string {
 	return names
 }
 
-// Find is the key named kid. Without a name it is the only key that fits the
-// algorithm; where there are more, none is. The error is [ErrUnknownKey].
+// Find returns the key named kid. Without a kid it returns the only key that fits the
+// algorithm, and none where there are more. The error is [ErrUnknownKey].
 func (s Set) Find(kid, algorithm string) (Key, error) {
 	if kid != "" {
 		if i, ok := s.named[kid]; ok {
@@ -171,7 +171,7 @@ func Parse(text []byte) (Set, []Skipped, error) {
 // costs time.
 const maxKeys = 1_000
 
-// keysOf are the members of a set, none of them looked at yet.
+// keysOf returns the members of a set, none of them looked at yet.
 func keysOf(text []byte) ([]json.RawMessage, error) {
 	broken := errors.New("keyset: not a JWK set")
 	d := json.NewDecoder(bytes.NewReader(text))

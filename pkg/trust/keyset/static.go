@@ -11,7 +11,7 @@ type Static struct {
 	skipped []Skipped
 }
 
-// NewStatic is the key set in text, which comes from the file named name.
+// NewStatic makes the key set in text, which comes from the file named name.
 func NewStatic(name string, text []byte) (*Static, error) {
 	set, skipped, err := Parse(text)
 	if err != nil {
@@ -20,21 +20,21 @@ func NewStatic(name string, text []byte) (*Static, error) {
 	return &Static{set: set, skipped: skipped}, nil
 }
 
-// Key is the key named kid; see [Set.Find].
+// Key returns the key named kid; see [Set.Find].
 func (s *Static) Key(_ context.Context, kid, algorithm string) (Key, error) {
 	return s.set.Find(kid, algorithm)
 }
 
-// Generation is always the same: the keys never change.
+// Generation always returns the same: the keys never change.
 func (s *Static) Generation() uint64 { return 1 }
 
 // Doubt does nothing: the keys never change.
 func (s *Static) Doubt(string) {}
 
-// Status is how the keys stand.
+// Status says how the keys stand.
 func (s *Static) Status() Status {
 	return Status{Count: s.set.Len(), Keys: s.set.Names(), Skipped: s.skipped, Usable: true}
 }
 
-// Loaded is true.
+// Loaded returns true.
 func (s *Static) Loaded() bool { return true }

@@ -16,7 +16,7 @@ type Status struct {
 	Metadata Metadata
 }
 
-// Status is how the keys stand.
+// Status says how the keys stand.
 func (r *Remote) Status() Status {
 	r.mu.Lock()
 	s := r.status

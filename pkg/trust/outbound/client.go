@@ -21,7 +21,7 @@ import (
 // DefaultTimeout bounds an exchange from the name to the last byte.
 const DefaultTimeout = 10 * time.Second
 
-// How a host that keeps failing is left alone.
+// When a host that keeps failing is left alone, and for how long.
 const (
 	tripAfter = 5               // failures in a row
 	tripFor   = 2 * time.Second // then one call is let through to see
@@ -32,7 +32,7 @@ const (
 // now. It says nothing about what was asked for.
 var ErrDown = errors.New("outbound: not reachable")
 
-// Config says how others are called. The zero Config is sane.
+// Config says how other hosts are called. The zero Config is sane.
 type Config struct {
 	Roots        *x509.CertPool    // nil means the system's
 	Certificates []tls.Certificate // shown to servers that ask for one
@@ -45,7 +45,7 @@ type Config struct {
 	Resolver *net.Resolver // nil means the system's
 }
 
-// Client calls others. It serves many goroutines.
+// Client calls other hosts. It serves many goroutines.
 type Client struct {
 	http     *http.Client
 	breakers *lru.Cache[string, *gobreaker.CircuitBreaker[Response]]
@@ -58,7 +58,7 @@ type Response struct {
 	Body   []byte
 }
 
-// New is a client as c says.
+// New makes a client as c says.
 func New(c Config) *Client {
 	g := newGuard(c.Allow)
 	transport := &http.Transport{
@@ -165,8 +165,8 @@ func (c *Client) breaker(host string) *gobreaker.CircuitBreaker[Response] {
 	return b
 }
 
-// Sooner ends shortly before ctx does, so that who waited in vain has time left to say
-// so.
+// Sooner returns a context that ends shortly before ctx does, so that a caller who
+// waited in vain has time left to say so.
 func Sooner(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -181,8 +181,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 var errRedirect = errors.New("outbound: redirected to another place, which is not followed")
 
-// sameHost follows a redirect only where the first request went: another host would
-// be trusted with our users by whoever can answer for this one.
+// sameHost follows a redirect only to where the first request went. Otherwise anyone who
+// can answer for this host could have us trust another one.
 func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
 		return errRedirect

@@ -65,7 +65,7 @@ func newGuard(hosts []string) *guard {
 	return g
 }
 
-// canonical is one spelling of a host.
+// canonical returns the one spelling of a host.
 func canonical(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -74,10 +74,9 @@ func canonical(host string) string {
 	return host
 }
 
-// check is an error unless ip may be called under the name host. A name that is
-// allowed may lead to a private address; to a link-local or metadata address leads
-// only that address itself, where it is allowed: a name can be made to point there
-// by whoever answers for it.
+// check fails unless ip may be called under the name host. A name that is allowed may
+// lead to a private address. A link-local or metadata address is called only where that
+// address itself is allowed, since anyone who answers for a name can point it there.
 func (g *guard) check(host string, ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	for _, c := range carriers {

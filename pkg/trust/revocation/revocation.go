@@ -1,10 +1,10 @@
 // Package revocation remembers what has been revoked before its time: single tokens,
-// sessions, and everything of a subject up to a moment. Whoever learns of a logout or a
-// compromise tells an [Index], and every request is held against it.
+// sessions, and everything of a subject up to a moment. Anyone who learns of a logout or
+// a compromise tells an [Index], and every request is checked against it.
 //
-// The index is this process's own: it is not shared between replicas, nor kept across
-// restarts. What must be revoked everywhere is told to every replica, or is looked up
-// where the issuer keeps it (introspection, status lists).
+// The index is this process's own: it is neither shared between replicas nor kept across
+// restarts. What must be revoked everywhere is told to every replica, or is looked up at
+// the issuer (introspection, status lists).
 package revocation
 
 import (
@@ -22,8 +22,8 @@ import (
 // DefaultLimit is how many entries an index holds.
 const DefaultLimit = 100_000
 
-// DefaultFor is how long an entry is held that does not say: longer than any access
-// token should live.
+// DefaultFor is how long an entry is held that does not say for how long: longer than
+// any access token should live.
 const DefaultFor = 24 * time.Hour
 
 // ErrFull means that the index holds as much as it may, all of it still in force. The
@@ -66,7 +66,7 @@ type Index struct {
 	mu sync.Mutex // of writers
 }
 
-// New is an index of at most limit entries; 0 means DefaultLimit. A nil now means
+// New makes an index of at most limit entries; 0 means DefaultLimit. A nil now means
 // time.Now.
 func New(limit int, now func() time.Time) *Index {
 	if limit == 0 {
@@ -79,7 +79,8 @@ func New(limit int, now func() time.Time) *Index {
 }
 
 // Revoke takes e into the index, and says how it was taken. Of two entries for the same
-// thing what revokes more stays. The error is [ErrFull], or says what is wrong with e.
+// thing, the one that revokes more stays. The error is [ErrFull], or says what is wrong
+// with e.
 func (x *Index) Revoke(e Entry) (Entry, error) {
 	n, err := nameOf(e)
 	if err != nil {
@@ -178,11 +179,11 @@ func (x *Index) holds(n name, issued time.Time) bool {
 	return e.Until.After(x.now()) && (n.kind != subject || !issued.After(e.Before))
 }
 
-// Len is how many entries are held, those that are over among them until room is
-// needed.
+// Len returns how many entries are held. Entries that are over are among them until room
+// is needed.
 func (x *Index) Len() int { return int(x.size.Load()) }
 
-// Entries are those that are in force, by when they end.
+// Entries lists those that are in force, by when they end.
 func (x *Index) Entries() []Entry {
 	list := []Entry{}
 	now := x.now()

@@ -1,9 +1,9 @@
-// Package statuslist looks up tokens in the lists in which issuers mark those that are
-// no longer good (draft-ietf-oauth-status-list): a token names a list and a place in
-// it, the list is a signed JWT that holds a few bits for every token.
+// Package statuslist looks up tokens in the lists in which issuers mark tokens that are
+// no longer good (draft-ietf-oauth-status-list). A token names a list and a place in it.
+// The list is a signed JWT that holds a few bits for every token.
 //
 // [Lists] fetches lists of one issuer and keeps them as long as they say. It does not
-// verify signatures itself: it is given what does.
+// verify signatures itself: [Config.Verify] does.
 package statuslist
 
 import (
@@ -32,8 +32,8 @@ import (
 
 // What can be wrong.
 var (
-	// ErrUnavailable means that the list could not be had, or not one that can be
-	// believed. It says nothing about the token.
+	// ErrUnavailable means that no list could be fetched that can be believed. It says
+	// nothing about the token.
 	ErrUnavailable = errors.New("statuslist: no list")
 	// ErrReference means that the token names no list that its issuer may have, or no
 	// place that the list has.
@@ -54,8 +54,8 @@ const (
 	defaultTTL = 5 * time.Minute
 	minTTL     = 10 * time.Second
 	maxTTL     = time.Hour
-	// graceIfError is how long a list is used beyond its ttl that cannot be fetched
-	// again and does not say when it ends.
+	// graceIfError is how long a list is used beyond its ttl, if it does not say when it
+	// ends and cannot be fetched again.
 	graceIfError = 5 * time.Minute
 	retryAfter   = 2 * time.Second // after a failure
 )
@@ -66,9 +66,9 @@ type Reference struct {
 	Index int64
 }
 
-// Of is the reference in a token's claims, if there is one. A claim status of another
-// make is none. The error wraps [ErrReference]: a reference that cannot be read is not
-// none.
+// Of returns the reference in a token's claims, if there is one. A claim status of
+// another make counts as none. The error wraps [ErrReference]: a reference that cannot
+// be read is not the same as none.
 func Of(claims map[string]any) (Reference, bool, error) {
 	status, _ := claims["status"].(map[string]any)
 	raw, there := status["status_list"]
@@ -102,7 +102,7 @@ type Lists struct {
 
 	mu    sync.Mutex
 	lists *simplelru.LRU[string, *list]
-	retry *simplelru.LRU[string, time.Time] // when a list may be fetched again that could not be
+	retry *simplelru.LRU[string, time.Time] // when to try again after a failed fetch
 }
 
 // list is one list, as it was fetched.
@@ -113,7 +113,7 @@ type list struct {
 	until   time.Time // when it is not to be used any more
 }
 
-// New are the lists that c describes.
+// New makes the lists that c describes.
 func New(c Config) *Lists {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -123,9 +123,9 @@ func New(c Config) *Lists {
 	return &Lists{c: c, lists: lists, retry: retry}
 }
 
-// Valid reports whether the status at r is 0, which is the one that means a good token
-// (§7.1). The error wraps [ErrUnavailable] or [ErrReference]. A list that is known is
-// looked into at once; when it is due it is fetched again beside that.
+// Valid reports whether the status at r is 0, the only status of a good token (§7.1).
+// The error wraps [ErrUnavailable] or [ErrReference]. A list that is known is read at
+// once; when it is due it is fetched again in the background.
 func (l *Lists) Valid(ctx context.Context, r Reference) (bool, error) {
 	if err := l.allowed(r.URI); err != nil {
 		return false, err
@@ -150,7 +150,8 @@ func (l *Lists) Valid(ctx context.Context, r Reference) (bool, error) {
 	return known.valid(r.Index)
 }
 
-// allowed keeps a token from leading us where it likes.
+// allowed refuses lists at hosts that are not the issuer's: a token must not lead us
+// wherever it likes.
 func (l *Lists) allowed(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil || address.CheckURL(uri) != nil || !slices.Contains(l.c.Hosts, u.Hostname()) {
@@ -159,7 +160,7 @@ func (l *Lists) allowed(uri string) error {
 	return nil
 }
 
-// known is the list at uri if it may be used, and whether it is time to fetch it.
+// known returns the list at uri if it may be used, and whether it is time to fetch it.
 func (l *Lists) known(uri string, now time.Time) (*list, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,12 +175,12 @@ func (l *Lists) known(uri string, now time.Time) (*list, bool) {
 	return x, due
 }
 
-// fetch gets a list, once for all who ask at the same time. It goes on when ctx ends,
-// for at most the client's timeout.
+// fetch gets a list, once for all callers who ask at the same time. It goes on when ctx
+// ends, for at most the client's timeout.
 func (l *Lists) fetch(ctx context.Context, uri string) <-chan singleflight.Result {
 	return l.flight.DoChan(uri, func() (_ any, err error) {
 		defer func() {
-			if recover() != nil { // else the whole process would end
+			if recover() != nil { // otherwise the whole process would end
 				err = ErrUnavailable
 			}
 			if err != nil {
@@ -278,7 +279,7 @@ func seconds(claims map[string]any, name string) (time.Time, bool) {
 	return time.Unix(int64(s), 0), true
 }
 
-// inflate decodes and decompresses lst, of which a small one may be very large.
+// inflate decodes and decompresses lst. A small one may become very large.
 func inflate(text string) ([]byte, error) {
 	packed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || text == "" {
@@ -295,7 +296,7 @@ func inflate(text string) ([]byte, error) {
 	return data, nil
 }
 
-// valid is whether the status at index is 0: the first is in the lowest bits of the
+// valid reports whether the status at index is 0: the first is in the lowest bits of the
 // first byte (§4.1).
 func (x *list) valid(index int64) (bool, error) {
 	each := int64(8 / x.bits)
