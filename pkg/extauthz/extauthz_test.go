@@ -368,8 +368,10 @@ func TestOneConstructor(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if literal, ok := n.(*ast.CompositeLit); ok {
 				if sel, ok := literal.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "CheckResponse" {
-					made++
-					if filepath.Base(path) != "encode.go" && !strings.Contains(path, "internal") {
+					switch {
+					case filepath.Base(path) == "encode.go":
+						made++
+					case !strings.Contains(path, "internal"): // what measures and tests is not shipped
 						t.Errorf("%s makes a CheckResponse", path)
 					}
 				}
