@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
+	"github.com/stepward/stepward/pkg/response/page"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -31,8 +32,11 @@ type Answers struct {
 	FaultStatus int
 
 	CORS  CORS
-	Login Login
+	Login Login // nil redirects nobody
 }
+
+// reaches reports whether a redirect in answer to r would reach a person.
+func (w Answers) reaches(r request.Request) bool { return w.Login != nil && w.Login.Reaches(r) }
 
 // answer words r's decision and attaches the metadata. A panic on the way refuses, and so
 // does a decision that is not known or is worded as another kind of answer.
@@ -121,6 +125,27 @@ func (w Answers) worded(r *Record, d stepup.Deny, status int) response.Response 
 	res.Headers = slices.DeleteFunc(res.Headers, func(f request.Field) bool { return own.Headers[f.Name] != nil })
 	res.Headers = append(res.Headers, responseHeaders(own.Headers)...)
 	return res
+}
+
+// redirect answers with 302 a request that can simply be repeated after the login. For
+// any other a page of ours moves on by GET: a page's form-action policy would
+// stop a redirected form on its way to the identity provider.
+func (w Answers) redirect(r *Record, d stepup.Redirect) response.Response {
+	to := w.Login.Begin(r.Request, d.Ask)
+	var cookies []request.Field
+	for _, c := range to.Cookies {
+		cookies = append(cookies, request.Field{Name: "set-cookie", Value: c})
+	}
+	if r.Request.Method == "GET" || r.Request.Method == "HEAD" {
+		return response.Response{Status: 302, Headers: append([]request.Field{
+			{Name: "location", Value: to.Location},
+			{Name: "cache-control", Value: "no-store"},
+			{Name: "referrer-policy", Value: "no-referrer"},
+		}, cookies...)}
+	}
+	fields := append(w.authenticate(r, d.Why, d.Ask), request.Field{Name: "cache-control", Value: "no-store"})
+	return response.Response{Status: 401, Headers: slices.Concat(fields, page.Headers(), cookies),
+		Body: page.Move{Target: to.Location, DecisionID: r.ID}.HTML()}
 }
 
 // authenticate is the WWW-Authenticate headers, one for each scheme, and the nonce

@@ -281,7 +281,8 @@ func TestChallenge(t *testing.T) {
 
 func TestBrowser(t *testing.T) {
 	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(0)}))
-	a.Answers.Login = authz.Login{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up", RawQuery: "k=v"}, Hosts: []string{"app.example.com"}}
+	login := authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up", RawQuery: "k=v"}, Hosts: []string{"app.example.com"}}
+	a.Answers.Login = login
 	navigation := []string{"sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "accept", "text/html"}
 
 	r := a.Authorize(t.Context(), get("/pay/%C3%A9?x=1&y=%2F", navigation...))
@@ -295,9 +296,10 @@ func TestBrowser(t *testing.T) {
 		}
 	}
 	// A demonstration on loopback comes by another origin; an unlisted host gains none.
-	a.Answers.Login.InsecureOrigin = func(host string) string {
+	login.InsecureOrigin = func(host string) string {
 		return map[string]string{"app.example.com": "http://127.0.0.1:8080"}[host]
 	}
+	a.Answers.Login = login
 	for host, want := range map[string]string{"app.example.com": "http://127.0.0.1:8080/pay?x=1", "evil.example": ""} {
 		raw := get("/pay?x=1", navigation...)
 		raw.Host = host
@@ -306,11 +308,13 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%s: %s", host, there)
 		}
 	}
-	a.Answers.Login.InsecureOrigin = func(string) string { return "" }
+	login.InsecureOrigin = func(string) string { return "" }
+	a.Answers.Login = login
 	if r := a.Authorize(t.Context(), get("/pay", navigation...)); !strings.Contains(header(r.Response.Headers, "location"), "return_to=https%3A%2F%2Fapp.example.com%2Fpay") {
 		t.Errorf("without an origin of its own: %v", r.Response.Headers)
 	}
-	a.Answers.Login.InsecureOrigin = nil
+	login.InsecureOrigin = nil
+	a.Answers.Login = login
 	post := get("/pay", navigation...)
 	post.Method = "POST"
 	if r := a.Authorize(t.Context(), post); r.Response.Status != 401 || r.Result() != stepup.ResultRedirect || !strings.Contains(r.Response.Body, "https://login.example.com/step-up?") {
@@ -424,7 +428,7 @@ func TestHiddenFromEverybody(t *testing.T) {
 		for who, credential := range map[string][]string{"nobody": nil, "too little": bearer("one"), "a bad token": bearer("nonsense")} {
 			for _, method := range []string{"GET", "HEAD", "POST"} {
 				for _, open := range []func(stepup.Ask) string{nil, seal} {
-					a.Answers.Login = authz.Login{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up"}, Hosts: []string{"app.example.com"}, Seal: open, Hide: true}
+					a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up"}, Hosts: []string{"app.example.com"}, Seal: open, Hide: true}
 					raw := get("/pay", append(slices.Clone(fields), credential...)...)
 					raw.Method = method
 					r := a.Authorize(t.Context(), raw)
@@ -502,7 +506,7 @@ func FuzzAnswer(f *testing.F) {
 			reqs = []stepup.Requirement{{Level: "anonymous"}}
 		}
 		a := newAuthorizer(t, requires(reqs...))
-		a.Answers.Login = authz.Login{URL: &url.URL{Scheme: "https", Host: "login.example.com"}, Hosts: []string{"app.example.com"}}
+		a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com"}, Hosts: []string{"app.example.com"}}
 		r := a.Authorize(t.Context(), get(target, "authorization", authorization, "accept", accept, "x-forged", code, "user-agent", detail))
 		if _, ok := r.Decision.(stepup.Allow); ok != (r.Response.Kind == response.Allow) {
 			t.Fatalf("%T is answered allowed %t", r.Decision, (r.Response.Kind == response.Allow))

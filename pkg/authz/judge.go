@@ -68,7 +68,7 @@ func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgeme
 		Presented:   q.Presented,
 		Token:       q.Token,
 		Failure:     q.Failure,
-		Interactive: a.Answers.Login.reaches(q.Request),
+		Interactive: a.Answers.reaches(q.Request),
 	})
 	return j
 }

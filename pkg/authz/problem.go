@@ -60,8 +60,8 @@ func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
 	if len(r.Shortfall.Unmet) > 0 {
 		p.Detail = r.Shortfall.Unmet[0].Requirement.Detail
 	}
-	if why != stepup.InsufficientScope {
-		p.StepUpURI = w.Login.uri(r.Request, ask)
+	if why != stepup.InsufficientScope && w.Login != nil {
+		p.StepUpURI = w.Login.Link(r.Request, ask)
 	}
 	return p
 }

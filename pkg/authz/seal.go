@@ -22,7 +22,7 @@ const sealedBlock = 256
 // 7516 §7.1, RFC 7518 §4.5, §5.3), which libraries of any language open.
 const sealedHeader = `{"alg":"dir","enc":"A256GCM","typ":"step-up+jwe"}`
 
-// NewSealer makes the Seal of a [Login] with a key of 32 bytes. What it seals is a JSON
+// NewSealer makes the Seal of a [LoginRedirect] with a key of 32 bytes. What it seals is a JSON
 // object: acr_values and max_age as an authorization request has them, iat and exp.
 func NewSealer(key []byte, now func() time.Time) (func(stepup.Ask) string, error) {
 	if len(key) != 32 {

@@ -6,6 +6,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
 
@@ -29,6 +30,26 @@ func (v Verifiers) Verify(ctx context.Context, r request.Request, c credential.C
 		return nil, &token.Error{Code: token.BadBinding, Detail: "no verifier for the scheme " + string(c.Scheme)}
 	}
 	return of.Verify(ctx, r, c)
+}
+
+// Login sends a person away to prove what a request lacks, and back. It answers from what it
+// has: it must not use the network, and is called from many goroutines.
+type Login interface {
+	// Reaches reports whether a redirect in answer to r would reach a person who can log in
+	// and come back.
+	Reaches(r request.Request) bool
+	// Begin starts a login that is to prove what ask says, for a person whose browser made
+	// r. It is called only for a request that Reaches.
+	Begin(r request.Request, ask stepup.Ask) Departure
+	// Link returns where the client of r may send a person to prove what ask says, or
+	// nothing where there is no such place.
+	Link(r request.Request, ask stepup.Ask) string
+}
+
+// Departure is where a browser is sent to log in.
+type Departure struct {
+	Location string
+	Cookies  []string // Set-Cookie headers that go with the answer (RFC 6265 §4.1)
 }
 
 // Policy says what a request requires.

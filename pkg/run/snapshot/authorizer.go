@@ -55,13 +55,9 @@ func normalization(c config.Request, l config.Limits) request.Options {
 // answers says how decisions are worded.
 func answers(c config.Config) (authz.Answers, error) {
 	hidden := c.Challenge.Disclose == "none"
-	login := authz.Login{Hosts: c.LoginRedirect.Hosts, Hide: hidden || c.LoginRedirect.SealingKeysFile != ""}
-	if c.LoginRedirect.URL != "" {
-		u, err := url.Parse(c.LoginRedirect.URL)
-		if err != nil {
-			return authz.Answers{}, fmt.Errorf("login_redirect.url: %w", err)
-		}
-		login.URL = u
+	login, err := loginRedirect(c)
+	if err != nil {
+		return authz.Answers{}, err
 	}
 	return authz.Answers{
 		DPoPAlgorithms: proofAlgorithms(c.Issuers),
@@ -70,6 +66,21 @@ func answers(c config.Config) (authz.Answers, error) {
 		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders},
 		Login: login,
 	}, nil
+}
+
+// loginRedirect says where browsers are sent to log in, with nothing sealed.
+func loginRedirect(c config.Config) (authz.LoginRedirect, error) {
+	hidden := c.Challenge.Disclose == "none" || c.LoginRedirect.SealingKeysFile != ""
+	login := authz.LoginRedirect{Hosts: c.LoginRedirect.Hosts, Hide: hidden}
+	if c.LoginRedirect.URL == "" {
+		return login, nil
+	}
+	u, err := url.Parse(c.LoginRedirect.URL)
+	if err != nil {
+		return authz.LoginRedirect{}, fmt.Errorf("login_redirect.url: %w", err)
+	}
+	login.URL = u
+	return login, nil
 }
 
 // proofAlgorithms lists the algorithms of DPoP proofs that any issuer accepts, each once.

@@ -11,6 +11,19 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
+// newLogin makes what sends browsers to log in.
+func newLogin(c config.Config, o Options) (authz.Login, error) {
+	login, err := loginRedirect(c)
+	if err != nil {
+		return nil, err
+	}
+	if login.Seal, err = newSealer(c.LoginRedirect, o); err != nil {
+		return nil, err
+	}
+	login.InsecureOrigin = o.InsecureOrigin
+	return login, nil
+}
+
 // newSealer makes what seals the terms that the login application is told. It returns nil
 // where they are written out.
 func newSealer(l config.LoginRedirect, o Options) (func(stepup.Ask) string, error) {

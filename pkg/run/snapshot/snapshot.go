@@ -53,7 +53,7 @@ type Options struct {
 	// OnAnswer is told of each call for introspection.
 	OnAnswer func(issuerName string, active bool, err error)
 	Gate     *authz.Gate // nil admits everything
-	// InsecureOrigin is [authz.Login.InsecureOrigin], for a demonstration; a service leaves it nil.
+	// InsecureOrigin is [authz.LoginRedirect.InsecureOrigin], for a demonstration; a service leaves it nil.
 	InsecureOrigin func(host string) string
 	// Revocations are consulted on every request; nil means that nothing is revoked.
 	Revocations *revocation.Index
@@ -133,10 +133,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Answers.Login.Seal, err = newSealer(c.LoginRedirect, o); err != nil {
+	if a.Answers.Login, err = newLogin(c, o); err != nil {
 		return nil, err
 	}
-	a.Gate, a.Now, a.Answers.Login.InsecureOrigin = o.Gate, o.Now, o.InsecureOrigin
+	a.Gate, a.Now = o.Gate, o.Now
 	x.observed(a, x.tally(o.Previous), o)
 	return x, nil
 }
