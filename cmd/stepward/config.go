@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,32 +12,35 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
 // configFlags are the flags of commands that read a configuration.
 type configFlags struct {
 	file     string
+	listen   string // in place of the configured address
+	admin    string // the same
 	insecure bool
 	network  bool
 	bundles  bool // may come without TLS
-	nobody   bool // may be trusted
+	nobody   bool // an empty list of issuers is permitted
 }
 
-// add is for commands that serve nothing, fetch no bundle and run no policy of
-// opa-envoy-plugin: what would be insecure there cannot harm here.
+// add adds the flags of commands that serve nothing, fetch no bundle and run no policy of
+// opa-envoy-plugin: what would be insecure elsewhere does no harm here.
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	f.insecure, f.bundles, f.nobody = true, true, true
 }
 
-// addDeciding is for commands that run policies of opa-envoy-plugin, too.
+// addDeciding adds those of commands that also run policies of opa-envoy-plugin.
 func (f *configFlags) addDeciding(cmd *cobra.Command) {
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false,
 		"permit policies of opa-envoy-plugin to call other hosts")
 }
 
-// addServing is for commands that serve, and those that say what serve would do.
+// addServing adds those of commands that serve, or say what serve would do.
 func (f *configFlags) addServing(cmd *cobra.Command) {
 	f.addDeciding(cmd)
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false,
@@ -51,8 +55,7 @@ func isConfiguration(name string) bool {
 	return filepath.Ext(name) == ".yaml" || filepath.Ext(name) == ".yml"
 }
 
-// only takes the one argument that a command can have which works on nothing but a
-// configuration.
+// only takes the one argument of a command that works on nothing but a configuration.
 func (f *configFlags) only(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && isConfiguration(args[0]) {
 		return f.take(args[0])
@@ -72,8 +75,8 @@ func (f *configFlags) take(name string) error {
 	return nil
 }
 
-// besides takes a configuration from arguments that are else the paths of a policy: it is
-// the only one, or has the name that configurations have. The rest are the paths.
+// besides takes a configuration from arguments that are otherwise the paths of a policy: it
+// is the only argument, or has the name that configurations have. It returns the paths.
 func (f *configFlags) besides(args []string) (paths []string, err error) {
 	for _, name := range args {
 		switch base := filepath.Base(name); {
@@ -89,12 +92,12 @@ func (f *configFlags) besides(args []string) (paths []string, err error) {
 }
 
 // load reads the configuration that the flags name.
-func (f *configFlags) load(listen, admin string) (config.Config, error) {
-	c, err := f.read(nil, listen, admin)
+func (f *configFlags) load() (config.Config, error) {
+	c, err := f.read(nil)
 	return c, unusable(err)
 }
 
-// unusable is an error of package config as one of what the user wrote.
+// unusable blames an error of package config on what the user wrote.
 func unusable(err error) error {
 	if list := (finding.List)(nil); errors.As(err, &list) {
 		return usage(fmt.Errorf("the configuration is refused:\n%w", err))
@@ -105,27 +108,40 @@ func unusable(err error) error {
 	return nil
 }
 
-// read is load with the errors of package config. A look that is nil is one of its own.
-func (f *configFlags) read(look *files.Look, listen, admin string) (config.Config, error) {
-	file := f.file
-	if file == "" {
-		file = os.Getenv("STEPWARD_CONFIG")
-	}
+// read does what load does, and returns the errors of package config as they are. A nil
+// look stands for a new one.
+func (f *configFlags) read(look *files.Look) (config.Config, error) {
+	file := f.name()
 	if file == "" {
 		return config.Config{}, noConfiguration("")
 	}
-	o := f.options(listen, admin)
-	o.Look = look
-	return config.Load(file, o)
+	return config.Load(file, config.Options{
+		Getenv: os.Getenv, Look: look, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network,
+		InsecureBundles: f.bundles, InsecureNoIssuers: f.nobody, Listen: f.listen, Admin: f.admin,
+	})
 }
 
-// options are what the flags say about a configuration.
-func (f *configFlags) options(listen, admin string) config.Options {
-	return config.Options{Getenv: os.Getenv, InsecurePlaintextListener: f.insecure, InsecurePolicyNetwork: f.network,
-		InsecureBundles: f.bundles, InsecureNoIssuers: f.nobody, Listen: listen, Admin: admin}
+// name returns the file that the flags or the environment name, or nothing.
+func (f *configFlags) name() string { return cmp.Or(f.file, os.Getenv("STEPWARD_CONFIG")) }
+
+// rehearsal reads the configuration that the flags name, otherwise a stepward.yaml beside
+// or above the first of the paths, otherwise one that is built in. It also returns its
+// file, which is empty for the one that is built in.
+func (f *configFlags) rehearsal(paths []string) (c config.Config, file string, err error) {
+	played := *f
+	played.insecure, played.nobody = true, true // nothing is served
+	if played.name() == "" && len(paths) > 0 {
+		played.file = rehearsal.Beside(paths[0])
+	}
+	if played.name() == "" {
+		c, err = rehearsal.Default()
+		return c, "", err
+	}
+	c, err = played.load()
+	return c, played.name(), err
 }
 
-// noConfiguration is the error of who named none, or anything else that would do.
+// noConfiguration says that no configuration was named, nor anything else that would do.
 func noConfiguration(or string) error {
 	for _, name := range []string{"stepward.yaml", "stepward.yml"} {
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {

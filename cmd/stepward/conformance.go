@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/pkg/run/conformance"
 )
@@ -41,7 +41,7 @@ Stepward that runs elsewhere. It must serve the fixture whose keys sign the case
 tokens: write it with --write-fixture, and serve it there. Without either the
 cases run in process.
 
-A case that a way cannot bring about is counted as not reachable, not as passed.
+A case that a way cannot bring about counts as not reachable, not as passed.
 Exits with 1 when a case fails.`,
 		Example: `  stepward conformance --envoy
   stepward conformance --envoy --run '^browser-' -v
@@ -59,7 +59,7 @@ Exits with 1 when a case fails.`,
 	cmd.Flags().StringVar(&f.path, "envoy-path", "", "Envoy to run (ENVOY_PATH)")
 	cmd.Flags().StringVar(&f.filter, "run", "", "run only cases whose id matches this regular expression")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "print cases that pass, too")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "also print cases that pass")
 	cmd.MarkFlagsMutuallyExclusive("envoy", "grpc", "write-fixture")
 	cmd.MarkFlagsRequiredTogether("grpc", "fixture")
 	return cmd
@@ -75,7 +75,7 @@ func (f *conformanceFlags) run(cmd *cobra.Command) error {
 			return usage(err)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; serve it with\n  stepward serve -c %s\n", f.write,
-			quoted(filepath.Join(f.write, "stepward.yaml")))
+			output.Quoted(filepath.Join(f.write, "stepward.yaml")))
 		return nil
 	}
 	filter, err := regexp.Compile(f.filter)
@@ -108,9 +108,7 @@ func (f *conformanceFlags) run(cmd *cobra.Command) error {
 		}
 	})
 	if f.asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(report); err != nil {
+		if err := output.JSON(out, report); err != nil {
 			return err
 		}
 	} else {
@@ -152,13 +150,13 @@ func (f *conformanceFlags) driver(cmd *cobra.Command, rig *conformance.Rig) (con
 	return conformance.InProcess(rig), nil
 }
 
-// reach says once what every case would say of a service that is not there.
+// reach says once what every case would say about a service that is not there.
 func (f *conformanceFlags) reach(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 	defer cancel()
 	if err := conformance.Reach(ctx, f.address); err != nil {
 		return fmt.Errorf("no Stepward answers at %s: %w\nserve the fixture there: stepward serve -c %s --listen %s",
-			f.address, err, quoted(filepath.Join(f.fixture, "stepward.yaml")), f.address)
+			f.address, err, output.Quoted(filepath.Join(f.fixture, "stepward.yaml")), f.address)
 	}
 	return nil
 }

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/author/playground"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
@@ -19,61 +19,20 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// controlFlags are the flags of commands that ask a running service.
-type controlFlags struct{ address string }
+// consoleFlags say what to show of a running service.
+type consoleFlags struct {
+	config controlled
+	filter control.Filter
+	page   pageFlags
 
-func (f *controlFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.address, "control", "",
-		"control socket of the service, as unix:///path, in place of the configured one")
-}
+	asJSON, once, snapshot, candidate, revisions, web bool
 
-// client asks at the socket of the flag, else of the configuration.
-func (f controlFlags) client(flags configFlags) (*control.Client, error) {
-	address := f.address
-	if address == "" {
-		// Whatever the running service was permitted: this one listens nowhere.
-		flags.insecure, flags.network, flags.bundles, flags.nobody = true, true, true, true
-		c, err := flags.load("", "")
-		if err != nil {
-			return nil, err
-		}
-		if address = c.Control; address == "" {
-			return nil, usage(errors.New(
-				"the configuration names no control socket; add `control: unix:///run/stepward-control.sock`, or pass --control"))
-		}
-	}
-	client, err := control.NewClient(address)
-	if err != nil {
-		return nil, usage(err)
-	}
-	return client, nil
-}
-
-// printCandidate prints what is known of the candidate policy, as replay would.
-func printCandidate(cmd *cobra.Command, client *control.Client, format string, asJSON bool) error {
-	if asJSON {
-		format = "json"
-	}
-	if !slices.Contains(divergence.Formats, format) {
-		return usage(fmt.Errorf("--format %s is not known: %s", format, oneOf(divergence.Formats)))
-	}
-	r, err := client.Candidate(cmd.Context())
-	if errors.Is(err, control.ErrNotFound) {
-		return usage(errors.New("the service has no candidate policy; name one in policy.candidate.paths"))
-	}
-	if err != nil {
-		return err
-	}
-	return r.Print(cmd.OutOrStdout(), format)
+	level  string // to set
+	format string // of the candidate's report
 }
 
 func newConsoleCommand() *cobra.Command {
-	var flags configFlags
-	var where controlFlags
-	var filter control.Filter
-	var page pageFlags
-	var asJSON, snapshot, revisions, once, candidate, web bool
-	var level, format string
+	var f consoleFlags
 	cmd := &cobra.Command{
 		Use:   "console -c FILE",
 		Short: "Watch a running service decide",
@@ -90,111 +49,128 @@ its stages, and in a playground beside the policy of the configuration.`,
   stepward console -c stepward.yaml --candidate
   stepward console --control unix:///run/stepward-control.sock --snapshot
   stepward console -c stepward.yaml --web`,
-		Args: flags.only,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkConsole(cmd, filter); err != nil {
-				return usage(err)
-			}
-			client, err := where.client(flags)
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			if level != "" {
-				return client.SetLogLevel(cmd.Context(), level)
-			}
-			if candidate {
-				return printCandidate(cmd, client, format, asJSON)
-			}
-			if snapshot {
-				text, err := client.Snapshot(cmd.Context())
-				if err != nil {
-					return err
-				}
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				return e.Encode(text)
-			}
-			if web {
-				return page.watch(cmd, flags, client, filter)
-			}
-			if revisions {
-				return printRevisions(cmd.Context(), out, client, asJSON)
-			}
-			p := &painter{out: out, colour: coloured(os.Stdout)}
-			encode := json.NewEncoder(out)
-			return client.Decisions(cmd.Context(), filter, !once, func(e explain.Explanation) {
-				if asJSON {
-					encode.Encode(e) // a reader that is gone ends the command by SIGPIPE
-					return
-				}
-				p.decision(e)
-			})
-		},
+		Args: f.config.only,
+		RunE: f.run,
 	}
-	flags.add(cmd)
-	where.add(cmd)
-	cmd.Flags().StringVar(&filter.Reason, "reason", "", "only this reason")
-	cmd.Flags().StringVar(&filter.Result, "result", "", "only allow, challenge, redirect, preflight, deny or error")
-	cmd.Flags().StringVar(&filter.Path, "path", "", "only paths that begin so")
-	cmd.Flags().StringVar(&filter.Subject, "subject", "", "only this subject")
-	cmd.Flags().StringVar(&filter.Rule, "rule", "", "only rules whose name has this part")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line, every stage of it")
-	cmd.Flags().BoolVar(&once, "once", false, "print the last decisions, and stop")
-	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "print what is in force, and stop")
-	cmd.Flags().BoolVar(&candidate, "candidate", false, "print what the candidate policy would change, and stop")
-	cmd.Flags().StringVar(&format, "format", "text", "of --candidate: "+oneOf(divergence.Formats))
-	cmd.Flags().BoolVar(&web, "web", false, "show them on a local page")
-	page.add(cmd)
-	cmd.Flags().BoolVar(&revisions, "revisions", false,
-		"print the policies that are loaded, the newest first, and stop")
-	cmd.Flags().StringVar(&level, "log-level", "", "set the level of the service's log, and stop")
+	f.config.add(cmd)
+	f.page.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.filter.Reason, "reason", "", "only this reason")
+	flags.StringVar(&f.filter.Result, "result", "", "only "+output.OneOf(consoleResults))
+	flags.StringVar(&f.filter.Path, "path", "", "only paths that begin with this")
+	flags.StringVar(&f.filter.Subject, "subject", "", "only this subject")
+	flags.StringVar(&f.filter.Rule, "rule", "", "only rules whose names contain this")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line, with every stage")
+	flags.BoolVar(&f.once, "once", false, "print the last decisions, and stop")
+	flags.BoolVar(&f.snapshot, "snapshot", false, "print what is in force, and stop")
+	flags.BoolVar(&f.candidate, "candidate", false, "print what the candidate policy would change, and stop")
+	flags.StringVar(&f.format, "format", "text", "format of --candidate: "+output.OneOf(divergence.Formats))
+	flags.BoolVar(&f.web, "web", false, "show them on a local page")
+	flags.BoolVar(&f.revisions, "revisions", false, "print the policies that are loaded, the newest first, and stop")
+	flags.StringVar(&f.level, "log-level", "", "set the level of the service's log, and stop")
 	cmd.MarkFlagsMutuallyExclusive("web", "once", "snapshot", "log-level", "candidate", "revisions")
 	cmd.MarkFlagsMutuallyExclusive("web", "json")
 	return cmd
 }
 
-// checkConsole refuses what could never be shown, and flags of what is not asked for.
-func checkConsole(cmd *cobra.Command, filter control.Filter) error {
-	results := []stepup.Result{"", stepup.ResultAllow, stepup.ResultChallenge, stepup.ResultRedirect,
-		stepup.ResultPreflight, stepup.ResultDeny, stepup.ResultError}
-	if !slices.Contains(results, stepup.Result(filter.Result)) {
-		return fmt.Errorf("--result %s is not known: allow, challenge, redirect, preflight, deny or error",
-			filter.Result)
+// consoleResults are the results of decisions that can be asked for.
+var consoleResults = []string{string(stepup.ResultAllow), string(stepup.ResultChallenge),
+	string(stepup.ResultRedirect), string(stepup.ResultPreflight), string(stepup.ResultDeny),
+	string(stepup.ResultError)}
+
+func (f *consoleFlags) run(cmd *cobra.Command, _ []string) error {
+	if err := f.check(cmd); err != nil {
+		return usage(err)
 	}
-	if filter.Reason != "" && !slices.Contains(stepup.Reasons(), stepup.Reason(filter.Reason)) {
-		return fmt.Errorf("--reason %s is not known; docs/reasons.md lists them", filter.Reason)
+	client, err := f.config.client()
+	if err != nil {
+		return err
 	}
-	for _, f := range []struct{ name, of string }{{"format", "candidate"}, {"open", "web"}, {"listen", "web"}} {
-		if cmd.Flags().Changed(f.name) && !cmd.Flags().Changed(f.of) {
-			return fmt.Errorf("--%s is about --%s, which is missing", f.name, f.of)
+	switch {
+	case f.level != "":
+		return client.SetLogLevel(cmd.Context(), f.level)
+	case f.candidate:
+		return f.printCandidate(cmd, client)
+	case f.snapshot:
+		text, err := client.Snapshot(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return output.JSON(cmd.OutOrStdout(), text)
+	case f.web:
+		return f.watch(cmd, client)
+	case f.revisions:
+		return f.printRevisions(cmd, client)
+	}
+	p := &output.Painter{Out: cmd.OutOrStdout(), Colour: output.Coloured(os.Stdout)}
+	encode := json.NewEncoder(cmd.OutOrStdout())
+	return client.Decisions(cmd.Context(), f.filter, !f.once, func(e explain.Explanation) {
+		if f.asJSON {
+			encode.Encode(e) // a reader that is gone ends the command by SIGPIPE
+			return
+		}
+		p.Decision(e)
+	})
+}
+
+// check refuses a filter that nothing can match, and flags without the flag they belong to.
+func (f *consoleFlags) check(cmd *cobra.Command) error {
+	if f.filter.Result != "" && !slices.Contains(consoleResults, f.filter.Result) {
+		return fmt.Errorf("--result %s is not known: %s", f.filter.Result, output.OneOf(consoleResults))
+	}
+	if f.filter.Reason != "" && !slices.Contains(stepup.Reasons(), stepup.Reason(f.filter.Reason)) {
+		return fmt.Errorf("--reason %s is not known; docs/reasons.md lists them", f.filter.Reason)
+	}
+	for _, x := range []struct{ name, of string }{{"format", "candidate"}, {"open", "web"}, {"listen", "web"}} {
+		if cmd.Flags().Changed(x.name) && !cmd.Flags().Changed(x.of) {
+			return fmt.Errorf("--%s is about --%s, which is missing", x.name, x.of)
 		}
 	}
 	return nil
 }
 
+// printCandidate prints what is known of the candidate policy, as replay would.
+func (f *consoleFlags) printCandidate(cmd *cobra.Command, client *control.Client) error {
+	format := f.format
+	if f.asJSON {
+		format = "json"
+	}
+	if !slices.Contains(divergence.Formats, format) {
+		return usage(fmt.Errorf("--format %s is not known: %s", format, output.OneOf(divergence.Formats)))
+	}
+	r, err := client.Candidate(cmd.Context())
+	if errors.Is(err, control.ErrNotFound) {
+		return usage(errors.New("the service has no candidate policy; name one in policy.candidate.paths"))
+	}
+	if err != nil {
+		return err
+	}
+	return r.Print(cmd.OutOrStdout(), format)
+}
+
 // watch serves the page with the decisions of a service beside the policy of its
 // configuration.
-func (f pageFlags) watch(cmd *cobra.Command, flags configFlags, client *control.Client, filter control.Filter) error {
-	work := playgroundFlags{config: flags}
+func (f *consoleFlags) watch(cmd *cobra.Command, client *control.Client) error {
+	work := playgroundFlags{config: f.config.configFlags}
 	w, err := work.workspace(cmd, nil)
 	if err != nil {
 		return err
 	}
-	return f.serve(cmd, playground.Options{
+	return f.page.serve(cmd, playground.Options{
 		Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
-			return client.Decisions(ctx, filter, true, each)
+			return client.Decisions(ctx, f.filter, true, each)
 		}})
 }
 
 // printRevisions lists the policies that decisions can still be explained by.
-func printRevisions(ctx context.Context, out io.Writer, client *control.Client, asJSON bool) error {
-	list, err := client.Revisions(ctx)
+func (f *consoleFlags) printRevisions(cmd *cobra.Command, client *control.Client) error {
+	list, err := client.Revisions(cmd.Context())
 	if err != nil {
 		return err
 	}
+	out := cmd.OutOrStdout()
 	for _, r := range list {
-		if asJSON {
+		if f.asJSON {
 			if err := json.NewEncoder(out).Encode(r); err != nil {
 				return err
 			}

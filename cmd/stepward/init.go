@@ -7,19 +7,18 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/envoy"
 	"github.com/stepward/stepward/examples"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/policy"
 )
 
-// initFlags are what a new folder is made for.
+// initFlags say what a new folder is made for.
 type initFlags struct {
 	issuer, audience, host string
 	force                  bool
@@ -32,7 +31,7 @@ func newInitCommand() *cobra.Command {
 		Short: "Write a folder to start from",
 		Long: `Writes a commented configuration, a policy with its tests, the schema of the
 configuration for editors, and a hardened Envoy configuration that asks for the
-service. Nothing that is there is overwritten.`,
+service. It overwrites nothing that is already there.`,
 		Example: `  stepward init gateway --issuer https://idp.example.com --audience https://api.example.com
   cd gateway && stepward validate -c stepward.yaml && stepward test policies`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -49,20 +48,29 @@ service. Nothing that is there is overwritten.`,
 			if err := writeNew(args[0], files, f.force); err != nil {
 				return usage(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(),
-				"Wrote %d files to %s. Next:\n\n  cd %s\n  stepward validate -c stepward.yaml   # what serve would refuse\n  stepward test policies               # the policy's own tests\n  stepward doctor -c stepward.yaml     # can it run here?\n  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks\n", len(files), args[0], quoted(args[0]))
+			fmt.Fprintf(cmd.OutOrStdout(), wrote, len(files), args[0], output.Quoted(args[0]))
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&f.issuer, "issuer", "https://idp.example.com", "URL of the identity provider, as in iss")
 	cmd.Flags().StringVar(&f.audience, "audience", "https://api.example.com", "audience of its tokens, as in aud")
 	cmd.Flags().StringVar(&f.host, "host", "app.example.com", "host whose browsers are sent to log in")
-	cmd.Flags().BoolVar(&f.force, "force", false, "overwrite files that are there")
+	cmd.Flags().BoolVar(&f.force, "force", false, "overwrite files that already exist")
 	return cmd
 }
 
-// regal is the configuration of the linter Regal for policies of Stepward: what it takes
-// for a slip and is none here.
+// wrote says what to do next.
+const wrote = `Wrote %d files to %s. Next:
+
+  cd %s
+  stepward validate -c stepward.yaml   # what serve would refuse
+  stepward test policies               # the policy's own tests
+  stepward doctor -c stepward.yaml     # can it run here?
+  stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks
+`
+
+// regal configures the linter Regal for policies of Stepward: it lists what Regal takes for a
+// slip and is not one here.
 const regal = `# Regal (https://openpolicyagent.org/projects/regal) beside stepward validate.
 rules:
   idiomatic:
@@ -71,7 +79,7 @@ rules:
     messy-rule: { level: ignore } # a rule of require stands beside what it is about
 `
 
-// files are the quickstart's with what the flags say, by name.
+// files returns those of the quickstart, by name, with what the flags say.
 func (f initFlags) files() (map[string]string, error) {
 	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema),
 		".regal/config.yaml": regal}
@@ -101,21 +109,11 @@ func (f initFlags) files() (map[string]string, error) {
 	return files, nil
 }
 
-// quoted is a name as a shell takes it for one word.
-func quoted(name string) string {
-	if plainWord.MatchString(name) {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./+:@%=,-]+$`)
-
-// writeNew writes files below dir: all of them or, when one is there already, none.
+// writeNew writes files below dir: all of them or, when one already exists, none.
 func writeNew(dir string, files map[string]string, force bool) error {
 	for name := range files {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {
-			return fmt.Errorf("%s is there; --force overwrites it", filepath.Join(dir, name))
+			return fmt.Errorf("%s already exists; --force overwrites it", filepath.Join(dir, name))
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -130,31 +128,4 @@ func writeNew(dir string, files map[string]string, force bool) error {
 		}
 	}
 	return nil
-}
-
-func newSchemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "schema [config | input | result]",
-		Short: "Print a JSON Schema, for editors",
-		Long: `Prints the JSON Schema (2020-12) of stepward.yaml, for editors that complete and
-check it. A first line such as this binds it in most of them:
-
-  # yaml-language-server: $schema=stepward.schema.json
-
-input is the schema of what a policy reads, by which its references are checked when it
-is loaded; result is that of what its entry rules yield.`,
-		Example: `  stepward schema > stepward.schema.json
-  stepward schema input > input.schema.json`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"config", "input", "result"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			which := "config"
-			if len(args) == 1 {
-				which = args[0]
-			}
-			_, err := cmd.OutOrStdout().Write(map[string][]byte{"config": config.Schema, "input": policy.InputSchema,
-				"result": policy.ResultSchema}[which])
-			return err
-		},
-	}
 }

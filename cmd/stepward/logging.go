@@ -16,10 +16,10 @@ import (
 	"github.com/stepward/stepward/pkg/run/telemetry"
 )
 
-// flushLimit is how long the last lines may take when the service stops.
+// flushLimit bounds the writing of the last lines when the service stops.
 const flushLimit = 3 * time.Second
 
-// logging is where events and decisions go.
+// logging says where events and decisions go.
 type logging struct {
 	level     zap.AtomicLevel
 	fixed     bool // the level was given on the command line
@@ -28,8 +28,8 @@ type logging struct {
 	closers   []func()
 }
 
-// newLogging writes events to standard error, and decisions to where c says. Both
-// are JSON, a line each.
+// newLogging writes events to standard error, and decisions to where c says. Both are
+// JSON, one line each.
 func newLogging(ctx context.Context, c config.Log, level string, drop func(sink string)) (*logging, error) {
 	l := &logging{level: zap.NewAtomicLevel(), fixed: level != ""}
 	if level == "" {
@@ -44,7 +44,7 @@ func newLogging(ctx context.Context, c config.Log, level string, drop func(sink 
 		l.decisions = zap.New(zapcore.NewCore(encoder(), l.sink(os.Stdout, "decisions", drop), l.level))
 	case "file":
 		file := &lumberjack.Logger{Filename: c.File, MaxSize: int(max(c.MaxSize>>20, 1)), MaxBackups: c.MaxFiles}
-		if _, err := file.Write(nil); err != nil { // or nobody would know until the first decision
+		if _, err := file.Write(nil); err != nil { // otherwise nobody would know until the first decision
 			return nil, fmt.Errorf("log.file: %w", err)
 		}
 		l.closers = append(l.closers, func() { file.Close() })
@@ -78,7 +78,7 @@ func (l *logging) sink(out io.Writer, name string, drop func(string)) zapcore.Wr
 	return s
 }
 
-// follow takes the level of a configuration that has come into force.
+// follow takes over the level of a configuration that has come into force.
 func (l *logging) follow(c config.Config) {
 	if !l.fixed {
 		_ = l.level.UnmarshalText([]byte(c.Log.Level)) // it was checked when it was read

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/pkg/author/explain"
 	"github.com/stepward/stepward/pkg/config"
 )
@@ -42,8 +43,8 @@ func TestLogLinesShowEveryCharacter(t *testing.T) {
 // What is printed commands nothing to the terminal, and forges no line.
 func TestDecisionsOnATerminal(t *testing.T) {
 	var out bytes.Buffer
-	p := &painter{out: &out, colour: true}
-	p.decision(explain.Explanation{
+	p := &output.Painter{Out: &out, Colour: true}
+	p.Decision(explain.Explanation{
 		Request: explain.Request{Method: "GET\n" + unseen, Asked: "/%2561" + `\x1b`}, Token: &explain.Token{Subject: "alice\x1b[2J\n" + unseen},
 		Answer: explain.Answer{Result: "deny", Reason: "request_ambiguous", Status: 400},
 	})

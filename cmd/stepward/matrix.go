@@ -10,13 +10,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stepward/stepward/cmd/stepward/internal/output"
 	"github.com/stepward/stepward/pkg/author/analysis"
 	"github.com/stepward/stepward/pkg/author/matrix"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/stepup"
+	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// matrixFlags are which routes, which policy and how to tell.
+// matrixFlags say which routes, which policy and how to print them.
 type matrixFlags struct {
 	config configFlags
 	routes []string
@@ -31,15 +32,15 @@ func newMatrixCommand() *cobra.Command {
 		Use:   "matrix --routes FILE {-c FILE | POLICY...}",
 		Short: "See what each route needs",
 		Long: `Prints for each route, method and kind of caller (nobody, a user, a program) the level,
-age, methods and scopes that the policy requires, and the rules that say so. What only
-a concrete request settles, such as a header or a claim, is shown as a condition.
+age, methods and scopes that the policy requires, and the rules that say so. What depends
+on the concrete request, such as a header or a claim, is shown as a condition.
 
 Routes are read from an Envoy configuration or config dump, HTTPRoutes, an OpenAPI
 document, or a list with a line for each: "POST /payments/**", "/orders/{id}".
 
---diff compares with another policy, such as that of the main branch: what became
-weaker is marked, and makes the exit code 1. --public compares the public routes with
-a file, which it writes if there is none, and exits with 1 when there are others.`,
+--diff compares with another policy, such as that of the main branch: it marks what became
+weaker, and then exits with 1. --public compares the public routes with a file, which it
+writes if there is none, and exits with 1 when they differ.`,
 		Example: `  stepward matrix --routes envoy.yaml -c stepward.yaml
   stepward matrix --routes openapi.yaml policies/ --format html > matrix.html
   stepward matrix --routes routes.txt policies/ --diff ../main/policies
@@ -61,20 +62,11 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 	if len(f.routes) == 0 {
 		return usage(errors.New("name the routes with --routes FILE"))
 	}
-	var routes []matrix.Route
-	for _, name := range f.routes {
-		text, err := readFile(cmd, name)
-		if err != nil {
-			return usage(err)
-		}
-		more, err := matrix.ParseRoutes(name, text)
-		if err != nil {
-			return usage(err)
-		}
-		routes = append(routes, more...)
-	}
-	paths, err := f.config.besides(paths)
+	routes, err := readRoutes(cmd, f.routes)
 	if err != nil {
+		return usage(err)
+	}
+	if paths, err = f.config.besides(paths); err != nil {
 		return err
 	}
 	c, _, err := f.config.rehearsal(paths)
@@ -84,39 +76,55 @@ func (f *matrixFlags) run(cmd *cobra.Command, paths []string) error {
 	if len(paths) == 0 {
 		paths = c.Policy.Paths
 	}
-	m, ladder, err := f.make(cmd, c, paths, routes)
+	m, err := f.make(cmd, c, paths, routes)
 	if err != nil {
 		return err
 	}
 	switch {
 	case f.diff != "":
-		return f.compare(cmd, m, ladder, c, routes)
+		return f.compare(cmd, m, c, routes)
 	case f.public != "":
 		return f.golden(cmd, m)
 	}
 	return m.Print(cmd.OutOrStdout(), f.format)
 }
 
-// make asks the policy at paths about every route, as many at once as there are cores.
-func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (matrix.Matrix,
-	stepup.Ladder, error) {
-	analyses := make([]*analysis.Analysis, runtime.GOMAXPROCS(0))
-	sources, options, err := policySources(c, paths)
-	for n := range analyses {
-		if err == nil {
-			analyses[n], err = analysis.Load(sources, options)
+// readRoutes reads the routes that files name.
+func readRoutes(cmd *cobra.Command, names []string) (routes []matrix.Route, err error) {
+	for _, name := range names {
+		text, err := readFile(cmd, name)
+		if err != nil {
+			return nil, err
 		}
+		more, err := matrix.ParseRoutes(name, text)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, more...)
 	}
-	if err != nil {
-		return matrix.Matrix{}, options.Ladder, policyRefused(err)
-	}
-	m, err := matrix.Make(cmd.Context(), analyses, options.Ladder, routes, progress(cmd, len(routes)))
-	return m, options.Ladder, err
+	return routes, nil
 }
 
-// progress tells a person who waits, and no file.
+// make asks the policy at paths about every route, as many at once as there are cores.
+func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, routes []matrix.Route) (
+	matrix.Matrix, error) {
+	analyses := make([]*analysis.Analysis, runtime.GOMAXPROCS(0))
+	for n := range analyses {
+		var err error
+		if analyses[n], err = rehearsal.Analyse(c, paths); err != nil {
+			return matrix.Matrix{}, err
+		}
+	}
+	ladder, err := c.Ladder()
+	if err != nil {
+		return matrix.Matrix{}, usage(err)
+	}
+	return matrix.Make(cmd.Context(), analyses, ladder, routes, progress(cmd, len(routes)))
+}
+
+// progress shows how far it is to a person who waits, and to no file.
 func progress(cmd *cobra.Command, all int) func(done, all int) {
-	if all < 100 || !coloured(os.Stderr) {
+	if all < 100 || !output.Coloured(os.Stderr) {
 		return nil
 	}
 	return func(done, all int) {
@@ -128,11 +136,15 @@ func progress(cmd *cobra.Command, all int) func(done, all int) {
 	}
 }
 
-func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, ladder stepup.Ladder, c config.Config,
-	routes []matrix.Route) error {
+// compare prints what differs from another policy. What became weaker is something found.
+func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, c config.Config, routes []matrix.Route) error {
 	was, err := f.before(cmd, c, routes)
 	if err != nil {
 		return err
+	}
+	ladder, err := c.Ladder()
+	if err != nil {
+		return usage(err)
 	}
 	changes := matrix.Diff(was, is, ladder)
 	matrix.PrintChanges(cmd.OutOrStdout(), changes)
@@ -142,11 +154,10 @@ func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, ladder stepu
 	return nil
 }
 
-// before is the matrix to compare with: of a policy, or one that was written down.
+// before returns the matrix to compare with: that of a policy, or one that was written down.
 func (f *matrixFlags) before(cmd *cobra.Command, c config.Config, routes []matrix.Route) (matrix.Matrix, error) {
 	if !strings.HasSuffix(f.diff, ".json") {
-		m, _, err := f.make(cmd, c, []string{f.diff}, routes)
-		return m, err
+		return f.make(cmd, c, []string{f.diff}, routes)
 	}
 	text, err := os.ReadFile(f.diff)
 	if err != nil {
@@ -159,6 +170,7 @@ func (f *matrixFlags) before(cmd *cobra.Command, c config.Config, routes []matri
 	return m, nil
 }
 
+// golden compares the public routes with a file. Other routes are something found.
 func (f *matrixFlags) golden(cmd *cobra.Command, m matrix.Matrix) error {
 	is := strings.Join(append(m.Public(), ""), "\n")
 	was, err := os.ReadFile(f.public)

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/run/server"
@@ -20,47 +19,47 @@ import (
 )
 
 func newServeCommand() *cobra.Command {
-	var flags configFlags
-	var s serving
+	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Answer Envoy's Check calls",
 		Long: `Serves envoy.service.auth.v3.Authorization and grpc.health.v1 on one address, and
-/healthz, /readyz, /metrics and /version on another. Until the keys of every
-issuer that is not optional are there it is not ready, and refuses.
+/healthz, /readyz, /metrics and /version on another. Until it has the keys of
+every issuer that is not optional, it is not ready, and refuses.
 
-Decisions go to standard output, a line of JSON each, or to where log.decisions
+Decisions go to standard output, one line of JSON each, or to where log.decisions
 says; events go to standard error. Configuration, policies, keys and certificates
-are read again when their files change, and on SIGHUP: the whole of it comes into
-force or, when something is wrong with it, nothing of it. SIGTERM or Ctrl-C stops
-the service in good order, a second one at once.
+are read again when their files change, and on SIGHUP: all of it comes into force
+or, when something is wrong with it, none of it. SIGTERM or Ctrl-C stops the
+service in good order, a second one at once.
 
 Traces are exported when OpenTelemetry's environment variables say where to, such
 as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		Example: `  stepward serve -c stepward.yaml
   STEPWARD_LISTEN=127.0.0.1:9291 stepward serve -c stepward.yaml`,
-		Args: flags.only,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, flags) },
+		Args: f.config.only,
+		RunE: f.run,
 	}
-	flags.addServing(cmd)
-	cmd.Flags().StringVar(&s.listen, "listen", "", "address of Check, in place of the configured one (STEPWARD_LISTEN)")
-	cmd.Flags().StringVar(&s.admin, "admin", "",
-		"address of health and metrics, in place of the configured one (STEPWARD_ADMIN)")
-	cmd.Flags().StringVar(&s.level, "log-level", "", "debug, info, warn or error, in place of the configured one")
-	cmd.Flags().BoolVar(&s.reflection, "grpc-reflection", false, "serve gRPC reflection beside Check")
+	f.config.addServing(cmd)
+	cmd.Flags().StringVar(&f.config.listen, "listen", "",
+		"address of Check, instead of the configured one (STEPWARD_LISTEN)")
+	cmd.Flags().StringVar(&f.config.admin, "admin", "",
+		"address of health and metrics, instead of the configured one (STEPWARD_ADMIN)")
+	cmd.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error, instead of the configured one")
+	cmd.Flags().BoolVar(&f.reflection, "grpc-reflection", false, "serve gRPC reflection beside Check")
 	return cmd
 }
 
-// serving is the flags of serve.
-type serving struct {
-	listen, admin, level string
-	reflection           bool
+// serveFlags say what to serve.
+type serveFlags struct {
+	config     configFlags
+	level      string
+	reflection bool
 }
 
-func (f serving) run(cmd *cobra.Command, flags configFlags) error {
+func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 	ctx := cmd.Context()
-	load := func(l *files.Look) (config.Config, error) { return flags.read(l, f.listen, f.admin) }
-	c, look, err := snapshot.Read(ctx, load, files.Terms{})
+	c, look, err := snapshot.Read(ctx, f.config.read, files.Terms{})
 	if err != nil {
 		return unusable(err)
 	}
@@ -76,33 +75,39 @@ func (f serving) run(cmd *cobra.Command, flags configFlags) error {
 	}
 	defer shutdown(tracing)
 	s, err := server.New(ctx, c, server.Options{
-		Log: log.events, Decisions: log.decisions, Metrics: metrics, Tracing: tracing, Version: version(),
-		Reflection: f.reflection,
-		Level:      log.level,
-		Reload:     load,
-		Enforce:    log.follow, Snapshot: snapshot.Options{Look: look},
+		Log: log.events, Decisions: log.decisions, Level: log.level, Metrics: metrics, Tracing: tracing,
+		Version: version(), Reflection: f.reflection, Reload: f.config.read, Enforce: log.follow,
+		Snapshot: snapshot.Options{Look: look},
 	})
 	if err != nil {
 		return refused(err)
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangup:
-				s.Reload()
-			}
-		}
-	}()
+	stop := onHangup(s.Reload)
+	defer stop()
 	log.events.Info("listening", zap.String("version", version()), zap.Stringer("check", s.Addr()),
 		zap.Stringer("admin", s.AdminAddr()), zap.String("policy_revision", s.Revision()))
 	return s.Run(ctx)
 }
 
+// onHangup calls reload for each SIGHUP, until it is stopped.
+func onHangup(reload func()) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-hangup:
+				reload()
+			}
+		}
+	}()
+	return func() { signal.Stop(hangup); close(done) }
+}
+
+// shutdown exports the last spans.
 func shutdown(t *telemetry.Tracing) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
 	defer cancel()
@@ -111,7 +116,7 @@ func shutdown(t *telemetry.Tracing) {
 	}
 }
 
-// refused is the error of a configuration that cannot be served.
+// refused blames an error on a configuration that cannot be served.
 func refused(err error) error {
 	if list := (finding.List)(nil); errors.As(err, &list) {
 		return usage(fmt.Errorf("the policy is refused:\n%w", err))

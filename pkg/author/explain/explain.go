@@ -1,7 +1,10 @@
-// Package explain says in words what each stage made of a request: what was
-// presented, who it is, what is required and by which rule, what is missing, what
-// was answered. It is what `stepward explain` prints and what the control socket
-// tells of decisions that were made.
+// Package explain says in words what each stage made of a request: what was presented,
+// who asks, what is required and by which rule, what is missing, what was answered.
+// `stepward explain` prints it, and the control socket tells it of decisions that were
+// made.
+//
+// [Of] explains the record of a decision. [Asked] makes a request of what people write on a
+// command line; package scenario decides it.
 package explain
 
 import (
@@ -10,12 +13,13 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Explanation is a decision in words, as it is written in JSON. Members that a
-// decision did not come to are left out.
+// Explanation puts a decision into words, as it is written in JSON. It leaves out what the
+// decision did not come to.
 type Explanation struct {
 	DecisionID string    `json:"decision_id"`
 	Time       time.Time `json:"time"`
@@ -41,7 +45,7 @@ type Explanation struct {
 	Others   []Answer      `json:"answers_to_others,omitempty"` // to other kinds of client, for the same request
 }
 
-// Request is what was asked for. The query is not part of it.
+// Request says what was asked for. The query is not part of it.
 type Request struct {
 	ID       string   `json:"id,omitempty"`
 	Method   string   `json:"method"`
@@ -50,15 +54,15 @@ type Request struct {
 	Path     string   `json:"path"`
 	Segments []string `json:"segments"`
 	Kind     string   `json:"kind"`
-	// Asked is the path as it was sent, cut and escaped and without what looks like a
-	// credential, where it could not be read.
+	// Asked is the path as it was sent, where it could not be read: cut, escaped, and
+	// without what looks like a credential.
 	Asked string `json:"asked,omitempty"`
 
 	ClientAddress string   `json:"client_address,omitempty"` // that a trusted proxy saw
 	Doubts        []string `json:"doubts,omitempty"`         // what was sent and could not be believed
 }
 
-// Shown is the path, or what was asked for where it could not be read.
+// Shown returns the path, or what was asked for where it could not be read.
 func (r Request) Shown() string {
 	if r.Path != "" {
 		return r.Path
@@ -66,7 +70,7 @@ func (r Request) Shown() string {
 	return r.Asked
 }
 
-// Token is who asks.
+// Token says who asks.
 type Token struct {
 	Issuer     string    `json:"issuer"`
 	IssuerName string    `json:"issuer_name"`
@@ -79,7 +83,7 @@ type Token struct {
 	Bound      bool      `json:"sender_constrained,omitempty"`
 }
 
-// Requirement is what one rule asks for.
+// Requirement says what one rule asks for.
 type Requirement struct {
 	Rule   string `json:"rule"`
 	Text   string `json:"text"`
@@ -88,7 +92,7 @@ type Requirement struct {
 	Shadow bool   `json:"shadow,omitempty"`
 }
 
-// Denial is a refusal by a rule.
+// Denial says that a rule refuses.
 type Denial struct {
 	Rule   string `json:"rule"`
 	Code   string `json:"code,omitempty"`
@@ -96,15 +100,15 @@ type Denial struct {
 	Always bool   `json:"always,omitempty"`
 }
 
-// Missing is a part of a requirement that is not met.
+// Missing names a part of a requirement that is not met.
 type Missing struct {
 	Part string `json:"part"`
 	Rule string `json:"rule"`
 }
 
-// Answer is what a client gets, and the application where the client is let in.
+// Answer says what a client gets, and what the application gets where the client is let in.
 type Answer struct {
-	Client    string            `json:"client,omitempty"` // the kind, where it is another than the one that asked
+	Client    string            `json:"client,omitempty"` // its kind, if it is not the one that asked
 	Result    string            `json:"result"`
 	Reason    string            `json:"reason"`
 	Allowed   bool              `json:"allowed"`
@@ -119,20 +123,9 @@ type Answer struct {
 func Of(r authz.Record) Explanation {
 	e := Explanation{
 		DecisionID: r.ID, Time: r.Time, DurationMS: float64(r.Duration.Microseconds()) / 1000, Revision: r.Revision,
-		Request: Request{
-			ID: r.Request.ID, Method: r.Request.Method, Host: r.Request.Host, RawPath: r.Request.RawPath,
-			Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind),
-			ClientAddress: r.Request.ClientAddress, Doubts: r.Request.Doubts,
-		},
+		Request: requestOf(r), Token: tokenOf(r),
 		Presented: string(r.Scheme), Level: r.Held, Needs: r.Shortfall.Level, Rule: r.Rule(), Answer: AnswerOf(r),
-	}
-	if e.Request.RawPath == "" {
-		e.Request.Asked = r.Request.Asked
-	}
-	if t := r.Token; t != nil {
-		proof := t.Strongest()
-		e.Token = &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID,
-			Principal: string(t.Principal), ACR: proof.ACR, AMR: proof.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
+		Missing: missing(r.Shortfall.Unmet), Observed: missing(r.Shortfall.Shadowed),
 	}
 	if r.Failure != nil {
 		e.Failure = r.Failure.Error()
@@ -151,8 +144,30 @@ func Of(r authz.Record) Explanation {
 	for _, d := range r.Policy.Deny {
 		e.Denied = append(e.Denied, Denial{Rule: d.Rule, Code: d.Code, Reason: d.Reason, Always: d.Always})
 	}
-	e.Missing, e.Observed = missing(r.Shortfall.Unmet), missing(r.Shortfall.Shadowed)
 	return e
+}
+
+func requestOf(r authz.Record) Request {
+	q := Request{
+		ID: r.Request.ID, Method: r.Request.Method, Host: r.Request.Host, RawPath: r.Request.RawPath,
+		Path: r.Request.Path, Segments: r.Request.Segments, Kind: string(r.Request.Kind),
+		ClientAddress: r.Request.ClientAddress, Doubts: r.Request.Doubts,
+	}
+	if q.RawPath == "" {
+		q.Asked = r.Request.Asked
+	}
+	return q
+}
+
+// tokenOf returns who asks, or nil for nobody.
+func tokenOf(r authz.Record) *Token {
+	t := r.Token
+	if t == nil {
+		return nil
+	}
+	proof := t.Strongest()
+	return &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID,
+		Principal: string(t.Principal), ACR: proof.ACR, AMR: proof.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
 }
 
 func missing(gaps []stepup.Gap) []Missing {
@@ -163,10 +178,10 @@ func missing(gaps []stepup.Gap) []Missing {
 	return out
 }
 
-// AnswerOf is what the client of r gets.
+// AnswerOf returns what the client of r gets.
 func AnswerOf(r authz.Record) Answer {
-	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Allowed: (r.Response.Kind == response.Allow),
-		Removed: r.Response.Remove}
+	a := Answer{Result: string(r.Result()), Reason: string(r.Reason()), Removed: r.Response.Remove,
+		Allowed: r.Response.Kind == response.Allow}
 	if !a.Allowed {
 		a.Status = r.Response.Status
 	}
@@ -187,14 +202,14 @@ func AnswerOf(r authz.Record) Answer {
 	return a
 }
 
-// WithoutQuery is e less the query of where a browser is sent, in which stands the
-// query of the page that was asked for. It is for what is kept.
+// WithoutQuery returns e without the query of the address that a browser is sent to, which
+// holds the query of the page that was asked for. Explanations that are kept are kept so.
 func (e Explanation) WithoutQuery() Explanation {
 	e.Answer.Location, _, _ = strings.Cut(e.Answer.Location, "?")
 	return e
 }
 
-// words is q on one line.
+// words puts q on one line.
 func words(q stepup.Requirement) string {
 	parts := []string{q.Level}
 	if len(q.ACR) > 0 {
@@ -207,25 +222,13 @@ func words(q stepup.Requirement) string {
 	}
 	age, hasAge := q.MaxAge.Get()
 	tokenAge, hasTokenAge := q.TokenAge.Get()
-	add(hasAge, "in the last %s", short(age))
+	add(hasAge, "in the last %s", config.Duration(age))
 	add(len(q.AMR) > 0, "by %s", strings.Join(q.AMR, " and "))
 	add(len(q.Scope) > 0, "scope %s", strings.Join(q.Scope, " "))
 	add(len(q.Audience) > 0, "audience %s", strings.Join(q.Audience, " or "))
 	add(len(q.Issuer) > 0, "issuer %s", strings.Join(q.Issuer, " or "))
 	add(q.SenderConstrained, "sender-constrained")
-	add(hasTokenAge, "token issued in the last %s", short(tokenAge))
+	add(hasTokenAge, "token issued in the last %s", config.Duration(tokenAge))
 	add(q.Shadow, "observed only")
 	return strings.Join(parts, ", ")
-}
-
-// short is d without the units of which there are none: "5m", not "5m0s".
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

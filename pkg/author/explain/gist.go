@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Gist is who asked and what that lacks, in a few words that stand beside the reason. It
-// says nothing of stages that the decision did not come to.
+// Gist says in a few words, which stand beside the reason, who asked and what the caller
+// lacks. It is silent about stages that the decision did not come to.
 func (e Explanation) Gist() string {
 	words := []string{e.whoHas()}
 	switch {
@@ -25,7 +25,7 @@ func (e Explanation) Gist() string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 
-// named reports whether a level is required that not everybody has.
+// named reports whether the request requires a level that not everybody has.
 func (e Explanation) named() bool { return e.Needs != "" && e.Needs != stepup.Anonymous }
 
 func (e Explanation) whoHas() string {
@@ -37,9 +37,9 @@ func (e Explanation) whoHas() string {
 	case e.Failure != "":
 		return "a token that is not accepted"
 	case e.unread():
-		return "refused before anybody looked who asks"
+		return "refused before anybody looked at who asks"
 	case e.Presented != "":
-		return "a token that was not needed or not come to"
+		return "a token that was not needed or not reached"
 	}
 	return "nobody"
 }
@@ -54,15 +54,20 @@ func (e Explanation) unread() bool {
 	return false
 }
 
-// lacks is what a known caller would have to bring.
+// lacking words each part of a requirement that is not met, apart from the level.
+var lacking = map[stepup.Part]string{
+	stepup.PartAudience: "needs a token for another audience", stepup.PartTokenAge: "needs a newer token",
+	stepup.PartSenderConstrained: "needs a token bound to its key", stepup.PartIssuer: "needs another issuer",
+	stepup.PartMethods: "needs other methods", stepup.PartScope: "needs more scope", stepup.PartAge: moreRecent,
+}
+
+const moreRecent = "more recent"
+
+// lacks lists what a known caller would have to bring.
 func (e Explanation) lacks() []string {
 	var words []string
 	for _, m := range e.Missing {
-		w := map[stepup.Part]string{
-			stepup.PartAudience: "needs a token for another audience", stepup.PartTokenAge: "needs a newer token",
-			stepup.PartSenderConstrained: "needs a token bound to its key", stepup.PartIssuer: "needs another issuer",
-			stepup.PartMethods: "needs other methods", stepup.PartScope: "needs more scope", stepup.PartAge: "more recent",
-		}[stepup.Part(m.Part)]
+		w := lacking[stepup.Part(m.Part)]
 		if m.Part == string(stepup.PartLevel) && e.named() {
 			w = "needs " + e.Needs
 		}
@@ -70,14 +75,14 @@ func (e Explanation) lacks() []string {
 			words = append(words, w)
 		}
 	}
-	if at := slices.Index(words, "more recent"); at >= 0 { // and of which level
-		words = slices.Delete(words, at, at+1)
-		level := "needs an authentication"
-		if e.named() {
-			level = "needs " + e.Needs
-		}
-		words = slices.DeleteFunc(words, func(w string) bool { return w == level })
-		words = append([]string{level + ", more recent"}, words...)
+	at := slices.Index(words, moreRecent)
+	if at < 0 {
+		return words
 	}
-	return words
+	level := "needs an authentication"
+	if e.named() {
+		level = "needs " + e.Needs
+	}
+	words = slices.DeleteFunc(words, func(w string) bool { return w == level || w == moreRecent })
+	return append([]string{level + ", " + moreRecent}, words...) // more recent than what, comes first
 }

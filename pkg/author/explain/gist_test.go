@@ -40,7 +40,7 @@ func TestGist(t *testing.T) {
 		e    explain.Explanation
 		want string
 	}{
-		{explain.Explanation{Level: "anonymous", Answer: explain.Answer{Reason: "request_ambiguous"}}, "refused before anybody looked who asks"},
+		{explain.Explanation{Level: "anonymous", Answer: explain.Answer{Reason: "request_ambiguous"}}, "refused before anybody looked at who asks"},
 		{explain.Explanation{Level: "anonymous", Needs: "anonymous", Answer: explain.Answer{Reason: "ok", Allowed: true}}, "nobody"},
 		{explain.Explanation{Level: "anonymous", Needs: "mfa", Answer: explain.Answer{Reason: "no_credentials"}}, "nobody, needs mfa"},
 		{explain.Explanation{Level: "anonymous", Needs: "mfa", Failure: "x", Answer: explain.Answer{Reason: "token_expired"}}, "a token that is not accepted, needs mfa"},

@@ -8,72 +8,90 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/finding/visible"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Print shows the stages, one after the other.
+// Print writes the stages, one after the other.
 func (e Explanation) Print(out io.Writer) {
-	line := func(stage, format string, args ...any) {
-		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 11))
-		fmt.Fprintf(out, "%-10s %s\n", stage, text)
+	p := printer{out: out}
+	p.request(e)
+	p.line("who", "%s", e.who())
+	if e.Fault != "" {
+		p.line("fault", "%s", visible.Text(e.Fault))
 	}
-	line("request", "%s %s%s%s", visible.Text(e.Request.Method), e.Request.Host, e.Request.RawPath, e.Request.Asked)
-	if e.Request.ClientAddress != "" {
-		line("", "from %s", e.Request.ClientAddress)
+	p.required(e)
+	p.line("answer", "%s", e.Answer)
+	for _, name := range slices.Sorted(maps.Keys(e.Answer.Upstream)) {
+		p.line("", "upstream gets %s: %s", name, e.Answer.Upstream[name])
 	}
-	for _, d := range e.Request.Doubts {
-		line("", "%s", d)
+	for i, a := range e.Others {
+		p.line(first(i, "others"), "%-12s %s", a.Client, a)
 	}
-	if e.Request.Path == "" {
-		line("", "a path that has no one reading")
+	p.line("policy", "revision %s", e.Revision)
+}
+
+// printer writes lines that begin with the name of a stage.
+type printer struct{ out io.Writer }
+
+func (p printer) line(stage, format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 11))
+	fmt.Fprintf(p.out, "%-10s %s\n", stage, text)
+}
+
+// request writes what was asked for, and by which credential.
+func (p printer) request(e Explanation) {
+	r := e.Request
+	p.line("request", "%s %s%s%s", visible.Text(r.Method), r.Host, r.RawPath, r.Asked)
+	if r.ClientAddress != "" {
+		p.line("", "from %s", r.ClientAddress)
+	}
+	for _, d := range r.Doubts {
+		p.line("", "%s", d)
+	}
+	if r.Path == "" {
+		p.line("", "a path that can be read in more than one way")
 	} else {
-		line("", "path %q, segments %q, kind %s", e.Request.Path, e.Request.Segments, e.Request.Kind)
+		p.line("", "path %q, segments %q, kind %s", r.Path, r.Segments, r.Kind)
 	}
 	switch {
 	case e.Presented != "":
-		line("presented", "a %s token", e.Presented)
+		p.line("presented", "a %s token", e.Presented)
 	case e.unread():
-		line("presented", "whatever it was, it was not read")
+		p.line("presented", "whatever it was, it was not read")
 	default:
-		line("presented", "nothing")
+		p.line("presented", "nothing")
 	}
 	if e.Claimed != "" {
-		line("", "it says: %s", e.Claimed)
+		p.line("", "it says: %s", e.Claimed)
 	}
-	line("who", "%s", e.who())
-	if e.Fault != "" {
-		line("fault", "%s", visible.Text(e.Fault))
-	}
+}
+
+// required writes what the rules asked for, and what of it is missing.
+func (p printer) required(e Explanation) {
 	if e.Answer.Reason == string(stepup.PolicyNoMatch) {
-		line("required", "no rule covers this request, and so it is refused")
+		p.line("required", "no rule covers this request, and so it is refused")
 	}
 	for i, q := range e.Required {
 		text := q.Text + "  ← " + q.Rule
 		if q.Reason != "" {
 			text += ": " + q.Reason
 		}
-		line(first(i, "required"), "%s", text)
+		p.line(first(i, "required"), "%s", text)
 	}
 	for i, d := range e.Denied {
-		line(first(i, "denied"), "%s", strings.TrimSpace(fmt.Sprintf("%s  %s %s", d.Rule, d.Code, d.Reason)))
+		p.line(first(i, "denied"), "%s", strings.TrimSpace(fmt.Sprintf("%s  %s %s", d.Rule, d.Code, d.Reason)))
 	}
 	for i, m := range e.Missing {
-		line(first(i, "missing"), "%s, for %s", m.Part, m.Rule)
+		p.line(first(i, "missing"), "%s, for %s", m.Part, m.Rule)
 	}
 	for i, m := range e.Observed {
-		line(first(i, "observed"), "%s would be missing for %s", m.Part, m.Rule)
+		p.line(first(i, "observed"), "%s would be missing for %s", m.Part, m.Rule)
 	}
-	line("answer", "%s", e.Answer)
-	for _, name := range slices.Sorted(maps.Keys(e.Answer.Upstream)) {
-		line("", "upstream gets %s: %s", name, e.Answer.Upstream[name])
-	}
-	for i, a := range e.Others {
-		line(first(i, "others"), "%-12s %s", a.Client, a)
-	}
-	line("policy", "revision %s", e.Revision)
 }
 
+// first returns the name of a stage for the first of its lines.
 func first(i int, s string) string {
 	if i == 0 {
 		return s
@@ -81,12 +99,13 @@ func first(i int, s string) string {
 	return ""
 }
 
+// who says who asks, what that proves and until when.
 func (e Explanation) who() string {
 	switch {
 	case e.Failure != "":
 		return "nobody: " + visible.Text(e.Failure)
 	case e.Token == nil && e.unread():
-		return "not asked: the request is refused before"
+		return "not asked: the request is refused before that"
 	case e.Token == nil:
 		return "nobody"
 	}
@@ -105,7 +124,7 @@ func (e Explanation) who() string {
 	if e.AuthAge == nil {
 		text += ", authenticated at an unknown time"
 	} else {
-		text += fmt.Sprintf(", authenticated %s ago", short(time.Duration(*e.AuthAge)*time.Second))
+		text += fmt.Sprintf(", authenticated %s ago", config.Duration(time.Duration(*e.AuthAge)*time.Second))
 	}
 	if t.Bound {
 		text += ", bound to the caller's key"
@@ -116,7 +135,7 @@ func (e Explanation) who() string {
 	return text
 }
 
-// String is the line of an answer that says most.
+// String puts an answer on one line.
 func (a Answer) String() string {
 	if a.Allowed {
 		return "allowed"

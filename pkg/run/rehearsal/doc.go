@@ -1,0 +1,26 @@
+// Package rehearsal lets people try a policy without a service: it finds the configuration
+// to try it under, loads the policy, and makes the stage before which scenarios are
+// played. The commands test, eval, explain, matrix, replay and playground rehearse.
+//
+// A rehearsal decides as a service does, with three differences. Its tokens are taken as
+// verified. Its policies may take longer, because somebody waits and the machine may be
+// busy. And it fetches nothing, so it refuses a policy that is only in bundles.
+//
+// What the user got wrong is a [RefusedError].
+package rehearsal
+
+// RefusedError says that what the user named cannot be rehearsed.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// refused blames an error on what the user named.
+func refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RefusedError{Err: err}
+}

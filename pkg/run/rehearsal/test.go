@@ -1,0 +1,54 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/finding"
+	"github.com/stepward/stepward/pkg/run/snapshot"
+	"github.com/stepward/stepward/policies"
+)
+
+// Test runs the tests of the policy at paths, or of the shipped policy and library where
+// there are none, under c. filter is a regular expression on package.name; an empty one
+// runs all of them.
+func Test(ctx context.Context, c config.Config, paths []string, filter string) (rego.TestReport, error) {
+	load, err := Options(c)
+	if err != nil {
+		return rego.TestReport{}, err
+	}
+	sources, library, err := testSources(paths)
+	if err != nil {
+		return rego.TestReport{}, refused(err)
+	}
+	options := rego.TestOptions{Filter: filter, Library: library, Answer: answerer(c), Load: load}
+	if c.Policy.Compat != "" {
+		compat, err := snapshot.Compat(Patient(c).Policy, load)
+		if err != nil {
+			return rego.TestReport{}, refused(err)
+		}
+		options.Compat, options.Library = &compat, nil
+	}
+	report, err := rego.Test(ctx, sources, options)
+	if list := (finding.List)(nil); errors.As(err, &list) {
+		return report, refused(fmt.Errorf("the policy does not compile:\n%w", err))
+	}
+	return report, err
+}
+
+// testSources returns what to test, and the library beside it. The library is tested itself
+// only where nothing else is named.
+func testSources(paths []string) (own, library []rego.Source, err error) {
+	if len(paths) == 0 {
+		own, err = snapshot.Sources(nil)
+		return own, nil, err
+	}
+	if own, err = rego.FromPaths(paths); err != nil {
+		return nil, nil, err
+	}
+	library, err = rego.FromFS(policies.Library())
+	return own, library, err
+}
