@@ -52,7 +52,7 @@ type kind interface {
 	drop(t testing.TB, p *Provider)
 }
 
-// tools is where `make providers` has put things.
+// tools returns the folder into which `make providers` has put things.
 func tools(t testing.TB, name string) string {
 	t.Helper()
 	if testing.Short() {
@@ -74,7 +74,7 @@ func testdata(name string) string {
 	return filepath.Join(filepath.Dir(file), "testdata", name)
 }
 
-// freePort is one that nobody listens at now.
+// freePort returns a port that nobody listens on now.
 func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,7 +156,7 @@ func (p *Provider) Stop() {
 	p.running = nil
 }
 
-// Token is a new access token for Audience, a JWT or an opaque one.
+// Token gets a new access token for Audience, a JWT or an opaque one.
 func (p *Provider) Token(opaque bool) string { return p.kind.token(p.t, p, opaque) }
 
 // Rotate makes the provider sign with a new key, and publish the old one beside it.
@@ -208,7 +208,7 @@ func call(t testing.TB, method, address, bearer string, body any, into any) {
 	}
 }
 
-// tokenOf is the access token of a token endpoint's answer.
+// tokenOf reads the access token in a token endpoint's answer.
 func tokenOf(t testing.TB, endpoint string, form url.Values) string {
 	t.Helper()
 	var answer struct {

@@ -92,28 +92,28 @@ func (s *Server) Logs(mode string) {
 	s.logs = mode
 }
 
-// Counts are how often a bundle was asked for, and how often it was the same still.
+// Counts returns how often a bundle was asked for, and how often it was still the same.
 func (s *Server) Counts() (asked, unmodified int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked, s.unmodified
 }
 
-// Events are the decisions that were uploaded.
+// Events lists the decisions that were uploaded.
 func (s *Server) Events() []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.events)
 }
 
-// Statuses are what was reported.
+// Statuses lists what was reported.
 func (s *Server) Statuses() []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.statuses)
 }
 
-// LogHeaders are those of the last upload of decisions.
+// LogHeaders returns the headers of the last upload of decisions.
 func (s *Server) LogHeaders() http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *Server) fails(w http.ResponseWriter, r *http.Request, mode string) bool
 	return true
 }
 
-// waitOf is how long a client is ready to wait, by its Prefer header.
+// waitOf returns how long a client is ready to wait, by its Prefer header.
 func waitOf(r *http.Request) time.Duration {
 	for part := range strings.SplitSeq(r.Header.Get("Prefer"), ";") {
 		if seconds, ok := strings.CutPrefix(part, "wait="); ok {

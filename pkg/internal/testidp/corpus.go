@@ -42,7 +42,7 @@ func (c *corpus) mint(class, name string, t Token, code string) {
 	c.add(class, name, raw, code)
 }
 
-// Corpus is the good token and thousands of bad ones, each with one thing wrong. They
+// Corpus makes the good token and thousands of bad ones, each with one thing wrong. They
 // are for an issuer whose profile is RFC 9068 and whose audience is [Audience].
 func (p *IDP) Corpus() (good string, bad []Bad, err error) {
 	good, err = p.Mint(Token{})
@@ -242,7 +242,7 @@ func (c *corpus) headers() {
 	}
 }
 
-// body is a good claim set as JSON, and more.
+// body returns a good claim set as JSON, and more.
 func (c *corpus) body(more string) string {
 	claims := c.p.claims()
 	text := string(encode(claims))
@@ -287,7 +287,7 @@ func (c *corpus) times() {
 	c.mint("J14", "EXP in place of exp", Token{Claims: map[string]any{"exp": nil, "EXP": now + 60}}, "token_claims")
 }
 
-// with is a good claim set in which one claim has that text.
+// with returns a good claim set in which one claim has that text.
 func (c *corpus) with(name, value string) string {
 	claims := c.p.claims()
 	delete(claims, name)

@@ -38,7 +38,7 @@ func basic(r *http.Request) bool {
 	return id == "gateway" && secret == "s%3Aecret%2F+%25"
 }
 
-// introspect answers RFC 7662 §2.1, and RFC 9701 to who asks for it.
+// introspect answers by RFC 7662 §2.1, and by RFC 9701 where the request asks for that.
 func (p *IDP) introspect(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	known, answer := p.knows, p.opaque[r.PostFormValue("token")]
@@ -84,7 +84,7 @@ func (p *IDP) StatusList(path string, size int, revoked []int, changes map[strin
 	return p.Address() + path, err
 }
 
-// Deflate is data as a status list has it: compressed, in base64url.
+// Deflate compresses data as a status list has it, in base64url.
 func Deflate(data []byte) string {
 	var b bytes.Buffer
 	z := zlib.NewWriter(&b)

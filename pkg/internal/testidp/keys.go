@@ -39,7 +39,7 @@ func (p *IDP) RemoveKey(kid string) {
 	p.hidden[kid] = true
 }
 
-// JWKS is the published key set.
+// JWKS returns the published key set.
 func (p *IDP) JWKS() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,8 +87,8 @@ func publicJWK(public crypto.PublicKey) map[string]string {
 	return nil
 }
 
-// sign makes the signature that alg names if the key can, else the one that the
-// key makes: for tokens whose alg lies.
+// sign makes the signature that alg names if the key can make it, and otherwise the one
+// that the key can make.
 func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
 	digest := sha256.Sum256([]byte(signed))
 	switch k := key.(type) {
@@ -113,7 +113,7 @@ func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
 	return nil, errors.New("testidp: no such key")
 }
 
-// Signer is the private key named kid, for signatures of a test's own.
+// Signer returns the private key named kid, for signatures of a test's own.
 func (p *IDP) Signer(kid string) crypto.Signer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -66,7 +66,7 @@ type IDP struct {
 	lists  map[string]string // signed status lists, by path
 }
 
-// New is a provider that signs, with keys of its own, and serves nobody.
+// New makes a provider that signs, with keys of its own, and serves nobody.
 func New(o Options) (*IDP, error) {
 	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{},
 		paths: map[string]int{}, opaque: map[string]map[string]any{}, knows: basic, lists: map[string]string{},
@@ -127,7 +127,7 @@ func (p *IDP) Up() error {
 	return nil
 }
 
-// Address is where the provider serves.
+// Address returns where the provider serves.
 func (p *IDP) Address() string {
 	if p.tls != nil {
 		return "https://" + p.at
@@ -210,15 +210,15 @@ func (p *IDP) Fail(h http.HandlerFunc) {
 	p.fault.Store(&h)
 }
 
-// Roots are the authorities that have signed the provider's certificate.
+// Roots returns the authorities that have signed the provider's certificate.
 func (p *IDP) Roots() *x509.CertPool { return p.roots }
 
-// Authority is what has signed the provider's certificate, in PEM.
+// Authority returns what has signed the provider's certificate, in PEM.
 func (p *IDP) Authority() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.tls.Certificates[0].Certificate[0]})
 }
 
-// Client is a client that trusts the provider, and calls loopback.
+// Client makes a client that trusts the provider, and calls loopback.
 func (p *IDP) Client() *outbound.Client {
 	return outbound.New(outbound.Config{Roots: p.roots, Allow: []string{"127.0.0.1"}, Timeout: 5 * time.Second})
 }

@@ -17,8 +17,8 @@ type Token struct {
 	Sign    func(signed string) []byte // in place of the signature
 }
 
-// Mint is a signed access token as RFC 9068 has it, good for five minutes: user
-// alice, client web, authenticated now, changed as t says.
+// Mint signs an access token as RFC 9068 has it, good for five minutes: user alice,
+// client web, authenticated now, changed as t says.
 func (p *IDP) Mint(t Token) (string, error) {
 	kid := t.Key
 	if kid == "" {

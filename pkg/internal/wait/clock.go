@@ -18,17 +18,17 @@ type alarm struct {
 	out chan time.Time
 }
 
-// NewClock is a clock that shows the present, and stands still.
+// NewClock makes a clock that shows the present, and stands still.
 func NewClock() *Clock { return &Clock{now: time.Now().Round(0)} }
 
-// Now is the time that it shows.
+// Now returns the time that the clock shows.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// After is [time.After] by this clock.
+// After does what [time.After] does, by this clock.
 func (c *Clock) After(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

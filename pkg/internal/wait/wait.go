@@ -35,7 +35,7 @@ func For[T any](t testing.TB, what string, from <-chan T) T {
 	}
 }
 
-// Context is that of a test, with an end.
+// Context returns that of a test, with an end.
 func Context(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), Bound)
 	t.Cleanup(cancel)

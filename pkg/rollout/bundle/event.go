@@ -24,7 +24,7 @@ const queueLength = 4096
 // with a decision until it is handed over.
 const queueBytes = 64 << 20
 
-// weight is about how many bytes wait with r.
+// weight estimates how many bytes wait with r.
 func weight(r request.Request) int64 {
 	const rest, unknown, most = 8 << 10, 1 << 20, 4 << 20
 	switch {
@@ -113,9 +113,9 @@ func (m *Manager) log(d logged) {
 	}
 }
 
-// eventOf is d as OPA logs a decision: what the policy was asked, less what is masked, and
-// what it was answered with. What OPA has no member for is under custom, with what
-// [decisionlog.Parse] needs.
+// eventOf makes of d what OPA logs of a decision: what the policy was asked, without
+// what is masked, and what it answered. Anything that OPA has no member for is under
+// custom, with what [decisionlog.Parse] needs.
 func eventOf(d logged, prefix string) *opaserver.Info {
 	r := d.Record
 	info := &opaserver.Info{
@@ -175,7 +175,7 @@ func foreign(info *opaserver.Info, d logged) {
 	}
 }
 
-// resultOf is the answer as a policy of OPA would have given it.
+// resultOf returns the answer as a policy of OPA would have given it.
 func resultOf(r *authz.Record) map[string]any {
 	allowed := r.Response.Kind == response.Allow
 	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": allowed}
@@ -201,7 +201,7 @@ func resultOf(r *authz.Record) map[string]any {
 	return out
 }
 
-// customOf is what OPA has no member for, by the names of our own log.
+// customOf returns what OPA has no member for, by the names of our own log.
 func customOf(r *authz.Record) map[string]any {
 	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000,
 		"kind": string(r.Request.Kind)}
@@ -233,7 +233,7 @@ func customOf(r *authz.Record) map[string]any {
 	return out
 }
 
-// labelsOf are the labels of the rules that held, each once.
+// labelsOf lists the labels of the rules that held, each once.
 func labelsOf(d logged) []map[string]any {
 	var out []map[string]any
 	seen := map[string]bool{}
@@ -260,7 +260,7 @@ func put(o map[string]any, name, value string) {
 	}
 }
 
-// list is l as the elements of a JSON array.
+// list returns l as the elements of a JSON array.
 func list(l []string) []any {
 	out := make([]any, len(l))
 	for i, s := range l {

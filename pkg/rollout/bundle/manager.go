@@ -120,8 +120,8 @@ func New(s Settings, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// check has each plugin parse its part, as it will when it is made. Plugins are made by
-// Run: one that was never started cannot be stopped.
+// check lets each plugin parse its part, as it will when it is made. Run makes the
+// plugins, because a plugin that was never started cannot be stopped.
 func (m *Manager) check() error {
 	c, services, keys := m.opa.GetConfig(), m.opa.Services(), m.opa.PublicKeys()
 	trigger := plugins.DefaultTriggerMode
@@ -149,7 +149,7 @@ func Check(s Settings) error {
 	return nil
 }
 
-// newID is a random UUID, by which control planes tell instances apart.
+// newID makes a random UUID, by which control planes tell instances apart.
 func newID(rand io.Reader) (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
@@ -230,8 +230,8 @@ func (m *Manager) listen() {
 // listener is the type of our name among OPA's listeners.
 type listener string
 
-// statusOf is s after was. What a server sends and is refused confirms nothing: what stays
-// active is no longer what it should be.
+// statusOf returns s as what follows was. An answer that is refused confirms nothing:
+// what stays active is no longer what it should be.
 func statusOf(name string, s *bundle.Status, was Status) Status {
 	out := Status{Name: name, Revision: s.ActiveRevision, Activated: s.LastSuccessfulActivation,
 		Confirmed: s.LastSuccessfulRequest, Asked: s.LastRequest, Error: s.Message}
@@ -244,7 +244,7 @@ func statusOf(name string, s *bundle.Status, was Status) Status {
 	return out
 }
 
-// names are those of the bundles that are configured now.
+// names lists the bundles that are configured now.
 func (m *Manager) names() []string {
 	p := bundle.Lookup(m.opa)
 	if p == nil {
@@ -253,7 +253,7 @@ func (m *Manager) names() []string {
 	return slices.Sorted(maps.Keys(p.Config().Bundles))
 }
 
-// Status is how each bundle stands, in order of name.
+// Status says how each bundle stands, in order of name.
 func (m *Manager) Status() []Status {
 	names := m.names()
 	m.mu.Lock()

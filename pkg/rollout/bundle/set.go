@@ -46,7 +46,7 @@ func (s Set) Revision() string {
 	return strings.Join(parts, ",")
 }
 
-// Owner is the bundle that has data.NAME to itself, or empty where none has.
+// Owner returns the bundle that has data.NAME to itself, or nothing where none has.
 func (s Set) Owner(name string) string {
 	for _, o := range s.roots {
 		for _, root := range o.roots {

@@ -22,10 +22,10 @@ var foreignMasks = []string{
 var credentials = []string{"authorization", "proxy-authorization", "cookie", "set-cookie", "dpop",
 	"x-forwarded-client-cert"}
 
-// Attributes is what a policy of opa-envoy-plugin was asked, less what is masked, and JSON
-// pointers to that. parsed_body, credentials and headerMap, which holds once more what
-// headers holds, are left out in any case. ok is false where no policy was asked, or the
-// request cannot be read.
+// Attributes returns what a policy of opa-envoy-plugin was asked, without what is
+// masked, and JSON pointers to what was. parsed_body, credentials and headerMap, which
+// repeats headers, are left out in any case. ok is false where no policy was asked, or
+// the request cannot be read.
 func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string, ok bool) {
 	if r.Stages.Evaluated.IsZero() || r.Request.Attributes == nil {
 		return nil, nil, false
@@ -38,8 +38,8 @@ func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string
 	return input, erased, true
 }
 
-// foreign is document less what is masked. Unlike in [Masks.apply] the document is changed:
-// it is nobody else's.
+// foreign removes from document what is masked. Unlike [Masks.apply] it changes the
+// document, which it has to itself.
 func (m Masks) foreign(document map[string]any) (map[string]any, []string) {
 	attributes := child(document, "attributes")
 	http, _ := child(child(attributes, "request"), "http").(map[string]any)

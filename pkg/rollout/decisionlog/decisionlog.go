@@ -56,7 +56,7 @@ type Outcome struct {
 	Scope     []string      `json:"scope,omitempty"`
 }
 
-// OutcomeOf is what j answers. Its terms are those that the caller is told.
+// OutcomeOf returns what j answers. Its terms are those that the caller is told.
 func OutcomeOf(j authz.Judgement) Outcome {
 	o := Outcome{Result: j.Result(), Reason: j.Reason(), Rule: j.Rule()}
 	var ask stepup.Ask
@@ -77,8 +77,9 @@ func OutcomeOf(j authz.Judgement) Outcome {
 	return o
 }
 
-// Of is r as it is kept, with ok false for a request that no policy was asked about: one
-// that was malformed, or came when there was no time. prefix is that of identity headers.
+// Of returns r as it is kept. It returns false for a request that no policy was asked
+// about: one that was malformed, or that came when there was no time. prefix is that of
+// identity headers.
 func Of(r *authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 	if r.Stages.Evaluated.IsZero() {
 		return Entry{}, false
@@ -166,7 +167,7 @@ func Parse(text []byte) (Entry, error) {
 	return e, nil
 }
 
-// Question is what was asked, as it can be asked again.
+// Question returns what was asked, as it can be asked again.
 func (e Entry) Question() (authz.Question, error) {
 	in, err := policy.ParseInput(e.Input)
 	if err != nil {

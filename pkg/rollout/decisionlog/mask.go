@@ -47,7 +47,8 @@ func hasQuery(v any) bool {
 	return false
 }
 
-// apply is document less what is masked, and what that was. The document is not changed.
+// apply returns document without what is masked, and what that was. The document itself
+// stays as it is.
 func (m Masks) apply(document map[string]any) (map[string]any, []string) {
 	x := masking{root: document, keep: m.Keep}
 	for _, pointer := range slices.Concat(DefaultMasks, m.More) {
@@ -85,7 +86,7 @@ func within(pointer, outer string) bool {
 	return pointer == outer || strings.HasPrefix(pointer, outer+"/")
 }
 
-// without is v less what stands at path; pointer is that of the member taken.
+// without removes from v what stands at path. pointer is that of the member removed.
 func without(v any, path []string, pointer string, keep []string) (any, bool) {
 	o, ok := v.(map[string]any)
 	if !ok {
@@ -113,7 +114,7 @@ func without(v any, path []string, pointer string, keep []string) (any, bool) {
 	return out, true
 }
 
-// only is what of v, which stands at pointer, is to be kept; nil for nothing.
+// only returns what of v, which stands at pointer, is to be kept; nil for nothing.
 func only(v any, pointer string, keep []string) any {
 	if slices.Contains(keep, pointer) {
 		return v

@@ -110,7 +110,7 @@ var kinds = [4][4]Kind{
 	failed:  {NoLongerFailing, NoLongerFailing, NoLongerFailing, Same},
 }
 
-// Kind is how the answers differ.
+// Kind says how the answers differ.
 func (c Comparison) Kind() Kind {
 	k := kinds[class(c.Was)][class(c.Is)]
 	if k == Same && class(c.Was) != letIn && !c.sameTerms() {
@@ -125,8 +125,8 @@ func (c Comparison) sameTerms() bool {
 	return a.Reason == b.Reason && slices.Equal(a.ACRValues, b.ACRValues) && slices.Equal(a.Scope, b.Scope) && sameAge
 }
 
-// Rule is the rule that makes the difference: of the new answer where it is harder, of
-// the old one where it was.
+// Rule names the rule that makes the difference: of the new answer where it is harder,
+// of the old one where that was.
 func (c Comparison) Rule() string {
 	if c.Kind().Weaker() || c.Is.Rule == "" {
 		return c.Was.Rule
@@ -134,9 +134,9 @@ func (c Comparison) Rule() string {
 	return c.Is.Rule
 }
 
-// Route is a path with what looks like the name of one thing, and not of a kind of
-// things, taken out: numbers, hexadecimal digits, addresses, long words. It has at most
-// four segments.
+// Route returns a path of at most four segments, without what looks like the name of one
+// thing, as against a kind of things: numbers, hexadecimal digits, addresses, long
+// words.
 func Route(segments []string) string {
 	const most = 4
 	var b strings.Builder

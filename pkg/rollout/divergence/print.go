@@ -29,7 +29,7 @@ var words = map[Kind]string{
 	NoLongerFailing: "no longer failing", AskedOtherwise: "asked or refused otherwise",
 }
 
-// String is k as people say it.
+// String says k in words.
 func (k Kind) String() string {
 	if w, ok := words[k]; ok {
 		return w
@@ -61,7 +61,7 @@ func (r Report) Print(w io.Writer, format string) error {
 
 func (r Report) percent(k Kind) string { return fmt.Sprintf("%.2f %%", 100*r.Share(k)) }
 
-// text is r on a terminal.
+// text prints r for a terminal.
 func (r Report) text(w io.Writer) error {
 	p := printer{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	p.line("policy %s, on %d decisions%s", r.Revision, r.Decisions, r.between())
@@ -127,7 +127,7 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// printable is s with every character that is not shown as itself replaced.
+// printable replaces every character of s that is not shown as itself.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -170,7 +170,7 @@ func (p *printer) examples(all []Example) {
 	}
 }
 
-// line is the differences of g.
+// line prints the differences of g.
 func line(g Group) string {
 	var parts []string
 	for _, k := range Kinds() {
@@ -181,7 +181,7 @@ func line(g Group) string {
 	return strings.Join(parts, ", ")
 }
 
-// terms is o in a few words.
+// terms says o in a few words.
 func terms(o decisionlog.Outcome) string {
 	s := string(o.Result)
 	if o.Result != "allow" {

@@ -55,7 +55,7 @@ type Group struct {
 	Kinds     map[Kind]int64 `json:"kinds,omitempty"` // without those that are the same
 }
 
-// differences is how many of the group's decisions differ.
+// differences counts the group's decisions that differ.
 func (g Group) differences() (n int64) {
 	for _, of := range g.Kinds {
 		n += of
@@ -163,7 +163,7 @@ func (t *Tally) Leave(why string, n int64) {
 	increment(&t.report.Left, why, 20, others, n)
 }
 
-// Report is what was counted so far, about a policy of that revision.
+// Report returns what was counted so far, about a policy of that revision.
 func (t *Tally) Report(revision string) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,10 +188,10 @@ func (t *Tally) Report(revision string) Report {
 	return r
 }
 
-// Differences is how many decisions would be others.
+// Differences counts the decisions that would be others.
 func (r Report) Differences() int64 { return r.Decisions - r.Kinds[Same] }
 
-// Share is the part of the decisions that differ in this way, from 0 to 1.
+// Share returns the part of the decisions that differ in this way, from 0 to 1.
 func (r Report) Share(k Kind) float64 {
 	if r.Decisions == 0 {
 		return 0

@@ -93,7 +93,7 @@ func (p *Player) read(ctx context.Context, log io.Reader, to chan<- []byte) erro
 
 var errTooLong = errors.New("replay: a line is too long")
 
-// readLine is a line with its end. What of a line is too long is passed over.
+// readLine reads a line with its end. It skips what of a line is too long.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

@@ -99,10 +99,10 @@ func (s *Runner) leave(why string, n int64) {
 	}
 }
 
-// Tally is where s counts.
+// Tally returns where s counts.
 func (s *Runner) Tally() *divergence.Tally { return s.options.Tally }
 
-// Report is what was counted so far.
+// Report returns what was counted so far.
 func (s *Runner) Report() divergence.Report {
 	s.leave(Behind, s.behind.Swap(0))
 	r := s.options.Tally.Report(s.options.Candidate.Traits().Revision)

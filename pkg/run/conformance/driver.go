@@ -59,7 +59,7 @@ type inProcess struct {
 	snapshots map[string]*snapshot.Snapshot
 }
 
-// InProcess is a driver that calls Check in this process.
+// InProcess makes a driver that calls Check in this process.
 func InProcess(r *Rig) Driver { return &inProcess{rig: r, snapshots: map[string]*snapshot.Snapshot{}} }
 
 func (*inProcess) Name() string   { return "in process" }
@@ -119,13 +119,13 @@ type overGRPC struct {
 	conns   map[string]*grpc.ClientConn
 }
 
-// OverGRPC is a driver that calls Check over gRPC: at address, where a Stepward
+// OverGRPC makes a driver that calls Check over gRPC: at address, where a Stepward
 // serves the base fixture of r, or at servers of its own when address is empty.
 func OverGRPC(r *Rig, address string) Driver {
 	return &overGRPC{rig: r, address: address, running: map[string]*instance{}, conns: map[string]*grpc.ClientConn{}}
 }
 
-// Reach is an error when nothing answers at address, or no gRPC.
+// Reach fails when nothing answers at address, or something that speaks no gRPC.
 func Reach(ctx context.Context, address string) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -241,8 +241,8 @@ func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Co
 	return i, nil
 }
 
-// checkRequest is what Envoy would send for lines: line by line with raw bytes, or
-// as a map with repetitions joined by commas.
+// checkRequest makes what Envoy would send for lines: line by line with raw bytes, or as
+// a map with repetitions joined by commas.
 func checkRequest(q Request, lines []string, rawHeaders bool, bodies int) *authv3.CheckRequest {
 	if q.Body != "" {
 		lines = append(slices.Clone(lines), fmt.Sprintf("content-length: %d", len(q.Body)))
@@ -345,7 +345,7 @@ func interpret(res *authv3.CheckResponse, lines []string) Outcome {
 	return o
 }
 
-// sorted is the names of m in order, for messages.
+// sorted lists the names of m in order, for messages.
 func sorted[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {

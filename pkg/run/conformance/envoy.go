@@ -37,8 +37,8 @@ type bench struct {
 	last *authz.Record // of the last decision; nil when none was made since it was cleared
 }
 
-// ThroughEnvoy is a driver that starts, for each fixture, a Stepward and the Envoy
-// at path.
+// ThroughEnvoy makes a driver that starts, for each fixture, a Stepward and the Envoy at
+// path.
 func ThroughEnvoy(r *Rig, path string) (Driver, error) {
 	u, err := newUpstream()
 	if err != nil {
@@ -195,7 +195,7 @@ func send(ctx context.Context, address string, q Request, lines []string) (*http
 	return read(conn, q.method())
 }
 
-// read is the answer to a request that was written to conn.
+// read returns the answer to a request that was written to conn.
 func read(conn net.Conn, method string) (*http.Response, string, error) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {

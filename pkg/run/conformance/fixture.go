@@ -167,7 +167,7 @@ func (r *Rig) write(name string) ([]byte, error) {
 	return []byte(unhurried(text, f.Config, paths)), nil
 }
 
-// unhurried is text with time for every decision, where config, a fixture's own part of
+// unhurried gives text time for every decision, where config, a fixture's own part of
 // it, does not say how much: what is tested is the answer.
 func unhurried(text, config string, paths []string) string {
 	switch {
@@ -185,7 +185,7 @@ func unhurried(text, config string, paths []string) string {
 	return text
 }
 
-// provide has the provider serve introspection and a status list.
+// provide lets the provider serve introspection and a status list.
 func (r *Rig) provide() error {
 	if r.up {
 		return nil
@@ -201,7 +201,7 @@ func (r *Rig) provide() error {
 	return os.WriteFile(filepath.Join(r.dir, "secret"), []byte(testidp.ClientSecret), 0o600)
 }
 
-// config is the configuration of a fixture.
+// config returns the configuration of a fixture.
 func (r *Rig) config(name string) (config.Config, error) {
 	text, err := r.write(name)
 	if err != nil {
@@ -214,7 +214,7 @@ func (r *Rig) config(name string) (config.Config, error) {
 	return c, nil
 }
 
-// snapshot is what decides in a fixture, without its server.
+// snapshot makes what decides in a fixture, without its server.
 func (r *Rig) snapshot(ctx context.Context, name string) (*snapshot.Snapshot, error) {
 	c, err := r.config(name)
 	if err != nil {
@@ -227,7 +227,7 @@ func (r *Rig) snapshot(ctx context.Context, name string) (*snapshot.Snapshot, er
 	return s, nil
 }
 
-// mint is the Authorization value that a case asks for, or empty.
+// mint returns the Authorization value that a case asks for, or nothing.
 func (r *Rig) mint(q Request) (string, error) {
 	if q.Token == nil {
 		return "", nil
@@ -282,7 +282,7 @@ func (r *Rig) mint(q Request) (string, error) {
 	return scheme + signed + t.Append, nil
 }
 
-// lines is every header line of a case's request, in order.
+// lines lists every header line of a case's request, in order.
 func (r *Rig) lines(q Request) ([]string, error) {
 	var out []string
 	out = append(out, presets[q.As]...)

@@ -35,7 +35,7 @@ var ErrUnreachable = errors.New("control: no service answers")
 // that it does not have.
 var ErrRefused = errors.New("control: refused")
 
-// NewClient asks at unix:///path.
+// NewClient makes a client of the socket at unix:///path.
 func NewClient(address string) (*Client, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
 	if !ok {
@@ -48,7 +48,7 @@ func NewClient(address string) (*Client, error) {
 		}}}}, nil
 }
 
-// do is the answer to req, or an error that names the socket where there is none.
+// do returns the answer to req. Where there is none, the error names the socket.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
@@ -108,7 +108,7 @@ func (c *Client) Decisions(ctx context.Context, f Filter, follow bool, each func
 	return lines.Err()
 }
 
-// Decision is the one of that id. The error is [ErrNotFound] when it is not kept.
+// Decision returns the one of that id. The error is [ErrNotFound] when it is not kept.
 func (c *Client) Decision(ctx context.Context, id string) (Told, error) {
 	var e Told
 	err := c.document(ctx, "/decisions/"+url.PathEscape(id), &e)
@@ -143,22 +143,22 @@ func (c *Client) Revoke(ctx context.Context, e revocation.Entry) (revocation.Ent
 	return taken, nil
 }
 
-// Revocations are the entries in force.
+// Revocations lists the entries in force.
 func (c *Client) Revocations(ctx context.Context) ([]revocation.Entry, error) {
 	var list []revocation.Entry
 	err := c.document(ctx, "/revocations", &list)
 	return list, err
 }
 
-// Issuers is how each issuer stands.
+// Issuers says how each issuer stands.
 func (c *Client) Issuers(ctx context.Context) ([]Issuer, error) {
 	var list []Issuer
 	err := c.document(ctx, "/issuers", &list)
 	return list, err
 }
 
-// Candidate is what is known of the candidate policy. The error is [ErrNotFound] when
-// there is none.
+// Candidate returns what is known of the candidate policy. The error is [ErrNotFound]
+// when there is none.
 func (c *Client) Candidate(ctx context.Context) (divergence.Report, error) {
 	var r divergence.Report
 	err := c.document(ctx, "/candidate", &r)
@@ -194,7 +194,7 @@ func (c *Client) send(ctx context.Context, method, path string, document any) ([
 	return text, nil
 }
 
-// Snapshot is what is in force, as JSON.
+// Snapshot returns what is in force, as JSON.
 func (c *Client) Snapshot(ctx context.Context) (json.RawMessage, error) {
 	var raw json.RawMessage
 	err := c.document(ctx, "/snapshot", &raw)

@@ -58,7 +58,8 @@ func (r *Ring) Observe(_ context.Context, record *authz.Record) {
 // bodies, and a thousand of some megabytes would be the end of the service.
 const maxBody = 32 << 10
 
-// light is q without what the proxy sent, or zero where its body is too large to keep.
+// light returns q without what the proxy sent, or nothing where its body is too large to
+// keep.
 func light(q authz.Question) authz.Question {
 	q.Request.Attributes = nil
 	left := maxBody
@@ -107,7 +108,7 @@ func (r *Ring) Recent() []explain.Explanation {
 	return append(append([]explain.Explanation{}, r.kept[r.next:]...), r.kept[:r.next]...)
 }
 
-// Find is the decision of that id and what it was about, if it is still kept.
+// Find returns the decision of that id and what it was about, if it is still kept.
 func (r *Ring) Find(id string) (explain.Explanation, authz.Question, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

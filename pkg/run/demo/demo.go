@@ -176,8 +176,8 @@ func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *fi
 	return c, nil
 }
 
-// needs is what the policy needs of Envoy: which headers may be changed, and how much of
-// a body it reads.
+// needs returns what the policy needs of Envoy: which headers may be changed, and how
+// much of a body it reads.
 func (d *Demo) needs() (changes string, body int, err error) {
 	ladder, err := d.config.Ladder()
 	if err != nil {
@@ -224,8 +224,8 @@ func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
 	return s.Addr().String(), s.WaitReady(ctx)
 }
 
-// origin is where browsers come to a host of the demo: Envoy's own port, by http, which
-// is fine on loopback. A gateway of yours is asked for by https.
+// origin returns where browsers come to a host of the demo: Envoy's own port, by http,
+// which is fine on loopback. A gateway of yours is asked for by https.
 func (d *Demo) origin(host string) string {
 	at := d.ingress.Load()
 	if at == nil || host != "127.0.0.1" && host != "localhost" {
@@ -263,8 +263,8 @@ func (d *Demo) app(name string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// pages are what the provider has for the demo: /token issues a token of a level and age,
-// with other claims as JSON; /step-up stands for a login application.
+// pages adds what the provider has for the demo: /token issues a token of a level and
+// age, with other claims as JSON; /step-up stands for a login application.
 func pages(idp *testidp.IDP, levels []config.Level) {
 	idp.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
 		claims, err := claimsOf(r.URL.Query(), levels)
@@ -288,8 +288,8 @@ func pages(idp *testidp.IDP, levels []config.Level) {
 	})
 }
 
-// claimsOf are the claims of a token that is asked for with level, age (seconds) and
-// claims (a JSON object), all of which may be left out.
+// claimsOf makes the claims of a token that is asked for with level, age (seconds) and
+// claims (a JSON object). Each may be left out.
 func claimsOf(q url.Values, levels []config.Level) (map[string]any, error) {
 	claims := map[string]any{}
 	if text := q.Get("claims"); text != "" {

@@ -25,7 +25,7 @@ type Step struct {
 	Lacks    []string
 }
 
-// Story is what the demo tells, in order.
+// Story returns what the demo tells, in order.
 func Story() []Step {
 	return []Step{
 		{
@@ -82,7 +82,7 @@ func Story() []Step {
 	}
 }
 
-// Curl is the step as a line to copy.
+// Curl returns the step as a line to copy.
 func (s Step) Curl(d *Demo) string {
 	var b strings.Builder
 	b.WriteString("curl -si")
@@ -99,8 +99,7 @@ func (s Step) Curl(d *Demo) string {
 	return b.String()
 }
 
-// Do sends the step's request and is what differs from the expected answer, or
-// nil.
+// Do sends the step's request. It returns what differs from the expected answer, or nil.
 func (s Step) Do(ctx context.Context, d *Demo) error {
 	client := &http.Client{
 		Timeout:       time.Minute,

@@ -122,7 +122,8 @@ func (c *conductor) refresh(ctx context.Context) {
 	}
 }
 
-// renewed is x with the data that is believed now, or nil where that is the same.
+// renewed makes x anew with the data that is believed now. It returns nil where that is
+// the same.
 func (c *conductor) renewed(ctx context.Context, x *snapshot.Snapshot) *snapshot.Snapshot {
 	s := c.server
 	if x == nil || !x.Outdated(time.Now()) {
@@ -162,8 +163,9 @@ func (s *Server) fromOPA(l bundle.Line) {
 	}
 }
 
-// confirmed is when a bundle's server last said what it should be. One that was kept on
-// disk is as old as can be until then: nobody knows how long the service was down.
+// confirmed returns when a bundle's server last said what it should be. A bundle that
+// was kept on disk is as old as can be until then: nobody knows how long the service was
+// down.
 func (s *Server) confirmed(name string) time.Time {
 	for _, b := range s.bundles.Status() {
 		if b.Name == name {

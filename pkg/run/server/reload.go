@@ -75,7 +75,7 @@ func (s *Server) conduct(ctx context.Context) {
 	}
 }
 
-// watchInterval is how often files are looked at.
+// watchInterval returns how often files are looked at.
 func (s *Server) watchInterval() time.Duration {
 	if s.options.Terms.Rest > 0 {
 		return min(watchInterval, s.options.Terms.Rest)
@@ -220,8 +220,7 @@ func (c *conductor) build(ctx context.Context, loaded config.Config) (*snapshot.
 	return snapshot.New(ctx, loaded, o)
 }
 
-// fixed is an error when something has changed that a running service cannot
-// follow.
+// fixed fails when something has changed that a running service cannot follow.
 func fixed(was, is config.Config) error {
 	for name, same := range map[string]bool{
 		"listen":  was.Listen == is.Listen,

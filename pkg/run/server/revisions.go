@@ -50,7 +50,7 @@ func (r *revisions) taken(revision, hash string) bool {
 	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.Contradicts(revision, hash) })
 }
 
-// list is what is loaded, the newest first.
+// list returns what is loaded, the newest first.
 func (r *revisions) list() []control.Revision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +66,7 @@ func (r *revisions) list() []control.Revision {
 	return list
 }
 
-// find is the policy of a revision, where it is still loaded.
+// find returns the policy of a revision, where it is still loaded.
 func (r *revisions) find(revision string) (k kept, inForce, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

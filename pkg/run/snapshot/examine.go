@@ -106,7 +106,7 @@ func (p *published) getKeys(ctx context.Context, client *outbound.Client, i conf
 	return from, date, err
 }
 
-// keyHint is [hint] where the keys are fetched.
+// keyHint returns the [hint] where the keys are fetched.
 func keyHint(i config.Issuer, err error) string {
 	if i.JWKSFile != "" {
 		return ""

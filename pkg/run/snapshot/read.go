@@ -17,8 +17,8 @@ func Read(ctx context.Context, load func(*files.Look) (config.Config, error), t 
 	return settled(load, func(all func(*files.Look)) (*files.Look, error) { return files.Settle(ctx, t, all) })
 }
 
-// Glance is [Read] for commands that serve nothing: it looks twice at once at files that
-// were written a while ago.
+// Glance does what [Read] does, for commands that serve nothing: it looks twice at once
+// at files that were written a while ago.
 func Glance(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config,
 	*files.Look, error) {
 	return settled(load, func(all func(*files.Look)) (*files.Look, error) { return files.Glance(ctx, t, all) })

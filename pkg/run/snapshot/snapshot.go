@@ -70,8 +70,8 @@ type Options struct {
 	Previous *Snapshot
 }
 
-// Unobserved is an [Options.Observe] for snapshots that serve nobody, such as those of
-// commands.
+// Unobserved stands in [Options.Observe] of snapshots that serve nobody, such as those
+// of commands.
 func Unobserved(context.Context, *Snapshot, *authz.Record) {}
 
 // errUnobserved says what to do about a snapshot that nobody would see decide.

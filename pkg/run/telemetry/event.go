@@ -37,7 +37,7 @@ type Input struct {
 	Masks  decisionlog.Masks
 }
 
-// fields are those of r, none where no policy was asked.
+// fields returns those of r, and none where no policy was asked.
 func (i *Input) fields(r *authz.Record) []zap.Field {
 	if i == nil {
 		return nil
@@ -66,7 +66,7 @@ func (o *Observer) Observe(ctx context.Context, r *authz.Record) {
 	}
 }
 
-// fields is the event of r. Members that say nothing are left out.
+// fields makes the event of r. Members that say nothing are left out.
 func fields(ctx context.Context, r *authz.Record) []zap.Field {
 	f := []zap.Field{
 		zap.String("decision_id", r.ID),
@@ -123,8 +123,8 @@ func fields(ctx context.Context, r *authz.Record) []zap.Field {
 	return f
 }
 
-// pathOf is the path of r, or what was asked for where it could not be read: without it
-// nobody finds the caller whose requests are refused.
+// pathOf returns the path of r, or what was asked for where that could not be read.
+// Without it nobody could find the caller whose requests are refused.
 func pathOf(r *authz.Record) string {
 	if r.Request.Path != "" {
 		return r.Request.Path
@@ -142,8 +142,8 @@ func short(s string) string {
 	return s
 }
 
-// traceOf is the trace that the call belongs to, else the one that the client's
-// request names.
+// traceOf returns the trace that the call belongs to, or otherwise the one that the
+// client's request names.
 func traceOf(ctx context.Context, r *authz.Record) string {
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		return span.TraceID().String()
@@ -151,7 +151,7 @@ func traceOf(ctx context.Context, r *authz.Record) string {
 	return traceID(r.Request.Headers.Get("traceparent"))
 }
 
-// traceID is the trace id of a W3C traceparent header, or empty when it is not
+// traceID returns the trace id of a W3C traceparent header, or nothing when it is not
 // well-formed (Trace Context §3.2).
 func traceID(traceparent string) string {
 	parts := strings.Split(traceparent, "-")

@@ -67,7 +67,7 @@ func exports(getenv func(string) string, signal string) bool {
 		getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-// describe is what every span and log record says of its origin; OTEL_SERVICE_NAME
+// describe returns what every span and log record says of its origin. OTEL_SERVICE_NAME
 // and OTEL_RESOURCE_ATTRIBUTES win.
 func describe(version string) (*resource.Resource, error) {
 	about, err := resource.New(context.Background(),
@@ -80,7 +80,7 @@ func describe(version string) (*resource.Resource, error) {
 	return about, nil
 }
 
-// ServerOption is what a gRPC server needs to take part in traces.
+// ServerOption returns what a gRPC server needs to take part in traces.
 func (t *Tracing) ServerOption() grpc.ServerOption {
 	return grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.provider),
 		otelgrpc.WithPropagators(t.propagator)))
@@ -124,8 +124,8 @@ func (t *Tracing) draw(ctx context.Context, r *authz.Record) {
 // Logs exports log records by OTLP, as OpenTelemetry's environment variables say.
 type Logs struct{ provider *sdklog.LoggerProvider }
 
-// NewLogs is an exporter of log records, and the core that feeds it. Records that
-// it is too slow for are dropped by the SDK's own queue.
+// NewLogs makes an exporter of log records, and the core that feeds it. The SDK's own
+// queue drops records that the exporter is too slow for.
 func NewLogs(ctx context.Context, version string) (*Logs, zapcore.Core, error) {
 	exporter, err := autoexport.NewLogExporter(ctx)
 	if err != nil {
