@@ -58,7 +58,7 @@ var forbidden = []struct {
 	why     string
 }{
 	{"github.com/lestrrat-go/jwx", []string{"pkg/trust/jwt", "pkg/trust/keyset", "pkg/internal/testidp"}, "jwx/v2 is no longer maintained: a move to its successor must be a change of these packages"},
-	{"github.com/open-policy-agent/opa", []string{"pkg/engine/rego", "pkg/engine/rego/syntax", "pkg/author/analysis", "pkg/rollout/bundle", "pkg/internal/testbundles"}, "the contract with a policy does not depend on the engine"},
+	{"github.com/open-policy-agent/opa", []string{"pkg/engine/rego", "pkg/engine/rego/syntax", "pkg/engine/opaenvoy", "pkg/author/analysis", "pkg/author/tester", "pkg/rollout/bundle", "pkg/internal/testbundles"}, "the contract with a policy does not depend on the engine"},
 	{"github.com/envoyproxy/go-control-plane", []string{"pkg/extauthz", "pkg/run/conformance", "envoy", "pkg/run/server", "pkg/author/proxy", "pkg/internal/bench"}, "the spine answers in HTTP terms; only the edge speaks Envoy's"},
 	{"go.uber.org/zap", []string{"pkg/run/telemetry", "pkg/run/server", "pkg/run/demo", "pkg/run/conformance", "cmd/stepward"}, "mechanisms return errors; they do not log"},
 	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/run/server", "pkg/run/conformance", "cmd/stepward", "pkg/run/telemetry", "pkg/internal/bench"}, "one edge speaks gRPC; telemetry measures it"},

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stepward/stepward/cmd/stepward/internal/output"
+	"github.com/stepward/stepward/pkg/author/tester"
 	"github.com/stepward/stepward/pkg/config/files"
-	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
@@ -116,7 +116,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string) error {
 	return nil
 }
 
-func (f *testFlags) tell(cmd *cobra.Command, report rego.TestReport) error {
+func (f *testFlags) tell(cmd *cobra.Command, report tester.Report) error {
 	if f.junit != "" {
 		text, err := report.JUnit()
 		if err != nil {

@@ -40,7 +40,7 @@ func decode(req *authv3.CheckRequest) request.Raw {
 			Metadata: metadata(attributes.GetRouteMetadataContext())},
 	}
 	raw.Body = body(http, raw.Headers)
-	raw.Attributes = func(d request.BodyDecoding) (map[string]any, error) { return document(req, d) }
+	raw.Attributes = func() map[string]any { return report(req) }
 	return raw
 }
 

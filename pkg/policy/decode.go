@@ -125,7 +125,7 @@ func DecodeHeader(name string, v any) ([]string, error) {
 	values := make([]string, 0, len(list))
 	for _, x := range list {
 		s, ok := x.(string)
-		if !ok || len(s) > MaxString || !isHeaderValue(s) {
+		if !ok || len(s) > MaxString || !IsHeaderValue(s) {
 			return nil, fmt.Errorf("policy: header %s is not a string or array of strings that a header can carry",
 				name)
 		}
@@ -285,8 +285,8 @@ func isWord(s string) bool {
 	return true
 }
 
-// isHeaderValue holds for field-content of RFC 9110 §5.5 without tabs.
-func isHeaderValue(s string) bool {
+// IsHeaderValue reports whether s is field-content of RFC 9110 §5.5 without tabs.
+func IsHeaderValue(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
 			return false

@@ -29,6 +29,10 @@ func CheckResponseHeader(name string) error {
 var framing = []string{"host", "connection", "te", "trailer", "transfer-encoding", "content-length", "upgrade",
 	"keep-alive", "proxy-connection"}
 
+// IsFraming reports whether name, in any spelling, is a header that moves or frames a
+// message. No policy may change one.
+func IsFraming(name string) bool { return slices.Contains(framing, request.Spelling(name)) }
+
 // checkHeader refuses names that move or frame a message, that proxies trust, and
 // those in also. Names are compared as a careless reader takes them.
 func checkHeader(name string, also ...string) error {
@@ -37,7 +41,7 @@ func checkHeader(name string, also ...string) error {
 	}
 	spelling := request.Spelling(name)
 	switch {
-	case slices.Contains(framing, spelling), slices.Contains(also, spelling):
+	case IsFraming(name), slices.Contains(also, spelling):
 		return fmt.Errorf("header %q is not a policy's to set", name)
 	case strings.HasPrefix(spelling, "x-envoy-"), strings.HasPrefix(spelling, "x-forwarded-"):
 		return fmt.Errorf("header %q belongs to the proxy", name)

@@ -24,19 +24,10 @@ type Raw struct {
 	Source   Source
 	SNI      string
 	Route    Route
-	// Attributes is the report itself, for policies that read it in the proxy's own
-	// shape: nil where it did not come from Envoy. It makes a new document at each call,
-	// of what JSON holds. The error says which part of the request cannot be read.
-	Attributes func(BodyDecoding) (map[string]any, error)
-}
-
-// BodyDecoding says how Attributes treat the body.
-type BodyDecoding struct {
-	Skip bool // it is left out
-	// Message decodes a message of gRPC by the service and method that it is for; nil
-	// leaves such bodies out. known is false where there is no such method, or one that
-	// takes a stream.
-	Message func(service, method string, message []byte) (value any, known bool, err error)
+	// Attributes returns the report itself, for policies that read it in the proxy's own
+	// shape; nil if it did not come from Envoy. Each call makes a new document, of what JSON
+	// holds.
+	Attributes func() map[string]any
 }
 
 // Field is one header line. Pseudo headers (":path") are header lines too.
@@ -95,7 +86,7 @@ type Request struct {
 	SNI    string
 	Route  Route
 	// Attributes is that of the [Raw]; nil where the request did not come from Envoy.
-	Attributes func(BodyDecoding) (map[string]any, error)
+	Attributes func() map[string]any
 }
 
 // Body is the body as policies see it.

@@ -192,9 +192,6 @@ func (m *migration) listen(addr string) error {
 	return nil
 }
 
-// defaultPath is the decision that opa-envoy-plugin asks for unless it is told another.
-const defaultPath = "envoy/authz/allow"
-
 var plainQuery = regexp.MustCompile(`^data(\.[A-Za-z_][A-Za-z0-9_]*)+$`)
 
 // decision finds out which decision is asked for.
@@ -214,7 +211,7 @@ func (m *migration) decision(own map[string]any) error {
 	case query != "":
 		path = strings.ReplaceAll(strings.TrimPrefix(query, "data."), ".", "/")
 	case path == "":
-		path = defaultPath
+		path = DefaultPath
 	}
 	m.policy = append(m.policy, pair("path", strings.Trim(path, "/"))...)
 	return nil

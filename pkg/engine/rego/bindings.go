@@ -18,8 +18,14 @@ type Firing struct {
 // time. Each evaluation calls tell from a goroutine of its own, and may go on to do so after
 // its time is up.
 func (p *Policy) Traced(tell func(Firing)) *Policy {
+	return p.WithTracer(&firings{policy: p, tell: tell})
+}
+
+// WithTracer returns p with evaluations that t traces. That costs time, and t is called from
+// the goroutines of all of them.
+func (p *Policy) WithTracer(t topdown.QueryTracer) *Policy {
 	traced := *p
-	traced.tracer = &firings{policy: p, tell: tell}
+	traced.tracer = t
 	return &traced
 }
 

@@ -20,20 +20,6 @@ func capabilities() *ast.Capabilities {
 	return c
 }
 
-// compatCapabilities are those for policies of opa-envoy-plugin: what reaches the network
-// only where that is permitted, and nothing that shows the process and its environment.
-func compatCapabilities(network bool) *ast.Capabilities {
-	c := ast.CapabilitiesForThisVersion()
-	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
-		reaches := strings.HasPrefix(b.Name, "http.") || strings.HasPrefix(b.Name, "net.lookup")
-		return reaches && !network || strings.HasPrefix(b.Name, "opa.runtime")
-	})
-	if !network {
-		c.AllowNet = []string{} // not nil, which would allow all hosts
-	}
-	return c
-}
-
 // unbounded are functions whose result grows with a number, or with how many there are, and
 // which nothing can interrupt: one call can take seconds, or all memory.
 var unbounded = []string{"product", "bits.lsh"}

@@ -129,13 +129,12 @@ func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 }
 
 // checkOrigin refuses a policy of two masters: package stepward.policy is in files or in
-// bundles. What a revision names is then all that it says. The same goes for each package of
-// a policy of opa-envoy-plugin, where OPA would have put the bundle in place of the file.
+// bundles. What a revision names is then all that it says.
 func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	first := map[string]Source{}
 	for _, s := range sources {
 		m := modules[s.Name]
-		if m == nil || l.compat == nil && !m.Package.Path.Equal(syntax.PolicyPackage) {
+		if m == nil || !m.Package.Path.Equal(syntax.PolicyPackage) {
 			continue
 		}
 		name := m.Package.Path[1:].String()
@@ -144,17 +143,11 @@ func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 		} else if s.Bundled != other.Bundled {
 			l.add(syntax.At(m.Package.Location, "origin",
 				fmt.Sprintf("package %s is in %s already: a policy is in files or in bundles, not in both", name,
-					other.Name), l.originHint()))
+					other.Name),
+				"leave policy.paths out, or keep data, helpers and packages stepward.route.NAME there"))
 			return
 		}
 	}
-}
-
-func (l *loader) originHint() string {
-	if l.compat != nil {
-		return "leave the package out of policy.paths, or out of the bundle"
-	}
-	return "leave policy.paths out, or keep data, helpers and packages stepward.route.NAME there"
 }
 
 // checkAnonymous refuses a rule that lifts the need for a credential by what is

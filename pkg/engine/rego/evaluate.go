@@ -105,7 +105,7 @@ func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery,
 		}
 		results, err := q.Eval(ctx, options...)
 		if err != nil {
-			return nil, withoutValues(err)
+			return nil, WithoutValues(err)
 		}
 		if len(results) != 1 {
 			return nil, fmt.Errorf("rego: %d results in place of one", len(results))

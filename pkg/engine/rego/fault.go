@@ -13,10 +13,10 @@ import (
 // operands matches what OPA says of an operand of a wrong type: it names types only.
 var operands = regexp.MustCompile(`^operand [0-9]+ must be [a-z{}, |\[\]]+ but got [a-z]+$`)
 
-// withoutValues returns err of an evaluation with the names and places in it, and without
+// WithoutValues returns err of an evaluation with the names and places in it, and without
 // the rest: OPA quotes what a built-in function was given, and that is a query, a body or a
 // claim of somebody's, which does not belong into a log.
-func withoutValues(err error) error {
+func WithoutValues(err error) error {
 	if u, is := errors.AsType[unknownData](err); is {
 		return u
 	}

@@ -57,7 +57,8 @@ type Options struct {
 	Optional []string
 }
 
-func (o Options) withDefaults() Options {
+// WithDefaults returns o with the default of each option that has one and is not set.
+func (o Options) WithDefaults() Options {
 	if o.HeaderPrefix == "" {
 		o.HeaderPrefix = "x-stepward-"
 	}
@@ -83,7 +84,7 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 // Compile checks and compiles sources. If something is wrong with them, the error is a
 // [finding.List] that holds all of it.
 func Compile(sources []Source, opt Options) (*Program, error) {
-	if large := tooLarge(sources); large != nil {
+	if large := TooLarge(sources); large != nil {
 		return nil, large
 	}
 	l := newLoader(opt)
@@ -148,11 +149,10 @@ type loader struct {
 	arguments map[string]*ast.Term
 	unknown   map[string]unknownData // members of data that cannot be believed
 	asked     bool                   // whether a rule asks data.stepward.unknown
-	compat    *CompatOptions         // of a policy of opa-envoy-plugin; nil for one of ours
 }
 
 func newLoader(opt Options) *loader {
-	return &loader{opt: opt.withDefaults(), headers: map[string]bool{}, packages: map[string][]string{},
+	return &loader{opt: opt.WithDefaults(), headers: map[string]bool{}, packages: map[string][]string{},
 		texts: map[string][]byte{}, arguments: map[string]*ast.Term{}}
 }
 
@@ -177,44 +177,20 @@ func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, map[string]any) {
 	document, found := data(sources)
 	permitted := capabilities()
-	if l.compat != nil {
-		document, found = dataTree(sources)
-		permitted = compatCapabilities(l.compat.Network)
-	}
 	l.found = append(l.found, found...)
 	modules := map[string]*ast.Module{}
 	for _, s := range sources {
 		if !syntax.IsRego(s.Name) || !tests && syntax.IsTest(s.Name) {
 			continue
 		}
-		m, err := parseModule(s, permitted)
-		switch {
-		case err != nil && l.compat != nil:
-			l.found = append(l.found, compatParseError(s, err)...)
-			continue
-		case err != nil:
+		m, err := s.Module(permitted)
+		if err != nil {
 			l.found = append(l.found, syntax.Findings(err, s.Name)...)
 			continue
 		}
 		modules[s.Name], l.texts[s.Name] = m, s.Text
 	}
 	return modules, document
-}
-
-// parseModule turns a panic of the parser into an error of the file.
-func parseModule(s Source, c *ast.Capabilities) (m *ast.Module, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the parser failed on this file")
-		}
-	}()
-	m, err = ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
-		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: c,
-	})
-	if err == nil && m == nil {
-		err = fmt.Errorf("the file is empty")
-	}
-	return m, err
 }
 
 func newCompiler(known *schemas) *ast.Compiler {
@@ -296,7 +272,7 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 func named(opt Options, sources []Source) string {
 	name := opt.Revision
 	if name == "" {
-		name = revision(sources)
+		name = Revision(sources)
 	}
 	if len(opt.Unknown) > 0 {
 		name += "~" + strings.Join(slices.Sorted(maps.Keys(opt.Unknown)), "~")

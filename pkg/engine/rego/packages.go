@@ -120,7 +120,7 @@ func (l *loader) checkTests(sources []Source) {
 		if !syntax.IsTest(s.Name) {
 			continue
 		}
-		m, err := parseModule(s, capabilities())
+		m, err := s.Module(capabilities())
 		if err != nil {
 			continue // `stepward test` says so
 		}

@@ -1,13 +1,13 @@
 package rego
 
 import (
+	"github.com/open-policy-agent/opa/ast"
+
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -17,8 +17,6 @@ import (
 
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/finding"
-	"github.com/stepward/stepward/pkg/internal/strictjson"
-	"github.com/stepward/stepward/pkg/internal/strictyaml"
 )
 
 // Source is one file of a policy: Rego, or data as JSON or YAML, by the ending of
@@ -39,8 +37,8 @@ type Source struct {
 // maxSources is how large all sources of a policy may be together, in bytes.
 const maxSources = 32 << 20
 
-// tooLarge finds sources that nobody means to evaluate for each request.
-func tooLarge(sources []Source) finding.List {
+// TooLarge finds sources that nobody means to evaluate for each request.
+func TooLarge(sources []Source) finding.List {
 	total := 0
 	for _, s := range sources {
 		if total += len(s.Text); total > maxSources {
@@ -116,9 +114,6 @@ func foldersOf(path string) []string {
 	return strings.Split(dir, "/")
 }
 
-// Revision names sources by what they hold, as [Policy.Revision] does.
-func Revision(sources []Source) string { return revision(sources) }
-
 // Packages lists the packages of sources, as far as they can be parsed.
 func Packages(sources []Source) []string {
 	var names []string
@@ -126,16 +121,16 @@ func Packages(sources []Source) []string {
 		if filepath.Ext(s.Name) != ".rego" || syntax.IsTest(s.Name) {
 			continue
 		}
-		if m, err := parseModule(s, capabilities()); err == nil {
+		if m, err := s.Module(capabilities()); err == nil {
 			names = append(names, m.Package.Path.String())
 		}
 	}
 	return names
 }
 
-// revision names sources: the beginning of a SHA-256 over names and texts, with
-// lengths, in order of name.
-func revision(sources []Source) string {
+// Revision names sources by what they hold: the first 12 hexadecimal digits of a SHA-256 over
+// names and texts, with lengths, in order of name.
+func Revision(sources []Source) string {
 	sorted := slices.SortedFunc(slices.Values(sources), func(a, b Source) int {
 		return strings.Compare(a.Name, b.Name)
 	})
@@ -149,121 +144,18 @@ func revision(sources []Source) string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// Owners names the source of each member of data, as far as sources can be read.
-func Owners(sources []Source) map[string]Source {
-	owners := map[string]Source{}
-	for _, s := range sources {
-		if filepath.Ext(s.Name) == ".rego" || schemaName(s.Name) != "" {
-			continue
+// Module parses a file of Rego. A panic of the parser becomes an error of the file.
+func (s Source) Module(c *ast.Capabilities) (m *ast.Module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the parser failed on this file")
 		}
-		document, err := decodeData(s)
-		if err != nil {
-			continue // Load tells of it
-		}
-		for name := range document {
-			owners[name] = s
-		}
+	}()
+	m, err = ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
+		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: c,
+	})
+	if err == nil && m == nil {
+		err = fmt.Errorf("the file is empty")
 	}
-	return owners
-}
-
-// data merges the data files among sources.
-func data(sources []Source) (map[string]any, finding.List) {
-	merged, owner := map[string]any{}, map[string]string{}
-	var found finding.List
-	for _, s := range sources {
-		if filepath.Ext(s.Name) == ".rego" || schemaName(s.Name) != "" {
-			continue
-		}
-		document, err := decodeData(s)
-		if err != nil {
-			found = append(found, dataFinding(s, err, "a data file holds one object; its members become data.NAME"))
-			continue
-		}
-		for name, value := range document {
-			if other, taken := owner[name]; taken {
-				found = append(found, finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data",
-					Message: fmt.Sprintf("data.%s is in %s already", name, other),
-					Hint:    "keep each member in one file"})
-				continue
-			}
-			merged[name], owner[name] = value, s.Name
-		}
-	}
-	return merged, found
-}
-
-// dataFinding is what is wrong with a data file, where it is known with its place.
-func dataFinding(s Source, err error, hint string) finding.Finding {
-	f := finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(), Hint: hint}
-	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {
-		f.Line, f.Column, f.Message = at.Line, at.Column, at.Message
-		if at.Hint != "" {
-			f.Hint = at.Hint
-		}
-	}
-	return f
-}
-
-func decodeData(s Source) (map[string]any, error) {
-	text := s.Text
-	if filepath.Ext(s.Name) != ".json" {
-		root, err := strictyaml.Document(text)
-		if err != nil {
-			return nil, err
-		}
-		var v map[string]any
-		if err := root.Decode(&v); err != nil {
-			return nil, fmt.Errorf("not YAML: %w", err)
-		}
-		if text, err = json.Marshal(v); err != nil {
-			return nil, fmt.Errorf("not a JSON document in YAML: %w", err)
-		}
-	}
-	return strictjson.Object(text)
-}
-
-// dataTree merges the data files among sources as OPA loads them from folders: each below
-// the names of its folders, objects member by member.
-func dataTree(sources []Source) (map[string]any, finding.List) {
-	root := map[string]any{}
-	var found finding.List
-	for _, s := range sources {
-		if syntax.IsRego(s.Name) {
-			continue
-		}
-		document, err := decodeData(s)
-		for _, name := range slices.Backward(s.Under) {
-			document = map[string]any{name: document}
-		}
-		if err == nil {
-			err = merge(root, document, "data")
-		}
-		if err != nil {
-			found = append(found, dataFinding(
-				s, err, "a data file holds one object; it stands below the names of its folders"))
-		}
-	}
-	return root, found
-}
-
-// merge puts the members of from into into. One that is there already must be an object
-// in both.
-func merge(into, from map[string]any, at string) error {
-	for name, value := range from {
-		was, there := into[name]
-		if !there {
-			into[name] = value
-			continue
-		}
-		a, isObject := was.(map[string]any)
-		b, both := value.(map[string]any)
-		if !isObject || !both {
-			return fmt.Errorf("%s.%s is in another file already", at, name)
-		}
-		if err := merge(a, b, at+"."+name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return m, err
 }

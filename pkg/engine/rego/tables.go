@@ -222,6 +222,6 @@ func (t *tables) module() (*ast.Module, error) {
 	if t.count == 0 {
 		return nil, nil
 	}
-	return parseModule(Source{Name: "__tables.rego",
-		Text: []byte("package " + tablesPackage + "\n\n" + t.text.String())}, capabilities())
+	candidates := Source{Name: "__tables.rego", Text: []byte("package " + tablesPackage + "\n\n" + t.text.String())}
+	return candidates.Module(capabilities())
 }

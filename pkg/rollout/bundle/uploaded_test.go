@@ -131,14 +131,14 @@ func TestEventOfOtherDecisions(t *testing.T) {
 // what Envoy reported, and what was answered.
 func TestEventOfAForeignPolicy(t *testing.T) {
 	r := challenged()
-	r.Request.Attributes = func(request.BodyDecoding) (map[string]any, error) {
-		return map[string]any{"attributes": map[string]any{"request": map[string]any{"http": map[string]any{"path": "/pay", "headers": map[string]any{"authorization": "SECRET", "x-plan": "gold"}}}}, "parsed_query": map[string]any{"code": "SECRET"}}, nil
+	r.Request.Attributes = func() map[string]any {
+		return map[string]any{"attributes": map[string]any{"request": map[string]any{"http": map[string]any{"path": "/pay?code=SECRET", "headers": map[string]any{"authorization": "SECRET", "x-plan": "gold"}}}}}
 	}
 	info := eventOf(logged{Decided: Decided{Record: r, Path: "envoy/authz/allow"}}, "x-stepward-")
 	if got, want := asJSON(t, info.Results), `{"allowed":false,"http_status":401}`; info.Path != "envoy/authz/allow" || got != want {
 		t.Errorf("%s answers %s; want %s", info.Path, got, want)
 	}
-	if got, want := asJSON(t, info.Input), `{"attributes":{"request":{"http":{"headers":{"x-plan":"gold"},"path":"/pay"}}}}`; got != want {
+	if got, want := asJSON(t, info.Input), `{"attributes":{"request":{"http":{"headers":{"x-plan":"gold"},"path":"/pay"}}},"parsed_path":["pay"],"version":{"encoding":"protojson","ext_authz":"v3"}}`; got != want {
 		t.Errorf("input %s; want %s", got, want)
 	}
 	if outcome, _ := info.Custom["outcome"].(map[string]any); outcome["reason"] != "insufficient_level" || info.Custom["stepward"] != nil || !slices.Contains(info.Custom["erased"].([]any), any("/input/parsed_query")) {

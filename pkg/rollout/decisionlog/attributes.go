@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/authz"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/request"
 )
 
@@ -30,7 +31,7 @@ func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string
 	if r.Stages.Evaluated.IsZero() || r.Request.Attributes == nil {
 		return nil, nil, false
 	}
-	document, err := r.Request.Attributes(request.BodyDecoding{Skip: true})
+	document, err := opaenvoy.Input(r.Request, opaenvoy.Body{Skip: true})
 	if err != nil {
 		return nil, nil, false
 	}

@@ -80,7 +80,7 @@ func TestRingKeepsNoLargeBody(t *testing.T) {
 		r := decision(0)
 		r.Stages.Evaluated = time.Unix(1, 0)
 		r.Request.Body = c.body
-		r.Request.Attributes = func(request.BodyDecoding) (map[string]any, error) { return nil, nil }
+		r.Request.Attributes = func() map[string]any { return nil }
 		ring := control.NewRing(10)
 		ring.Observe(t.Context(), r)
 		e, q, ok := ring.Find("d0")

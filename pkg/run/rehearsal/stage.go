@@ -9,7 +9,6 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/credential"
-	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/run/snapshot"
 	"github.com/stepward/stepward/pkg/token"
@@ -38,8 +37,8 @@ func Stage[P authz.Policy](c config.Config, p P) (*scenario.Stage, error) {
 }
 
 // answerer returns the built-in function stepward.answer, which plays a scenario under c.
-func answerer(c config.Config) func(context.Context, rego.Evaluator, any) (any, error) {
-	return func(ctx context.Context, p rego.Evaluator, written any) (any, error) {
+func answerer(c config.Config) func(context.Context, authz.Policy, any) (any, error) {
+	return func(ctx context.Context, p authz.Policy, written any) (any, error) {
 		text, err := json.Marshal(written)
 		if err != nil {
 			return nil, err

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stepward/stepward/pkg/author/tester"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/run/snapshot"
@@ -15,24 +18,24 @@ import (
 // Test runs the tests of the policy at paths, or of the shipped policy and library where
 // there are none, under c. filter is a regular expression on package.name; an empty one
 // runs all of them.
-func Test(ctx context.Context, c config.Config, paths []string, filter string) (rego.TestReport, error) {
+func Test(ctx context.Context, c config.Config, paths []string, filter string) (tester.Report, error) {
 	load, err := Options(c)
 	if err != nil {
-		return rego.TestReport{}, err
+		return tester.Report{}, err
 	}
 	sources, library, err := testSources(paths)
 	if err != nil {
-		return rego.TestReport{}, refused(err)
+		return tester.Report{}, refused(err)
 	}
-	options := rego.TestOptions{Filter: filter, Library: library, Answer: answerer(c), Load: load}
+	options := tester.Options{Filter: filter, Library: library, Answer: answerer(c), Load: load}
 	if c.Policy.Compat != "" {
-		compat, err := snapshot.Compat(Patient(c).Policy, load)
+		compat, err := opaenvoy.Configured(Patient(c).Policy, load, files.NewLook())
 		if err != nil {
-			return rego.TestReport{}, refused(err)
+			return tester.Report{}, refused(err)
 		}
-		options.Compat, options.Library = &compat, nil
+		options.OPAEnvoy, options.Library = &compat, nil
 	}
-	report, err := rego.Test(ctx, sources, options)
+	report, err := tester.Run(ctx, sources, options)
 	if list := (finding.List)(nil); errors.As(err, &list) {
 		return report, refused(fmt.Errorf("the policy does not compile:\n%w", err))
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
-	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 	"github.com/stepward/stepward/pkg/rollout/divergence"
@@ -69,7 +69,7 @@ func (x *Snapshot) Masks() decisionlog.Masks {
 func (x *Snapshot) Decided(r *authz.Record) bundle.Decided {
 	d := bundle.Decided{Record: r, Masks: x.Masks(), Revisions: x.policy.revisions, Labels: x.labels}
 	if x.Config.Policy.Compat == config.OPAEnvoy {
-		d.Path = cmp.Or(x.Config.Policy.Path, rego.DefaultCompatPath)
+		d.Path = cmp.Or(x.Config.Policy.Path, opaenvoy.DefaultPath)
 	}
 	return d
 }

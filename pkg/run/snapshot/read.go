@@ -6,6 +6,7 @@ import (
 
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
@@ -45,7 +46,7 @@ func LookAt(l *files.Look, load func(*files.Look) (config.Config, error)) (confi
 		switch {
 		case slices.Contains(folders, name):
 		case name == c.Policy.ProtoDescriptor:
-			_, _ = l.Read(name, maxDescriptors)
+			_, _ = l.Read(name, opaenvoy.MaxDescriptors)
 		default:
 			_, _ = l.Read(name, files.MaxFile)
 		}

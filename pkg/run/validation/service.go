@@ -8,6 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/author/proxy"
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
@@ -29,7 +30,7 @@ func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 			return proxy.Service{}, err
 		}
 		routes, reads = p.Routes(), a.Reads()
-	case *rego.CompatPolicy:
+	case *opaenvoy.Policy:
 		reads = p.Reads()
 	}
 	return proxy.Service{

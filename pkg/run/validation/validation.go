@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/config/files"
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/run/rehearsal"
@@ -113,11 +114,11 @@ func (r *Report) lint(c config.Config, paths []string) error {
 		if err != nil {
 			return err
 		}
-		compat, err := snapshot.Compat(c.Policy, options)
+		compat, err := opaenvoy.Configured(c.Policy, options, files.NewLook())
 		if err != nil {
 			return err
 		}
-		r.Warnings = append(r.Warnings, rego.LintCompat(sources, compat)...)
+		r.Warnings = append(r.Warnings, opaenvoy.Lint(sources, compat)...)
 		return nil
 	}
 	sources, err := snapshot.Sources(paths)

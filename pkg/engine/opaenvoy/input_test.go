@@ -1,23 +1,38 @@
-package extauthz
+package opaenvoy
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/stepward/stepward/pkg/extauthz"
 	"github.com/stepward/stepward/pkg/request"
 )
 
+// asked is the request of which Envoy reports req.
+func asked(t testing.TB, req *authv3.CheckRequest) request.Request {
+	t.Helper()
+	text, err := protojson.Marshal(req)
+	if err != nil {
+		t.Skip(err) // no such message can come
+	}
+	raw, err := extauthz.ParseCheckRequest(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request.Request{Attributes: raw.Attributes}
+}
+
 // The document of a whole report, member by member.
-func TestAttributes(t *testing.T) {
+func TestInput(t *testing.T) {
 	metadata, err := structpb.NewStruct(map[string]any{"n": 1.5, "list": []any{true, nil, "x"}, "o": map[string]any{"a": "b"}})
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +52,7 @@ func TestAttributes(t *testing.T) {
 		ContextExtensions: map[string]string{"k": "v"},
 		MetadataContext:   &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"ns": metadata}},
 	}}
-	got, err := decode(req).Attributes(request.BodyDecoding{})
+	got, err := Input(asked(t, req), Body{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +72,11 @@ func TestAttributes(t *testing.T) {
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
-	again, err := decode(req).Attributes(request.BodyDecoding{Skip: true})
+	again, err := Input(asked(t, req), Body{Skip: true})
 	if err != nil || again["parsed_body"] != nil || again["truncated_body"] != nil {
 		t.Errorf("%v %v", again, err)
 	}
-	if empty, err := decode(&authv3.CheckRequest{}).Attributes(request.BodyDecoding{}); err != nil || len(empty) != 5 {
+	if empty, err := Input(asked(t, &authv3.CheckRequest{}), Body{}); err != nil || len(empty) != 5 {
 		t.Errorf("of nothing: %v %v", empty, err)
 	}
 }
@@ -105,7 +120,7 @@ func TestParsedBody(t *testing.T) {
 				} else {
 					http.Body = v.body
 				}
-				got, err := document(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}, request.BodyDecoding{})
+				got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{})
 				if v.want == "" {
 					if err == nil {
 						t.Errorf("%v", got["parsed_body"])
@@ -165,7 +180,7 @@ func TestMessages(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			http := &authv3.AttributeContext_HttpRequest{Path: v.path, RawBody: []byte(v.body), Headers: map[string]string{"content-type": "application/grpc"}}
-			got, err := document(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}, request.BodyDecoding{Message: decodes})
+			got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: decodes})
 			text, _ := json.Marshal(got["parsed_body"])
 			if (v.want == "") != (err != nil) || err == nil && (strings.ReplaceAll(string(text), " ", "") != v.want || got["truncated_body"] != v.truncated) {
 				t.Errorf("%s %v %v", text, got["truncated_body"], err)
@@ -177,32 +192,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// What is made of a request that Envoy has not reported reads like one that it has.
-func TestReported(t *testing.T) {
-	raw := request.Raw{
-		ID: "1", Method: "POST", Host: "a.test", Target: "/p?q=1", Scheme: "https", Headers: []request.Field{{Name: "content-type", Value: "application/json"}},
-		Body: request.RawBody{Present: true, Bytes: []byte(`{"a":1}`)}, Source: request.Source{Address: "10.0.0.1", Principal: "p"}, SNI: "a.test",
-		Route: request.Route{Extensions: map[string]string{"k": "v"}, Metadata: map[string]map[string]any{"ns": {"level": "mfa"}}},
-	}
-	got, err := Reported(raw).Attributes(request.BodyDecoding{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]string{
-		"attributes.request.http.method": "POST", "attributes.request.http.path": "/p?q=1", "attributes.source.address.socketAddress.address": "10.0.0.1",
-		"attributes.contextExtensions.k": "v", "attributes.routeMetadataContext.filterMetadata.ns.level": "mfa", "attributes.tlsSession.sni": "a.test",
-		"attributes.request.http.headers.:method": "POST", "parsed_body.a": "1", "source_principal": "p", "attributes.request.http.headers.content-type": "application/json",
-	} {
-		names := strings.Split(path, ".")
-		o := at(got, names[:len(names)-1]...)
-		if fmt.Sprint(o[names[len(names)-1]]) != want {
-			t.Errorf("%s: %v; want %s", path, o, want)
-		}
-	}
-}
-
 // No report makes it panic, and whatever it cannot read is an error.
-func FuzzAttributes(f *testing.F) {
+func FuzzInput(f *testing.F) {
 	for _, media := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/grpc"} {
 		f.Add("/bank.Teller/Pay?x=1", media, []byte("--b\r\n"), true)
 		f.Add("/%2F", media, []byte(`{"a":1}`), false)
@@ -220,7 +211,7 @@ func FuzzAttributes(f *testing.F) {
 		if raw {
 			http.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "content-type", RawValue: []byte(media)}}}
 		}
-		got, err := document(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}, request.BodyDecoding{Message: none})
+		got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: none})
 		if (got == nil) == (err == nil) {
 			t.Errorf("%v %v", got, err)
 		}

@@ -1,6 +1,7 @@
-package rego
+package opaenvoy
 
 import (
+	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 
 	"fmt"
@@ -12,12 +13,12 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// LintCompat looks over a policy of opa-envoy-plugin that loads. It finds a `not` that
+// Lint looks over a policy of opa-envoy-plugin that loads. It finds a `not` that
 // holds because a built-in function fails: there, as in that plugin, such a failure is
 // undefined, and a rule that keeps somebody out goes silent.
-func LintCompat(sources []Source, opt CompatOptions) finding.List {
+func Lint(sources []rego.Source, opt Options) finding.List {
 	opt = opt.withDefaults()
-	c, _, found := compileCompat(sources, opt)
+	c, _, found := compile(sources, opt)
 	if len(found) > 0 {
 		return nil // loading it has said so
 	}

@@ -1,4 +1,4 @@
-package rego
+package tester
 
 import (
 	"encoding/xml"
@@ -13,7 +13,7 @@ import (
 
 // Print writes the report for people. With verbose it also lists the tests that pass and
 // the coverage of each file.
-func (r TestReport) Print(out io.Writer, verbose bool) {
+func (r Report) Print(out io.Writer, verbose bool) {
 	told := map[string]string{} // the test that an error was printed with
 	for _, t := range r.Results {
 		switch {
@@ -39,7 +39,7 @@ func (r TestReport) Print(out io.Writer, verbose bool) {
 }
 
 // failure returns the error of a test, or which test had the same one before.
-func (r TestReport) failure(t TestResult, told map[string]string) string {
+func (r Report) failure(t Result, told map[string]string) string {
 	if r.Refused != nil && strings.HasSuffix(t.Error, ": the policy does not load") {
 		return "" // the caller says so once, at the end
 	}
@@ -84,7 +84,7 @@ type (
 )
 
 // JUnit returns the report in the XML that build servers read.
-func (r TestReport) JUnit() ([]byte, error) {
+func (r Report) JUnit() ([]byte, error) {
 	suite := junitSuite{Name: "stepward", Tests: len(r.Results), Failures: r.Failed()}
 	var all time.Duration
 	for _, t := range r.Results {

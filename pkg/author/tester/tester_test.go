@@ -1,8 +1,9 @@
-package rego_test
+package tester_test
 
 import (
 	"testing"
 
+	"github.com/stepward/stepward/pkg/author/tester"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/policies"
 )
@@ -22,7 +23,7 @@ func shipped(t testing.TB) []rego.Source {
 
 // The shipped policy and library pass their own tests, every one.
 func TestShippedPolicies(t *testing.T) {
-	report, err := rego.Test(t.Context(), shipped(t), rego.TestOptions{})
+	report, err := tester.Run(t.Context(), shipped(t), tester.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

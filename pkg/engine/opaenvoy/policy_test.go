@@ -1,9 +1,10 @@
-package rego_test
+package opaenvoy_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/stepward/stepward/pkg/engine/opaenvoy"
 	"github.com/stepward/stepward/pkg/engine/rego"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/wait"
@@ -20,30 +22,39 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-func loadCompat(t testing.TB, o rego.CompatOptions, sources ...rego.Source) (*rego.CompatPolicy, error) {
+func ladder(t testing.TB) stepup.Ladder {
+	t.Helper()
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func load(t testing.TB, o opaenvoy.Options, sources ...rego.Source) (*opaenvoy.Policy, error) {
 	t.Helper()
 	o.Ladder = ladder(t)
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
-	return rego.LoadCompat(t.Context(), sources, o)
+	return opaenvoy.Load(t.Context(), sources, o)
 }
 
 func source(name, text string) rego.Source { return rego.Source{Name: name, Text: []byte(text)} }
 
 // reported is what a policy is asked about where Envoy reports document.
 func reported(document map[string]any) policy.Input {
-	return policy.Input{Request: request.Request{Attributes: func(request.BodyDecoding) (map[string]any, error) { return document, nil }}}
+	return policy.Input{Request: request.Request{Attributes: func() map[string]any { return maps.Clone(document) }}}
 }
 
 // allowed reports whether p lets in whoever sends document, and the error.
-func allowed(t *testing.T, p *rego.CompatPolicy, document map[string]any) (bool, error) {
+func allowed(t *testing.T, p *opaenvoy.Policy, document map[string]any) (bool, error) {
 	t.Helper()
 	r, err := p.Evaluate(t.Context(), reported(document))
 	return err == nil && len(r.Require) == 1 && r.Require[0].Level == stepup.Anonymous && len(r.Deny) == 0, err
 }
 
-func TestCompatRefused(t *testing.T) {
+func TestRefused(t *testing.T) {
 	for name, v := range map[string]struct {
 		text, path, code, message string
 	}{
@@ -60,7 +71,7 @@ func TestCompatRefused(t *testing.T) {
 		"empty":              {"", "", "rego_parse_error", "empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := loadCompat(t, rego.CompatOptions{Path: v.path}, source("p.rego", v.text))
+			_, err := load(t, opaenvoy.Options{Path: v.path}, source("p.rego", v.text))
 			var found finding.List
 			if !errors.As(err, &found) || found[0].Code != v.code || !strings.Contains(err.Error(), v.message) {
 				t.Errorf("%v; want %s %s", err, v.code, v.message)
@@ -68,30 +79,30 @@ func TestCompatRefused(t *testing.T) {
 		})
 	}
 	for _, text := range []string{"package envoy.authz\nallow if input.x", "package envoy.authz\nimport rego.v1\nallow if input.x", "package envoy.authz\nimport future.keywords.if\nallow if { input.x; unused := 1 }"} {
-		if _, err := loadCompat(t, rego.CompatOptions{}, source("p.rego", text)); err != nil {
+		if _, err := load(t, opaenvoy.Options{}, source("p.rego", text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
 
 // Files that are too large together are refused before they are read.
-func TestCompatSize(t *testing.T) {
+func TestSize(t *testing.T) {
 	large := source("data.json", `{"x": "`+strings.Repeat("x", 17<<20)+`"}`)
 	one, more := large, source("more.json", `{"y": "`+strings.Repeat("y", 17<<20)+`"}`)
 	rule := source("p.rego", "package envoy.authz\n\nallow := true\n")
-	if _, err := loadCompat(t, rego.CompatOptions{}, rule, one); err != nil {
+	if _, err := load(t, opaenvoy.Options{}, rule, one); err != nil {
 		t.Error(err)
 	}
-	if _, err := loadCompat(t, rego.CompatOptions{}, rule, one, more); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if _, err := load(t, opaenvoy.Options{}, rule, one, more); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("%v", err)
 	}
 }
 
 // A decision may be a rule, a member of one, a package, or data.
-func TestCompatDecisions(t *testing.T) {
+func TestDecisions(t *testing.T) {
 	const text = "package app\n\nimport rego.v1\n\nallowed := input.ok\n\nresult[\"allowed\"] := input.ok\n\nnested := {\"deep\": {\"allowed\": input.ok}}\n"
 	for _, path := range []string{"app/allowed", "app/result", "app/nested/deep", "app", "/app/allowed/", "config/open"} {
-		p, err := loadCompat(t, rego.CompatOptions{Path: path}, source("p.rego", text), source("d.json", `{"config": {"open": true, "shut": false}}`))
+		p, err := load(t, opaenvoy.Options{Path: path}, source("p.rego", text), source("d.json", `{"config": {"open": true, "shut": false}}`))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -106,14 +117,14 @@ func TestCompatDecisions(t *testing.T) {
 }
 
 // Data files stand below the names of their folders, and tests take no part.
-func TestCompatData(t *testing.T) {
+func TestData(t *testing.T) {
 	const text = "package envoy.authz\nallow if input.user in data.staff.roles.admin"
 	sources := []rego.Source{
 		source("p.rego", text), source("p_test.rego", "package envoy.authz\nallow := true"),
 		{Name: "staff/roles/data.json", Text: []byte(`{"admin": ["bob"]}`), Under: []string{"staff", "roles"}},
 		{Name: "staff/data.yaml", Text: []byte("roles: {guest: [alice]}"), Under: []string{"staff"}},
 	}
-	p, err := loadCompat(t, rego.CompatOptions{}, sources...)
+	p, err := load(t, opaenvoy.Options{}, sources...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,15 +133,15 @@ func TestCompatData(t *testing.T) {
 			t.Errorf("%s: %t %v", user, ok, err)
 		}
 	}
-	if _, err := loadCompat(t, rego.CompatOptions{}, append(sources, source("more.json", `{"staff": {"roles": {"admin": []}}}`))...); err == nil {
+	if _, err := load(t, opaenvoy.Options{}, append(sources, source("more.json", `{"staff": {"roles": {"admin": []}}}`))...); err == nil {
 		t.Error("two files hold the same member")
 	}
 }
 
 // The clock is there, stands still within an evaluation, and goes on after it.
-func TestCompatClock(t *testing.T) {
+func TestClock(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	p, err := loadCompat(t, rego.CompatOptions{Now: func() time.Time { return now }}, source("p.rego", `package envoy.authz
+	p, err := load(t, opaenvoy.Options{Now: func() time.Time { return now }}, source("p.rego", `package envoy.authz
 allow if {
 	time.now_ns() == input.at * 1000000000
 	count({time.now_ns() | some _ in numbers.range(1, 1000)}) == 1
@@ -150,7 +161,7 @@ allow if {
 }
 
 // The network is there where it is permitted, and its time is the decision's.
-func TestCompatNetwork(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -162,7 +173,7 @@ func TestCompatNetwork(t *testing.T) {
 	defer server.Close()
 	defer close(release)
 	text := fmt.Sprintf("package envoy.authz\nallow if http.send({\"method\": \"GET\", \"url\": concat(\"\", [%q, input.path])}).body.ok", server.URL)
-	p, err := loadCompat(t, rego.CompatOptions{Network: true, Options: rego.Options{Timeout: time.Second}}, source("p.rego", text)) // clock: this is to be too short for the slow one
+	p, err := load(t, opaenvoy.Options{Network: true, Options: rego.Options{Timeout: time.Second}}, source("p.rego", text)) // clock: this is to be too short for the slow one
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,10 +183,10 @@ func TestCompatNetwork(t *testing.T) {
 	}
 }
 
-func TestCompatEnds(t *testing.T) {
+func TestEnds(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	short := rego.Options{Timeout: time.Second} // clock: this is to be too short for the endless one
-	p, err := loadCompat(t, rego.CompatOptions{Options: short}, source("p.rego", `package envoy.authz
+	p, err := load(t, opaenvoy.Options{Options: short}, source("p.rego", `package envoy.authz
 default allow := false
 allow if input.quick
 allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
@@ -191,11 +202,11 @@ allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
 	if _, err := p.Evaluate(ended, reported(map[string]any{"quick": true})); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended: %v", err)
 	}
-	panics := policy.Input{Request: request.Request{Attributes: func(request.BodyDecoding) (map[string]any, error) { panic("in the report") }}}
+	panics := policy.Input{Request: request.Request{Attributes: func() map[string]any { panic("in the report") }}}
 	if r, err := p.Evaluate(t.Context(), panics); err == nil || len(r.Require) > 0 {
 		t.Errorf("panic: %+v %v", r, err)
 	}
-	for name, in := range map[string]policy.Input{"not of Envoy": {}, "a route's policy": {Routes: []string{"x"}, Request: reported(nil).Request}} {
+	for name, in := range map[string]policy.Input{"not of Envoy": {}, "a route's policy": {Routes: []string{"x"}, Request: reported(map[string]any{}).Request}} {
 		if _, err := p.Evaluate(t.Context(), in); err == nil || (name == "a route's policy") != errors.Is(err, policy.ErrRoute) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -203,8 +214,8 @@ allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
 }
 
 // Names that rules write out are known; those of refusals and of proxies are left alone.
-func TestCompatRequestHeaders(t *testing.T) {
-	p, err := loadCompat(t, rego.CompatOptions{Path: "app/result"}, source("p.rego", `package app
+func TestRequestHeaders(t *testing.T) {
+	p, err := load(t, opaenvoy.Options{Path: "app/result"}, source("p.rego", `package app
 
 headers["X-User"] := "a" if input.a
 
@@ -225,8 +236,8 @@ result := {"allowed": false, "headers": [{"x-why": "e"}]} if not input.a`))
 	}
 }
 
-func TestCompatLint(t *testing.T) {
-	warned := rego.LintCompat([]rego.Source{source("p.rego", `package envoy.authz
+func TestLint(t *testing.T) {
+	warned := opaenvoy.Lint([]rego.Source{source("p.rego", `package envoy.authz
 
 allow if not blocked
 
@@ -239,8 +250,50 @@ blocked if time.parse_rfc3339_ns(input.since) > 0
 
 default open := false
 
-open if io.jwt.decode(input.jwt)[1].ok`)}, rego.CompatOptions{})
+open if io.jwt.decode(input.jwt)[1].ok`)}, opaenvoy.Options{})
 	if len(warned) != 1 || warned[0].Code != "silent_error" || warned[0].Line != 3 || warned[0].Severity != finding.Warning || !strings.Contains(warned[0].Message, "time.parse_rfc3339_ns") {
 		t.Errorf("%v", warned)
+	}
+}
+
+// secret stands for what is in somebody's header.
+const secret = "SECRET-5b1f"
+
+// No error tells what the request says.
+func TestErrorsHoldNoValues(t *testing.T) {
+	const s = `input.attributes.request.http.headers["x-secret"]`
+	failed := 0
+	for _, rule := range []string{
+		"allow := " + s,
+		"allow := to_number(" + s + ") > 1",
+		"allow := time.parse_duration_ns(" + s + ") > 1",
+		"allow := json.unmarshal(" + s + ")",
+		`allow := {"allowed": true, "headers": {` + s + `: "x"}}`,
+		`allow := {"allowed": true, "headers": {concat("", ["x-envoy-", ` + s + `]): "x"}}`,
+		`allow := {"allowed": true, "headers": {concat("", ["x-stepward-", ` + s + `]): "x"}}`,
+		`allow := {"allowed": true, "headers": {concat(" ", [` + s + `, "x"]): "x"}}`,
+		`allow := {"allowed": true, "headers": {"x-a": {` + s + `: 1}}}`,
+		`allow := {"allowed": true, "query_parameters_to_set": {concat(" ", [` + s + `, "x"]): "x"}}`,
+		`allow := {"allowed": true, "request_headers_to_remove": [concat(" ", [` + s + `, "x"])]}`,
+		`allow := {"allowed": true, "require": [{"level": ` + s + `}]}`,
+		`allow := {"allowed": true, "require": [{` + s + `: 1}]}`,
+		`allow := {"allowed": false, "http_status": ` + s + `}`,
+		`allow := {"allowed": ` + s + `}`,
+	} {
+		p, err := load(t, opaenvoy.Options{Options: rego.Options{Timeout: 5 * time.Second}}, source("p.rego", "package envoy.authz\n"+rule)) // clock: a failure, not a timeout, is what is looked for
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+			continue
+		}
+		ok, err := allowed(t, p, map[string]any{"attributes": map[string]any{"request": map[string]any{"http": map[string]any{"headers": map[string]any{"x-secret": secret}}}}})
+		if err == nil {
+			continue
+		}
+		if failed++; ok || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %t, %v", rule, ok, err)
+		}
+	}
+	if failed < 10 {
+		t.Errorf("%d failed", failed)
 	}
 }

@@ -1,0 +1,35 @@
+package opaenvoy
+
+import (
+	"slices"
+
+	"github.com/open-policy-agent/opa/ast"
+)
+
+// Reads lists what the policy reads that a proxy must be told to send: the body, the
+// certificate of the peer, and the TLS session, as their places in the input of our own
+// policies.
+func (p *Policy) Reads() [][]string { return p.reads }
+
+// reads looks for what [Policy.Reads] lists.
+func reads(modules map[string]*ast.Module) [][]string {
+	needs := map[string][]string{
+		"parsed_body": {"request", "body"}, "truncated_body": {"request", "body"}, "body": {"request", "body"},
+		"rawBody":     {"request", "body"},
+		"certificate": {"source", "certificate"}, "tlsSession": {"tls"},
+	}
+	var list [][]string
+	for _, m := range modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			name, _ := t.Value.(ast.String)
+			if path, ok := needs[string(name)]; ok && !slices.ContainsFunc(list, func(r []string) bool {
+				return slices.Equal(r, path)
+			}) {
+				list = append(list, path)
+			}
+			return false
+		})
+	}
+	slices.SortFunc(list, slices.Compare[[]string])
+	return list
+}

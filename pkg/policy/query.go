@@ -1,0 +1,26 @@
+package policy
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// CheckQuery returns an error that wraps [ErrRequest] if r edits a parameter that raw, the
+// query as it was sent, has under another spelling. Envoy looks for the bytes of a name, so
+// an application would find such a parameter beside the one that is set.
+func (r Result) CheckQuery(raw string) error {
+	if len(r.SetQuery)+len(r.RemoveQuery) == 0 {
+		return nil
+	}
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		decoded, err := url.QueryUnescape(name)
+		if _, set := r.SetQuery[decoded]; err != nil || decoded != name &&
+			(set || slices.Contains(r.RemoveQuery, decoded)) {
+			return fmt.Errorf("%w: a query parameter that the policy edits is spelt with escapes", ErrRequest)
+		}
+	}
+	return nil
+}
