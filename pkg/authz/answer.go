@@ -38,17 +38,21 @@ type Answers struct {
 // reaches reports whether a redirect in answer to r would reach a person.
 func (w Answers) reaches(r request.Request) bool { return w.Login != nil && w.Login.Reaches(r) }
 
-// answer words r's decision and attaches the metadata. A panic on the way refuses, and so
+// answer words r's decision, unless its words are given, and attaches the metadata. A panic on the way refuses, and so
 // does a decision that is not known or is worded as another kind of answer.
-func (a *Authorizer) answer(r *Record) {
+func (a *Authorizer) answer(r *Record, own *response.Response) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
 			r.Response = response.Response{Status: stepup.Internal.Status()}
 		}
 	}()
-	r.Response = a.Answers.word(r, a.Policy.Traits().RequestHeaders)
-	if !r.Response.Sound() || r.Response.Kind != kindOf(r.Decision) {
+	if own != nil {
+		r.Response = *own
+	} else {
+		r.Response = a.Answers.word(r, a.Policy.Traits().RequestHeaders)
+	}
+	if !r.Response.Sound() || r.Response.Kind != kindOf(r.Decision) || own != nil && r.Response.Kind == response.Allow {
 		r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, errUnsound
 		r.Response = a.Answers.deny(r, stepup.Deny{Why: stepup.Internal})
 	}
@@ -63,7 +67,7 @@ func kindOf(d stepup.Decision) response.Kind {
 	switch d.(type) {
 	case stepup.Allow:
 		return response.Allow
-	case stepup.Preflight:
+	case stepup.Preflight, stepup.Page:
 		return response.Serve
 	}
 	return response.Refuse

@@ -10,11 +10,12 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Authorizer decides requests. All fields but Gate and Observe are required, and none is
+// Authorizer decides requests. All fields but the gates, the site's and Observe are required, and none is
 // changed after the first call.
 type Authorizer struct {
 	Normalize request.Options
@@ -33,6 +34,13 @@ type Authorizer struct {
 	// Gate limits how many decisions are made at once; nil does not.
 	Gate *Gate
 
+	// Site answers requests under [SitePath]; nil leaves that path to the policy and the
+	// upstream, like any other. It has a deadline and a gate of its own, so that a slow site
+	// takes neither time nor a place from decisions.
+	Site         Site
+	SiteDeadline time.Duration
+	SiteGate     *Gate
+
 	Now  func() time.Time
 	Rand io.Reader
 	// Observe, if set, is called once with each record, before the answer is
@@ -49,19 +57,27 @@ var errPanic = errors.New("authz: a stage panicked")
 func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
 	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Traits().Revision,
 		Held: stepup.Anonymous}}
-	ctx, cancel := a.budget(ctx)
+	site, limit := a.isSite(raw), a.Deadline
+	if site {
+		limit = a.SiteDeadline
+	}
+	ctx, cancel := budget(ctx, limit)
 	defer cancel()
 
-	if !a.Gate.enter() {
+	var own *response.Response // the site's own words
+	switch {
+	case site:
+		own = a.serve(ctx, raw, &r)
+	case !a.Gate.enter():
 		r.Decision = stepup.Deny{Why: stepup.Overloaded}
-	} else {
+	default:
 		defer a.Gate.leave()
 		a.decide(ctx, raw, &r)
 	}
 	if ctx.Err() != nil {
-		r.Decision, r.Fault = stepup.Deny{Why: stepup.Deadline}, fmt.Errorf("authz: %w", ctx.Err())
+		r.Decision, r.Fault, own = stepup.Deny{Why: stepup.Deadline}, fmt.Errorf("authz: %w", ctx.Err()), nil
 	}
-	a.answer(&r)
+	a.answer(&r, own)
 	r.Duration = a.Now().Sub(r.Time)
 	if a.Observe != nil {
 		a.Observe(ctx, &r)
@@ -71,16 +87,10 @@ func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
 
 // decide fills r stage by stage and stops at the first that cannot go on.
 func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
-		}
-	}()
-	if r.Request, r.Fault = request.New(raw, a.Normalize); r.Fault != nil {
-		r.Decision = stepup.Deny{Why: normalizationReason(r.Fault)}
+	defer r.refusePanic()
+	if !a.normalize(raw, r) {
 		return
 	}
-	r.Stages.Normalized = a.Now()
 	if a.Answers.CORS.isPreflight(r.Request) {
 		r.Decision = stepup.Preflight{}
 		return
@@ -100,6 +110,23 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 	r.Stages.Verified = a.Now()
 	r.Judgement = a.Judge(ctx, a.Policy, r.Question())
 	r.Stages.Evaluated = a.Now()
+}
+
+// normalize reads raw into r, and reports whether it can be read in one way only.
+func (a *Authorizer) normalize(raw request.Raw, r *Record) bool {
+	if r.Request, r.Fault = request.New(raw, a.Normalize); r.Fault != nil {
+		r.Decision = stepup.Deny{Why: normalizationReason(r.Fault)}
+		return false
+	}
+	r.Stages.Normalized = a.Now()
+	return true
+}
+
+// refusePanic is deferred, and turns a panic of a stage into a refusal.
+func (r *Record) refusePanic() {
+	if p := recover(); p != nil {
+		r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
+	}
 }
 
 // decideUnverified asks the policy first, and verifies the credential only if something is
@@ -189,11 +216,10 @@ func policyReason(err error) stepup.Reason {
 	return stepup.PolicyError
 }
 
-// budget is ctx with our own deadline: the configured one, or nine tenths of
+// budget returns ctx with our own deadline: after d, or after nine tenths of
 // what the caller has left, but at most 20 ms less, so that the answer is back
 // before the caller stops waiting and makes up one of its own.
-func (a *Authorizer) budget(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := a.Deadline
+func budget(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)
 		d = min(d, left-min(left/10, 20*time.Millisecond))

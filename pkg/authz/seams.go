@@ -6,6 +6,7 @@ import (
 	"github.com/stepward/stepward/pkg/credential"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -51,6 +52,20 @@ type Departure struct {
 	Location string
 	Cookies  []string // Set-Cookie headers that go with the answer (RFC 6265 §4.1)
 }
+
+// Site answers requests to addresses of our own, those under [SitePath]. They never reach
+// the upstream.
+//
+// Serve returns what it decided and how that is answered: a [stepup.Page] is served, and
+// anything else refuses. It never allows. It should return soon after ctx ends. One that does
+// not is left behind, and keeps its place in the site's gate until it returns. It is called
+// from many goroutines.
+type Site interface {
+	Serve(ctx context.Context, r request.Request) (stepup.Decision, response.Response)
+}
+
+// SitePath begins the path of every address of our own.
+const SitePath = "/_stepward/"
 
 // Policy says what a request requires.
 //

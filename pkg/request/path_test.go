@@ -165,3 +165,23 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+// The path that is looked at first is the one that is decided on.
+func FuzzPathOf(f *testing.F) {
+	for _, target := range []string{"/_stepward/x", "/%5Fstepward/x?a=b", "/a/../b", "//x", "/A%20b/", "*", "", "/a#b", "/%252e"} {
+		f.Add(target, "", false)
+		f.Add(target, "double_encoding, empty_segments", true)
+	}
+	f.Fuzz(func(t *testing.T, target, allow string, fold bool) {
+		raw := Raw{Method: "GET", Host: "a", Scheme: "https", Target: target}
+		if allow != "" {
+			raw.Route.Extensions = map[string]string{AllowExtension: allow}
+		}
+		o := Options{FoldPathCase: fold}
+		path, ok := PathOf(raw, o)
+		r, err := New(raw, o)
+		if ok != (err == nil) || ok && path != r.Path {
+			t.Fatalf("%q is %q, %v first, and then %q, %v", target, path, ok, r.Path, err)
+		}
+	})
+}

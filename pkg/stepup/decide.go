@@ -2,8 +2,8 @@ package stepup
 
 import "github.com/stepward/stepward/pkg/token"
 
-// Decision is what to answer: one of [Allow], [Redirect], [Challenge], [Deny]
-// and [Preflight], and nothing else. A nil Decision refuses.
+// Decision is what to answer: one of [Allow], [Redirect], [Challenge], [Deny],
+// [Preflight] and [Page], and nothing else. A nil Decision refuses.
 //
 //sumtype:decl
 type Decision interface {
@@ -36,6 +36,9 @@ type Deny struct {
 // Preflight answers a CORS preflight of an origin that is configured.
 type Preflight struct{}
 
+// Page serves a page of ours that was asked for.
+type Page struct{}
+
 // Reason is [OK].
 func (Allow) Reason() Reason { return OK }
 
@@ -51,11 +54,15 @@ func (d Deny) Reason() Reason { return d.Why }
 // Reason is [OK].
 func (Preflight) Reason() Reason { return OK }
 
+// Reason is [OK].
+func (Page) Reason() Reason { return OK }
+
 func (Allow) sealed()     {}
 func (Redirect) sealed()  {}
 func (Challenge) sealed() {}
 func (Deny) sealed()      {}
 func (Preflight) sealed() {}
+func (Page) sealed()      {}
 
 // Result is the coarse outcome of a decision.
 type Result string
@@ -66,6 +73,7 @@ const (
 	ResultChallenge Result = "challenge"
 	ResultRedirect  Result = "redirect"
 	ResultPreflight Result = "preflight"
+	ResultPage      Result = "page"
 	ResultDeny      Result = "deny"
 	ResultError     Result = "error" // refused for a fault of our own
 )
@@ -79,6 +87,8 @@ func ResultOf(d Decision) Result {
 		return ResultRedirect
 	case Preflight:
 		return ResultPreflight
+	case Page:
+		return ResultPage
 	case Challenge:
 		if d.Why.Status() == 401 {
 			return ResultChallenge

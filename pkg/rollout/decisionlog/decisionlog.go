@@ -67,7 +67,7 @@ func OutcomeOf(j authz.Judgement) Outcome {
 		if j.Reason() != stepup.NoCredentials {
 			ask = d.Ask
 		}
-	case stepup.Allow, stepup.Deny, stepup.Preflight: // ask for nothing
+	case stepup.Allow, stepup.Deny, stepup.Preflight, stepup.Page: // ask for nothing
 	}
 	o.Level, o.ACRValues, o.Scope = ask.Level, ask.ACRValues, ask.Scope
 	if age, set := ask.MaxAge.Get(); set {
