@@ -14,8 +14,8 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// read shows events as people want them: a line for each package, and all that a test
-// has said which fails.
+// read shows events as people want them: a line for each package, and everything that a
+// failing test has said.
 func read(events io.Reader, out io.Writer) counts {
 	var all counts
 	of := map[string]counts{} // by package

@@ -1,5 +1,5 @@
-// Command gates runs what a change must pass, one step after the other whatever fails,
-// and sums up: what passed, failed and was left out, and how long each took. The
+// Command gates runs what a change must pass, one step after the other even if one
+// fails, and sums up: what passed, failed and was left out, and how long each took. The
 // Makefile calls it: `make unit`, `make test`, `make test-all`.
 //
 // There is one switch for tests: `go test -short` leaves out what takes long and what
@@ -37,8 +37,8 @@ var slow = []string{
 // plans are the steps of each target.
 var plans = map[string][]step{
 	"unit": {
-		{name: "unit tests", says: "fast packages", argv: []string{
-			"bash", "-c", "go test -short -json $(go list ./... | grep -vE '/(" + strings.Join(slow, "|") + ")$')"}, tests: true},
+		{name: "unit tests", says: "fast packages", tests: true, argv: []string{"bash", "-c",
+			"go test -short -json $(go list ./... | grep -vE '/(" + strings.Join(slow, "|") + ")$')"}},
 	},
 	"test": {
 		{name: "build", says: "compiles bin/stepward: two minutes the first time, then seconds", argv: []string{
@@ -76,10 +76,11 @@ var plans = map[string][]step{
 	},
 }
 
-// leftOut is what a target does not do, and what does.
+// leftOut says what a target leaves out, and which target does it.
 var leftOut = map[string]string{
 	"unit": "packages that start servers, Envoy or a browser: `make test`",
-	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs Node, a JDK or Chromium (providers, producers, browser): `make test-all`; soak: `make soak`",
+	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs Node, a JDK or Chromium " +
+		"(providers, producers, browser): `make test-all`; soak: `make soak`",
 	"all":  "soak: `make soak`; planted bugs: `make mutants`",
 }
 
@@ -95,7 +96,7 @@ func run(args []string, out io.Writer) int {
 	return carryOut(ctx, plans[args[0]], leftOut[args[0]], out)
 }
 
-// carryOut runs steps, says how they went, and is the exit status.
+// carryOut runs steps, says how they went, and returns the exit status.
 func carryOut(ctx context.Context, steps []step, left string, out io.Writer) int {
 	var all counts
 	var summary strings.Builder

@@ -1,5 +1,5 @@
-// Package realidp runs identity providers of others for our tests: Keycloak, and
-// oidc-provider of npm. `make providers` installs them.
+// Package realidp runs other people's identity providers for our tests: Keycloak, and
+// oidc-provider from npm. `make providers` installs them.
 //
 // Each runs as a process of its own on a free port of 127.0.0.1, can be stopped and
 // started again where it was, and is told to rotate its keys the way its operators do.

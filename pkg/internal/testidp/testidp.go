@@ -1,6 +1,5 @@
-// Package testidp is a real identity provider for tests and the demo: an HTTP or
-// HTTPS server with discovery and keys, which signs whatever it is told to and
-// fails in whatever way it is told to.
+// Package testidp is a real identity provider for tests and the demo: an HTTP or HTTPS
+// server with discovery and keys, which signs and fails as it is told to.
 //
 // It signs with the standard library alone, so that what the verifier accepts
 // was not made by the library that verifies.

@@ -41,8 +41,9 @@ func (c *Clock) After(d time.Duration) <-chan time.Time {
 	return a.out
 }
 
-// Advance lets time pass. Who is about to call [Clock.After] with a time that it worked
-// out before may miss it: whoever waits for something to come of it advances again.
+// Advance lets time pass. Code that is about to call [Clock.After] with a time that it
+// worked out before may miss it, so a test that waits for something to come of it
+// advances again.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

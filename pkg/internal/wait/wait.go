@@ -1,4 +1,4 @@
-// Package wait is how tests wait: until something is so, however busy the machine is.
+// Package wait lets tests wait until something is so, however busy the machine is.
 package wait
 
 import (

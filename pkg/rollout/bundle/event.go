@@ -20,8 +20,8 @@ import (
 // a busy service. What the plugin has taken waits in its own buffer.
 const queueLength = 4096
 
-// queueBytes is how much may wait with them, about: what the proxy sent of a body stays
-// with a decision until it is handed over.
+// queueBytes is about how many bytes may wait with them: what the proxy sent of a body
+// stays with a decision until it is handed over.
 const queueBytes = 64 << 20
 
 // weight estimates how many bytes wait with r.
@@ -56,7 +56,7 @@ type logged struct {
 }
 
 // Observe hands d to the plugin that uploads decisions, where there is one. It never
-// waits: what there is no room for is dropped and counted.
+// waits: a decision that there is no room for is dropped and counted.
 func (m *Manager) Observe(ctx context.Context, d Decided) {
 	if !m.settings.Logs || m.done.Load() {
 		return
@@ -97,7 +97,7 @@ func (m *Manager) hand(ctx context.Context) {
 
 func (m *Manager) log(d logged) {
 	defer m.waiting.Add(-weight(d.Record.Request))
-	m.gate.settled() // or the masks that came with the policy of d would be missing
+	m.gate.settled() // otherwise the masks that came with the policy of d would be missing
 	p := logs.Lookup(m.opa)
 	if p == nil {
 		return // discovery has not asked for any yet
@@ -141,7 +141,7 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 	}
 	if e, ok := decisionlog.Of(r, prefix, d.Masks); ok {
 		if asked, ok := e.Input["request"].(map[string]any); ok {
-			delete(asked, "header_values") // once more what headers holds: an operator's mask would have to name both
+			delete(asked, "header_values") // it repeats headers, and an operator's mask would have to name both
 		}
 		var input any = e.Input
 		info.Input = &input
@@ -153,8 +153,9 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 	return info
 }
 
-// foreign makes info one of opa-envoy-plugin: its path, its input, and the members of its
-// decision that say what was answered. What ours would have said is under custom.outcome.
+// foreign gives info the path and input of opa-envoy-plugin, and the members of its
+// decision that say what was answered. What a policy of ours would have said is under
+// custom.outcome.
 func foreign(info *opaserver.Info, d logged) {
 	r := d.Record
 	info.Path, info.Custom["outcome"] = d.Path, *info.Results

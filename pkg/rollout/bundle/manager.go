@@ -72,8 +72,8 @@ type Status struct {
 	Name      string    `json:"name"`
 	Revision  string    `json:"revision,omitempty"`
 	Activated time.Time `json:"activated_at,omitzero"` // when it last came into force
-	// Confirmed is when its server last said what it should be, be it that it is the same,
-	// and that was taken.
+	// Confirmed is when its server last said what it should be, even if only that it is the
+	// same, and that was taken.
 	Confirmed time.Time `json:"confirmed_at,omitzero"`
 	Asked     time.Time `json:"asked_at,omitzero"` // when its server was last asked
 	Error     string    `json:"error,omitempty"`   // of the last attempt
@@ -191,8 +191,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// stop gives what waits for upload some time. A sink that hangs is left behind: its
-// goroutine ends with its connection.
+// stop gives decisions that wait for upload some time. A sink that hangs is left behind:
+// its goroutine ends with its connection.
 func (m *Manager) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.options.Flush)
 	stopped := make(chan struct{})
@@ -272,8 +272,8 @@ func (m *Manager) Status() []Status {
 // Logging reports whether decisions are uploaded now.
 func (m *Manager) Logging() bool { return logs.Lookup(m.opa) != nil }
 
-// discovered checks what discovery says as a file is checked. What it refuses leaves the
-// configuration that was.
+// discovered checks what discovery says as a file is checked. What it refuses changes
+// nothing.
 type discovered struct {
 	settings Settings
 	id       string
@@ -305,8 +305,8 @@ func (d *discovered) OnConfigDiscovery(_ context.Context, c *config.Config) (*co
 	return config.ParseConfig(text, d.id)
 }
 
-// warn tells what a discovered configuration says in vain. OPA fills in two of the members
-// itself.
+// warn reports a member of a discovered configuration that means nothing here. OPA fills
+// in two of the members itself.
 func (d *discovered) warn(f finding.Finding) {
 	if f.Path != "default_decision" && f.Path != "default_authorization_decision" {
 		d.tell(Line{Level: "warn", Message: f.Message, Fields: map[string]any{"plugin": "discovery"}})

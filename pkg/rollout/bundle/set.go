@@ -20,7 +20,7 @@ type Set struct {
 	roots []owned
 }
 
-// owned is what of the document data a bundle has to itself.
+// owned is the part of the document data that a bundle has to itself.
 type owned struct {
 	name  string
 	roots []string
@@ -29,8 +29,9 @@ type owned struct {
 // Complete reports whether every bundle that is configured has been activated once.
 func (s Set) Complete() bool { return len(s.Missing) == 0 && len(s.Revisions) > 0 }
 
-// Revision names the set by the revisions of its bundles: that of a single one as it is,
-// else name=revision, in order of name. It is empty when a bundle has none of its own.
+// Revision names the set by the revisions of its bundles: that of a single bundle as it
+// is, otherwise name=revision, in order of name. It is empty when a bundle has none of
+// its own.
 func (s Set) Revision() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(s.Revisions)) {

@@ -28,9 +28,9 @@ type Settings struct {
 	dir      string
 }
 
-// ParseOptions are what the configuration itself does not say.
+// ParseOptions is what the configuration itself does not say.
 type ParseOptions struct {
-	Insecure bool // permits services without TLS, or whose certificate nobody checks
+	Insecure bool // permits services without TLS, or with a certificate that nobody checks
 }
 
 // The sizes that are filled in where OPA has no bound.
@@ -39,8 +39,8 @@ const (
 	maxLogBuffer  = 64 << 20 // bytes of decisions that wait for upload
 )
 
-// keyed lists the members of OPA's configuration: those that are used as they are, and
-// those that only an OPA which answers queries itself has a use for.
+// The members of OPA's configuration: those that are used as they are, and those that
+// matter only to an OPA that answers queries itself.
 var (
 	used = []string{"services", "labels", "discovery", "bundles", "decision_logs", "status", "keys",
 		"persistence_directory", "plugins"}
@@ -76,11 +76,12 @@ func Parse(name string, text []byte, o ParseOptions) (Settings, error) {
 	return s, nil
 }
 
-// Policies reports whether policies come from bundles, or may come so.
+// Policies reports whether policies come from bundles, or may come from them once
+// discovery says so.
 func (s Settings) Policies() bool { return s.boot["bundles"] != nil || s.boot["discovery"] != nil }
 
-// checker goes over a configuration, fills in the bounds that OPA leaves out, and takes
-// away what is of no use.
+// checker goes over a configuration, fills in the bounds that OPA leaves out, and
+// removes what is of no use.
 type checker struct {
 	file, dir     string
 	insecure      bool
@@ -176,7 +177,8 @@ func loopback(host string) bool {
 }
 
 // bundles goes over bundles and discovery. OPA takes an unsigned bundle where keys are
-// configured and signing is not; that is refused here, since who lists keys means them.
+// configured and signing is not; that is refused here, because an operator who lists
+// keys means them to be used.
 func (c *checker) bundles(m map[string]any, keys bool) {
 	one := func(path string, o map[string]any) {
 		if keys && o["signing"] == nil {
@@ -212,7 +214,7 @@ func (c *checker) bundles(m map[string]any, keys bool) {
 	}
 }
 
-// plugins leaves out the one by which an OPA answers Envoy, and refuses others: their
+// plugins leaves out the plugin by which an OPA answers Envoy, and refuses others: their
 // code is not here.
 func (c *checker) plugins(m map[string]any) {
 	all, _ := m["plugins"].(map[string]any)

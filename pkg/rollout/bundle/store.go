@@ -17,12 +17,12 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// errDelta refuses a bundle that says only what has changed: what is in force would then
-// be the work of many documents, and of no one signature.
+// errDelta refuses a bundle that says only what has changed. What is in force would then
+// be made of many documents, and no one signature would cover it.
 var errDelta = errors.New("bundle: a delta bundle; Stepward takes whole ones only")
 
-// gate is OPA's store. Before a transaction that has activated a bundle is committed, the
-// one who is to serve it is asked; what is refused never happened.
+// gate is OPA's store. Before it commits a transaction that has activated a bundle, it
+// asks whether the new set is to be served. What is refused never happened.
 //
 // The store has one writer at a time, so the marks of a transaction are the gate's own.
 type gate struct {
@@ -30,8 +30,8 @@ type gate struct {
 	accept func(context.Context, Set) error
 	names  func() []string // of the bundles that are configured
 
-	// settling is held while what was accepted is committed: decisions are made by it
-	// already, and OPA's plugins do not know it yet.
+	// settling is held while what was accepted is committed: decisions are already made by
+	// it, and OPA's plugins do not know it yet.
 	settling sync.Mutex
 
 	mu     sync.Mutex
@@ -86,11 +86,6 @@ func (g *gate) Write(ctx context.Context, txn storage.Transaction, op storage.Pa
 	return g.Store.Write(ctx, txn, op, path, value)
 }
 
-// Abort implements [storage.Store].
-func (g *gate) Abort(ctx context.Context, txn storage.Transaction) {
-	g.Store.Abort(ctx, txn)
-}
-
 // NewTransaction implements [storage.Store].
 func (g *gate) NewTransaction(ctx context.Context, params ...storage.TransactionParams) (storage.Transaction, error) {
 	txn, err := g.Store.NewTransaction(ctx, params...)
@@ -117,8 +112,8 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 	if err == nil {
 		err = g.propose(ctx, txn)
 	}
-	// A bundle that is no longer configured is gone whether or not what is left is any
-	// good: the error is told by who refused it, and the last good set stays in force.
+	// A bundle that is no longer configured is gone, whether or not the rest is good.
+	// Whoever has refused the rest has reported it, and the last good set stays in force.
 	if err != nil && len(put) > 0 {
 		g.Store.Abort(ctx, txn)
 		return err
@@ -126,7 +121,7 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 	return g.Store.Commit(ctx, txn)
 }
 
-// settled returns when nothing is on its way into the store.
+// settled waits until nothing is on its way into the store.
 func (g *gate) settled() {
 	g.settling.Lock()
 	defer g.settling.Unlock()
@@ -189,8 +184,8 @@ func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	return set, nil
 }
 
-// system reports whether a module is for OPA's plugins, as data.system.log.mask is: it has
-// another input than a policy.
+// system reports whether a module is for OPA's plugins, as data.system.log.mask is. The
+// input of such a module is not that of a policy.
 func system(s rego.Source) bool {
 	return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool {
 		return name == "data.system" || strings.HasPrefix(name, "data.system.")

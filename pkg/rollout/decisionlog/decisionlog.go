@@ -2,9 +2,9 @@
 // words, and what came of it. From an [Entry] the same question can be put again, to
 // another policy or years later.
 //
-// An entry never holds a credential, since no policy sees one. What a client may have put
-// in a secret's place all the same, in a query, a body or a header of a telling name, is
-// taken out, and what was taken out is listed: see [Masks].
+// An entry never holds a credential, since no policy sees one. A client may still have
+// put a secret in a query, a body or a header whose name tells of it. These are removed,
+// and what was removed is listed: see [Masks].
 //
 // [Of] makes an entry of a record, [Parse] reads one back: of our own decision log, with
 // log.input, or an event of OPA's decision logs.
@@ -34,7 +34,7 @@ type Entry struct {
 	Outcome    Outcome
 }
 
-// Caller is what a judgement needs to know of who asks beside the input.
+// Caller is what a judgement needs to know of the caller that is not in the input.
 type Caller struct {
 	Presented bool       `json:"presented,omitempty"` // a credential of ours
 	Failure   token.Code `json:"failure,omitempty"`   // why it was not accepted
@@ -95,7 +95,8 @@ func Of(r *authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 	}
 	if t := r.Token; t != nil {
 		proof := t.Strongest()
-		e.Caller.AuthTime, e.Caller.IssuedAt, e.Caller.Assurance = seconds(proof.At), seconds(t.IssuedAt), proof.Assurance
+		e.Caller.AuthTime, e.Caller.IssuedAt = seconds(proof.At), seconds(t.IssuedAt)
+		e.Caller.Assurance = proof.Assurance
 	}
 	e.Input, e.Erased = m.apply(e.Input)
 	return e, true
@@ -131,10 +132,10 @@ type line struct {
 	} `json:"custom"`
 }
 
-// ErrNoInput means that a line is a decision, and that what was asked was not kept.
+// ErrNoInput means that a line is a decision, but what was asked was not kept.
 var ErrNoInput = errors.New("decisionlog: the entry does not say what was asked; set log.input")
 
-// ErrNotOurs means that a line is something else than a decision.
+// ErrNotOurs means that a line is not a decision.
 var ErrNotOurs = errors.New("decisionlog: not a decision")
 
 // Parse reads one entry. The error wraps [ErrNoInput] or [ErrNotOurs] where the line is

@@ -13,7 +13,7 @@ import (
 // repeat a query.
 type Masks struct {
 	More []string // JSON pointers (RFC 6901) from /input, beside the default ones
-	Keep []string // what stays although a default mask, or the name of a header, covers it
+	Keep []string // what stays even where a default mask, or the name of a header, covers it
 }
 
 // DefaultMasks are where clients put what nobody should keep.
@@ -24,11 +24,12 @@ var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", 
 var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature",
 	"csrf", "xsrf", "jwt", "assertion"}
 
-// telling are headers in which proxies and browsers repeat a query, and the one in which a
-// browser sends a token with a WebSocket, as it can set no other.
+// telling lists headers in which proxies and browsers repeat a query, and the one in
+// which a browser sends a token with a WebSocket, because it can set no other.
 var telling = []string{"referer", "x-envoy-original-path", "x-forwarded-uri", "sec-websocket-protocol"}
 
-// secret reports whether a header is masked, for its name or as it repeats a query.
+// secret reports whether a header is masked, because of its name or because it repeats a
+// query.
 func secret(name string, value any) bool {
 	return slices.Contains(telling, name) || slices.ContainsFunc(secretWords, func(word string) bool {
 		return strings.Contains(name, word)
@@ -68,7 +69,7 @@ type masking struct {
 	erased []string
 }
 
-// take erases what pointer leads to, but for what is to be kept below it.
+// take erases what pointer leads to, except what is to be kept below it.
 func (x *masking) take(pointer string) {
 	if slices.ContainsFunc(x.keep, func(k string) bool { return within(pointer, k) }) {
 		return

@@ -40,7 +40,7 @@ func Kinds() []Kind {
 		NewlyAllowed, NoLongerFailing}
 }
 
-// Weaker reports whether k lets somebody in, or nearer, who was not.
+// Weaker reports whether k lets a caller in, or nearer, who was kept out before.
 func (k Kind) Weaker() bool {
 	return k == NewlyAllowed || k == NoLongerChallenged || k == NoLongerRefused
 }
@@ -59,7 +59,7 @@ type Comparison struct {
 	Fault      string // why the other policy failed, in the operator's words
 }
 
-// Compare holds what came of a question against what is.
+// Compare compares what came of a question before with what comes of it now.
 func Compare(q authz.Question, was decisionlog.Outcome, is authz.Judgement) Comparison {
 	c := Comparison{
 		Time: q.Time, Method: q.Request.Method, Route: Route(q.Request.Segments), Client: client(q), Was: was,

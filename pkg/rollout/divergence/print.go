@@ -37,7 +37,7 @@ func (k Kind) String() string {
 	return string(k)
 }
 
-// Formats are those that a report can be printed in.
+// Formats lists the formats that a report can be printed in.
 var Formats = []string{"text", "json", "html"}
 
 // Print writes r in one of [Formats].

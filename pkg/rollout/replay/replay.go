@@ -1,7 +1,7 @@
 // Package replay puts recorded decisions to another policy.
 //
 // A log is read as a stream, by as many workers as there are cores, in memory that does
-// not grow with its length. What cannot be compared is counted by why, never guessed.
+// not grow with its length. What cannot be compared is counted by reason, never guessed.
 package replay
 
 import (
@@ -22,8 +22,8 @@ import (
 
 // Player puts decisions to a policy. All fields but Old and Lines are required.
 type Player struct {
-	// Judge decides by what is not the policy: levels, issuers, who can log in. Its own
-	// policy and verifier are not asked.
+	// Judge decides by everything except the policy: levels, issuers, who can log in. Its
+	// own policy and verifier are not asked.
 	Judge *authz.Authorizer
 	New   authz.Policy
 	// Old, where set, is what answers are compared with in place of those recorded: both
@@ -35,7 +35,7 @@ type Player struct {
 // maxLine bounds a line, in bytes. OPA's logs are arrays of many decisions on one.
 const maxLine = 64 << 20
 
-// chunk is how many bytes of lines a worker takes at a time, about.
+// chunk is about how many bytes of lines a worker takes at a time.
 const chunk = 256 << 10
 
 // Play reads a log: a line for each decision, or for an array of them. The error is one

@@ -1,9 +1,10 @@
 // Package shadow evaluates a candidate policy beside the one that is enforced, to know
 // what it would change before it changes anything.
 //
-// A [Runner] is told of every decision after it was made, so the candidate has no part in
-// it. It never makes one wait: what it cannot keep up with it leaves out, and counts. One
-// goroutine evaluates, with pauses, and a candidate that keeps running past its time rests.
+// A [Runner] sees every decision after it was made, so the candidate has no part in it.
+// It never makes a decision wait: it leaves out what it cannot keep up with, and counts
+// that. One goroutine evaluates, with pauses, and a candidate that keeps running past
+// its time rests.
 package shadow
 
 import (
@@ -20,11 +21,12 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 )
 
-// Options are what a runner needs.
+// Options is what a runner needs.
 type Options struct {
 	Judge     *authz.Authorizer // the one that is enforced; its policy is not asked
 	Candidate authz.Policy
-	// Tally is where it counts; the zero Tally of a runner that was replaced may go on.
+	// Tally is where it counts. A runner may go on with the Tally of the one that it
+	// replaces.
 	Tally *divergence.Tally
 	// OnCompared, if set, is called with each comparison.
 	OnCompared func(divergence.Comparison)
@@ -127,7 +129,7 @@ func (s *Runner) Run(ctx context.Context) {
 	}
 }
 
-// wait reports whether ctx still goes on.
+// wait waits for d, and reports whether ctx still goes on.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

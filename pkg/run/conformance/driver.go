@@ -38,8 +38,8 @@ type Driver interface {
 	Close()
 }
 
-// ErrUnreachable is wrapped by the error of a case that a driver cannot bring
-// about. It is counted, and is not a pass.
+// ErrUnreachable means that a driver cannot bring a case about. It is counted, and is
+// not a pass.
 var ErrUnreachable = errors.New("not reachable by this driver")
 
 // Outcome is what came of a case.

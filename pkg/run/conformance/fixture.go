@@ -124,7 +124,7 @@ func OpenFixture(s Suite, dir string) (*Rig, error) {
 	return &Rig{suite: s, idp: idp, key: key, dir: dir}, idp.Load(dir)
 }
 
-// write writes the policy of a fixture and is its configuration.
+// write writes the policy of a fixture and returns its configuration.
 func (r *Rig) write(name string) ([]byte, error) {
 	f := r.suite.Fixtures[name]
 	policy := []byte(f.Policy)

@@ -85,8 +85,8 @@ func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 	return r
 }
 
-// answered carries out a case as a client does that is asked for a nonce, which happens
-// where a service has just begun to remember proofs: it brings one (RFC 9449 §9).
+// answered carries out a case as a client does that brings a nonce when it is asked for
+// one (RFC 9449 §9). That happens where a service has just begun to remember proofs.
 func answered(ctx context.Context, d Driver, c Case, rawHeaders bool) (Outcome, error) {
 	o, err := d.Do(ctx, c, rawHeaders)
 	nonce := o.Headers.Get("dpop-nonce")

@@ -122,7 +122,7 @@ func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
 	return list, err
 }
 
-// SetLogLevel changes the level of the service's log, until its configuration says
+// SetLogLevel changes the level of the service's log, until a new configuration sets
 // another.
 func (c *Client) SetLogLevel(ctx context.Context, level string) error {
 	_, err := c.send(ctx, http.MethodPut, "/log-level", map[string]string{"level": level})

@@ -131,8 +131,8 @@ func Handler(c Config) http.Handler {
 	return mux
 }
 
-// revoke takes one entry, whose issuer is a short name or a URL of the configuration:
-// for another nothing would ever be looked up.
+// revoke takes one entry, whose issuer is a short name or a URL of the configuration.
+// Nothing would ever be looked up for another issuer.
 func revoke(w http.ResponseWriter, r *http.Request, c Config) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	d.DisallowUnknownFields()

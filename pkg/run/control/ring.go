@@ -2,8 +2,8 @@
 // a running service: recent decisions and why they were made, what is in force, and
 // the level of the log. It changes no decision.
 //
-// Whoever can open the socket reads who asked for what. So it is a Unix socket for
-// its owner alone, off unless it is configured, and never TCP.
+// Anyone who can open the socket reads who asked for what. It is therefore a Unix socket
+// for its owner alone, off unless it is configured, and never TCP.
 package control
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 )
 
-// Ring keeps the last decisions and hands new ones to whoever follows. It serves
-// many goroutines.
+// Ring keeps the last decisions and hands new ones to its followers. It serves many
+// goroutines.
 type Ring struct {
 	mu        sync.Mutex
 	kept      []explain.Explanation // of at most size; next is the oldest once it is full
@@ -54,7 +54,7 @@ func (r *Ring) Observe(_ context.Context, record *authz.Record) {
 	}
 }
 
-// maxBody is about how many bytes of memory a body may take that is kept. Clients choose
+// maxBody is about how many bytes of memory a body may take to be kept. Clients choose
 // bodies, and a thousand of some megabytes would be the end of the service.
 const maxBody = 32 << 10
 
@@ -76,10 +76,10 @@ func light(q authz.Question) authz.Question {
 	return q
 }
 
-// node is about what a value of JSON takes beside its text, in bytes.
+// node is about how many bytes a value of JSON takes beside its text.
 const node = 64
 
-// weigh takes what v takes off left, and stops when nothing is left.
+// weigh subtracts the size of v from left, and stops when nothing is left.
 func weigh(v any, left *int) {
 	if *left -= node; *left < 0 {
 		return

@@ -34,7 +34,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Options say where Envoy is, and who is told of decisions. All may be left out.
+// Options says where Envoy is, and what is told of decisions. All may be left out.
 type Options struct {
 	EnvoyPath string
 	Progress  io.Writer
@@ -138,9 +138,9 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	return process.WaitHealthy(ctx, replicas)
 }
 
-// settings is the configuration of both Stepwards: the shipped policy, and the
-// words that the identity provider uses for its levels. Deadlines are those of a
-// machine that is busy with something else: no answer here is about them.
+// settings is the configuration of both Stepwards: the shipped policy, and the words
+// that the identity provider uses for its levels. Deadlines are long enough for a busy
+// machine: no answer here is about them.
 const settings = `issuers: [{ name: demo, issuer: "%s", audiences: [` + testidp.Audience + `] }]
 levels:
 - { name: password, acr: ["urn:example:loa:1"] }
@@ -152,8 +152,8 @@ drain: { delay: 10ms }
 policy: { default: true, timeout: 6s }
 `
 
-// configure makes the configuration of both Stepwards: the demo's own or, where there is
-// one to try, that with what the demo has in place of its surroundings.
+// configure makes the configuration of both Stepwards: the demo's own, or the one to
+// try, with the demo's issuer, addresses and login page in place of its own.
 func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *files.Look) (config.Config, error) {
 	own, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
 	if err != nil || load == nil {
@@ -283,7 +283,9 @@ func pages(idp *testidp.IDP, levels []config.Level) {
 		w.Header().Set("content-type", "text/plain; charset=utf-8")
 		fmt.Fprintf(
 			w,
-			"Here your login application would ask for acr_values=%q max_age=%q,\ngive the browser a token that proves it, and send it back to\n\n  %s\n\nThis demo has no such application: the browser comes back without a token, and is sent here again.\n",
+			"Here your login application would ask for acr_values=%q max_age=%q,\n"+
+				"give the browser a token that proves it, and send it back to\n\n  %s\n\n"+
+				"This demo has no such application: the browser comes back without a token, and is sent here again.\n",
 			r.URL.Query().Get("acr_values"), r.URL.Query().Get("max_age"), r.URL.Query().Get("return_to"))
 	})
 }

@@ -36,7 +36,7 @@ func (s *Server) openBundles(c config.Config) error {
 		s.log.Warn(w.Message, zap.String("file", w.File))
 	}
 	var library []rego.Source
-	if c.Policy.Compat == "" { // another product's bundles know nothing of ours
+	if c.Policy.Compat == "" { // the bundles of another product know nothing of our library
 		if library, err = snapshot.Library(nil); err != nil {
 			return err
 		}
@@ -71,9 +71,9 @@ func (s *Server) propose(ctx context.Context, set bundle.Set) error {
 }
 
 // take puts a set of bundles into force, as reload does with files: the whole of it, or
-// nothing. Before every bundle has come there is nothing to decide by yet. Files are not
-// read again: a bundle that comes while they are broken, or half written, comes into force
-// with those that are.
+// nothing. Nothing can decide before every bundle has come. Files are not read again: a
+// bundle that comes while they are broken, or half written, comes into force with the
+// files that are in force.
 func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	s := c.server
 	if was := s.set.Load(); !set.Complete() {
@@ -98,8 +98,9 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 		return err
 	}
 	s.set.Store(&set)
-	// What is enforced does not wait for the keys of what is pending. Under a configuration
-	// that is to go the set may be no policy; then it is as if it came with the next one.
+	// What is enforced does not wait for the keys of what is pending. Under the old
+	// configuration the set may not be a valid policy; then it comes into force with the
+	// next configuration.
 	if now := s.current.Load(); now != nil && now != base {
 		if now, err := now.WithBundles(ctx, o); err == nil {
 			c.put(ctx, now)

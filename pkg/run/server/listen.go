@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Listen opens a TCP address, or a socket where address is unix:///path. A socket
-// that a process left behind is replaced; one on which somebody answers is not.
-// mode is that of the socket, from the first moment: nobody else can connect before it is
-// set.
+// Listen opens a TCP address, or a socket where address is unix:///path. A socket that a
+// process left behind is replaced, unless somebody answers on it. The socket has mode
+// from the first moment, so that nobody else can connect before it is set.
 func Listen(address string, mode os.FileMode) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix://")
 	if !isSocket {

@@ -20,7 +20,7 @@ const (
 	watchInterval = 100 * time.Millisecond // whether files have changed, and have settled
 )
 
-// attempt is what the last reload came to.
+// attempt is what came of the last reload.
 type attempt struct {
 	at      time.Time
 	err     error // nil when it is enforced, or waits for keys
@@ -83,11 +83,11 @@ func (s *Server) watchInterval() time.Duration {
 	return watchInterval
 }
 
-// errNothing is of a reload that is asked for where nothing is read.
+// errNothing refuses a reload where the service was given nothing to read.
 var errNothing = errors.New("server: there is nothing to reload from")
 
-// look looks at the files where they have changed, and takes what they hold once that has
-// settled. What it waits for it says when it has waited for long.
+// look looks at the files when they have changed, and takes what they hold once that has
+// settled. After a long wait it says what it waits for.
 func (c *conductor) look(ctx context.Context) {
 	s := c.server
 	if s.options.Reload == nil {
@@ -108,8 +108,8 @@ func (c *conductor) look(ctx context.Context) {
 	if now := s.current.Load(); now != nil {
 		base = now.Config
 	}
-	// What is enforced and what was tried are both watched: a policy that is broken may be
-	// one that is enforced by nobody yet.
+	// What is enforced and what was tried are both watched: the broken policy may be one
+	// that is not enforced yet.
 	watched := slices.Concat(loaded.Sources, base.Sources)
 	slices.Sort(watched)
 	watched = slices.Compact(watched)
@@ -119,13 +119,13 @@ func (c *conductor) look(ctx context.Context) {
 	if moving != nil {
 		c.refused(moving)
 	}
-	if !taken || !same { // the stamp is of other files then: the next look is the one
+	if !taken || !same { // the stamp is then of other files: the next look decides
 		return
 	}
 	again := c.looked != nil && c.looked.Differs(l) == ""
 	c.tried = before
 	if again && !c.asked {
-		return // as at the start: there is nothing that was not tried
+		return // as at the start: all of this has been tried already
 	}
 	c.asked, c.looked = false, l
 	c.reload(ctx, loaded, err)
@@ -228,7 +228,7 @@ func fixed(was, is config.Config) error {
 		"control": was.Control == is.Control,
 		"tls":     (was.TLS.CertFile == "") == (is.TLS.CertFile == ""),
 		"bundles": was.Bundles == is.Bundles,
-		// of which the bundles' library depends
+		// the library that bundles are given depends on it
 		"policy.compat":  was.Policy.Compat == is.Policy.Compat || is.Bundles.ConfigFile == "",
 		"limits.message": was.Limits.Message == is.Limits.Message,
 		"log": was.Log.Decisions == is.Log.Decisions && was.Log.File == is.Log.File &&
@@ -241,7 +241,7 @@ func fixed(was, is config.Config) error {
 	return nil
 }
 
-// follow runs the candidate of x in place of the one before, until ctx ends or it is
+// follow runs the candidate of x in place of the one before, until ctx ends or follow is
 // called again.
 func (c *conductor) follow(ctx context.Context, x *snapshot.Snapshot) {
 	if c.unfollow != nil {

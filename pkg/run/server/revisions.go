@@ -43,7 +43,8 @@ func (r *revisions) enforce(x *snapshot.Snapshot, at time.Time) {
 	r.kept = list
 }
 
-// taken reports whether a bundle's revision is the name of other sources that are loaded.
+// taken reports whether a bundle's revision is already the name of other sources that
+// are loaded.
 func (r *revisions) taken(revision, hash string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +92,7 @@ func (s *Server) again(ctx context.Context, revision string, q authz.Question) c
 	}
 	p, ok := k.snapshot.Authorizer.Policy.(*rego.Policy)
 	if !ok || q.Request.Method == "" {
-		return out // it never came to the policy
+		return out // the question never reached the policy
 	}
 	traced := p.Traced(func(f rego.Firing) { out.Rules = append(out.Rules, f) })
 	out.Reason = string(k.snapshot.Authorizer.Judge(ctx, traced, q).Reason())

@@ -42,7 +42,8 @@ func signals(maxAge map[string]config.Duration, sources []rego.Source, o Options
 			s.source, s.asOf = "bundle "+b, confirmation(b, o)
 		case there:
 			s.source = owner.Name
-			s.asOf = func() time.Time { return owner.Written } // of the file in force, not of the one that lies there now
+			// The time is that of the file in force, not of the one that lies there now.
+			s.asOf = func() time.Time { return owner.Written }
 		}
 		list = append(list, s)
 	}

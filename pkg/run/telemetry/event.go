@@ -1,9 +1,9 @@
 // Package telemetry turns the record of a decision into what operators look at:
 // one wide log event, and metrics.
 //
-// An [Observer] is given to an authorizer as its Observe field. Nothing that it
-// writes holds a credential, a cookie or a query string, and no metric has a label
-// that a client chooses.
+// An [Observer] is told of each decision by what made the snapshot. Nothing that it
+// writes holds a credential, a cookie or a query string, and no metric has a label that
+// a client chooses.
 package telemetry
 
 import (
@@ -81,7 +81,7 @@ func fields(ctx context.Context, r *authz.Record) []zap.Field {
 		zap.String("policy_revision", r.Revision),
 		zap.Float64("duration_ms", float64(r.Duration.Microseconds())/1000),
 	}
-	if r.Response.Kind != response.Allow { // else it is the upstream's to choose
+	if r.Response.Kind != response.Allow { // the upstream chooses the status of an allow
 		f = append(f, zap.Int("status", r.Response.Status))
 	}
 	text := func(name, value string) {

@@ -11,9 +11,8 @@ var Fields = []Field{
 	{"reason", "one of docs/reasons.md"},
 	{"method", "of the request"},
 	{"host", "in its normal form"},
-	{
-		"path",
-		"decoded, without query; of a request that was refused before it could be read as sent, cut and escaped, less what looks like a credential"},
+	{"path", "decoded, without query; of a request that was refused before it could be read as sent, cut and escaped, " +
+		"less what looks like a credential"},
 	{"kind", "what kind of client asked: navigation, fetch, grpc, …"},
 	{"held_level", "the strongest level that the caller proved"},
 	{"required_level", "the strictest level that a rule or floor required by name"},
@@ -37,10 +36,8 @@ var Fields = []Field{
 	{"decided_at", "with `log.input`: the time by which ages were judged"},
 	{"input", "with `log.input`: what the policy was asked, less what is masked; see [input](input.md)"},
 	{"erased", "with `log.input`: JSON pointers to what is masked"},
-	{
-		"caller",
-		"with `log.input`: what else is needed to judge again: `presented`, `failure`, `auth_time`, `issued_at`, `assurance`"},
-	{
-		"outcome",
-		"with `log.input`: `result`, `reason` and `rule`, and what was asked for: `level`, `acr_values`, `max_age`, `scope`"},
+	{"caller", "with `log.input`: what else is needed to judge again: " +
+		"`presented`, `failure`, `auth_time`, `issued_at`, `assurance`"},
+	{"outcome", "with `log.input`: `result`, `reason` and `rule`, and what was asked for: " +
+		"`level`, `acr_values`, `max_age`, `scope`"},
 }

@@ -154,8 +154,8 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 	return v, nil
 }
 
-// Verify returns the token in c, if it was presented with r as it must be and every check of its issuer's configuration passes.
-// Any error is a *[token.Error].
+// Verify returns the token in c, if it was presented with r as it must be and every check
+// of its issuer's configuration passes. Any error is a *[token.Error].
 //
 // What does not change with time is remembered by the token's exact bytes, under the
 // keys that its issuer had; its times are judged on every call.
