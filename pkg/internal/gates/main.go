@@ -81,7 +81,7 @@ var leftOut = map[string]string{
 	"unit": "packages that start servers, Envoy or a browser: `make test`",
 	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs Node, a JDK or Chromium " +
 		"(providers, producers, browser): `make test-all`; soak: `make soak`",
-	"all":  "soak: `make soak`; planted bugs: `make mutants`",
+	"all": "soak: `make soak`; planted bugs: `make mutants`",
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout)) }
