@@ -71,7 +71,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestMigrationRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"a: [":                                 "not YAML",
 		"{}":                                   "not the configuration of an opa-envoy-plugin",

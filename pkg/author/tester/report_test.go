@@ -1,4 +1,4 @@
-package rego_test
+package tester_test
 
 import (
 	"encoding/xml"
@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/author/tester"
 )
 
-func report() rego.TestReport {
-	return rego.TestReport{Coverage: 87.5, Files: map[string]float64{"b.rego": 50, "a.rego": 100}, Results: []rego.TestResult{
+func report() tester.Report {
+	return tester.Report{Coverage: 87.5, Files: map[string]float64{"b.rego": 50, "a.rego": 100}, Results: []tester.Result{
 		{Name: "stepward.policy.test_a", File: "p_test.rego", Line: 3, Passed: true, Duration: time.Second},
 		{Name: "stepward.policy.test_b", File: "p_test.rego", Line: 7, Error: "p_test.rego:8: eval_builtin_error: stepward.answer: no such level", Output: "print\nmore\n", Duration: time.Second},
 		{Name: "stepward.policy.test_c", File: "p_test.rego", Line: 9, Error: "p_test.rego:10: eval_builtin_error: stepward.answer: no such level"},
