@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/stepward/stepward/envoy"
+	"github.com/stepward/stepward/pkg/response"
 )
 
 // decode reads a bootstrap strictly: an unknown field is an error, inside of typed
@@ -153,7 +154,7 @@ func TestHardened(t *testing.T) {
 func TestMutationRuleMatchesOurNames(t *testing.T) {
 	_, filter := parts(t, envoy.Config)
 	rule := regexp.MustCompile(filter.GetDecoderHeaderMutationRules().GetAllowExpression().GetRegex())
-	for _, name := range []string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id", "made-up"} {
+	for _, name := range append(response.IdentityHeaders(), "made-up") {
 		for _, separator := range []string{"-", "_", "."} {
 			if spelling := strings.ReplaceAll("x-stepward-"+name, "-", separator); !rule.MatchString(spelling) {
 				t.Errorf("%s is not permitted", spelling)

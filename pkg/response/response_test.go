@@ -1,6 +1,8 @@
 package response_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stepward/stepward/pkg/request"
@@ -34,5 +36,19 @@ func TestSound(t *testing.T) {
 	headers := []request.Field{{Name: "location", Value: "/"}}
 	if (response.Response{Kind: response.Allow, Headers: headers}).Sound() {
 		t.Error("an allow answers the client")
+	}
+}
+
+// Each is named once, in lower case, and with no mark that a careless reader would take for
+// another.
+func TestIdentityHeaders(t *testing.T) {
+	names := response.IdentityHeaders()
+	if len(names) != 8 || len(slices.Compact(slices.Sorted(slices.Values(names)))) != len(names) {
+		t.Errorf("%q", names)
+	}
+	for _, name := range names {
+		if !request.IsToken(name) || name != strings.ToLower(name) || name != request.Spelling(name) {
+			t.Errorf("%q", name)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 )
 
 // MutationRule returns the header mutation rule of Envoy's ext_authz filter, in YAML, that
@@ -32,14 +33,11 @@ func spellings(name string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(request.Spelling(name)), "-", "[-_.]")
 }
 
-// identity lists the names after the prefix that are set and removed whether a client
-// sends them or not. A name that a client makes up is removed, too.
-var identity = []string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id", "made-up"}
-
 // changed lists the names that Stepward sets or removes, in every spelling.
 func (s Service) changed() []string {
 	var names []string
-	for _, name := range identity {
+	// A name that a client makes up is removed, too.
+	for _, name := range append(response.IdentityHeaders(), "made-up") {
 		names = append(names, spelt(s.HeaderPrefix+name)...)
 	}
 	for _, h := range s.Headers {

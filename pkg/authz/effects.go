@@ -12,9 +12,8 @@ import (
 	"github.com/stepward/stepward/pkg/response"
 )
 
-// allow edits the request for the upstream: identity headers are set, and
-// whatever could be taken for one is removed, or a client could forge what we
-// happen not to set.
+// allow lets r through, with every effect of the decision: what it does to the request that
+// goes to the upstream, and to the answer that comes back. Nothing else adds to these.
 func (w Answers) allow(r *Record, settable []string) response.Response {
 	e := edit{set: map[string]bool{}}
 	w.identify(&e, r)
@@ -24,7 +23,49 @@ func (w Answers) allow(r *Record, settable []string) response.Response {
 	for _, name := range r.Policy.Remove {
 		e.remove(name)
 	}
-	for _, name := range identityHeaders {
+	w.removeForged(&e, r, settable)
+	if !r.Policy.PassCredential || r.Shortfall.Needed {
+		w.removeCredentials(&e, r)
+	}
+	return response.Response{
+		Kind: response.Allow, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
+		AddBeside: r.Policy.AddBeside,
+		SetQuery:  responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
+	}
+}
+
+// identify sets the headers that tell the upstream who the caller is.
+func (w Answers) identify(e *edit, r *Record) {
+	put := func(name, value string) {
+		if value != "" {
+			e.put(w.HeaderPrefix+name, value)
+		}
+	}
+	put(response.IdentityLevel, r.Held)
+	put(response.IdentityDecisionID, r.ID)
+	t := r.Token
+	if t == nil {
+		return
+	}
+	put(response.IdentitySubject, visible(t.Subject))
+	put(response.IdentityIssuer, visible(t.Issuer))
+	proof := t.Strongest() // the one that shows the level: acr, amr and time are of one proof
+	put(response.IdentityACR, visible(proof.ACR))
+	put(response.IdentityClientID, visible(t.ClientID))
+	methods := make([]string, len(proof.AMR))
+	for i, m := range proof.AMR {
+		methods[i] = visible(m)
+	}
+	put(response.IdentityAMR, strings.Join(methods, " "))
+	if !proof.At.IsZero() {
+		put(response.IdentityAuthTime, strconv.FormatInt(proof.At.Unix(), 10))
+	}
+}
+
+// removeForged removes whatever an upstream could take for a header of ours, or for one that
+// the policy can set: otherwise a client could forge what we happen not to set.
+func (w Answers) removeForged(e *edit, r *Record, settable []string) {
+	for _, name := range response.IdentityHeaders() {
 		e.remove(w.HeaderPrefix + name)
 		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "_"))
 		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "."))
@@ -35,61 +76,23 @@ func (w Answers) allow(r *Record, settable []string) response.Response {
 		spelt[i] = request.Spelling(name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Request.Headers)) {
-		if spelling := request.Spelling(name); strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(
-			spelt, spelling) {
+		spelling := request.Spelling(name)
+		if strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(spelt, spelling) {
 			e.remove(name)
 		}
 	}
-	if !r.Policy.PassCredential || r.Shortfall.Needed {
-		w.keepCredentials(&e, r)
-	}
-	return response.Response{
-		Kind: response.Allow, Set: e.fields, Remove: e.removed, Add: responseHeaders(r.Policy.Response),
-		AddBeside: r.Policy.AddBeside,
-		SetQuery:  responseHeaders(r.Policy.SetQuery), RemoveQuery: r.Policy.RemoveQuery,
-	}
 }
 
-// keepCredentials removes what was presented and not verified, so that an
+// removeCredentials removes what was presented and not verified, so that an
 // upstream that trusts us does not trust it. A header of another scheme passes;
 // one that the proxy did not show us was not verified either.
-func (w Answers) keepCredentials(e *edit, r *Record) {
+func (w Answers) removeCredentials(e *edit, r *Record) {
 	verified := r.Token != nil && !w.RemoveAuthorization
 	if !verified && (r.Scheme != "" || !r.Request.Headers.Has("authorization")) {
 		e.remove("authorization")
 	}
 	if !verified || r.Scheme != credential.DPoP {
 		e.remove("dpop")
-	}
-}
-
-// identityHeaders are the names after the prefix that Stepward itself sets.
-var identityHeaders = [...]string{"subject", "issuer", "level", "acr", "amr", "auth-time", "client-id", "decision-id"}
-
-func (w Answers) identify(e *edit, r *Record) {
-	put := func(name, value string) {
-		if value != "" {
-			e.put(w.HeaderPrefix+name, value)
-		}
-	}
-	put("level", r.Held)
-	put("decision-id", r.ID)
-	t := r.Token
-	if t == nil {
-		return
-	}
-	put("subject", visible(t.Subject))
-	put("issuer", visible(t.Issuer))
-	proof := t.Strongest() // the one that shows the level: acr, amr and time are of one proof
-	put("acr", visible(proof.ACR))
-	put("client-id", visible(t.ClientID))
-	methods := make([]string, len(proof.AMR))
-	for i, m := range proof.AMR {
-		methods[i] = visible(m)
-	}
-	put("amr", strings.Join(methods, " "))
-	if !proof.At.IsZero() {
-		put("auth-time", strconv.FormatInt(proof.At.Unix(), 10))
 	}
 }
 

@@ -1,0 +1,21 @@
+package response
+
+// The headers that tell an upstream who the caller is, by their names after the prefix that
+// is configured.
+const (
+	IdentitySubject    = "subject"
+	IdentityIssuer     = "issuer"
+	IdentityLevel      = "level"
+	IdentityACR        = "acr"
+	IdentityAMR        = "amr"
+	IdentityAuthTime   = "auth-time"
+	IdentityClientID   = "client-id"
+	IdentityDecisionID = "decision-id"
+)
+
+// IdentityHeaders lists those names. Each is removed from a request when it is not set, or
+// a client could forge it.
+func IdentityHeaders() []string {
+	return []string{IdentitySubject, IdentityIssuer, IdentityLevel, IdentityACR, IdentityAMR, IdentityAuthTime,
+		IdentityClientID, IdentityDecisionID}
+}
