@@ -1,13 +1,18 @@
 package stepup
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/stepward/stepward/pkg/token"
+)
 
 // Reason says why a request was answered as it was. The list is closed: it is
 // what logs, metrics, metadata and problem documents carry, and each value means
 // one thing that an operator can do something about.
 type Reason string
 
-// Every reason there is, in the order of the statuses they are answered with.
+// Every reason there is, in the order of the statuses they are answered with. Why a
+// credential fails is said in the words of package token.
 const (
 	OK Reason = "ok"
 
@@ -18,23 +23,23 @@ const (
 
 	NoCredentials Reason = "no_credentials"
 
-	TokenMalformed       Reason = "token_malformed"
-	TokenWrongType       Reason = "token_wrong_type"
-	TokenUntrustedIssuer Reason = "token_untrusted_issuer"
-	TokenAlgorithm       Reason = "token_algorithm"
-	TokenUnknownKey      Reason = "token_unknown_key"
-	TokenBadSignature    Reason = "token_bad_signature"
-	TokenExpired         Reason = "token_expired"
-	TokenNotYetValid     Reason = "token_not_yet_valid"
-	TokenWrongAudience   Reason = "token_wrong_audience"
-	TokenClaims          Reason = "token_claims"
-	TokenBinding         Reason = "token_binding"
-	TokenInactive        Reason = "token_inactive"
-	TokenRevoked         Reason = "token_revoked"
+	TokenMalformed       Reason = Reason(token.Malformed)
+	TokenWrongType       Reason = Reason(token.WrongType)
+	TokenUntrustedIssuer Reason = Reason(token.UntrustedIssuer)
+	TokenAlgorithm       Reason = Reason(token.BadAlgorithm)
+	TokenUnknownKey      Reason = Reason(token.UnknownKey)
+	TokenBadSignature    Reason = Reason(token.BadSignature)
+	TokenExpired         Reason = Reason(token.Expired)
+	TokenNotYetValid     Reason = Reason(token.NotYetValid)
+	TokenWrongAudience   Reason = Reason(token.WrongAudience)
+	TokenClaims          Reason = Reason(token.BadClaims)
+	TokenBinding         Reason = Reason(token.BadBinding)
+	TokenInactive        Reason = Reason(token.Inactive)
+	TokenRevoked         Reason = Reason(token.Revoked)
 	TokenTooOld          Reason = "token_too_old"
 	NotSenderConstrained Reason = "not_sender_constrained"
-	DPoPProof            Reason = "dpop_proof"
-	DPoPNonce            Reason = "dpop_nonce"
+	DPoPProof            Reason = Reason(token.DPoPProof)
+	DPoPNonce            Reason = Reason(token.DPoPNonce)
 
 	InsufficientLevel   Reason = "insufficient_level"
 	StaleAuthentication Reason = "stale_authentication"
@@ -48,10 +53,10 @@ const (
 	PolicyError     Reason = "policy_error"
 	PolicyTimeout   Reason = "policy_timeout"
 	RouteConfig     Reason = "route_config"
-	KeysUnavailable Reason = "keys_unavailable"
-	Introspection   Reason = "introspection_unavailable"
-	Deadline        Reason = "deadline"
-	Overloaded      Reason = "overloaded"
+	KeysUnavailable Reason = Reason(token.KeysUnavailable)
+	Introspection   Reason = Reason(token.IntrospectionOut)
+	Deadline        Reason = Reason(token.DeadlinePassed)
+	Overloaded      Reason = Reason(token.Overloaded)
 	NotReady        Reason = "not_ready"
 	Internal        Reason = "internal"
 )

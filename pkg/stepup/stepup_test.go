@@ -249,6 +249,23 @@ func TestEveryReasonHasAStatus(t *testing.T) {
 	}
 }
 
+// Why a credential fails is a reason of the list, answered as its kind of failure is.
+func TestEveryCodeIsAReason(t *testing.T) {
+	reasons := stepup.Reasons()
+	for _, code := range []token.Code{token.Malformed, token.WrongType, token.UntrustedIssuer, token.BadAlgorithm, token.UnknownKey,
+		token.BadSignature, token.Expired, token.NotYetValid, token.WrongAudience, token.BadClaims, token.BadBinding, token.Inactive,
+		token.Revoked, token.DPoPProof, token.DPoPNonce, token.KeysUnavailable, token.IntrospectionOut, token.DeadlinePassed, token.Overloaded} {
+		failure, want := &token.Error{Code: code}, 401
+		if failure.OwnFault() {
+			want = 503
+		}
+		d := stepup.Decide(stepup.Case{Shortfall: stepup.Shortfall{Covered: true, Needed: true}, Presented: true, Failure: failure})
+		if got := d.Reason(); string(got) != string(code) || !slices.Contains(reasons, got) || got.Status() != want {
+			t.Errorf("%s is answered as %s, with %d", code, got, got.Status())
+		}
+	}
+}
+
 // Exactly one challenge of well-formed quoted parameters comes out, whatever a
 // policy puts in.
 func FuzzFormatChallenge(f *testing.F) {
