@@ -32,7 +32,11 @@ func Load(sources []rego.Source, opt rego.Options) (*Analysis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Analysis{program: program, queries: map[string]opa.PreparedPartialQuery{}, parsed: map[string]ast.Ref{}}, nil
+	return &Analysis{
+		program: program,
+		queries: map[string]opa.PreparedPartialQuery{},
+		parsed:  map[string]ast.Ref{},
+	}, nil
 }
 
 // Traits returns what the policy states about itself.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
-	"github.com/stepward/stepward/pkg/stepup"
 )
 
 // LintOptions are what a policy is looked over with.
@@ -143,9 +142,11 @@ func (l *linter) expression(e *ast.Expr) {
 		case orders[operator] && raw(t):
 			l.compareTypes(e, t, other)
 		case orders[operator] && l.isLevel(t):
-			l.warn(e.Location, "level_order", fmt.Sprintf("compares a level's name by the alphabet: %s",
-				e.Location.Text),
-				"ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, or require the level")
+			l.warn(e.Location, "level_order",
+				fmt.Sprintf("compares a level's name by the alphabet: %s",
+					e.Location.Text),
+				"ask whether `\"mfa\" in input.token.levels`, which has every level that is proven, "+
+					"or require the level")
 			return
 		}
 		if operator == "neq" && !l.negated[e] && raw(t) {
@@ -155,8 +156,10 @@ func (l *linter) expression(e *ast.Expr) {
 				New: fmt.Sprintf("not %s == %s", operands[0].Location.Text, operands[1].Location.Text)}
 		}
 		if l.negated[e] && clientHeader(t) && (l.enters(syntax.Require) || l.enters(syntax.Deny)) {
-			l.warn(e.Location, "client_header", fmt.Sprintf("whoever sends the header %s escapes this rule", t),
-				"believe a header only where the proxy in front removes what clients send under its name; a client certificate or the token proves more")
+			l.warn(e.Location, "client_header",
+				fmt.Sprintf("a client that sends the header %s escapes this rule", t),
+				"believe a header only where the proxy in front removes what clients send under its name; "+
+					"a client certificate or the token proves more")
 		}
 	}
 }
@@ -316,74 +319,4 @@ func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 		}
 		return false
 	})
-}
-
-// requirement looks at a rule of require whose head is written out.
-func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
-	level := syntax.LiteralLevel(r)
-	literal, ok := r.Head.Key.Value.(ast.Object)
-	if !ok {
-		return
-	}
-	has := func(name string) bool { return literal.Get(ast.StringTerm(name)) != nil }
-	if level == stepup.Anonymous {
-		l.publicByHeader(r)
-	}
-	if l.opt.KeepsACR && level != "" && level != stepup.Anonymous && level != stepup.Authenticated && !has("max_age") {
-		l.warn(r.Head.Key.Location, "no_max_age",
-			fmt.Sprintf("level %q without max_age holds as long as the session is refreshed", level),
-			"an issuer of the configuration (profile keycloak) keeps acr in refreshed tokens; add \"max_age\"")
-	}
-	if base := l.baseline(m, r); base != "" && level == base && literal.Len() == 1 {
-		l.warn(r.Location, "adds_nothing", fmt.Sprintf("adds nothing to the rule that requires %q always", base),
-			"remove it, or require more")
-	}
-	if t := literal.Get(ast.StringTerm("acr")); t != nil {
-		l.unreachable(t)
-	}
-}
-
-// baseline is the strongest level of an unconditional rule beside r, or empty.
-func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
-	best := ""
-	for _, x := range m.Rules {
-		if x == r || x.Head.Name != syntax.Require || len(x.Head.Ref()) != 1 || !syntax.Unconditional(x) {
-			continue
-		}
-		if level := syntax.LiteralLevel(x); slices.Index(l.opt.Ladder.Names(), level) > slices.Index(l.opt.Ladder.Names(),
-			best) {
-			best = level
-		}
-	}
-	return best
-}
-
-// publicByHeader finds a public route that a client opens itself.
-func (l *linter) publicByHeader(r *ast.Rule) {
-	ast.WalkRefs(r.Body, func(ref ast.Ref) bool {
-		if t := ast.NewTerm(ref); clientHeader(t) {
-			l.warn(r.Location, "client_header", fmt.Sprintf("whoever sends %s makes this route public", ref),
-				"decide what is public by method and path")
-		}
-		return false
-	})
-}
-
-// unreachable finds acr values that prove no level of the ladder.
-func (l *linter) unreachable(t *ast.Term) {
-	list, ok := t.Value.(*ast.Array)
-	if !ok {
-		return
-	}
-	known := l.opt.Ladder.ACRValues()
-	none := list.Len() > 0
-	list.Foreach(func(x *ast.Term) {
-		s, ok := x.Value.(ast.String)
-		none = none && ok && !slices.Contains(known, string(s))
-	})
-	if none {
-		l.warn(t.Location, "unknown_acr",
-			"none of these acr values is on the ladder, so nobody who meets a level meets this", "known: "+strings.Join(
-				known, ", "))
-	}
 }

@@ -32,6 +32,7 @@ func (l *linter) bodyState(m *ast.Module) {
 	}
 	f := l.warn(first[0].Location, "body_state",
 		fmt.Sprintf("where a body is there and could not be read, %s ends in 400 body_unreadable", first),
-		"that is safe; ask input.request.body.state where another answer is meant, or data.stepward.lib.body.unreadable")
+		"that is safe; ask input.request.body.state where another answer is meant, "+
+			"or data.stepward.lib.body.unreadable")
 	f.Severity = finding.Note
 }

@@ -39,7 +39,9 @@ func (l *linter) locals(r *ast.Rule) {
 							"%s is given %s, which is %s: where that is not there the rule ends, and %s is not asked",
 							f, v, from, f),
 						fmt.Sprintf(
-							"write %s as the argument itself: the library is then given null, and takes what is missing for risky", from))
+							"write %s as the argument itself: the library is then given null, "+
+								"and takes what is missing for risky",
+							from))
 					delete(missing, v) // once
 				}
 				return false

@@ -29,23 +29,16 @@ const (
 	inside part = "contains"
 )
 
-// never is why a member is never what it is compared with. The zero never is no reason.
+// never says why a member is never what it is compared with. The zero never is no reason.
 type never struct {
 	why, hint, fix string
 	hardly         bool // it may be, and is likely a slip
 }
 
-// why is the reason why p is never compared with what holds s at that part.
+// why returns the reason why p is never what is compared: a text that holds s at that part.
 func (l *linter) why(p syntax.Field, s string, at part) never {
-	switch {
-	case p.Lower && s != strings.ToLower(s):
-		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)),
-			fix: strings.ToLower(s)}
-	case p.Upper && s != strings.ToUpper(s):
-		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)),
-			fix: strings.ToUpper(s)}
-	case p.Lower || p.Upper:
-		return never{}
+	if p.Lower || p.Upper {
+		return neverCased(p, s)
 	}
 	switch p.Key() {
 	case "request.method":
@@ -81,8 +74,21 @@ func (l *linter) why(p syntax.Field, s string, at part) never {
 	return neverOne(s, at, l.wordsOf(p.Names))
 }
 
-// ofType is the reason why p is never v for its type: a list is no text, and a text no
-// number.
+// neverCased returns the reason why lower or upper never yields s.
+func neverCased(p syntax.Field, s string) never {
+	switch {
+	case p.Lower && s != strings.ToLower(s):
+		return never{why: "lower() yields no capitals", hint: fmt.Sprintf("write %q", strings.ToLower(s)),
+			fix: strings.ToLower(s)}
+	case p.Upper && s != strings.ToUpper(s):
+		return never{why: "upper() yields capitals only", hint: fmt.Sprintf("write %q", strings.ToUpper(s)),
+			fix: strings.ToUpper(s)}
+	}
+	return never{}
+}
+
+// ofType returns the reason why p is never v because of its type: a list is no text, and a
+// text no number.
 func (l *linter) ofType(p syntax.Field, v ast.Value) never {
 	_, isText := v.(ast.String)
 	switch v.(type) {
@@ -162,7 +168,10 @@ func neverMethod(s string, at part) never {
 	if !syntax.IsMethod(s) || s == "CONNECT" && at == entire || len(s) > 32 {
 		n := never{why: "methods are tokens in upper case, and CONNECT is refused", hint: "one of " + strings.Join(
 			syntax.Methods, ", ")}
-		if n.fix = finding.Closest(s, syntax.Methods); slices.Contains(syntax.Methods, strings.ToUpper(strings.TrimSpace(s))) {
+		if n.fix = finding.Closest(s, syntax.Methods); slices.Contains(
+			syntax.Methods,
+			strings.ToUpper(strings.TrimSpace(s)),
+		) {
 			n.fix = strings.ToUpper(strings.TrimSpace(s))
 		}
 		return n
@@ -170,8 +179,12 @@ func neverMethod(s string, at part) never {
 	if known := slices.Contains(syntax.Methods, s) || slices.Contains(otherMethods, s); at == entire && !known {
 		for _, m := range syntax.Methods {
 			if levenshtein.ComputeDistance(s, m) == 1 {
-				return never{why: fmt.Sprintf("did you mean %q?", m), hint: "one of " + strings.Join(syntax.Methods, ", "),
-					fix: m, hardly: true}
+				return never{
+					why:    fmt.Sprintf("did you mean %q?", m),
+					hint:   "one of " + strings.Join(syntax.Methods, ", "),
+					fix:    m,
+					hardly: true,
+				}
 			}
 		}
 	}

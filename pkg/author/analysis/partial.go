@@ -69,7 +69,12 @@ func (a *Analysis) query(entry string) (opa.PreparedPartialQuery, error) {
 	return q, err
 }
 
-func (a *Analysis) partial(ctx context.Context, entry string, input map[string]any, unknown []string) (all []Conditional,
+func (a *Analysis) partial(
+	ctx context.Context,
+	entry string,
+	input map[string]any,
+	unknown []string,
+) (all []Conditional,
 	err error) {
 	defer func() {
 		if recover() != nil {

@@ -16,10 +16,16 @@ import (
 // lead to it, such as ["request", "body", "json"], sorted. It follows parts of the input
 // into rules and functions. A name that is computed ends the list before it.
 func (a *Analysis) Reads() [][]string {
-	r := reader{program: a.program, compiler: a.program.Compiler(), seen: map[string]bool{}, found: map[string][]string{}}
+	r := reader{
+		program:  a.program,
+		compiler: a.program.Compiler(),
+		seen:     map[string]bool{},
+		found:    map[string][]string{},
+	}
 	for _, m := range r.compiler.Modules {
 		for _, rule := range m.Rules {
-			if syntax.IsEntry(m.Package.Path) && slices.Contains(syntax.EntryRules, string(rule.Head.Ref()[0].Value.(ast.Var))) {
+			if syntax.IsEntry(m.Package.Path) &&
+				slices.Contains(syntax.EntryRules, string(rule.Head.Ref()[0].Value.(ast.Var))) {
 				r.rule(rule, nil)
 			}
 		}

@@ -125,7 +125,13 @@ func rowsOf(ctx context.Context, p *analysis.Analysis, ladder stepup.Ladder, r R
 	return rows, nil
 }
 
-func makeRow(ctx context.Context, p *analysis.Analysis, ladder stepup.Ladder, r Route, method, caller string) (Row, error) {
+func makeRow(
+	ctx context.Context,
+	p *analysis.Analysis,
+	ladder stepup.Ladder,
+	r Route,
+	method, caller string,
+) (Row, error) {
 	row := Row{Method: method, Path: r.Path, Host: r.Host, Caller: caller, From: r.From, Level: None}
 	input, unknown := r.input(method, caller)
 	list, err := p.Partial(ctx, input, unknown)

@@ -97,36 +97,7 @@ var ErrNoRoutes = errors.New("matrix: no routes found")
 // configuration or config dump, in YAML or JSON, or a list with a line for each, such
 // as "POST /payments/**".
 func ParseRoutes(name string, text []byte) ([]Route, error) {
-	var routes []Route
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	var broken error // a finding, where it was no list of lines that was meant
-	for {
-		var document any
-		if err := d.Decode(&document); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			broken = finding.List{finding.YAML(name, text, err)}
-			break
-		}
-		o, ok := document.(map[string]any)
-		if !ok {
-			break
-		}
-		switch {
-		case o["openapi"] != nil || o["swagger"] != nil:
-			routes = append(routes, openAPI(o)...)
-		case o["kind"] == "HTTPRoute" || o["kind"] == "GRPCRoute":
-			routes = append(routes, httpRoute(o)...)
-		case o["kind"] == "List":
-			for _, item := range list(o["items"]) {
-				if i, ok := item.(map[string]any); ok && i["kind"] == "HTTPRoute" {
-					routes = append(routes, httpRoute(i)...)
-				}
-			}
-		default:
-			routes = append(routes, envoy(o)...)
-		}
-	}
+	routes, broken := documents(name, text)
 	if len(routes) > 0 && broken != nil {
 		return nil, broken // what comes after it would be missing
 	}
@@ -146,6 +117,44 @@ func ParseRoutes(name string, text []byte) ([]Route, error) {
 		routes[i].From = name
 	}
 	return routes, nil
+}
+
+// documents reads the routes of YAML or JSON, up to what is neither. broken is a finding if
+// the text breaks off: it may be a list of lines, or a document with a slip.
+func documents(name string, text []byte) (routes []Route, broken error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var document any
+		if err := d.Decode(&document); errors.Is(err, io.EOF) {
+			return routes, nil
+		} else if err != nil {
+			return routes, finding.List{finding.YAML(name, text, err)}
+		}
+		o, ok := document.(map[string]any)
+		if !ok {
+			return routes, nil
+		}
+		routes = append(routes, routesOf(o)...)
+	}
+}
+
+// routesOf reads the routes of one document.
+func routesOf(o map[string]any) []Route {
+	switch {
+	case o["openapi"] != nil || o["swagger"] != nil:
+		return openAPI(o)
+	case o["kind"] == "HTTPRoute" || o["kind"] == "GRPCRoute":
+		return httpRoute(o)
+	case o["kind"] == "List":
+		var routes []Route
+		for _, item := range list(o["items"]) {
+			if i, ok := item.(map[string]any); ok && i["kind"] == "HTTPRoute" {
+				routes = append(routes, httpRoute(i)...)
+			}
+		}
+		return routes
+	}
+	return envoy(o)
 }
 
 // lines reads a list: methods joined by commas and a path, or a path alone, with a host

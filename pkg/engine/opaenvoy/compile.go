@@ -90,7 +90,8 @@ func findings(err error, file string) finding.List {
 	found := syntax.Findings(err, file)
 	for i := range found {
 		if strings.Contains(found[i].Message, "undefined function") {
-			found[i].Hint = "http.send and net.lookup_ip_addr are there with --insecure-policy-network only, opa.runtime is not"
+			found[i].Hint = "http.send and net.lookup_ip_addr are there with --insecure-policy-network only, " +
+				"opa.runtime is not"
 		}
 	}
 	return found
@@ -103,7 +104,8 @@ func parseFindings(s rego.Source, err error) finding.List {
 		RegoVersion: ast.RegoV0}); old == nil {
 		return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "rego_v0",
 			Message: "the file is Rego v0",
-			Hint:    "write it anew once with `opa fmt --v0-v1 --write`, or put `import rego.v1` into it and mend what is found"}}
+			Hint: "write it anew once with `opa fmt --v0-v1 --write`, " +
+				"or put `import rego.v1` into it and mend what is found"}}
 	}
 	return findings(err, s.Name)
 }

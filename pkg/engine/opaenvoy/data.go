@@ -26,7 +26,10 @@ func data(sources []rego.Source) (map[string]any, finding.List) {
 			err = merge(root, document, "data")
 		}
 		if err != nil {
-			found = append(found, s.Finding(err, "a data file holds one object; it stands below the names of its folders"))
+			found = append(
+				found,
+				s.Finding(err, "a data file holds one object; it stands below the names of its folders"),
+			)
 		}
 	}
 	return root, found

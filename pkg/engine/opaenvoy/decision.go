@@ -48,7 +48,10 @@ func (d decoder) decode(v any) (policy.Result, error) {
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return policy.Result{}, fmt.Errorf("opaenvoy: the decision of %s is neither true or false nor an object", d.rule)
+		return policy.Result{}, fmt.Errorf(
+			"opaenvoy: the decision of %s is neither true or false nor an object",
+			d.rule,
+		)
 	}
 	r, err := d.object(object)
 	if err != nil {

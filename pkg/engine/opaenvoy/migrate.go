@@ -185,7 +185,8 @@ func (m *migration) listen(addr string) error {
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		m.note("addr", "OPA listens at %s without TLS. Here it is loopback, which is enough for an Envoy beside it; "+
-			"for another set listen and tls, or start with --insecure-plaintext-listener where the network is trusted", addr)
+			"for another set listen and tls, "+
+			"or start with --insecure-plaintext-listener where the network is trusted", addr)
 		host = "127.0.0.1"
 	}
 	m.members = append(m.members, pair("listen", net.JoinHostPort(host, port))...)

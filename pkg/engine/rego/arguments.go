@@ -85,9 +85,11 @@ func (a *arguments) rule(r *ast.Rule) {
 		for n, t := range c.operands {
 			switch parameter := a.parameter(f, n); {
 			case slices.Contains(whole, parameter) && !syntax.IsTest(r.Location.File) && !a.isWhole(t):
-				a.loader.add(syntax.At(t.Location, "library_argument", fmt.Sprintf("%s is given %s as its %s", f[1:], t,
-					parameter),
-					"give it input.request, input.source or input as a whole: what may be undefined has no method and no path"))
+				a.loader.add(syntax.At(t.Location, "library_argument",
+					fmt.Sprintf("%s is given %s as its %s", f[1:], t,
+						parameter),
+					"give it input.request, input.source or input as a whole: "+
+						"what may be undefined has no method and no path"))
 			case a.mayBeUndefined(t):
 				a.replace(r, t)
 			}

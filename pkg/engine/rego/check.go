@@ -17,9 +17,9 @@ import (
 // slips are names that are likely meant to be an entry rule's but are too far
 // from it for the eye of [slipOf].
 var slips = map[string]string{
-	"requirement": syntax.Require, "requirements": syntax.Require, "denied": syntax.Deny, "denies": syntax.Deny, "denial": syntax.Deny,
-	"denials": syntax.Deny,
-	"header":  syntax.Headers, "request_headers": syntax.Headers, "response_header": syntax.ResponseHeaders, "allow": syntax.Require,
+	"requirement": syntax.Require, "requirements": syntax.Require, "allow": syntax.Require,
+	"denied": syntax.Deny, "denies": syntax.Deny, "denial": syntax.Deny, "denials": syntax.Deny,
+	"header": syntax.Headers, "request_headers": syntax.Headers, "response_header": syntax.ResponseHeaders,
 }
 
 // checkModule finds what is wrong with a module that its syntax shows.

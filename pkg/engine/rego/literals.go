@@ -67,8 +67,8 @@ func (l *loader) checkMember(d decoding, t *ast.Term) {
 	case ast.Object:
 		l.checkObject(d, v, t)
 	default:
-		l.add(syntax.At(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule), "write {\""+d.keys[0]+
-			"\": …}"))
+		l.add(syntax.At(t.Location, "member", fmt.Sprintf("a member of %s must be an object", d.rule),
+			"write {\""+d.keys[0]+"\": …}"))
 	}
 }
 
@@ -200,7 +200,7 @@ func (l *loader) repeatedKeys(t *ast.Term) {
 	}
 }
 
-// keysWritten are the texts before a colon at the first depth of an object as it is
+// keysWritten returns the texts before a colon at the first depth of an object, as it is
 // written.
 func keysWritten(src string) []string {
 	var keys []string
@@ -208,18 +208,14 @@ func keysWritten(src string) []string {
 	for i := 0; i < len(src); i++ {
 		switch c := src[i]; {
 		case c == '#':
-			for i+1 < len(src) && src[i+1] != '\n' {
-				i++
+			if end := strings.IndexByte(src[i:], '\n'); end > 0 {
+				i += end - 1
+			} else {
+				return keys
 			}
 		case c == '"' || c == '`':
-			from := i
-			for i++; i < len(src) && src[i] != c; i++ {
-				if c == '"' && src[i] == '\\' {
-					i++
-				}
-			}
-			written, err := strconv.Unquote(src[from:min(i+1, len(src))])
-			if last = strconv.Quote(written); depth != 1 || err != nil {
+			last, i = textAt(src, i)
+			if depth != 1 {
 				last = ""
 			}
 		case c == ':' && depth == 1:
@@ -227,13 +223,30 @@ func keysWritten(src string) []string {
 				keys = append(keys, last)
 			}
 			last = ""
-		case c == '{' || c == '[' || c == '(':
+		case strings.IndexByte("{[(", c) >= 0:
 			depth, last = depth+1, ""
-		case c == '}' || c == ']' || c == ')':
+		case strings.IndexByte("}])", c) >= 0:
 			depth, last = depth-1, ""
-		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
+		case strings.IndexByte(" \t\n\r", c) < 0:
 			last = ""
 		}
 	}
 	return keys
+}
+
+// textAt returns the text whose quote is at from, written anew, and where it ends. It is
+// empty if that is no text.
+func textAt(src string, from int) (text string, end int) {
+	quote := src[from]
+	end = from + 1
+	for ; end < len(src) && src[end] != quote; end++ {
+		if quote == '"' && src[end] == '\\' {
+			end++
+		}
+	}
+	written, err := strconv.Unquote(src[from:min(end+1, len(src))])
+	if err != nil {
+		return "", end
+	}
+	return strconv.Quote(written), end
 }

@@ -106,7 +106,8 @@ func Compile(sources []Source, opt Options) (*Program, error) {
 	if !slices.Contains(l.packages[syntax.PolicyPackage.String()], syntax.Require) && len(l.found) == 0 {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "no_require",
 			Message: "no rule `require` in package stepward.policy",
-			Hint:    "a request that no rule covers is refused: begin with `require contains {\"level\": \"authenticated\"}`"})
+			Hint: "a request that no rule covers is refused: " +
+				"begin with `require contains {\"level\": \"authenticated\"}`"})
 		l.nearMisses(sources, modules)
 	}
 	if len(l.found) > 0 {

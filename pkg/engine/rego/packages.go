@@ -90,8 +90,10 @@ var unknownPackage = ast.MustParseRef("data.stepward.unknown")
 func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	head := r.Head.Ref()
 	if strings.HasPrefix(string(head[0].Value.(ast.Var)), hiddenPrefix) {
-		l.add(syntax.At(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix),
-			"rename it"))
+		l.add(
+			syntax.At(r.Location, "rule_name", fmt.Sprintf("names that begin with %s are Stepward's own", hiddenPrefix),
+				"rename it"),
+		)
 		return
 	}
 	if syntax.IsEntry(m.Package.Path) || len(head) < 2 {
@@ -170,14 +172,18 @@ func (l *loader) unreached(m *ast.Module) {
 		hint = "a route's package decides by " + strings.Join(syntax.EntryRules, ", ") + "; it has none of these"
 	case meant != "":
 		hint = fmt.Sprintf("did you mean package %s?", meant)
-	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return syntax.IsTestRule(syntax.Text(r.Head.Ref()[0])) }):
+	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool {
+		return syntax.IsTestRule(syntax.Text(r.Head.Ref()[0]))
+	}):
 		hint = "if it is a test, end the name of its file in _test.rego"
 	case slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool {
 		return slices.Contains(syntax.EntryRules, syntax.Text(r.Head.Ref()[0])) || entryShape(r) != ""
 	}):
 		hint = "did you mean package stepward.policy, or package stepward.route.NAME?"
 	}
-	l.add(syntax.At(m.Package.Location, "package", fmt.Sprintf("package %s is read by nothing that decides", name), hint))
+	l.add(
+		syntax.At(m.Package.Location, "package", fmt.Sprintf("package %s is read by nothing that decides", name), hint),
+	)
 }
 
 // checkSilent refuses rules beside those that decide which look like one, and that nothing
@@ -198,8 +204,13 @@ func (l *loader) checkSilent(m *ast.Module, reach reach) {
 		if !syntax.IsEntry(m.Package.Path) {
 			hint = "put it into package stepward.policy, or read it there"
 		}
-		l.add(syntax.At(r.Location, "rule_name", fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name,
-			meant), hint))
+		l.add(
+			syntax.At(r.Location, "rule_name",
+				fmt.Sprintf("rule %q looks like %s and is read by nothing that decides", name,
+					meant),
+				hint,
+			),
+		)
 	}
 }
 

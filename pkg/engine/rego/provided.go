@@ -196,8 +196,10 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 				if d.negated || slices.Contains(l.opt.Optional, d.name()) {
 					return
 				}
-				l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref, path,
-					finding.DidYouMean(string(key), slices.Sorted(maps.Keys(v)))),
+				l.add(syntax.At(d.loc, "data_missing",
+					fmt.Sprintf("%s is read here, and %s has no such member%s", d.ref,
+						path,
+						finding.DidYouMean(string(key), slices.Sorted(maps.Keys(v)))),
 					"provide it; where it may be missing, read it with object.get and a default that is safe"))
 				return
 			}
@@ -205,8 +207,8 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 		case []any:
 			i, err := strconv.Atoi(t.Value.String())
 			if err != nil || i < 0 || i >= len(v) {
-				l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements", d.ref,
-					path, len(v)), "provide it, or look through the list with `some`"))
+				l.add(syntax.At(d.loc, "data_missing", fmt.Sprintf("%s is read here, and %s is a list of %d elements",
+					d.ref, path, len(v)), "provide it, or look through the list with `some`"))
 				return
 			}
 			here = v[i]

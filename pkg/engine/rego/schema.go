@@ -3,7 +3,6 @@ package rego
 import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,11 +14,9 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
-	"github.com/stepward/stepward/pkg/policy"
 )
 
 // Data is held against JSON Schemas when it is loaded, since a slip in it makes no error
@@ -124,7 +121,8 @@ func (s *schemas) check(c *ast.Compiler) {
 		s.members(x, r)
 	}
 	for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
-		if !syntax.IsOurs(c.Modules[file].Package.Path) || !c.Modules[file].Package.Path.HasPrefix(syntax.LibraryPackage) {
+		if !syntax.IsOurs(c.Modules[file].Package.Path) ||
+			!c.Modules[file].Package.Path.HasPrefix(syntax.LibraryPackage) {
 			s.declared(c.Modules[file])
 		}
 	}
@@ -351,132 +349,4 @@ func (s *schemas) validate(schema *jsonschema.Schema, v any, path []string, tell
 			tell(where, f)
 		}
 	}
-}
-
-// leaves are the failures that others consist of.
-func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
-	switch e.ErrorKind.(type) {
-	case *kind.AnyOf, *kind.OneOf, *kind.Not:
-		return []*jsonschema.ValidationError{e}
-	}
-	if len(e.Causes) == 0 {
-		return []*jsonschema.ValidationError{e}
-	}
-	var all []*jsonschema.ValidationError
-	for _, c := range e.Causes {
-		all = append(all, leaves(c)...)
-	}
-	return all
-}
-
-// explain says what is wrong at a place.
-func (s *schemas) explain(e *jsonschema.ValidationError, at string) []finding.Finding {
-	one := func(message, hint string) []finding.Finding {
-		return []finding.Finding{{Code: "schema", Message: strings.TrimSpace(at + " " + message), Hint: hint}}
-	}
-	switch k := e.ErrorKind.(type) {
-	case *kind.AdditionalProperties:
-		known := s.properties(e.SchemaURL)
-		var list []finding.Finding
-		for _, name := range k.Properties {
-			list = append(list, finding.Finding{Code: "schema", Path: name, Message: strings.TrimSpace(
-				fmt.Sprintf("%s has an unknown member %q%s", at, name, finding.DidYouMean(name, known))),
-				Hint: "known members: " + strings.Join(known, ", ")})
-		}
-		return list
-	case *kind.Required:
-		return one("misses "+strings.Join(k.Missing, ", "), "without it the entry means something else, or nothing")
-	case *kind.Type:
-		hint := ""
-		if slices.Contains(k.Want, "array") {
-			hint = "write it as a list: [ … ]"
-		}
-		return one(fmt.Sprintf("is of type %s, and must be %s", k.Got, strings.Join(k.Want, " or ")), hint)
-	case *kind.Format:
-		message, hint, _ := strings.Cut(k.Err.Error(), "\x00")
-		return one(message, hint)
-	case *kind.MinItems, *kind.MinLength, *kind.MinProperties:
-		return one("is empty", "leave it out, or name something")
-	case *kind.Reference, *kind.Schema, *kind.Group:
-		return one("does not fit its schema", "")
-	}
-	text := (&jsonschema.ValidationError{ErrorKind: e.ErrorKind}).Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		text = text[i+2:]
-	}
-	return one("does not fit its schema: "+text, "")
-}
-
-// properties are the members that a schema knows, sorted.
-func (s *schemas) properties(url string) []string {
-	name, pointer, _ := strings.Cut(strings.TrimPrefix(url, schemaRoot), "#")
-	here := s.documents[name]
-	for key := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		if o, ok := here.(map[string]any); ok && key != "" {
-			here = o[strings.NewReplacer("~1", "/", "~0", "~").Replace(key)]
-		}
-	}
-	o, _ := here.(map[string]any)
-	known, _ := o["properties"].(map[string]any)
-	return slices.Sorted(maps.Keys(known))
-}
-
-// formats are checks that JSON Schema has no words for.
-func formats(opt Options) []*jsonschema.Format {
-	text := func(name string, check func(string) error) *jsonschema.Format {
-		return &jsonschema.Format{Name: name, Validate: func(v any) error {
-			if s, ok := v.(string); ok {
-				return check(s)
-			}
-			return nil
-		}}
-	}
-	requirement := func(v any) error {
-		return decodes(v, func() error { _, err := policy.DecodeRequirement(v, "data", opt.Ladder); return err },
-			opt.Ladder.Names())
-	}
-	return []*jsonschema.Format{
-		text("stepward-path", func(s string) error { return syntax.CheckPattern(s, opt.FoldPathCase) }),
-		text("stepward-method", syntax.CheckMethod),
-		text("stepward-host", syntax.CheckHost),
-		{Name: "stepward-requirement", Validate: requirement},
-		{Name: "stepward-named-requirement", Validate: func(v any) error {
-			// A table of the library is a list of stop signs: what names no level there has lost it.
-			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
-				return cmp.Or(requirement(v), syntax.Wrong("names neither level nor acr",
-					`say "level": "authenticated", where a valid token is enough`))
-			}
-			return requirement(v)
-		}},
-		{Name: "stepward-denial", Validate: func(v any) error {
-			return decodes(v, func() error { _, err := policy.DecodeDenial(v, "data"); return err }, nil)
-		}},
-	}
-}
-
-// decodes words the error of a member of require or deny.
-func decodes(v any, decode func() error, levels []string) error {
-	err := decode()
-	o, _ := v.(map[string]any)
-	if err == nil {
-		return nil
-	}
-	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "policy: require of data: "),
-		"policy: deny of data: ")
-	known := policy.RequirementKeys
-	if levels == nil {
-		known = policy.DenialKeys
-	}
-	for _, key := range slices.Sorted(maps.Keys(o)) {
-		if !slices.Contains(known, key) {
-			return syntax.Wrong(fmt.Sprintf("has an unknown member %q%s", key, finding.DidYouMean(key, known)),
-				"known members: "+strings.Join(known, ", "))
-		}
-	}
-	if level, ok := o["level"].(string); ok && levels != nil && !slices.Contains(levels, level) &&
-		level != "anonymous" && level != "authenticated" {
-		return syntax.Wrong(fmt.Sprintf("asks for level %q, which is not on the ladder%s", level,
-			finding.DidYouMean(level, levels)), "levels: "+strings.Join(levels, ", "))
-	}
-	return syntax.Wrong("is no member of require or deny: "+message, "known members: "+strings.Join(known, ", "))
 }

@@ -94,7 +94,8 @@ func FromLook(look *files.Look, paths []string) ([]Source, error) {
 		for _, f := range tree {
 			if better := misnamed(f.Name); better != "" {
 				found = append(found, finding.Finding{File: f.Name, Line: 1, Column: 1, Code: "file_name",
-					Message: "the file takes no part in the policy: the names of those that do end in .rego, .json, .yaml or .yml", Hint: "name it " + better})
+					Message: "the file takes no part in the policy: " +
+						"the names of those that do end in .rego, .json, .yaml or .yml", Hint: "name it " + better})
 			}
 			sources = append(sources, Source{Name: f.Name, Text: f.Text, Written: f.Mod, Under: foldersOf(f.Rel)})
 		}
