@@ -13,7 +13,6 @@ import (
 	"github.com/stepward/stepward/pkg/config/files"
 	"github.com/stepward/stepward/pkg/internal/testidp"
 	"github.com/stepward/stepward/pkg/run/server"
-	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
 // guarded is a policy that refuses everybody, by a file of its own and by data.
@@ -138,14 +137,4 @@ func TestDataOfTomorrow(t *testing.T) {
 	eventually(t, "it is not believed", func() bool { return !allowed() })
 	at(time.Now().Add(-time.Minute))
 	eventually(t, "it is believed again", allowed)
-}
-
-// What decides is named, also where a configuration is made without a file.
-func TestNoPolicyNamed(t *testing.T) {
-	if _, err := snapshot.New(t.Context(), config.Config{}.WithDefaults(), snapshot.Options{Observe: snapshot.Unobserved}); err == nil || !strings.Contains(err.Error(), "no policy is named") {
-		t.Errorf("%v", err)
-	}
-	if _, err := snapshot.New(t.Context(), config.Config{Policy: config.Policy{Default: true}, Levels: []config.Level{{Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"3"}}}}.WithDefaults(), snapshot.Options{Observe: snapshot.Unobserved}); err != nil {
-		t.Error(err)
-	}
 }

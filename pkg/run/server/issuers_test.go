@@ -175,57 +175,6 @@ func TestRevokedAcrossReload(t *testing.T) {
 	}
 }
 
-// What the doctor finds at a real provider, and what it finds where one is broken.
-func TestExamine(t *testing.T) {
-	idp, err := testidp.Start(testidp.Options{TLS: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer idp.Close()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, idp.Authority(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	grade := func(c config.Config, point string) (grade, detail string) {
-		for _, p := range snapshot.Examine(t.Context(), c, c.Issuers[0]) {
-			if p.Name == point && (grade == "" || p.Grade != "ok") {
-				grade, detail = p.Grade, p.Detail+" "+p.Hint
-			}
-		}
-		return grade, detail
-	}
-	good := asking(t, idp, "")
-	good.Outbound.CAFile = file
-	expect := func(what string, c config.Config, point, want, says string) {
-		t.Helper()
-		if got, detail := grade(c, point); got != want || !strings.Contains(detail, says) {
-			t.Errorf("%s: %s is %q, %q; want %q, %q", what, point, got, detail, want, says)
-		}
-	}
-	for _, point := range []string{"discovery", "keys", "algorithms", "clock", "introspection", "levels", "dpop", "pushed requests"} {
-		expect("all well", good, point, "ok", "")
-	}
-	change := func(f func(*config.Config)) config.Config {
-		c := good
-		c.Issuers = []config.Issuer{good.Issuers[0]}
-		f(&c)
-		return c
-	}
-	expect("an unknown authority", change(func(c *config.Config) { c.Outbound.CAFile = "" }), "discovery", "fail", "outbound.ca_file")
-	expect("a slash too many", change(func(c *config.Config) { c.Issuers[0].Issuer += "/" }), "discovery", "fail", "byte for byte")
-	expect("another algorithm", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES384"} }), "algorithms", "fail", "no key is for")
-	expect("fewer algorithms", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES256"} }), "algorithms", "warn", "are refused")
-	expect("a wrong client", change(func(c *config.Config) { c.Issuers[0].Introspection.ClientID = "web" }), "introspection", "fail", "client_id")
-	expect("dpop that is not there", change(func(c *config.Config) { c.Issuers[0].DPoP.Origins = []string{"https://api.example.com"} }), "dpop", "warn", "not name it")
-	idp.Metadata(map[string]any{"acr_values_supported": []string{"loa:1", "loa:2"}, "pushed_authorization_request_endpoint": idp.URL + "/par", "dpop_signing_alg_values_supported": []string{"ES256"}})
-	expect("a level that is not there", good, "levels", "warn", "phishing-resistant")
-	expect("what it supports", good, "pushed requests", "ok", "RFC 9126")
-	idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) })
-	expect("a page", good, "discovery", "fail", "not JSON")
-	idp.Close()
-	expect("nobody there", good, "discovery", "fail", "connection refused")
-}
-
 // RFC 8705 §2: who asks is known by the certificate of the connection, and nobody else
 // is answered.
 func TestIntrospectionByCertificate(t *testing.T) {
