@@ -170,7 +170,8 @@ func (w Answers) refusal(r *Record, status int, p problem, fields []request.Fiel
 }
 
 func (p problem) page() page.Refusal {
-	return page.Refusal{Title: p.Title, Detail: p.Detail, Reason: p.Reason, StepUpURI: p.StepUpURI, DecisionID: p.DecisionID}
+	return page.Refusal{Title: p.Title, Detail: p.Detail, Reason: p.Reason, StepUpURI: p.StepUpURI,
+		DecisionID: p.DecisionID}
 }
 
 func (p problem) line() string {

@@ -10,8 +10,8 @@ import (
 // ErrMalformed is returned for an Authorization header that is not a scheme, spaces and
 // visible ASCII (RFC 9110 §11.4), or is of a scheme of ours and its rest is not one
 // b64token (RFC 6750 §2.1). It is answered with 400, whatever the policy says.
-var ErrMalformed = errors.New(
-	"credential: the Authorization header is not a scheme, spaces and visible ASCII, with one token where the scheme is ours")
+var ErrMalformed = errors.New("credential: the Authorization header is not a scheme, spaces and visible ASCII, " +
+	"with one token where the scheme is ours")
 
 // Extract finds the credential of r.
 //

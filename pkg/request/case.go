@@ -14,9 +14,8 @@ import (
 func foldCase(s string) (string, error) {
 	for _, r := range s {
 		if unclearCase(r) {
-			return "",
-				ambiguous(
-					"the path has a letter that is another one in upper case, or in ASCII, and request.path_case is fold")
+			return "", ambiguous("the path has a letter that is another one in upper case, or in ASCII, " +
+				"and request.path_case is fold")
 		}
 	}
 	return strings.ToLower(s), nil

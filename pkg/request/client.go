@@ -29,8 +29,8 @@ func clientAddress(forwardedFor []string, peer string, hops int) (address, doubt
 	case !ok:
 		return "", "the proxy does not say who its peer is"
 	case front.IsLoopback():
-		return "",
-			"the proxy's peer is on loopback, for which Envoy writes another address into X-Forwarded-For; let the proxy in front connect from an address of its own"
+		return "", "the proxy's peer is on loopback, for which Envoy writes another address into X-Forwarded-For; " +
+			"let the proxy in front connect from an address of its own"
 	}
 	list := lastEntries(forwardedFor, hops+1)
 	if n := len(list); n > 0 {
