@@ -59,8 +59,10 @@ func requires(reqs ...stepup.Requirement) rules {
 func alice(change func(*token.Token)) func() (token.Token, error) {
 	return func() (token.Token, error) {
 		t := token.Token{
-			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "spa", Principal: token.User,
-			Scheme: credential.Bearer, Proofs: []token.Proof{{ACR: "loa:1", AMR: []string{"pwd", "otp"}, At: now.Add(-time.Minute)}},
+			Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "spa",
+			Principal: token.User,
+			Scheme:    credential.Bearer, Proofs: []token.Proof{
+				{ACR: "loa:1", AMR: []string{"pwd", "otp"}, At: now.Add(-time.Minute)}},
 			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}
 		if change != nil {
@@ -72,7 +74,8 @@ func alice(change func(*token.Token)) func() (token.Token, error) {
 
 func newAuthorizer(t *testing.T, p authz.Policy) *authz.Authorizer {
 	t.Helper()
-	ladder, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"loa:1"}}, {Name: "mfa", ACR: []string{"loa:2"}}})
+	ladder, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"loa:1"}},
+		{Name: "mfa", ACR: []string{"loa:2"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +122,10 @@ func TestReasons(t *testing.T) {
 	mfa := requires(stepup.Requirement{Level: "mfa"})
 	anonymous := requires(stepup.Requirement{Level: "anonymous"})
 	failing := func(err error) rules {
-		return rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { return policy.Result{}, err }}
+		return rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+			return policy.Result{},
+				err
+		}}
 	}
 	for _, v := range []struct {
 		name   string
@@ -138,20 +144,25 @@ func TestReasons(t *testing.T) {
 		{"no keys", mfa, get("/", bearer("nokeys")...), "keys_unavailable", 503},
 		{"a verifier's other error", mfa, get("/", bearer("broken")...), "keys_unavailable", 503},
 		{"a verifier's panic", mfa, get("/", bearer("panic")...), "internal", 503},
-		{"malformed credential, even where nothing is required", anonymous, get("/", "authorization", "Bearer\ta"), "credential_malformed", 400},
-		{"repeated credential", anonymous, get("/", "authorization", "Bearer one,Bearer two"), "credential_repeated", 400},
+		{"malformed credential, even where nothing is required", anonymous, get("/", "authorization", "Bearer\ta"),
+			"credential_malformed", 400},
+		{"repeated credential", anonymous, get("/", "authorization", "Bearer one,Bearer two"), "credential_repeated",
+			400},
 		{"ambiguous path", anonymous, get("//x"), "request_ambiguous", 400},
 		{"no rule", requires(), get("/", bearer("two")...), "policy_no_match", 403},
 		{"policy error", failing(errors.New("boom")), get("/", bearer("two")...), "policy_error", 503},
 		{"policy timeout", failing(policy.ErrTimeout), get("/", bearer("two")...), "policy_timeout", 503},
 		{"route", failing(policy.ErrRoute), get("/", bearer("two")...), "route_config", 503},
 		{"cancelled in the policy", failing(context.Canceled), get("/", bearer("two")...), "deadline", 503},
-		{"policy panic", rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { panic("in the policy") }}, get("/", bearer("two")...), "internal", 503},
+		{"policy panic", rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+			panic("in the policy")
+		}}, get("/", bearer("two")...), "internal", 503},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			r := newAuthorizer(t, v.policy).Authorize(t.Context(), v.raw)
 			if r.Reason() != v.want || r.Response.Status != v.status || (r.Response.Kind == response.Allow) != (v.status == 0) {
-				t.Errorf("%s %d allowed %t; want %s %d", r.Reason(), r.Response.Status, (r.Response.Kind == response.Allow), v.want, v.status)
+				t.Errorf("%s %d allowed %t; want %s %d", r.Reason(), r.Response.Status,
+					(r.Response.Kind == response.Allow), v.want, v.status)
 			}
 			if strings.Contains(r.Response.Body, "disk on fire") || strings.Contains(r.Response.Body, "in the") {
 				t.Errorf("the client is told of our insides: %s", r.Response.Body)
@@ -186,7 +197,9 @@ func TestMetadataAndObserver(t *testing.T) {
 	var seen []*authz.Record
 	a.Observe = func(_ context.Context, r *authz.Record) { seen = append(seen, r) }
 	r := a.Authorize(t.Context(), get("/?secret=1", bearer("one")...))
-	for name, want := range map[string]any{"result": "challenge", "reason": "insufficient_level", "level": "password", "required_level": "mfa", "policy_revision": "abc123", "issuer": "https://idp.example.com", "issuer_name": "corp", "auth_age": 60.0, "decision_id": r.ID} {
+	for name, want := range map[string]any{"result": "challenge", "reason": "insufficient_level", "level": "password",
+		"required_level": "mfa", "policy_revision": "abc123", "issuer": "https://idp.example.com",
+		"issuer_name": "corp", "auth_age": 60.0, "decision_id": r.ID} {
 		if got := r.Response.Metadata[name]; got != want {
 			t.Errorf("%s: %v; want %v", name, got, want)
 		}
@@ -214,8 +227,10 @@ func FuzzAnswer(f *testing.F) {
 			reqs = []stepup.Requirement{{Level: "anonymous"}}
 		}
 		a := newAuthorizer(t, requires(reqs...))
-		a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com"}, Hosts: []string{"app.example.com"}}
-		r := a.Authorize(t.Context(), get(target, "authorization", authorization, "accept", accept, "x-forged", code, "user-agent", detail))
+		a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com"},
+			Hosts: []string{"app.example.com"}}
+		r := a.Authorize(t.Context(), get(target, "authorization", authorization, "accept", accept, "x-forged", code,
+			"user-agent", detail))
 		if _, ok := r.Decision.(stepup.Allow); ok != (r.Response.Kind == response.Allow) {
 			t.Fatalf("%T is answered allowed %t", r.Decision, (r.Response.Kind == response.Allow))
 		}

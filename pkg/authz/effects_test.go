@@ -23,7 +23,8 @@ func TestOneProofIsShown(t *testing.T) {
 	})}
 	r := a.Authorize(t.Context(), get("/", bearer("both")...))
 	for name, want := range map[string]string{
-		"x-stepward-level": "mfa", "x-stepward-acr": "loa:2", "x-stepward-amr": "otp", "x-stepward-auth-time": "1799996400",
+		"x-stepward-level": "mfa", "x-stepward-acr": "loa:2", "x-stepward-amr": "otp",
+		"x-stepward-auth-time": "1799996400",
 	} {
 		if got := header(r.Response.Set, name); got != want {
 			t.Errorf("%s: %q; want %q", name, got, want)
@@ -36,18 +37,22 @@ func TestOneProofIsShown(t *testing.T) {
 
 // What the upstream may believe is set by us or is not there.
 func TestUpstreamHeaders(t *testing.T) {
-	p := rules{headers: []string{"x-tenant", "x-plan", "x_risk"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+	p := rules{headers: []string{"x-tenant", "x-plan", "x_risk"}, evaluate: func(context.Context, policy.Input) (
+		policy.Result, error) {
 		return policy.Result{
 			Require: []stepup.Requirement{{Level: "anonymous"}},
 			Headers: map[string][]string{"x-plan": {"a", "b"}},
 		}, nil
 	}}
-	forged := append(bearer("odd"), "x-stepward-subject", "root", "X_Stepward_Acr", "root", "x.stepward-anything", "root",
+	forged := append(bearer("odd"), "x-stepward-subject", "root", "X_Stepward_Acr", "root", "x.stepward-anything",
+		"root",
 		"x-tenant", "root", "x_plan", "root", "x-risk", "root", "x.risk", "root", "x-other", "kept", "dpop", "proof")
 	r := newAuthorizer(t, p).Authorize(t.Context(), get("/", forged...))
 	for name, want := range map[string]string{
-		"x-stepward-subject": "%C3%A4%20b%0D%0A%25", "x-stepward-amr": "x%20y z", "x-stepward-acr": "loa:1", "x-stepward-level": "password",
-		"x-stepward-issuer": "https://idp.example.com", "x-stepward-client-id": "spa", "x-stepward-auth-time": "1799999940",
+		"x-stepward-subject": "%C3%A4%20b%0D%0A%25", "x-stepward-amr": "x%20y z", "x-stepward-acr": "loa:1",
+		"x-stepward-level":  "password",
+		"x-stepward-issuer": "https://idp.example.com", "x-stepward-client-id": "spa",
+		"x-stepward-auth-time":   "1799999940",
 		"x-stepward-decision-id": r.ID, "x-plan": "a, b",
 	} {
 		if got := header(r.Response.Set, name); got != want {
@@ -57,7 +62,8 @@ func TestUpstreamHeaders(t *testing.T) {
 			t.Errorf("%s is set and removed", name)
 		}
 	}
-	for _, name := range []string{"x_stepward_acr", "x.stepward-anything", "x-tenant", "x_plan", "x_risk", "x-risk", "x.risk", "x_stepward_subject", "x.stepward.subject", "dpop"} {
+	for _, name := range []string{"x_stepward_acr", "x.stepward-anything", "x-tenant", "x_plan", "x_risk", "x-risk",
+		"x.risk", "x_stepward_subject", "x.stepward.subject", "dpop"} {
 		if !slices.Contains(r.Response.Remove, name) {
 			t.Errorf("%s is not removed from the request", name)
 		}
@@ -82,7 +88,8 @@ func TestUpstreamHeaders(t *testing.T) {
 	if r := a.Authorize(t.Context(), get("/", bearer("one")...)); !slices.Contains(r.Response.Remove, "authorization") {
 		t.Error("authorization: remove keeps a verified token")
 	}
-	if r := a.Authorize(t.Context(), get("/", "authorization", "Basic eA")); slices.Contains(r.Response.Remove, "authorization") {
+	if r := a.Authorize(t.Context(), get("/", "authorization", "Basic eA")); slices.Contains(r.Response.Remove,
+		"authorization") {
 		t.Error("a credential of another scheme is removed")
 	}
 }

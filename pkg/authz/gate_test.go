@@ -23,7 +23,8 @@ func TestGate(t *testing.T) {
 	}})
 	a.Gate = authz.NewGate(1)
 	ask := func(path string) authz.Record {
-		return a.Authorize(t.Context(), request.Raw{Method: "GET", Host: "app.example.com", Scheme: "https", Target: path})
+		return a.Authorize(t.Context(), request.Raw{Method: "GET", Host: "app.example.com", Scheme: "https",
+			Target: path})
 	}
 	if r := ask("/"); r.Reason() != stepup.OK {
 		t.Fatalf("%s %v", r.Reason(), r.Fault)
@@ -31,7 +32,8 @@ func TestGate(t *testing.T) {
 	done := make(chan authz.Record)
 	go func() { done <- ask("/slow") }()
 	<-inside
-	if r := ask("/"); r.Reason() != stepup.Overloaded || (r.Response.Kind == response.Allow) || r.Response.Status != 503 {
+	if r := ask("/"); r.Reason() != stepup.Overloaded || (r.Response.Kind == response.Allow) ||
+		r.Response.Status != 503 {
 		t.Errorf("beyond the limit: %s %+v", r.Reason(), r.Response)
 	}
 	if inFlight, _ := a.Gate.Load(); inFlight != 1 {

@@ -24,7 +24,8 @@ type cookieLogin struct{ begun *int }
 func (l cookieLogin) Reaches(r request.Request) bool { return r.Kind.Interactive() }
 func (l cookieLogin) Begin(_ request.Request, ask stepup.Ask) authz.Departure {
 	*l.begun++
-	return authz.Departure{Location: "https://login.example.com/?acr=" + ask.ACRValues[0], Cookies: []string{"a=1", "b=2"}}
+	return authz.Departure{Location: "https://login.example.com/?acr=" + ask.ACRValues[0], Cookies: []string{
+		"a=1", "b=2"}}
 }
 func (l cookieLogin) Link(r request.Request, _ stepup.Ask) string {
 	return "https://login.example.com" + r.Path
@@ -43,7 +44,8 @@ func TestLogin(t *testing.T) {
 		status, begun int
 		location      string
 	}{
-		"a person":                  {cookieLogin{&begun}, "GET", navigation, 302, 1, "https://login.example.com/?acr=loa:2"},
+		"a person": {cookieLogin{&begun}, "GET", navigation, 302, 1,
+			"https://login.example.com/?acr=loa:2"},
 		"a person who sent a form":  {cookieLogin{&begun}, "POST", navigation, 401, 1, ""},
 		"a program":                 {cookieLogin{&begun}, "GET", nil, 401, 0, ""},
 		"a person with enough":      {cookieLogin{&begun}, "GET", append(bearer("two"), navigation...), 0, 0, ""},
@@ -62,10 +64,13 @@ func TestLogin(t *testing.T) {
 					cookies++
 				}
 			}
-			if r.Response.Status != v.status || begun != v.begun || cookies != 2*v.begun || header(r.Response.Headers, "location") != v.location {
-				t.Errorf("%d with %d cookies, begun %d times: %v", r.Response.Status, cookies, begun, r.Response.Headers)
+			if r.Response.Status != v.status || begun != v.begun || cookies != 2*v.begun || header(r.Response.Headers,
+				"location") != v.location {
+				t.Errorf("%d with %d cookies, begun %d times: %v", r.Response.Status, cookies, begun,
+					r.Response.Headers)
 			}
-			if v.status == 401 && v.begun == 1 && !strings.Contains(r.Response.Body, "https://login.example.com/?acr=loa:2") {
+			if v.status == 401 && v.begun == 1 && !strings.Contains(r.Response.Body,
+				"https://login.example.com/?acr=loa:2") {
 				t.Errorf("the page leads nowhere: %s", r.Response.Body)
 			}
 		})
@@ -81,16 +86,19 @@ func TestLogin(t *testing.T) {
 
 func TestBrowser(t *testing.T) {
 	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(0)}))
-	login := authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up", RawQuery: "k=v"}, Hosts: []string{"app.example.com"}}
+	login := authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up",
+		RawQuery: "k=v"}, Hosts: []string{"app.example.com"}}
 	a.Answers.Login = login
 	navigation := []string{"sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "accept", "text/html"}
 
 	r := a.Authorize(t.Context(), get("/pay/%C3%A9?x=1&y=%2F", navigation...))
 	location, err := url.Parse(header(r.Response.Headers, "location"))
-	if err != nil || r.Response.Status != 302 || r.Result() != stepup.ResultRedirect || location.Host != "login.example.com" {
+	if err != nil || r.Response.Status != 302 || r.Result() != stepup.ResultRedirect ||
+		location.Host != "login.example.com" {
 		t.Fatalf("%d %s", r.Response.Status, location)
 	}
-	for name, want := range map[string]string{"acr_values": "loa:2", "max_age": "0", "return_to": "https://app.example.com/pay/%C3%A9?x=1&y=%2F", "k": "v"} {
+	for name, want := range map[string]string{"acr_values": "loa:2", "max_age": "0",
+		"return_to": "https://app.example.com/pay/%C3%A9?x=1&y=%2F", "k": "v"} {
 		if got := location.Query().Get(name); got != want {
 			t.Errorf("%s=%q; want %q", name, got, want)
 		}
@@ -110,14 +118,16 @@ func TestBrowser(t *testing.T) {
 	}
 	login.InsecureOrigin = func(string) string { return "" }
 	a.Answers.Login = login
-	if r := a.Authorize(t.Context(), get("/pay", navigation...)); !strings.Contains(header(r.Response.Headers, "location"), "return_to=https%3A%2F%2Fapp.example.com%2Fpay") {
+	if r := a.Authorize(t.Context(), get("/pay", navigation...)); !strings.Contains(
+		header(r.Response.Headers, "location"), "return_to=https%3A%2F%2Fapp.example.com%2Fpay") {
 		t.Errorf("without an origin of its own: %v", r.Response.Headers)
 	}
 	login.InsecureOrigin = nil
 	a.Answers.Login = login
 	post := get("/pay", navigation...)
 	post.Method = "POST"
-	if r := a.Authorize(t.Context(), post); r.Response.Status != 401 || r.Result() != stepup.ResultRedirect || !strings.Contains(r.Response.Body, "https://login.example.com/step-up?") {
+	if r := a.Authorize(t.Context(), post); r.Response.Status != 401 || r.Result() != stepup.ResultRedirect ||
+		!strings.Contains(r.Response.Body, "https://login.example.com/step-up?") {
 		t.Errorf("POST: %d %s %s", r.Response.Status, r.Result(), r.Response.Body)
 	}
 	evil := get("/pay", navigation...)
@@ -137,7 +147,8 @@ func TestBrowser(t *testing.T) {
 // whatever it brings. The login application alone can open what is sealed for it.
 func TestHiddenFromEverybody(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
-	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(300 * time.Second), Detail: "Payments"}))
+	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(300 * time.Second),
+		Detail: "Payments"}))
 	a.Answers.HideRequirements = true
 	seal, err := authz.NewSealer(key, a.Now)
 	if err != nil {
@@ -148,16 +159,21 @@ func TestHiddenFromEverybody(t *testing.T) {
 	}
 	kinds := map[string][]string{
 		"navigation": {"sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "accept", "text/html"},
-		"frame":      {"sec-fetch-mode", "navigate", "sec-fetch-dest", "iframe"}, "older browser": {"accept", "text/html,application/xhtml+xml"},
-		"fetch": {"sec-fetch-mode", "cors", "sec-fetch-dest", "empty"}, "program": {}, "gRPC": {"content-type", "application/grpc"},
-		"websocket": {"upgrade", "websocket", "sec-fetch-mode", "websocket", "connection", "upgrade"}, "JSON": {"accept", "application/json"},
+		"frame":      {"sec-fetch-mode", "navigate", "sec-fetch-dest", "iframe"}, "older browser": {
+			"accept", "text/html,application/xhtml+xml"},
+		"fetch": {"sec-fetch-mode", "cors", "sec-fetch-dest", "empty"}, "program": {},
+		"gRPC":      {"content-type", "application/grpc"},
+		"websocket": {"upgrade", "websocket", "sec-fetch-mode", "websocket", "connection", "upgrade"},
+		"JSON":      {"accept", "application/json"},
 	}
 	sealed := 0
 	for kind, fields := range kinds {
-		for who, credential := range map[string][]string{"nobody": nil, "too little": bearer("one"), "a bad token": bearer("nonsense")} {
+		for who, credential := range map[string][]string{"nobody": nil, "too little": bearer("one"),
+			"a bad token": bearer("nonsense")} {
 			for _, method := range []string{"GET", "HEAD", "POST"} {
 				for _, open := range []func(stepup.Ask) string{nil, seal} {
-					a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com", Path: "/step-up"}, Hosts: []string{"app.example.com"}, Seal: open, Hide: true}
+					a.Answers.Login = authz.LoginRedirect{URL: &url.URL{Scheme: "https", Host: "login.example.com",
+						Path: "/step-up"}, Hosts: []string{"app.example.com"}, Seal: open, Hide: true}
 					raw := get("/pay", append(slices.Clone(fields), credential...)...)
 					raw.Method = method
 					r := a.Authorize(t.Context(), raw)
@@ -174,14 +190,17 @@ func TestHiddenFromEverybody(t *testing.T) {
 					if r.Response.Kind == response.Allow {
 						t.Errorf("%s, %s, %s is let in", kind, who, method)
 					}
-					if u, err := url.Parse(header(r.Response.Headers, "location")); err == nil && u.Query().Has("step_up") {
+					if u, err := url.Parse(header(r.Response.Headers, "location")); err == nil && u.Query().Has(
+						"step_up") {
 						sealed++
 						text, err := jwe.Decrypt([]byte(u.Query().Get("step_up")), jwe.WithKey(jwa.DIRECT, key))
-						want := fmt.Sprintf(`{"acr_values":"loa:2","max_age":"300","iat":%d,"exp":%d}`, a.Now().Unix(), a.Now().Unix()+600)
+						want := fmt.Sprintf(`{"acr_values":"loa:2","max_age":"300","iat":%d,"exp":%d}`, a.Now().Unix(),
+							a.Now().Unix()+600)
 						if err != nil || strings.TrimSpace(string(text)) != want {
 							t.Errorf("%s, %v; want %s", text, err, want)
 						}
-						if _, err := jwe.Decrypt([]byte(u.Query().Get("step_up")), jwe.WithKey(jwa.DIRECT, []byte(strings.ToUpper(string(key))))); err == nil {
+						if _, err := jwe.Decrypt([]byte(u.Query().Get("step_up")),
+							jwe.WithKey(jwa.DIRECT, []byte(strings.ToUpper(string(key))))); err == nil {
 							t.Error("another key opens it")
 						}
 					}

@@ -40,15 +40,22 @@ func TestSiteAnswers(t *testing.T) {
 		reason   stepup.Reason
 		status   int
 	}{
-		"a page":                    {stepup.Page{}, response.Response{Kind: response.Serve, Status: 200, Body: "ours"}, stepup.OK, 200},
-		"nothing to show":           {stepup.Page{}, response.Response{Kind: response.Serve, Status: 204}, stepup.OK, 204},
-		"a redirect":                {stepup.Redirect{Why: stepup.NoCredentials}, response.Response{Status: 302}, stepup.NoCredentials, 302},
-		"a refusal":                 {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Status: 404}, stepup.PolicyDenied, 404},
-		"an allow":                  {stepup.Allow{}, response.Response{Kind: response.Allow}, stepup.Internal, 503},
-		"an allow that is served":   {stepup.Allow{}, response.Response{Kind: response.Serve, Status: 200}, stepup.Internal, 503},
-		"a page that lets through":  {stepup.Page{}, response.Response{Kind: response.Allow}, stepup.Internal, 503},
-		"a refusal that is served":  {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Kind: response.Serve, Status: 200}, stepup.Internal, 503},
-		"a refusal with 200":        {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Status: 200}, stepup.Internal, 503},
+		"a page": {stepup.Page{}, response.Response{Kind: response.Serve, Status: 200, Body: "ours"},
+			stepup.OK, 200},
+		"nothing to show": {stepup.Page{}, response.Response{Kind: response.Serve, Status: 204}, stepup.OK,
+			204},
+		"a redirect": {stepup.Redirect{Why: stepup.NoCredentials}, response.Response{Status: 302},
+			stepup.NoCredentials, 302},
+		"a refusal": {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Status: 404},
+			stepup.PolicyDenied, 404},
+		"an allow": {stepup.Allow{}, response.Response{Kind: response.Allow}, stepup.Internal, 503},
+		"an allow that is served": {stepup.Allow{}, response.Response{Kind: response.Serve, Status: 200},
+			stepup.Internal, 503},
+		"a page that lets through": {stepup.Page{}, response.Response{Kind: response.Allow}, stepup.Internal, 503},
+		"a refusal that is served": {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Kind: response.Serve,
+			Status: 200}, stepup.Internal, 503},
+		"a refusal with 200": {stepup.Deny{Why: stepup.PolicyDenied}, response.Response{Status: 200},
+			stepup.Internal, 503},
 		"a page that refuses":       {stepup.Page{}, response.Response{Status: 404}, stepup.Internal, 503},
 		"nothing decided":           {nil, response.Response{Kind: response.Serve, Status: 200}, stepup.Internal, 503},
 		"nothing decided, and said": {nil, response.Response{}, stepup.Internal, 503},
@@ -58,10 +65,12 @@ func TestSiteAnswers(t *testing.T) {
 				return v.decision, v.words
 			})
 			r := a.Authorize(t.Context(), get("/_stepward/x"))
-			if r.Reason() != v.reason || r.Response.Status != v.status || r.Response.Kind == response.Allow || r.Response.Kind == response.Serve && v.status > 204 {
+			if r.Reason() != v.reason || r.Response.Status != v.status || r.Response.Kind == response.Allow ||
+				r.Response.Kind == response.Serve && v.status > 204 {
 				t.Errorf("%s, kind %d, status %d", r.Reason(), r.Response.Kind, r.Response.Status)
 			}
-			if r.Response.Metadata["reason"] != string(v.reason) || r.Response.Metadata["result"] != string(r.Result()) {
+			if r.Response.Metadata["reason"] != string(v.reason) || r.Response.Metadata["result"] != string(
+				r.Result()) {
 				t.Errorf("%v", r.Response.Metadata)
 			}
 			if v.status == 200 && (r.Response.Body != "ours" || r.Result() != stepup.ResultPage) {
@@ -69,8 +78,11 @@ func TestSiteAnswers(t *testing.T) {
 			}
 		})
 	}
-	a := withSite(t, func(context.Context, request.Request) (stepup.Decision, response.Response) { panic("in the site") })
-	if r := a.Authorize(t.Context(), get("/_stepward/x")); r.Reason() != stepup.Internal || r.Response.Status != 503 || r.Fault == nil {
+	a := withSite(t, func(context.Context, request.Request) (stepup.Decision, response.Response) {
+		panic("in the site")
+	})
+	if r := a.Authorize(t.Context(), get("/_stepward/x")); r.Reason() != stepup.Internal || r.Response.Status != 503 ||
+		r.Fault == nil {
 		t.Errorf("a panic: %s, %d, %v", r.Reason(), r.Response.Status, r.Fault)
 	}
 }
@@ -84,15 +96,18 @@ func TestSitePath(t *testing.T) {
 	for target, want := range map[string]int{
 		"/_stepward/": 200, "/_stepward/callback?code=x": 200, "/%5Fstepward/x": 200, "/_step%77ard/x": 200,
 		"/_stepward": 0, "/_stepwardx/": 0, "/x/_stepward/": 0, "/_STEPWARD/x": 0, "/": 0, "/?/_stepward/": 0,
-		"/_stepward/../x": 400, "/_stepward/%2e%2e/x": 400, "//_stepward/x": 400, "/_stepward/;x": 400, "/_stepward%2Fx": 400,
+		"/_stepward/../x": 400, "/_stepward/%2e%2e/x": 400, "//_stepward/x": 400, "/_stepward/;x": 400,
+		"/_stepward%2Fx": 400,
 	} {
-		if r := a.Authorize(t.Context(), get(target)); r.Response.Status != want || (r.Response.Kind == response.Allow) != (want == 0) {
+		if r := a.Authorize(t.Context(), get(target)); r.Response.Status != want ||
+			(r.Response.Kind == response.Allow) != (want == 0) {
 			t.Errorf("%s: kind %d, status %d; want %d", target, r.Response.Kind, r.Response.Status, want)
 		}
 		if want == 200 {
 			want = 0
 		}
-		if r := none.Authorize(t.Context(), get(target)); r.Response.Status != want || (r.Response.Kind == response.Allow) != (want == 0) {
+		if r := none.Authorize(t.Context(), get(target)); r.Response.Status != want ||
+			(r.Response.Kind == response.Allow) != (want == 0) {
 			t.Errorf("%s without a site: kind %d, status %d; want %d", target, r.Response.Kind, r.Response.Status, want)
 		}
 	}
@@ -158,7 +173,8 @@ func TestSiteIsFlooded(t *testing.T) {
 	for range 50 {
 		flood.Go(func() {
 			for ctx.Err() == nil {
-				if r := a.Authorize(t.Context(), get("/_stepward/")); r.Response.Kind != response.Serve && r.Reason() != stepup.Overloaded {
+				if r := a.Authorize(t.Context(), get("/_stepward/")); r.Response.Kind != response.Serve &&
+					r.Reason() != stepup.Overloaded {
 					t.Errorf("%s", r.Reason())
 				}
 			}
@@ -194,7 +210,8 @@ func TestSiteDeadline(t *testing.T) {
 	hasty := withSite(t, page)
 	hasty.SiteDeadline = 0
 	for range 100 { // whichever comes first, the page or the end of time
-		if r := hasty.Authorize(t.Context(), get("/_stepward/")); r.Reason() != stepup.Deadline || r.Response.Kind != response.Refuse {
+		if r := hasty.Authorize(t.Context(), get("/_stepward/")); r.Reason() != stepup.Deadline ||
+			r.Response.Kind != response.Refuse {
 			t.Fatalf("a site without time: %s", r.Reason())
 		}
 	}

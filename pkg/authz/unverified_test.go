@@ -55,18 +55,22 @@ func TestUnverified(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked, verified := 0, 0
-			a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
-				asked++
-				return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: v.level}}}, nil
-			}}})
+			a := newAuthorizer(t, unverified{
+				rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+					asked++
+					return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true,
+						Require: []stepup.Requirement{{Level: v.level}}}, nil
+				}}})
 			a.Verifier = counting{a.Verifier.(verifier), &verified}
 			raw := get("/")
 			if v.bearer != "" {
 				raw = get("/", bearer(v.bearer)...)
 			}
 			r := a.Authorize(t.Context(), raw)
-			if r.Reason() != v.reason || (r.Response.Kind == response.Allow) != (v.reason == stepup.OK) || verified != v.verified || asked != 1 {
-				t.Errorf("%s, %d verified, asked %d times; want %s, %d", r.Reason(), verified, asked, v.reason, v.verified)
+			if r.Reason() != v.reason || (r.Response.Kind == response.Allow) != (v.reason == stepup.OK) ||
+				verified != v.verified || asked != 1 {
+				t.Errorf("%s, %d verified, asked %d times; want %s, %d", r.Reason(), verified, asked, v.reason,
+					v.verified)
 			}
 			kept := !slices.Contains(r.Response.Remove, "authorization")
 			if (r.Response.Kind == response.Allow) && !kept {
@@ -78,14 +82,19 @@ func TestUnverified(t *testing.T) {
 
 // A policy that fails is a refusal, however it fails, and nobody is verified for it.
 func TestUnverifiedFault(t *testing.T) {
-	for want, err := range map[stepup.Reason]error{stepup.PolicyTimeout: policy.ErrTimeout, stepup.RequestAmbiguous: policy.ErrRequest, stepup.BodyUnreadable: policy.ErrBody, stepup.RouteConfig: policy.ErrRoute, stepup.PolicyError: context.DeadlineExceeded} {
+	for want, err := range map[stepup.Reason]error{stepup.PolicyTimeout: policy.ErrTimeout,
+		stepup.RequestAmbiguous: policy.ErrRequest, stepup.BodyUnreadable: policy.ErrBody,
+		stepup.RouteConfig: policy.ErrRoute, stepup.PolicyError: context.DeadlineExceeded} {
 		if want == stepup.PolicyError {
 			err = errPolicy
 		}
-		a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) { return policy.Result{}, err }}})
+		a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+			return policy.Result{}, err
+		}}})
 		verified := 0
 		a.Verifier = counting{a.Verifier.(verifier), &verified}
-		if r := a.Authorize(t.Context(), get("/", bearer("two")...)); r.Reason() != want || (r.Response.Kind == response.Allow) || r.Response.Status != want.Status() || verified != 0 {
+		if r := a.Authorize(t.Context(), get("/", bearer("two")...)); r.Reason() != want ||
+			(r.Response.Kind == response.Allow) || r.Response.Status != want.Status() || verified != 0 {
 			t.Errorf("%v: %s %d, %d verified", err, r.Reason(), r.Response.Status, verified)
 		}
 	}
@@ -105,24 +114,34 @@ func TestWording(t *testing.T) {
 		body   string // is in it; empty is an empty one
 		fields string // names of all headers, in order
 	}{
-		"nothing":        {stepup.Denial{Wording: &stepup.Wording{}}, 403, `"reason":"policy_denied"`, "cache-control content-type"},
-		"a status":       {stepup.Denial{Status: 404, Wording: &stepup.Wording{}}, 404, `"title":"Not Found"`, "cache-control content-type"},
-		"a body":         {stepup.Denial{Wording: &stepup.Wording{Body: "no", HasBody: true}}, 403, "no", ""},
-		"an empty body":  {stepup.Denial{Wording: &stepup.Wording{HasBody: true}}, 403, "", ""},
-		"headers":        {stepup.Denial{Status: 302, Wording: &stepup.Wording{Headers: map[string][]string{"location": {"/"}}}}, 302, "", "location"},
-		"several values": {stepup.Denial{Wording: &stepup.Wording{Headers: map[string][]string{"set-cookie": {"a=1", "b=2"}}}}, 403, "", "set-cookie set-cookie"},
+		"nothing": {stepup.Denial{Wording: &stepup.Wording{}}, 403, `"reason":"policy_denied"`,
+			"cache-control content-type"},
+		"a status": {stepup.Denial{Status: 404, Wording: &stepup.Wording{}}, 404, `"title":"Not Found"`,
+			"cache-control content-type"},
+		"a body":        {stepup.Denial{Wording: &stepup.Wording{Body: "no", HasBody: true}}, 403, "no", ""},
+		"an empty body": {stepup.Denial{Wording: &stepup.Wording{HasBody: true}}, 403, "", ""},
+		"headers": {stepup.Denial{Status: 302, Wording: &stepup.Wording{
+			Headers: map[string][]string{"location": {"/"}}}}, 302, "", "location"},
+		"several values": {stepup.Denial{
+			Wording: &stepup.Wording{Headers: map[string][]string{"set-cookie": {"a=1", "b=2"}}}}, 403, "",
+			"set-cookie set-cookie"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v.denial.Always = true
-			a := newAuthorizer(t, unverified{rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
-				return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{v.denial}, Metadata: map[string]any{"own": "x", "decision_id": "forged", "level": "theirs"}}, nil
-			}}})
+			a := newAuthorizer(t, unverified{
+				rules{evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+					return policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true,
+						Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{v.denial},
+						Metadata: map[string]any{"own": "x", "decision_id": "forged", "level": "theirs"}}, nil
+				}}})
 			r := a.Authorize(t.Context(), get("/"))
 			res := r.Response
-			if res.Kind == response.Allow || res.Status != v.status || !strings.Contains(res.Body, v.body) || v.body == "" && res.Body != "" || names(res.Headers) != v.fields {
+			if res.Kind == response.Allow || res.Status != v.status || !strings.Contains(res.Body, v.body) ||
+				v.body == "" && res.Body != "" || names(res.Headers) != v.fields {
 				t.Errorf("%+v", res)
 			}
-			if res.Metadata["own"] != "x" || res.Metadata["decision_id"] != r.ID || res.Metadata["level"] != "theirs" || res.Metadata["policy"] != nil {
+			if res.Metadata["own"] != "x" || res.Metadata["decision_id"] != r.ID || res.Metadata["level"] != "theirs" ||
+				res.Metadata["policy"] != nil {
 				t.Errorf("metadata %v", res.Metadata)
 			}
 		})
@@ -140,20 +159,25 @@ func names(fields []request.Field) string {
 // Edits of an allow: what the policy removes goes, our identity stays, and what it adds to
 // the response stands beside the application's own.
 func TestEdits(t *testing.T) {
-	a := newAuthorizer(t, unverified{rules{headers: []string{"x-user"}, evaluate: func(context.Context, policy.Input) (policy.Result, error) {
+	a := newAuthorizer(t, unverified{rules{headers: []string{"x-user"}, evaluate: func(context.Context, policy.Input) (
+		policy.Result, error) {
 		return policy.Result{
-			PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Headers: map[string][]string{"authorization": {"Basic x"}},
-			Remove: []string{"x-a", "x-stepward-level"}, Response: map[string][]string{"x-b": {"1", "2"}}, SetQuery: map[string][]string{"q": {"1"}}, RemoveQuery: []string{"r"},
+			PassCredential: true, AddBeside: true, MetadataAtTop: true, Require: []stepup.Requirement{
+				{Level: stepup.Anonymous}}, Headers: map[string][]string{"authorization": {"Basic x"}},
+			Remove: []string{"x-a", "x-stepward-level"}, Response: map[string][]string{"x-b": {"1", "2"}},
+			SetQuery: map[string][]string{"q": {"1"}}, RemoveQuery: []string{"r"},
 		}, nil
 	}}})
 	res := a.Authorize(t.Context(), get("/", append(bearer("two"), "x-stepward-subject", "root")...)).Response
 	switch {
-	case res.Kind != response.Allow || !res.AddBeside || names(res.Add) != "x-b x-b" || names(res.SetQuery) != "q" || !slices.Equal(res.RemoveQuery, []string{"r"}):
+	case res.Kind != response.Allow || !res.AddBeside || names(res.Add) != "x-b x-b" || names(res.SetQuery) != "q" ||
+		!slices.Equal(res.RemoveQuery, []string{"r"}):
 		t.Errorf("%+v", res)
 	case header(res.Set, "authorization") != "Basic x" || header(res.Set, "x-stepward-level") != "anonymous":
 		t.Errorf("%+v", res.Set)
 	}
-	for name, want := range map[string]bool{"x-a": true, "x-user": true, "x-stepward-subject": true, "x-stepward-level": false, "authorization": false} {
+	for name, want := range map[string]bool{"x-a": true, "x-user": true, "x-stepward-subject": true,
+		"x-stepward-level": false, "authorization": false} {
 		if slices.Contains(res.Remove, name) != want {
 			t.Errorf("%s is removed: %t", name, !want)
 		}

@@ -21,9 +21,11 @@ func (v answering) Verify(context.Context, request.Request, credential.Credentia
 
 // Each scheme has its own verifier, and a credential of no such scheme is worth nothing.
 func TestVerifiers(t *testing.T) {
-	one, two := &token.Token{Subject: "one", Proofs: []token.Proof{{}}}, &token.Token{Subject: "two", Proofs: []token.Proof{{}}}
+	one, two := &token.Token{Subject: "one", Proofs: []token.Proof{{}}},
+		&token.Token{Subject: "two", Proofs: []token.Proof{{}}}
 	a := Authorizer{Verifier: Verifiers{credential.Bearer: answering{t: one}, credential.Session: answering{t: two}}}
-	for scheme, want := range map[credential.Scheme]*token.Token{credential.Bearer: one, credential.Session: two, credential.DPoP: nil, "basic": nil, "": nil} {
+	for scheme, want := range map[credential.Scheme]*token.Token{credential.Bearer: one, credential.Session: two,
+		credential.DPoP: nil, "basic": nil, "": nil} {
 		r := Record{Scheme: scheme}
 		a.verify(t.Context(), credential.Credential{Scheme: scheme, Raw: "x"}, &r)
 		if r.Token != want || (r.Failure != nil) != (want == nil && scheme != "") {
@@ -45,8 +47,9 @@ func TestBadCredentials(t *testing.T) {
 		presented bool
 		code      token.Code
 	}{
-		"a bad session":           {credential.Session, &token.Error{Code: token.Expired}, false, ""},
-		"a session not judged":    {credential.Session, &token.Error{Code: token.DeadlinePassed}, true, token.DeadlinePassed},
+		"a bad session": {credential.Session, &token.Error{Code: token.Expired}, false, ""},
+		"a session not judged": {credential.Session, &token.Error{Code: token.DeadlinePassed}, true,
+			token.DeadlinePassed},
 		"a bad bearer token":      {credential.Bearer, &token.Error{Code: token.Expired}, true, token.Expired},
 		"another error":           {credential.Bearer, context.Canceled, true, token.KeysUnavailable},
 		"neither token nor error": {credential.Bearer, nil, true, token.KeysUnavailable},

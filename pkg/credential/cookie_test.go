@@ -28,7 +28,8 @@ func TestIsOwnCookie(t *testing.T) {
 
 // Only what a browser sends without being told may come from a page of another site.
 func TestAmbient(t *testing.T) {
-	for scheme, want := range map[credential.Scheme]bool{credential.Bearer: false, credential.DPoP: false, credential.Session: true, "": false} {
+	for scheme, want := range map[credential.Scheme]bool{credential.Bearer: false, credential.DPoP: false,
+		credential.Session: true, "": false} {
 		if got := scheme.Ambient(); got != want {
 			t.Errorf("%q: %v; want %v", scheme, got, want)
 		}
@@ -38,7 +39,8 @@ func TestAmbient(t *testing.T) {
 // A proof is presented beside a token, and is nothing alone.
 func TestProof(t *testing.T) {
 	r := request.Request{Headers: request.Headers{"authorization": {"DPoP a.b.c"}, "dpop": {"d.e.f"}}}
-	if c, err := credential.Extract(r); err != nil || c != (credential.Credential{Scheme: credential.DPoP, Raw: "a.b.c", Proof: "d.e.f"}) || !c.Present() {
+	if c, err := credential.Extract(r); err != nil || c != (credential.Credential{Scheme: credential.DPoP, Raw: "a.b.c",
+		Proof: "d.e.f"}) || !c.Present() {
 		t.Errorf("%+v, %v", c, err)
 	}
 	alone := request.Request{Headers: request.Headers{"dpop": {"d.e.f"}}}

@@ -54,18 +54,22 @@ func TestWhatLooksLikeOurs(t *testing.T) {
 	for c := range 256 {
 		around = append(around, string([]byte{byte(c)}))
 	}
-	for _, c := range []rune{0x85, 0xa0, 0xad, 0x200b, 0x200e, 0x2003, 0x2028, 0x202f, 0x2060, 0x3000, 0xfeff, 0xff22, 0x0392} {
+	for _, c := range []rune{0x85, 0xa0, 0xad, 0x200b, 0x200e, 0x2003, 0x2028, 0x202f, 0x2060, 0x3000, 0xfeff, 0xff22,
+		0x0392} {
 		around = append(around, string(c))
 	}
 	for _, scheme := range []string{"Bearer", "bearer", "BEARER", "DPoP"} {
 		for _, a := range around {
 			for place, header := range map[string]string{
-				"before": a + scheme + " x", "before and a space": a + " " + scheme + " x", "between": scheme + a + "x", "instead of the first letter": a + scheme[1:] + " x",
-				"between, with a space": scheme + a + " x", "after the space": scheme + " " + a + "x", "after": scheme + " x" + a, "inside of the scheme": scheme[:3] + a + scheme[3:] + " x",
+				"before": a + scheme + " x", "before and a space": a + " " + scheme + " x", "between": scheme + a + "x",
+				"instead of the first letter": a + scheme[1:] + " x",
+				"between, with a space":       scheme + a + " x", "after the space": scheme + " " + a + "x",
+				"after": scheme + " x" + a, "inside of the scheme": scheme[:3] + a + scheme[3:] + " x",
 			} {
 				c, err := credential.Extract(request.Request{Headers: request.Headers{"authorization": {header}}})
 				name, _, spaced := strings.Cut(header, " ")
-				another := spaced && request.IsToken(name) && !strings.Contains(name, "!") && !strings.EqualFold(name, scheme)
+				another := spaced && request.IsToken(name) && !strings.Contains(name, "!") && !strings.EqualFold(
+					name, scheme)
 				switch {
 				case c.Present() && (!strings.EqualFold(name, scheme) || strings.ContainsAny(c.Raw, " \t")):
 					t.Errorf("%s: %q is taken for %q", place, header, c.Raw)
@@ -82,7 +86,9 @@ func TestOtherSchemes(t *testing.T) {
 	for header, fine := range map[string]bool{
 		"Basic dTpw": true, "Negotiate YII=": true, `Digest username="Mufasa", realm="a b", uri="/x?y=1"`: true,
 		"AWS4-HMAC-SHA256 Credential=AKID/20260101/eu/s3/aws4_request, SignedHeaders=dpop;host, Signature=0a": true,
-		"Negotiate": false, "Basic ": false, " Basic dTpw": false, "Basic dTpw ": false, "Basic\tdTpw": false, "Basic d\tT": false, "Basic d\xa0": false, "Basic d\u00a0": false, "Basic d!": false, "B!sic d": false, " ": false, "\t": false,
+		"Negotiate": false, "Basic ": false, " Basic dTpw": false, "Basic dTpw ": false, "Basic\tdTpw": false,
+		"Basic d\tT": false, "Basic d\xa0": false, "Basic d\u00a0": false, "Basic d!": false, "B!sic d": false,
+		" ": false, "\t": false,
 	} {
 		c, err := credential.Extract(request.Request{Headers: request.Headers{"authorization": {header}}})
 		if c.Present() || (err == nil) != fine || err != nil && !errors.Is(err, credential.ErrMalformed) {

@@ -23,7 +23,8 @@ func ExampleDecide() {
 	for _, age := range []time.Duration{4 * time.Minute, 6 * time.Minute} {
 		t := &token.Token{Subject: "alice", Principal: token.User,
 			Proofs: []token.Proof{{ACR: "urn:example:loa:2", At: now.Add(-age)}}}
-		decision := stepup.Decide(stepup.Case{Shortfall: stepup.Assess(required, ladder, t, now), Presented: true, Token: t})
+		decision := stepup.Decide(stepup.Case{Shortfall: stepup.Assess(required, ladder, t, now), Presented: true,
+			Token: t})
 		fmt.Println(stepup.ResultOf(decision), decision.Reason())
 		if c, ok := decision.(stepup.Challenge); ok {
 			fmt.Println(stepup.FormatChallenge("Bearer", c.Ask.Params()))

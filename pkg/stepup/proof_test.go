@@ -31,26 +31,34 @@ func TestProofs(t *testing.T) {
 		want    stepup.Reason
 		missing string
 	}{
-		"one proof meets it": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}}, holding(signedIn("loa:1", old), signedIn("loa:2", fresh)), "ok", ""},
+		"one proof meets it": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
+			holding(signedIn("loa:1", old), signedIn("loa:2", fresh)), "ok", ""},
 		"level of one, age of another": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
 			holding(signedIn("loa:2", old), signedIn("loa:1", fresh)), "stale_authentication", "age"},
 		"the same, the other way round": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
 			holding(signedIn("loa:1", fresh), signedIn("loa:2", old)), "stale_authentication", "age"},
 		"acr of one, age of another": {[]stepup.Requirement{{ACR: []string{"loa:2"}, MaxAge: five}},
 			holding(signedIn("loa:2", old), signedIn("phr", fresh)), "stale_authentication", "age"},
-		"a stronger proof is fresh": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}}, holding(signedIn("loa:2", old), signedIn("phr", fresh)), "ok", ""},
+		"a stronger proof is fresh": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
+			holding(signedIn("loa:2", old), signedIn("phr", fresh)), "ok", ""},
 		"methods of another proof": {[]stepup.Requirement{{Level: "mfa", AMR: []string{"hwk"}}},
-			holding(signedIn("loa:2", fresh, "otp"), signedIn("loa:1", fresh, "hwk")), "insufficient_methods", "methods"},
+			holding(signedIn("loa:2", fresh, "otp"), signedIn("loa:1", fresh, "hwk")), "insufficient_methods",
+			"methods"},
 		"the right methods, long ago": {[]stepup.Requirement{{Level: "mfa", AMR: []string{"hwk"}, MaxAge: five}},
 			holding(signedIn("loa:2", fresh, "otp"), signedIn("loa:2", old, "hwk")), "stale_authentication", "age"},
 		"two rules, a proof for each": {[]stepup.Requirement{{Level: "mfa"}, {MaxAge: five}},
 			holding(signedIn("loa:2", old), signedIn("loa:1", fresh)), "ok", ""},
-		"two rules, one of them unmet": {[]stepup.Requirement{{Level: "mfa"}, {Level: "password", MaxAge: age(time.Second)}},
+		"two rules, one of them unmet": {
+			[]stepup.Requirement{{Level: "mfa"}, {Level: "password", MaxAge: age(time.Second)}},
 			holding(signedIn("loa:2", old), signedIn("loa:1", fresh)), "stale_authentication", "age"},
-		"nothing shows the level": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}}, holding(signedIn("loa:1", old), signedIn("", fresh)), "insufficient_level", "level"},
-		"neither level nor age":   {[]stepup.Requirement{{Level: "mfa", MaxAge: five}}, holding(signedIn("loa:1", old), signedIn("", old)), "insufficient_level", "level age"},
-		"an unknown time":         {[]stepup.Requirement{{Level: "mfa", MaxAge: five}}, holding(token.Proof{ACR: "loa:2"}, signedIn("loa:1", fresh)), "stale_authentication", "age"},
-		"no proof at all":         {[]stepup.Requirement{{Level: "authenticated"}}, holding(), "insufficient_level", "level"},
+		"nothing shows the level": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
+			holding(signedIn("loa:1", old), signedIn("", fresh)), "insufficient_level", "level"},
+		"neither level nor age": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
+			holding(signedIn("loa:1", old), signedIn("", old)), "insufficient_level", "level age"},
+		"an unknown time": {[]stepup.Requirement{{Level: "mfa", MaxAge: five}},
+			holding(token.Proof{ACR: "loa:2"}, signedIn("loa:1", fresh)), "stale_authentication", "age"},
+		"no proof at all": {[]stepup.Requirement{{Level: "authenticated"}}, holding(), "insufficient_level",
+			"level"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stepup.Assess(v.reqs, ladder(t), v.token, now)
@@ -223,7 +231,8 @@ func TestEachRequirementIsMetByOneProof(t *testing.T) {
 		}
 	}
 	if allowed < 1000 || refused < 1000 || mixed < 500 {
-		t.Fatalf("too few cases of a kind: %d allowed, %d refused, %d met by several proofs together", allowed, refused, mixed)
+		t.Fatalf("too few cases of a kind: %d allowed, %d refused, %d met by several proofs together", allowed, refused,
+			mixed)
 	}
 }
 

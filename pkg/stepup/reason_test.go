@@ -11,12 +11,17 @@ import (
 // The error that a client is told (RFC 6750 §3.1, RFC 9470 §3, RFC 9449 §7.1).
 func TestErrorCode(t *testing.T) {
 	told := map[stepup.Reason]string{
-		stepup.OK: "", stepup.NoCredentials: "", stepup.PolicyDenied: "", stepup.PolicyNoMatch: "", stepup.PolicyUnsatisfiable: "",
+		stepup.OK: "", stepup.NoCredentials: "", stepup.PolicyDenied: "", stepup.PolicyNoMatch: "",
+		stepup.PolicyUnsatisfiable: "",
 		stepup.InsufficientMethods: "", stepup.KeysUnavailable: "", "made up": "",
-		stepup.RequestAmbiguous: "invalid_request", stepup.CredentialMalformed: "invalid_request", stepup.BodyUnreadable: "invalid_request",
-		stepup.TokenExpired: "invalid_token", stepup.TokenTooOld: "invalid_token", stepup.NotSenderConstrained: "invalid_token",
-		stepup.InsufficientLevel: "insufficient_user_authentication", stepup.StaleAuthentication: "insufficient_user_authentication",
-		stepup.InsufficientScope: "insufficient_scope", stepup.DPoPProof: "invalid_dpop_proof", stepup.DPoPNonce: "use_dpop_nonce",
+		stepup.RequestAmbiguous: "invalid_request", stepup.CredentialMalformed: "invalid_request",
+		stepup.BodyUnreadable: "invalid_request",
+		stepup.TokenExpired:   "invalid_token", stepup.TokenTooOld: "invalid_token",
+		stepup.NotSenderConstrained: "invalid_token",
+		stepup.InsufficientLevel:    "insufficient_user_authentication",
+		stepup.StaleAuthentication:  "insufficient_user_authentication",
+		stepup.InsufficientScope:    "insufficient_scope", stepup.DPoPProof: "invalid_dpop_proof",
+		stepup.DPoPNonce: "use_dpop_nonce",
 	}
 	for reason, want := range told {
 		if got := reason.ErrorCode(); got != want {
@@ -48,7 +53,8 @@ func TestResults(t *testing.T) {
 		{stepup.Deny{}, "", stepup.ResultError},
 	} {
 		if v.decision.Reason() != v.reason || stepup.ResultOf(v.decision) != v.result {
-			t.Errorf("%T: %s, %s; want %s, %s", v.decision, v.decision.Reason(), stepup.ResultOf(v.decision), v.reason, v.result)
+			t.Errorf("%T: %s, %s; want %s, %s", v.decision, v.decision.Reason(), stepup.ResultOf(v.decision), v.reason,
+				v.result)
 		}
 	}
 	if got := stepup.ResultOf(nil); got != stepup.ResultError {
@@ -84,7 +90,8 @@ func TestUnknownGap(t *testing.T) {
 
 func TestLadderWords(t *testing.T) {
 	l := ladder(t)
-	for name, want := range map[string]bool{"anonymous": true, "authenticated": true, "mfa": true, "MFA": false, "": false} {
+	for name, want := range map[string]bool{"anonymous": true, "authenticated": true, "mfa": true, "MFA": false,
+		"": false} {
 		if got := l.Has(name); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
@@ -92,7 +99,8 @@ func TestLadderWords(t *testing.T) {
 	if got := l.ACRValues(); !slices.Equal(got, []string{"loa:1", "loa:2", "loa:2b", "phr", "phrh"}) {
 		t.Errorf("%q", got)
 	}
-	if l.Rank(token.Proof{ACR: "phr"}) <= l.Rank(token.Proof{ACR: "loa:2b"}) || l.Rank(token.Proof{}) != l.Rank(token.Proof{ACR: "unknown"}) {
+	if l.Rank(token.Proof{ACR: "phr"}) <= l.Rank(token.Proof{ACR: "loa:2b"}) || l.Rank(token.Proof{}) != l.Rank(
+		token.Proof{ACR: "unknown"}) {
 		t.Error("proofs are not ordered by their levels")
 	}
 }

@@ -36,7 +36,8 @@ func TestOwnFault(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	plain := (&token.Error{Code: token.Expired}).Error()
 	detailed := (&token.Error{Code: token.Expired, Detail: "exp has passed", Nonce: "SECRET"}).Error()
-	if plain != "token: token_expired" || detailed != "token: token_expired: exp has passed" || strings.Contains(detailed, "SECRET") {
+	if plain != "token: token_expired" || detailed != "token: token_expired: exp has passed" || strings.Contains(
+		detailed, "SECRET") {
 		t.Errorf("%q, %q", plain, detailed)
 	}
 }
