@@ -12,10 +12,10 @@ import (
 //go:embed default lib
 var files embed.FS
 
-// Default is the shipped policy and its data.
+// Default returns the shipped policy and its data.
 func Default() fs.FS { return sub("default") }
 
-// Library is the packages stepward.lib.NAME.
+// Library returns the packages stepward.lib.NAME.
 func Library() fs.FS { return sub("lib") }
 
 func sub(name string) fs.FS {

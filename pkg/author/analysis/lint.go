@@ -262,8 +262,8 @@ func (l *linter) calls(r *ast.Rule) {
 	})
 }
 
-// called are the functions that a name stands for: of this package, or of an imported
-// one.
+// called returns the functions that a name stands for: those of this package, or of an
+// imported one.
 func (l *linter) called(operator ast.Ref) []*ast.Rule {
 	name := operator.String()
 	if own := l.functions[l.m.Package.Path.String()+"."+name]; own != nil {

@@ -1,13 +1,13 @@
 package analysis
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
 // locals warns of a local variable that is given to a function of the library and that may
@@ -62,8 +62,8 @@ func (l *linter) locals(r *ast.Rule) {
 	})
 }
 
-// mayBeMissing are the local variables of r that are given a part of the input which may
-// not be there, or what is made of one, each with that part.
+// mayBeMissing returns the local variables of r that hold a part of the input which may not
+// be there, or what is made of one, each with that part.
 func (l *linter) mayBeMissing(r *ast.Rule) map[ast.Var]*ast.Term {
 	found := map[ast.Var]*ast.Term{}
 	for grown := true; grown; {
@@ -87,8 +87,9 @@ func (l *linter) mayBeMissing(r *ast.Rule) map[ast.Var]*ast.Term {
 	return found
 }
 
-// missingPart is a part of the input in t that may not be there, or of a variable that is
-// one, or nil. What stands in a comprehension may be missing: that is then empty.
+// missingPart returns a part of the input in t that may not be there, or that one of the
+// locals holds, or nil. In a comprehension a part may be missing: the comprehension is then
+// empty.
 func missingPart(t *ast.Term, locals map[ast.Var]*ast.Term) *ast.Term {
 	var part *ast.Term
 	ast.WalkTerms(t, func(x *ast.Term) bool {

@@ -1,13 +1,12 @@
 package analysis
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
@@ -30,8 +29,8 @@ func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
 	}
 }
 
-// unsafe is the first method of those that operator compares with that may change
-// something.
+// unsafe returns the first of the methods compared with that may change something, or an
+// empty string.
 func unsafe(operator string, with *ast.Term) string {
 	listed := ""
 	look := func(t *ast.Term) {

@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 )
 
@@ -41,7 +40,7 @@ func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]syntax.Field) {
 	})
 }
 
-// negatedExprs are the expressions of r that stand below a not.
+// negatedExprs returns the expressions of r that stand below a not.
 func negatedExprs(r *ast.Rule) map[*ast.Expr]bool {
 	found := map[*ast.Expr]bool{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -158,7 +157,7 @@ func (c comparer) compare(t, with *ast.Term, at part, negated bool) {
 	}
 }
 
-// values are what t may be, as far as the policy's text says.
+// values returns what t may be, as far as the text of the policy says.
 func (c comparer) values(t *ast.Term) []*ast.Term {
 	return c.constants.OfUsed(t, c.r, c.r.Module, 9) // a comparison is no choice
 }
@@ -176,7 +175,7 @@ func (c comparer) judge(p syntax.Field, with, shown *ast.Term, at part, negated 
 	}
 }
 
-// matches is judge for a pattern, of whose pieces each must be there.
+// matches does what judge does, for a pattern: each of its pieces must be there.
 func (c comparer) matches(t, pattern *ast.Term, pieces func(string) map[string]part, negated bool) {
 	p, ok := syntax.FieldOf(t, c.env)
 	if !ok {

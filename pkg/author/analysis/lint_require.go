@@ -36,7 +36,8 @@ func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
 	}
 }
 
-// baseline is the strongest level of an unconditional rule beside r, or empty.
+// baseline returns the strongest level of an unconditional rule beside r, or an empty
+// string.
 func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
 	best := ""
 	for _, x := range m.Rules {

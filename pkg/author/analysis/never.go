@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"net/netip"
 	regex "regexp/syntax"
@@ -12,6 +10,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 )
 
@@ -105,7 +104,7 @@ func (l *linter) ofType(p syntax.Field, v ast.Value) never {
 	return never{}
 }
 
-// typeOf is the type of a member by the schema, or empty.
+// typeOf returns the type that the schema gives a member, or an empty string.
 func (l *linter) typeOf(names []string) string {
 	node := l.schema
 	for _, name := range names {
@@ -125,7 +124,7 @@ func (l *linter) typeOf(names []string) string {
 	return kind
 }
 
-// wordsOf are what the schema says that a member can be, or nil.
+// wordsOf returns what the schema says that a member can be, or nil.
 func (l *linter) wordsOf(names []string) []string {
 	node := l.schema
 	for _, name := range names {
@@ -146,7 +145,7 @@ func (l *linter) wordsOf(names []string) []string {
 	return words
 }
 
-// neverOne is for a member that is one of known; of none nothing is known.
+// neverOne judges a member that is one of known. It has no reason if none are known.
 func neverOne(s string, at part, known []string) never {
 	test := map[part]func(word, s string) bool{entire: func(w, s string) bool { return w == s },
 		start: strings.HasPrefix, end: strings.HasSuffix, inside: strings.Contains}[at]
@@ -240,7 +239,7 @@ func (l *linter) neverSegment(s string, at part) never {
 	return never{}
 }
 
-// neverIn is about a text within a segment, or a complete one.
+// neverIn judges a text within a segment, or a complete segment.
 func (l *linter) neverIn(s string, complete bool) never {
 	has := func(chars string) bool { return strings.ContainsAny(s, chars) }
 	switch {
@@ -303,7 +302,8 @@ func neverAddress(s string, at part) never {
 	return never{}
 }
 
-// pieces are the literal texts that whatever matches expression holds, and where.
+// pieces returns the literal texts that everything which matches expression holds, and
+// where.
 func pieces(expression string) map[string]part {
 	tree, err := regex.Parse(expression, regex.Perl)
 	if err != nil {

@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +15,7 @@ import (
 	opa "github.com/open-policy-agent/opa/v1/rego"
 
 	"github.com/stepward/stepward/pkg/engine/rego"
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
 // Conditional is a member of require or deny that a request meets of which not
@@ -135,7 +134,8 @@ func (a *Analysis) references(names []string) (refs []ast.Ref, terms []*ast.Term
 	return refs, terms, nil
 }
 
-// conditional is one way in which a member comes about, unless it is not possible.
+// conditional reads one way in which a member comes about. It is not possible if a
+// condition never holds.
 func (a *Analysis) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool,
 	err error) {
 	found := false
@@ -177,7 +177,7 @@ func (a *Analysis) conditional(ctx context.Context, q ast.Body, s *settler, w *w
 	return c, true, nil
 }
 
-// memberOf is the object in `member = {"rule": …, "value": …}`, or nil.
+// memberOf returns the object in `member = {"rule": …, "value": …}`, or nil.
 func memberOf(e *ast.Expr) ast.Object {
 	if !e.IsEquality() {
 		return nil
@@ -213,8 +213,8 @@ var infix = map[string]string{
 	"eq": "==", "equal": "==", "neq": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "internal.member_2": "in",
 }
 
-// condition is e for people. What goes through a comprehension is not, and is named by
-// what it depends on.
+// condition writes e for people. It names what goes through a comprehension by what that
+// depends on.
 func (w *writer) condition(e *ast.Expr) string {
 	if written, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {
 		if t := w.program.Argument(r); t != nil {
@@ -264,7 +264,7 @@ func (w *writer) expression(e *ast.Expr) string {
 	return prefix + plain.String()
 }
 
-// group is a conjunction, in brackets where it is one of several.
+// group writes a conjunction, in brackets if it has several parts.
 func (w *writer) group(body ast.Body) string {
 	parts := make([]string, len(body))
 	for n, e := range body {

@@ -122,7 +122,8 @@ func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
 	}
 }
 
-// path is where ref leads in the input, itself or by a rule that stands for an argument.
+// path returns where ref leads in the input, by itself or by a rule that stands for an
+// argument.
 func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
 	rule := r.program.ArgumentRule(ref)
 	if rule == nil {
@@ -140,7 +141,7 @@ func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) 
 	return nil, false
 }
 
-// inputPath is where ref leads in the input, up to the first name that is computed.
+// inputPath returns where ref leads in the input, up to the first name that is computed.
 func inputPath(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
 	var path []string
 	if !ref[0].Equal(ast.InputRootDocument) {

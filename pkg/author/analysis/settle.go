@@ -73,7 +73,7 @@ func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) 
 	return truth != negated, true
 }
 
-// helper is whether one of several rules holds.
+// helper decides whether one of several rules holds.
 func (s *settler) helper(ctx context.Context, rules []*ast.Rule) (holds, settled bool) {
 	if s.depth > 8 {
 		return false, false
@@ -140,7 +140,7 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	return closed, defined, isExpr
 }
 
-// argument is the value of a rule that stands for an argument, where that is known.
+// argument returns the value of a rule that stands for an argument, if that is known.
 func (s *settler) argument(r ast.Ref) (ast.Value, bool) {
 	t := s.program.Argument(r)
 	if t == nil {
@@ -255,7 +255,8 @@ func isMember(a, of ast.Value) (holds, ok bool) {
 	return false, false
 }
 
-// constant is the value of a term without references, where it is one or counts one.
+// constant returns the value of a term without references, or how many elements it counts,
+// or nil.
 func constant(t *ast.Term) ast.Value {
 	if c, ok := t.Value.(ast.Call); ok {
 		if len(c) == 2 && c[0].String() == "count" {

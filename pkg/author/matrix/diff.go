@@ -108,12 +108,12 @@ func holds(list []If, text string) bool {
 	return slices.ContainsFunc(list, func(i If) bool { return i.String() == text })
 }
 
-// without are those of a that b has not.
+// without returns those of a that are not in b.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }
 
-// String is a condition and what it adds, without the rule, whose line moves.
+// String writes the condition and what it adds, without the rule, whose line moves.
 func (i If) String() string {
 	if len(i.When) == 0 {
 		return fmt.Sprintf("%s %s, where the request has what that is made of", i.Entry, i.Adds)

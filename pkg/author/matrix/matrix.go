@@ -1,7 +1,7 @@
-// Package matrix says which route needs what of whom, before anybody asks: for each route,
-// method and kind of caller the level, age, methods and scopes that the policy requires,
-// by which rule, and the conditions that only a concrete request settles. Two matrices
-// compare to what became weaker.
+// Package matrix says what each route needs, and from whom, before anybody asks: for each
+// route, method and kind of caller the requirements of the policy, the rules they come from,
+// and the conditions that only a concrete request settles. [Diff] compares two matrices and
+// finds what became weaker.
 //
 // routes.go reads routes from where they are written, needs.go and print.go show a matrix.
 package matrix
@@ -172,7 +172,7 @@ func makeRow(
 	return row, nil
 }
 
-// member is the object that a rule yields, or nil where that depends on the request.
+// member returns the object that a rule yields, or nil if that depends on the request.
 func member(c analysis.Conditional) map[string]any {
 	var o map[string]any
 	if !c.Known || json.Unmarshal([]byte(c.Value), &o) != nil {
@@ -189,7 +189,7 @@ func opens(c analysis.Conditional) bool {
 // always reports whether a refusal may be judged before anybody signs in.
 func always(c analysis.Conditional) bool { return !c.Known || member(c)["always"] == true }
 
-// add takes a member that holds for every such request.
+// add adds a member that holds for every such request.
 func (r *Row) add(c analysis.Conditional, ladder stepup.Ladder) error {
 	var value any
 	d := json.NewDecoder(strings.NewReader(c.Value))
@@ -223,8 +223,9 @@ func (r *Row) add(c analysis.Conditional, ladder stepup.Ladder) error {
 	return nil
 }
 
-// rank orders levels. What no rule says anything about is refused, and so stronger than
-// any level; what cannot be settled is weaker than all, since it may be anything.
+// rank orders levels. A route about which no rule says anything is refused, so that is
+// stronger than any level. What cannot be settled is weaker than all, because it may be
+// anything.
 func rank(ladder stepup.Ladder, level string) int {
 	switch level {
 	case Unsettled:

@@ -23,7 +23,7 @@ type Line struct {
 	Public  bool     `json:"public,omitempty"`
 }
 
-// Lines are the rows of m, in which callers that are treated alike share one.
+// Lines returns the rows of m. Callers that are treated alike share one.
 func (m Matrix) Lines() []Line {
 	var out []Line
 	for _, r := range m.Rows {
@@ -72,8 +72,8 @@ func (r Row) words() string {
 	return strings.Join(append(words, n.More...), ", ")
 }
 
-// Public are the routes that anybody may call, one a line: a golden file keeps them
-// from becoming more unnoticed.
+// Public lists the routes that anybody may call, one a line. A golden file of them shows
+// when there are more.
 func (m Matrix) Public() []string {
 	var out []string
 	for _, r := range m.Rows {
@@ -130,7 +130,7 @@ func ParseMatrix(text []byte) (Matrix, error) {
 	return m, nil
 }
 
-// seconds is an age in words.
+// seconds writes an age.
 func seconds(s *int64) string {
 	if s == nil {
 		return ""

@@ -24,7 +24,7 @@ type Route struct {
 	From    string   // where it is written
 }
 
-// String is r as a line of a list that [ParseRoutes] reads.
+// String writes r as a line of a list that [ParseRoutes] reads.
 func (r Route) String() string {
 	return strings.TrimSpace(strings.Join(r.Methods, ",") + " " + r.Host + r.Path)
 }
@@ -39,7 +39,7 @@ func (r Route) methods() []string {
 // beyond is how many segments below ** may be looked at one by one.
 const beyond = 8
 
-// input is what is known of a request that the route takes, and what is not.
+// input returns what is known of a request that the route takes, and what is not.
 func (r Route) input(method, caller string) (map[string]any, []string) {
 	unknown := []string{
 		"input.request.raw_path", "input.request.query", "input.request.headers", "input.request.header_values",
@@ -303,7 +303,7 @@ func virtualHost(o map[string]any) []Route {
 	return routes
 }
 
-// paths are what a match of Envoy takes. One that is not understood may take anything.
+// paths returns what a match of Envoy takes. One that is not understood may take anything.
 func paths(match map[string]any) []string {
 	if s, ok := match["path"].(string); ok {
 		return []string{s}
@@ -324,7 +324,7 @@ func paths(match map[string]any) []string {
 	return []string{prefix, prefix + "/**", longer, longer + "/**"}
 }
 
-// methodsOf are those that a match of Envoy names by the header :method.
+// methodsOf returns the methods that a match of Envoy names by the header :method.
 func methodsOf(match map[string]any) []string {
 	var methods []string
 	for _, h := range list(match["headers"]) {

@@ -33,7 +33,7 @@ type Answer struct {
 	Metadata  map[string]any    `json:"metadata,omitempty"`
 }
 
-// AnswerOf is what came of r.
+// AnswerOf returns the answer that r came to.
 func AnswerOf(r authz.Record) Answer {
 	x := explain.AnswerOf(r)
 	a := Answer{

@@ -8,8 +8,9 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 )
 
-// HostOf is a host that c serves, and where c says so: the first whose browsers are sent
-// to log in, else that of an audience which is a URL. Both are empty where c names none.
+// HostOf returns a host that c serves, and where c says so: the first host whose browsers
+// are sent to log in, and otherwise the host of an audience that is a URL. Both are empty
+// if c names none.
 func HostOf(c config.Config) (host, from string) {
 	if len(c.LoginRedirect.Hosts) > 0 {
 		return c.LoginRedirect.Hosts[0], "login_redirect.hosts"
@@ -24,8 +25,8 @@ func HostOf(c config.Config) (host, from string) {
 	return "", ""
 }
 
-// at is x with a host, where it has none: one that c serves, for browsers of another are
-// sent nowhere.
+// at gives x a host if it has none: one that c serves, because browsers of another are sent
+// nowhere.
 func (x Scenario) at(c config.Config) Scenario {
 	host, _ := HostOf(c)
 	x.Host = cmp.Or(x.Host, host)

@@ -1,6 +1,6 @@
-// Package scenario decides requests that nobody has sent, of callers whom nobody has
-// verified: "this browser, with a password from ten minutes ago, asks for /payments". It
-// is what policy tests, explain, eval and matrix put to an authorizer.
+// Package scenario decides requests that nobody has sent, from callers whom nobody has
+// verified: "this browser, with a password from ten minutes ago, asks for /payments". Policy
+// tests, explain, eval and matrix put scenarios to an authorizer.
 //
 // A [Stage] decides by the stages that serve, with one exception: the token of a [Scenario]
 // is taken as verified. It is never part of a service.
@@ -29,7 +29,7 @@ import (
 type Scenario struct {
 	As      string            `json:"as"`     // browser, page, api (default) or grpc
 	Method  string            `json:"method"` // default GET
-	Host    string            `json:"host"`   // default: [HostOf] the configuration, else app.example.com
+	Host    string            `json:"host"`   // default: [HostOf] the configuration, or app.example.com
 	Path    string            `json:"path"`   // with the query; required
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body"` // JSON, sent as application/json
@@ -43,8 +43,8 @@ type Scenario struct {
 	Token map[string]any `json:"token"`
 }
 
-// Parse reads a scenario. A member that is not known is an error: it would be left out
-// of what is tested.
+// Parse reads a scenario. An unknown member is an error: otherwise the test would not test
+// it.
 func Parse(text []byte) (Scenario, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -62,7 +62,7 @@ func Parse(text []byte) (Scenario, error) {
 	return s, nil
 }
 
-// client is the kind of caller.
+// client returns the kind of caller.
 func (s Scenario) client() string {
 	if s.As == "" {
 		return "api"
@@ -70,7 +70,7 @@ func (s Scenario) client() string {
 	return s.As
 }
 
-// clients are kinds of caller, and the headers by which they are told.
+// clients are kinds of caller, and the headers by which they are recognised.
 var clients = map[string][]request.Field{
 	"browser": {{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"},
 		{Name: "accept", Value: "text/html"}},
@@ -80,13 +80,13 @@ var clients = map[string][]request.Field{
 	"grpc": {{Name: "content-type", Value: "application/grpc"}},
 }
 
-// Clients are the kinds of caller that a scenario may come from.
+// Clients lists the kinds of caller that a scenario may come from.
 func Clients() []string { return []string{"browser", "page", "api", "grpc"} }
 
-// Headers are those by which a kind of caller is told.
+// Headers returns the headers by which a kind of caller is recognised.
 func Headers(as string) []request.Field { return slices.Clone(clients[as]) }
 
-// Raw is the request of s, without its credential.
+// Raw returns the request of s, without its credential.
 func (s Scenario) Raw() request.Raw {
 	raw := request.Raw{
 		Method: s.Method, Host: s.Host, Target: s.Path, Scheme: "https", Size: -1, Headers: Headers(s.client()),
@@ -167,10 +167,10 @@ func (s *Stage) DecideRaw(ctx context.Context, raw request.Raw, claims map[strin
 	return a.Authorize(ctx, raw), nil
 }
 
-// Token is claims as if they had been verified. iss is the URL or short name of an
-// issuer, by default the first; sub is alice unless it is given, null for none. In
-// place of what proves it, level may name a level. auth_age and age, lengths of time,
-// stand for auth_time and iat; auth_age is 0s unless one of both is given, null for a
+// Token returns claims as if they had been verified. iss is the URL or short name of an
+// issuer, by default the first; sub is alice unless it is given, and null for none. In
+// place of what proves it, level may name a level. auth_age and age, lengths of time, stand
+// for auth_time and iat; auth_age is 0s unless one of the two is given, and null for a
 // token that does not say. sender_constrained presents the token with DPoP.
 func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	r := reading{claims: map[string]any{}}
@@ -313,7 +313,7 @@ func (r *reading) list(name string) []string {
 	return nil
 }
 
-// take is a length of time, which is no claim.
+// take removes a length of time, which is no claim, from the claims.
 func (r *reading) take(name string, otherwise time.Duration) time.Duration {
 	v, there := r.claims[name]
 	delete(r.claims, name)

@@ -85,7 +85,7 @@ func checkOrigin(sources []rego.Source, modules map[string]*ast.Module) finding.
 	return nil
 }
 
-// findings is [Findings] with hints that hold for such policies.
+// findings returns [syntax.Findings] of err, with hints that hold for such policies.
 func findings(err error, file string) finding.List {
 	found := syntax.Findings(err, file)
 	for i := range found {

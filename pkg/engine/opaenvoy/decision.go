@@ -60,7 +60,7 @@ func (d decoder) decode(v any) (policy.Result, error) {
 	return r, nil
 }
 
-// result is an allow that requires nothing, or a denial that no credential changes.
+// result makes an allow that requires nothing, or a denial that no credential changes.
 func (d decoder) result(allowed bool, w *stepup.Wording) policy.Result {
 	r := policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true,
 		Require: []stepup.Requirement{{Level: stepup.Anonymous, Rule: d.rule}}}
@@ -168,7 +168,7 @@ func (d decoder) deny(v map[string]any) (policy.Result, error) {
 	return r, nil
 }
 
-// isNearlyRequire holds for slips of require.
+// isNearlyRequire reports whether name is likely a slip of require.
 func isNearlyRequire(name string) bool {
 	name = strings.ToLower(name)
 	return name == "requirement" || name == "requirements" || name == "stepward_require" || levenshtein.ComputeDistance(

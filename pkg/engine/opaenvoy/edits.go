@@ -155,11 +155,11 @@ func checkHeader(name string) error {
 	return nil
 }
 
-// isHeaderValue is [policy.IsHeaderValue] with spaces around, which mean nothing.
+// isHeaderValue reports whether s is a header value. Spaces around it mean nothing.
 func isHeaderValue(s string) bool { return policy.IsHeaderValue(strings.Trim(s, " ")) }
 
-// isParameter holds for names that mean the same encoded and decoded: the unreserved
-// characters of RFC 3986 §2.3.
+// isParameter reports whether s means the same encoded and decoded: it has only the
+// unreserved characters of RFC 3986 §2.3.
 func isParameter(s string) bool {
 	for i := range len(s) {
 		c := s[i] | 0x20

@@ -10,9 +10,9 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// staticHeaders are names of request headers that rules write out: keys of what is called
-// "headers". Only those that begin with x- and that no proxy or tracer uses are listed:
-// the same object names headers of refusals, and an application that lost its own
+// staticHeaders returns the names of request headers that rules write out: keys of what is
+// called "headers". It lists only those that begin with x- and that no proxy or tracer
+// uses. The same object names headers of refusals, and an application that lost its own
 // content-type would break.
 func staticHeaders(modules map[string]*ast.Module, prefix string) []string {
 	names := map[string]bool{}
@@ -73,7 +73,8 @@ func keysOf(t *ast.Term, add func(*ast.Term)) {
 	}
 }
 
-// ownHeader holds for names that an application takes from the policy alone.
+// ownHeader reports whether an application takes a header of this name from the policy
+// alone.
 func ownHeader(name, prefix string) bool {
 	if !strings.HasPrefix(name, "x-") || !request.IsToken(name) || strings.HasPrefix(request.Spelling(name), prefix) {
 		return false

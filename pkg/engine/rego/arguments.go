@@ -1,14 +1,14 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
 // A call with an argument that is undefined is undefined, whatever the function makes of
@@ -114,7 +114,8 @@ func (a *arguments) isWhole(t *ast.Term) bool {
 	return false
 }
 
-// parameter is the name of the n-th parameter of a library function, or empty.
+// parameter returns the name of the n-th parameter of a library function, or an empty
+// string.
 func (a *arguments) parameter(f ast.Ref, n int) string {
 	for _, m := range a.compiler.Modules {
 		if !m.Package.Path.HasPrefix(syntax.LibraryPackage) || !f.HasPrefix(m.Package.Path) {
@@ -196,7 +197,7 @@ func (a *arguments) replace(r *ast.Rule, t *ast.Term) {
 	a.put(t, vars, ast.NewTerm(t.Value))
 }
 
-// variables are those of t that are not its own, sorted.
+// variables returns the variables of t that are not its own, sorted.
 func (a *arguments) variables(t *ast.Term) []ast.Var {
 	visitor := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: false})
 	visitor.Walk(t)
@@ -297,7 +298,7 @@ func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *a
 	m.Rules = append(m.Rules, r)
 }
 
-// unknownExpr holds where data.NAME is not unknown.
+// unknownExpr returns an expression that holds if data.NAME is not unknown.
 func unknownExpr(name string, loc *ast.Location) *ast.Expr {
 	asked := ast.NewExpr(ast.NewTerm(ast.Ref{ast.DefaultRootDocument.Copy(), ast.StringTerm("stepward"),
 		ast.StringTerm("unknown"), ast.StringTerm(name)}).SetLocation(loc)).SetLocation(loc)

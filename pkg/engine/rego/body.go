@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,19 +12,20 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// A rule that comes to the JSON of a body that is none must not find it undefined: it
-// would go silent, and the sender chooses the content type. Such an evaluation ends in an
-// error instead. Whether a rule comes there is seen and not guessed: the body is a value
-// that notes who asks it, whatever way the policy is written.
+// A rule that comes to the JSON of a body which is not JSON must not find it undefined. The
+// rule would go silent, and the sender chooses the content type. Such an evaluation ends in
+// an error instead. Whether a rule comes there is observed, not guessed: the body is a value
+// that notes each question to it, however the policy is written.
 //
-// There are two such values, since neither notices everything. [watchedBody] notices each
-// question to the object, but not that another object is compared with it. [lazyBody]
-// notices that, but not that its members are counted. Rules that handle the body as a
-// whole, and only these, are evaluated with both.
+// There are two such values, because neither notices everything. [watchedBody] notices each
+// question to the object, but not that another object is compared with it. [lazyMember]
+// notices that, but not that members are counted. Rules that handle the body as a whole, and
+// only these, are evaluated with both.
 
 // evaluateBody runs the queries on an input whose request has a body.
 //
@@ -123,13 +122,13 @@ func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuer
 	defer func() { failed = failed || recover() != nil }()
 	documents, err := p.untraced().evaluate(ctx, queries, ast.LazyObject(withBody(document, members)),
 		rego.EvalRuleIndexing(false), rego.EvalVirtualCache(uncachedCalls{topdown.NewVirtualCache()}))
-	if err == nil { // what a rule hands on as a whole is looked at by whoever reads it
+	if err == nil { // what a rule hands on as a whole is read later
 		_, err = json.Marshal(documents)
 	}
 	return looked, err != nil
 }
 
-// withBody is document with another body.
+// withBody returns document with another body.
 func withBody(document map[string]any, body any) map[string]any {
 	document = maps.Clone(document)
 	asked, _ := document["request"].(map[string]any)
@@ -139,30 +138,30 @@ func withBody(document map[string]any, body any) map[string]any {
 	return document
 }
 
-// untraced is p without a tracer: what is evaluated more than once is told once.
+// untraced returns p without a tracer: what is evaluated more than once is told once.
 func (p *Policy) untraced() *Policy {
 	q := *p
 	q.tracer = nil
 	return &q
 }
 
-// bodyWatch is what was asked of a body.
+// bodyWatch notes what was asked of a body.
 type bodyWatch struct {
 	state  request.BodyState
-	blind  bool     // what there is says nothing to the policy
+	blind  bool     // what is there means nothing to the policy
 	absent []string // members that a body of another state would have
 	stop   context.CancelFunc
 	armed  bool // the evaluation has begun
 
-	asked   bool // for what is absent, or, where the policy is blind, for all that there is
+	asked   bool // for what is absent or, if the policy is blind, for all that is there
 	indexed bool // the index asked for what is absent
 	handled bool // the body was taken as a whole, which may or may not be to look at it
 }
 
 // newBodyWatch watches a body of a state. A policy is blind to a body that could not be
-// read, and to one of a form that it does not know, while it knows the other: where only
-// JSON is mentioned, whoever looks at all of a body looks for JSON, and a sender who calls
-// it a form would not be seen.
+// read, and to one of a kind that it does not mention while it mentions the other. If only
+// JSON is mentioned, a rule that looks at all of a body looks for JSON, and would miss a
+// sender who calls the body a form.
 func newBodyWatch(state request.BodyState, known map[string]bool) *bodyWatch {
 	w := &bodyWatch{state: state, blind: state.Unreadable(), absent: []string{"json", "form"}}
 	switch state {
@@ -214,7 +213,7 @@ func (b *watchedBody) Get(k *ast.Term) *ast.Term {
 	return b.Object.Get(k)
 }
 
-// Find is what the index of rules asks, and nothing else in an evaluation.
+// Find answers the index of rules; nothing else in an evaluation calls it.
 func (b *watchedBody) Find(path ast.Ref) (ast.Value, error) {
 	if len(path) == 0 {
 		b.watch.handle()
@@ -229,7 +228,7 @@ func (b *watchedBody) Find(path ast.Ref) (ast.Value, error) {
 // IsGround and Hash are asked of each value that is handed on.
 func (b *watchedBody) IsGround() bool { b.watch.handle(); return true }
 
-// Hash is that of the members that are there.
+// Hash hashes the members that are there.
 func (b *watchedBody) Hash() int { b.watch.handle(); return b.Object.Hash() }
 
 // The rest looks at all members.
@@ -249,7 +248,8 @@ func (b *watchedBody) Compare(other ast.Value) int {
 func (b *watchedBody) String() string { b.watch.whole(); return b.Object.String() }
 func (b *watchedBody) Len() int       { b.watch.whole(); return b.Object.Len() }
 
-// Copy is watched like the body itself: "with input.request.path as" copies the request.
+// Copy returns a copy that is watched as well: "with input.request.path as" copies the
+// request.
 func (b *watchedBody) Copy() ast.Object {
 	b.watch.handle()
 	return &watchedBody{Object: b.Object.Copy(), watch: b.watch}
@@ -295,18 +295,18 @@ func (b *watchedBody) KeysIterator() ast.ObjectKeysIterator {
 	return b.Object.KeysIterator()
 }
 
-// lazyMember stands for a member of a lazy object of OPA's own: it is turned into a value
-// when somebody asks for it, or looks at the object as a whole.
+// lazyMember stands for a member of a lazy object of OPA's own. OPA turns it into a value
+// when a rule asks for it, or looks at the object as a whole.
 type lazyMember struct{ note func() }
 
-// MarshalJSON is what OPA asks a value of Go's that it does not know.
+// MarshalJSON notes the question: OPA asks this of a Go value that it does not know.
 func (m lazyMember) MarshalJSON() ([]byte, error) {
 	m.note()
 	return []byte("null"), nil
 }
 
-// uncachedCalls remembers no results of functions: to look one up it would have to look
-// at the arguments, and at the body in them.
+// uncachedCalls remembers no results of functions. To look one up it would have to look at
+// the arguments, and at the body in them.
 type uncachedCalls struct{ topdown.VirtualCache }
 
 func isCall(ref ast.Ref) bool {
@@ -314,7 +314,7 @@ func isCall(ref ast.Ref) bool {
 	return called
 }
 
-// Get is nothing for a call.
+// Get finds nothing for a call.
 func (c uncachedCalls) Get(ref ast.Ref) (*ast.Term, bool) {
 	if isCall(ref) {
 		return nil, false
@@ -346,8 +346,8 @@ func overridesInput(c *ast.Compiler) bool {
 	return found
 }
 
-// mentions is which of the names stand in the policy as a text, or as part of a reference,
-// in its own packages and in those of the library, which asks for the state first.
+// mentions returns which of the names stand in the policy as a text, or as part of a
+// reference: in its own packages, and in all of them. The library asks for the state first.
 func mentions(c *ast.Compiler, names ...string) (own, all map[string]bool) {
 	own, all = map[string]bool{}, map[string]bool{}
 	for _, m := range c.Modules {

@@ -1,12 +1,12 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
 // argument is a place in a call of a built-in function that must be well-formed, whatever

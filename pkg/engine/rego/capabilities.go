@@ -7,10 +7,10 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// capabilities are those of the OPA that is built in, less every function that
-// reaches the network, reads the clock, the environment or a source of chance,
-// makes signatures, or answers differently to the same input, and less those in which
-// numbers of a request cost what they like. A policy that calls one does not compile.
+// capabilities returns those of the OPA that is built in, without every function that
+// reaches the network, reads the clock, the environment or a source of chance, makes
+// signatures, or answers differently to the same input, and without those in which numbers
+// of a request cost what they like. A policy that calls one does not compile.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {

@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +8,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
 )
@@ -53,8 +52,8 @@ func (l *loader) checkRule(r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// slipOf is the entry rule that name was likely meant to be: one letter more,
-// less or other, two letters swapped, or a name on the list.
+// slipOf returns the entry rule that name was likely meant to be: one letter more, less or
+// other, two letters swapped, or a name on the list.
 func slipOf(name string) string {
 	if meant, ok := slips[name]; ok {
 		return meant
@@ -128,8 +127,8 @@ func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// checkOrigin refuses a policy of two masters: package stepward.policy is in files or in
-// bundles. What a revision names is then all that it says.
+// checkOrigin refuses a policy with two sources: package stepward.policy is in files or in
+// bundles, so that a revision names all of it.
 func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	first := map[string]Source{}
 	for _, s := range sources {
@@ -150,10 +149,9 @@ func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	}
 }
 
-// checkAnonymous refuses a rule that lifts the need for a credential by what is
-// in one: it would open a route to whoever brings the wrong token. Where the
-// level is not written out, the rule is marked and its members are checked when
-// it is evaluated.
+// checkAnonymous refuses a rule that lifts the need for a credential by what is in one: it
+// would open a route to a caller who brings the wrong token. If the level is not written
+// out, the rule is marked, and its members are checked when it is evaluated.
 func (l *loader) checkAnonymous(c *ast.Compiler) {
 	for _, m := range c.Modules {
 		for _, r := range m.Rules {

@@ -1,14 +1,20 @@
-// Package rego evaluates policies written in Rego, and is the only one that
-// imports OPA.
+// Package rego evaluates policies that are written in Rego.
 //
-// [Load] reads sources, finds the entry rules of packages stepward.policy and
-// stepward.route.NAME in the syntax tree, checks them and compiles once. A
-// [Policy] is immutable; [Policy.Evaluate] runs a prepared query under a
-// watchdog. [Test] runs a policy's own tests.
+// [Compile] reads sources, finds the entry rules of packages stepward.policy and
+// stepward.route.NAME in the syntax tree, checks them and compiles once. [Load] prepares
+// the result as a [Policy], which is immutable: its methods may be called from many
+// goroutines, without exception. [Policy.Evaluate] runs a prepared query under a watchdog.
+// What takes a policy apart for its author is in package analysis, and has a [Program] of
+// its own.
 //
-// What a policy cannot do: reach the network, read the clock or roll dice (the
-// built-in functions are not there), turn a failing built-in function into
-// "undefined" (it is an error), misspell a member of the input (the compiler
-// knows its schema), or name a header by computation (the names must be known,
-// so that forged ones can be removed).
+// Read load.go for the order, then check.go, literals.go and packages.go for what is
+// refused, tables.go and arguments.go for what is rewritten before it is compiled,
+// provided.go, unknown.go and schema*.go for data, and evaluate.go and body.go for a
+// decision.
+//
+// A policy cannot reach the network, read the clock or roll dice: those built-in functions
+// are not there. It cannot turn a built-in function that fails into "undefined": that is an
+// error. It cannot misspell a member of the input, because the compiler knows its schema.
+// And it cannot compute the name of a header: all names must be known, so that forged
+// headers can be removed.
 package rego

@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,14 +13,15 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Policy is a loaded policy. It is immutable, and its methods may be called from
-// many goroutines.
+// Policy is a loaded policy. It is immutable, and its methods may be called from many
+// goroutines, without exception.
 type Policy struct {
 	opt     Options
 	traits  policy.Traits
@@ -31,8 +30,8 @@ type Policy struct {
 	routes  map[string]rego.PreparedEvalQuery
 	tracer  topdown.QueryTracer // of tests; nil traces nothing
 	watch   *watchdog.Watchdog
-	// unindexed is set where rules ask for data that is unknown: OPA's index looks at data
-	// ahead of the rule that asks first.
+	// unindexed is set if rules ask which data is unknown: OPA's index would read data ahead
+	// of the rule that asks first.
 	unindexed bool
 
 	overrides bool            // a rule says "with input…"
@@ -40,8 +39,8 @@ type Policy struct {
 	known     map[string]bool // the same, without the library
 }
 
-// Labels are those of the METADATA of require and deny rules, by the name that their
-// members have as Rule. Rules without any are left out.
+// Labels returns the labels in the METADATA of require and deny rules, by the name that
+// their members have as Rule. Rules without any are left out.
 func (p *Policy) Labels() map[string]map[string]any {
 	all := map[string]map[string]any{}
 	for _, m := range p.members {
@@ -119,8 +118,8 @@ func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery,
 	return documents, nil
 }
 
-// decode makes one result of what the packages returned. Two packages that set
-// one name to different values are in conflict, as two rules are.
+// decode makes one result of what the packages returned. Two packages that set one name to
+// different values are in conflict, as two rules are.
 func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 	r := policy.Result{Headers: map[string][]string{}, Response: map[string][]string{}, Metadata: map[string]any{}}
 	for _, d := range documents {

@@ -1,13 +1,12 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/request"
 )

@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -135,7 +134,7 @@ func (d decoding) checkValue(l *loader, key string, k, t *ast.Term) any {
 	return v
 }
 
-// plain is what the decoder says, without whose member it is.
+// plain returns what the decoder says, without naming the rule.
 func plain(err error) string {
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner
@@ -143,7 +142,7 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), "policy: ")
 }
 
-// standIn is t as a result is decoded, with right in the place of what is not known.
+// standIn returns t as a result is decoded, with right in the place of what is not known.
 func standIn(t *ast.Term, right any) any {
 	var list []any
 	add := func(x *ast.Term) { list = append(list, standIn(x, element)) }

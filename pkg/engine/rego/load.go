@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/policy"
 	"github.com/stepward/stepward/pkg/stepup"
@@ -29,9 +28,9 @@ const DefaultTimeout = 50 * time.Millisecond
 // takes seconds.
 const defaultAbandoned = 64
 
-// hiddenPrefix begins the names of the copies of entry rules that are evaluated, and
-// wholePrefix those of copies that look into whole tables, where the former do not: they
-// are for partial evaluation, which cannot follow an index.
+// hiddenPrefix begins the names of the copies of entry rules that are evaluated. wholePrefix
+// begins those of copies that look into whole tables where the former do not: partial
+// evaluation cannot follow an index.
 const (
 	hiddenPrefix = "__stepward_"
 	wholePrefix  = "__stepward_whole_"
@@ -42,16 +41,16 @@ type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
-	// MaxAbandoned is how many evaluations may still run after their time is up, before no
-	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them,
-	// and on all routes half of those that other rules have left.
+	// MaxAbandoned is how many evaluations may still run after their time is up before no
+	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them, and one
+	// rule on all routes half of those that other rules have left.
 	MaxAbandoned int64
 	Revision     string // that of the bundles; empty means one made of the sources
-	// Unknown lists members of data that are too old to be believed, and the time for
-	// which each held, where it is known. They are taken away, and data.stepward.unknown
-	// says so. A rule that reads one all the same ends in an error.
+	// Unknown lists members of data that are too old to be believed, and the time of each if
+	// that is known. They are taken away, and data.stepward.unknown says so. A rule that
+	// still reads one ends in an error.
 	Unknown map[string]time.Time
-	// FoldPathCase says that paths are in lower case: what is compared with them must be, too.
+	// FoldPathCase says that paths are in lower case. What is compared with them must be, too.
 	FoldPathCase bool
 	// Optional lists members of data that need not be there. One that is not is unknown.
 	Optional []string
@@ -165,8 +164,8 @@ type member struct {
 	labels     map[string]any // of the rule's METADATA
 }
 
-// memberAt is the place in members of the entry rule at loc, or -1: a copy of it keeps its
-// location.
+// memberAt returns the place in members of the entry rule at loc, or -1. A copy of a rule
+// keeps its location.
 func memberAt(members []member, loc *ast.Location) int {
 	return slices.IndexFunc(members, func(m member) bool { return m.rule.Location.Equal(loc) })
 }
@@ -205,9 +204,9 @@ func newCompiler(known *schemas) *ast.Compiler {
 		true).WithUseTypeCheckAnnotations(true)
 }
 
-// copyEntryRules gives each require and deny rule a copy under a hidden name
-// whose elements are wrapped with the number of the rule. The query reads the
-// copies; whoever reads `require` itself still sees what its author wrote.
+// copyEntryRules gives each require and deny rule a copy under a hidden name, whose elements
+// are wrapped with the number of the rule. The query reads the copies. A rule that reads
+// `require` itself still sees what its author wrote.
 func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[string]any) {
 	t := &tables{loader: l, document: document, modules: modules}
 	var whole []func()
@@ -249,8 +248,8 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 	}
 }
 
-// member takes an entry rule into the list of those that elements come from, and returns
-// its number.
+// member adds an entry rule to the list of those that elements come from, and returns its
+// number.
 func (l *loader) member(r *ast.Rule, m *ast.Module) int {
 	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File),
 		r.Location.Row)
@@ -269,7 +268,7 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 	return c
 }
 
-// named is the revision of a policy: another one where data is taken away.
+// named returns the revision of a policy. It is another one if data is taken away.
 func named(opt Options, sources []Source) string {
 	name := opt.Revision
 	if name == "" {
@@ -281,7 +280,7 @@ func named(opt Options, sources []Source) string {
 	return name
 }
 
-// labels are those of the METADATA above r; the innermost wins.
+// labels returns those of the METADATA above r; the innermost wins.
 func labels(r *ast.Rule) map[string]any {
 	var all map[string]any
 	for _, a := range r.Annotations {
@@ -293,8 +292,8 @@ func labels(r *ast.Rule) map[string]any {
 	return all
 }
 
-// prepareQuery binds the entry rules that the package has. The comprehensions
-// are there since a rule that holds for nothing must be empty, not undefined.
+// prepareQuery binds the entry rules that the package has. It uses comprehensions because a
+// rule that holds for nothing must be empty, not undefined.
 func prepareQuery(ctx context.Context, c *ast.Compiler, store storage.Store, path string, rules []string) (
 	rego.PreparedEvalQuery, error) {
 	query := "result := {"

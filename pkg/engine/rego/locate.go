@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// placed is f with the file, line and column of what stands at path in data.NAME, as near as
-// its source shows it.
+// placed returns f with the file, line and column of what stands at path in data.NAME, as
+// near as its source shows it.
 func placed(sources []Source, name string, path []string, f finding.Finding) finding.Finding {
 	f.File, f.Line, f.Column = firstName(sources), 1, 1
 	owner, there := Owners(sources)[name]
@@ -32,7 +32,7 @@ func placed(sources []Source, name string, path []string, f finding.Finding) fin
 	return f
 }
 
-// locateYAML is where the value at path begins, or the nearest value around it.
+// locateYAML returns where the value at path begins, or the nearest value around it.
 func locateYAML(n *yaml.Node, path []string) (line, column int) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -56,7 +56,7 @@ func locateYAML(n *yaml.Node, path []string) (line, column int) {
 	return line, column
 }
 
-// locateJSON is where the value at path begins, or the nearest value around it.
+// locateJSON returns where the value at path begins, or the nearest value around it.
 func locateJSON(text []byte, path []string) (line, column int) {
 	s := jsonScan{text: text, d: json.NewDecoder(bytes.NewReader(text))}
 	s.value(path)
@@ -71,7 +71,7 @@ type jsonScan struct {
 	found int // where the innermost value on the path begins
 }
 
-// start is the place of the token that comes next.
+// start returns the place of the next token.
 func (s *jsonScan) start() int {
 	at := int(s.d.InputOffset())
 	for at < len(s.text) && bytes.IndexByte([]byte(" \t\r\n,:"), s.text[at]) >= 0 {

@@ -24,7 +24,7 @@ type tracer struct {
 // maxTraced bounds how far a value is followed.
 const maxTraced = 12
 
-// of are the origins of t, which stands in r.
+// of returns the origins of t, which stands in r.
 func (x *tracer) of(r *ast.Rule, t *ast.Term) []origin {
 	if x.depth > maxTraced {
 		return nil
@@ -157,7 +157,7 @@ func (x *tracer) reference(r *ast.Rule, ref ast.Ref) []origin {
 	return below([]origin{{}}, ref[1:])
 }
 
-// below are the places that the rest of a reference leads to.
+// below returns the places that the rest of a reference leads to.
 func below(origins []origin, rest ast.Ref) []origin {
 	list := make([]origin, 0, len(origins))
 	for _, o := range origins {

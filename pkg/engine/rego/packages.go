@@ -21,12 +21,12 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// A stop sign that nobody asks stops nobody: one in a package whose name is misspelt, in a
+// A stop sign that is never read stops nobody: one in a package whose name is misspelt, in a
 // file that looks like a test, or under the name of a helper that nothing reads. Such a
-// policy compiles, and its tests pass. So each package is reached from one that decides, or
-// is refused.
+// policy compiles, and its tests pass. So each package must be reached from one that
+// decides; others are refused.
 
-// shippedTexts are the files of the library, by their names.
+// shippedTexts returns the files of the library, by their names.
 func shippedTexts() map[string][]byte {
 	texts := map[string][]byte{}
 	library := policies.Library()
@@ -42,8 +42,8 @@ func shippedTexts() map[string][]byte {
 	return texts
 }
 
-// ownSources are those that the operator wrote: all but the library's. A bundle may bring
-// a library of its own, which then stands in the place of ours.
+// ownSources returns the sources that the operator wrote: all but the library's. A bundle
+// may bring a library of its own, which then stands in the place of ours.
 func ownSources(sources []Source) []Source {
 	texts := shippedTexts()
 	return slices.DeleteFunc(slices.Clone(sources), func(s Source) bool {
@@ -236,7 +236,8 @@ func (r reach) has(x *ast.Rule) bool { return r.places[placeOf(x)] }
 // placeOf tells rules apart: the compiler looks at copies of them.
 func placeOf(r *ast.Rule) string { return fmt.Sprint(r.Location) + " " + r.Head.Ref().String() }
 
-// entryShape is the entry rule whose members look like what r yields, or empty.
+// entryShape returns the entry rule whose members look like what r yields, or an empty
+// string.
 func entryShape(r *ast.Rule) string {
 	if len(r.Head.Args) > 0 {
 		return ""
@@ -268,7 +269,8 @@ func entryShape(r *ast.Rule) string {
 	return ""
 }
 
-// entryMeant is the package that decides whose name path was likely meant to be, or empty.
+// entryMeant returns the package that decides whose name path was likely meant to be, or an
+// empty string.
 func entryMeant(path ast.Ref) string {
 	var names []string
 	for _, t := range path[1:] {
@@ -302,7 +304,8 @@ func near(a, b string, most int) bool {
 	return levenshtein.ComputeDistance(strings.ToLower(a), b) <= most
 }
 
-// nearMisses are told beside a policy that has no rule require: one of them may be it.
+// nearMisses adds packages whose names are nearly right to the findings of a policy that
+// has no rule require: one of them may be it.
 func (l *loader) nearMisses(sources []Source, modules map[string]*ast.Module) {
 	for _, s := range ownSources(sources) {
 		if m := modules[s.Name]; m != nil && entryMeant(m.Package.Path) != "" {
@@ -311,8 +314,8 @@ func (l *loader) nearMisses(sources []Source, modules map[string]*ast.Module) {
 	}
 }
 
-// misnamed is the name that a file of a policy should have, where it takes no part for its
-// name alone: pay.REGO, or pay.rego.txt. Otherwise it is empty.
+// misnamed returns the name that a file of a policy should have, if only its name keeps it
+// out: pay.REGO, or pay.rego.txt. Otherwise it returns an empty string.
 func misnamed(path string) string {
 	base := filepath.Base(path)
 	if strings.HasPrefix(base, ".") || isSource(path) {

@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 )
 
@@ -24,13 +23,13 @@ type dataRead struct {
 	negated bool
 }
 
-// name is the member of data, or empty where it is computed.
+// name returns the member of data, or an empty string if that is computed.
 func (d dataRead) name() string {
 	s, _ := d.ref[1].Value.(ast.String)
 	return string(s)
 }
 
-// entryRulesOf are the compiled rules that decide: copies of what is in the policy, and
+// entryRulesOf returns the compiled rules that decide: copies of what is in the policy, and
 // those of route packages.
 func entryRulesOf(c *ast.Compiler) []*ast.Rule {
 	var list []*ast.Rule
@@ -48,8 +47,8 @@ func entryRulesOf(c *ast.Compiler) []*ast.Rule {
 	return list
 }
 
-// reached are the rules that decide and all that they lead to, functions too, in order of
-// place.
+// reached returns the rules that decide and all that they lead to, functions too, in order
+// of place.
 func reached(c *ast.Compiler) []*ast.Rule {
 	seen := map[*ast.Rule]bool{}
 	var list []*ast.Rule
@@ -76,7 +75,7 @@ func reached(c *ast.Compiler) []*ast.Rule {
 	return list
 }
 
-// dataReads are the places in data that rules read, less those that rules make.
+// dataReads returns the places in data that rules read, without those that rules make.
 func dataReads(c *ast.Compiler, rules []*ast.Rule) []dataRead {
 	var list []dataRead
 	for _, r := range rules {
@@ -99,8 +98,8 @@ func dataReads(c *ast.Compiler, rules []*ast.Rule) []dataRead {
 	return list
 }
 
-// collectionsOf are the terms of r that stand after an `in`. The compiler gives a reference
-// in a call a name first.
+// collectionsOf returns the terms of r that stand after an `in`. The compiler gives a
+// reference in a call a name first.
 func collectionsOf(r *ast.Rule) map[*ast.Term]bool {
 	found, named := map[*ast.Term]bool{}, map[ast.Var]bool{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -124,7 +123,7 @@ func collectionsOf(r *ast.Rule) map[*ast.Term]bool {
 	return found
 }
 
-// negatedOf are the terms of r below a `not`, where what is missing makes a rule hold.
+// negatedOf returns the terms of r below a `not`, where what is missing makes a rule hold.
 func negatedOf(r *ast.Rule) map[*ast.Term]bool {
 	found := map[*ast.Term]bool{}
 	add := func(t *ast.Term) bool { found[t] = true; return false }

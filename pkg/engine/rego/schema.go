@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/finding"
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
@@ -38,7 +37,8 @@ import (
 // schemaRoot is where schemas have their names; nothing is fetched from there.
 const schemaRoot = "file:///schemas/"
 
-// schemaName is the name of the schema in a file, or empty where it is no schema.
+// schemaName returns the name of the schema in a file, or an empty string if it is no
+// schema.
 func schemaName(file string) string {
 	base := filepath.Base(file)
 	if name, ok := strings.CutSuffix(base, ".schema.json"); ok {
@@ -105,7 +105,7 @@ func (s *schemas) forCompiler(set *ast.SchemaSet) {
 	}
 }
 
-// check holds data, and constants that are given for it, against the schemas.
+// check compares data, and constants that are given for it, with the schemas.
 func (s *schemas) check(c *ast.Compiler) {
 	rules := reached(c)
 	x := &tracer{compiler: c, rules: rules}
@@ -128,7 +128,7 @@ func (s *schemas) check(c *ast.Compiler) {
 	}
 }
 
-// call holds what is given to a library function against what its METADATA says.
+// call compares what is given to a library function with what its METADATA says.
 func (s *schemas) call(x *tracer, r *ast.Rule, f ast.Ref, operands []*ast.Term) {
 	function := x.compiler.GetRulesExact(f)
 	wanted := argumentSchemas(function)
@@ -146,8 +146,8 @@ func (s *schemas) call(x *tracer, r *ast.Rule, f ast.Ref, operands []*ast.Term) 
 	}
 }
 
-// parameterName is the name that the author of a function gave its n-th parameter, in the
-// first of its rules that names it.
+// parameterName returns the name that the author of a function gave its n-th parameter, in
+// the first of its rules that names it.
 func parameterName(function []*ast.Rule, n int) string {
 	for _, r := range function {
 		if n >= len(r.Head.Args) || r.Head.Args[n].Location == nil {
@@ -160,7 +160,7 @@ func parameterName(function []*ast.Rule, n int) string {
 	return ""
 }
 
-// argumentSchemas are those of the METADATA of a function, by parameter.
+// argumentSchemas returns the schemas in the METADATA of a function, by parameter.
 func argumentSchemas(function []*ast.Rule) map[string]string {
 	all := map[string]string{}
 	for _, r := range function {
@@ -192,7 +192,7 @@ func (s *schemas) members(x *tracer, r *ast.Rule) {
 	}
 }
 
-// ofLibrary is a schema of the library. Sources without the library have none.
+// ofLibrary returns a schema of the library. Sources without the library have none.
 func (s *schemas) ofLibrary(name string, loc *ast.Location) *jsonschema.Schema {
 	if _, there := s.documents["stepward.members"]; name == "" || !there {
 		return nil
@@ -205,7 +205,7 @@ func (s *schemas) ofLibrary(name string, loc *ast.Location) *jsonschema.Schema {
 	return schema
 }
 
-// declared holds data against the schemas that a module of the policy declares.
+// declared compares data with the schemas that a module of the policy declares.
 func (s *schemas) declared(m *ast.Module) {
 	for _, a := range m.Annotations {
 		for n, d := range a.Schemas {
@@ -243,7 +243,7 @@ func firstLine(err error) string {
 	return line
 }
 
-// hold holds what is at an origin against a schema.
+// hold compares what is at an origin with a schema.
 func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 	if o.constant != nil {
 		v, err := ast.JSON(o.constant.Value)
@@ -321,7 +321,7 @@ func schemaWants(schema *jsonschema.Schema, name string) bool {
 	return schema.Types != nil && slices.Equal(schema.Types.ToStrings(), []string{name})
 }
 
-// placeBelow is a place as it is shown.
+// placeBelow writes a place for people.
 func placeBelow(shown, key string) string {
 	if _, err := strconv.Atoi(key); err == nil {
 		return shown + "[" + key + "]"

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// formats are checks that JSON Schema has no words for.
+// formats returns checks that JSON Schema has no words for.
 func formats(opt Options) []*jsonschema.Format {
 	text := func(name string, check func(string) error) *jsonschema.Format {
 		return &jsonschema.Format{Name: name, Validate: func(v any) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// leaves are the failures that others consist of.
+// leaves returns the failures that others consist of.
 func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not:
@@ -66,7 +66,7 @@ func (s *schemas) explain(e *jsonschema.ValidationError, at string) []finding.Fi
 	return one("does not fit its schema: "+text, "")
 }
 
-// properties are the members that a schema knows, sorted.
+// properties returns the members that a schema knows, sorted.
 func (s *schemas) properties(url string) []string {
 	name, pointer, _ := strings.Cut(strings.TrimPrefix(url, schemaRoot), "#")
 	here := s.documents[name]

@@ -77,7 +77,7 @@ func FromFS(fsys fs.FS) ([]Source, error) {
 // the path as given, so that messages can be clicked, also where it is a link.
 func FromPaths(paths []string) ([]Source, error) { return FromLook(files.NewLook(), paths) }
 
-// FromLook is [FromPaths] for what a look has found there.
+// FromLook lists the sources that a look has found at paths, as [FromPaths] does.
 func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	var sources []Source
 	var found finding.List
@@ -106,7 +106,7 @@ func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	return sources, nil
 }
 
-// foldersOf are the names of the folders of a path below a root.
+// foldersOf returns the names of the folders of a path below a root.
 func foldersOf(path string) []string {
 	dir := filepath.ToSlash(filepath.Dir(path))
 	if dir == "" || dir == "." {

@@ -1,8 +1,6 @@
 package rego
 
 import (
-	"github.com/stepward/stepward/pkg/engine/rego/syntax"
-
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/policies"
 )
 
@@ -52,7 +51,7 @@ var matchers = []matcher{
 	{"data.stepward.lib.grpc", "matches", "grpc.rego", spelledByService},
 }
 
-// spelledByPath is what stepward.lib.routes compares one by one: each segment of the
+// spelledByPath returns what stepward.lib.routes compares one by one: each segment of the
 // pattern but "*", and "**" at the end.
 func spelledByPath(entry map[string]any) []spelled {
 	pattern, _ := entry["path"].(string)
@@ -85,8 +84,8 @@ type tables struct {
 	count    int
 }
 
-// narrowed is r with candidates in the place of whole tables, or nil where there are none
-// to be had.
+// narrowed returns r with candidates in the place of whole tables, or nil if there are
+// none.
 func (t *tables) narrowed(r *ast.Rule, m *ast.Module) *ast.Rule {
 	var body ast.Body
 	c := r.Copy()
@@ -118,7 +117,7 @@ func (t *tables) narrowed(r *ast.Rule, m *ast.Module) *ast.Rule {
 	return c
 }
 
-// someIn is e as `some entry in table`, where the table is a place in data.
+// someIn reads e as `some entry in table`, where the table is a place in data.
 func someIn(e *ast.Expr) (entry ast.Var, table ast.Ref) {
 	declared, ok := e.Terms.(*ast.SomeDecl)
 	if !ok || e.Negated || len(e.With) > 0 || len(declared.Symbols) != 1 {
@@ -136,8 +135,8 @@ func someIn(e *ast.Expr) (entry ast.Var, table ast.Ref) {
 	return entry, table
 }
 
-// matcherOf is the matcher that one of the expressions after it applies to entry and the
-// whole request.
+// matcherOf returns the matcher that one of the following expressions applies to entry and
+// the whole request.
 func (t *tables) matcherOf(rest ast.Body, entry ast.Var, m *ast.Module) (matcher, bool) {
 	for _, e := range rest {
 		if !e.IsCall() || e.Negated || len(e.With) > 0 || len(e.Operands()) != 2 {
@@ -178,7 +177,7 @@ func (t *tables) shipped(x matcher) bool {
 	return found > 0
 }
 
-// lookUp is the array at a place in data, unless rules have a part in what is there.
+// lookUp returns the array at a place in data, unless rules have a part in what is there.
 func (t *tables) lookUp(table ast.Ref) ([]any, bool) {
 	for _, m := range t.modules {
 		if m.Package.Path.HasPrefix(table) || table.HasPrefix(m.Package.Path) {
@@ -217,7 +216,7 @@ func (t *tables) candidates(entries []any, x matcher) string {
 	return name
 }
 
-// module is what candidates were written, or nil.
+// module returns the candidates that were written, or nil.
 func (t *tables) module() (*ast.Module, error) {
 	if t.count == 0 {
 		return nil, nil

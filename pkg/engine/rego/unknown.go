@@ -13,10 +13,10 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Data that is too old to be believed, or that nobody provides, is not undefined: a rule
-// whose condition is undefined goes silent, and the stop sign with it. So such a member is
-// not in the document that rules read, and the store in which OPA looks for it fails. OPA
-// takes nothing but "not found" for undefined; any other error ends the evaluation.
+// Data that is too old to be believed, or that nobody provides, must not be undefined: a
+// rule whose condition is undefined goes silent, and the stop sign with it. So such a member
+// is not in the document that rules read, and the store in which OPA looks for it fails. OPA
+// takes only "not found" for undefined; any other error ends the evaluation.
 
 // unknownData is the error of an evaluation that came to data which cannot be believed.
 type unknownData struct {
@@ -100,7 +100,7 @@ type guardedStore struct {
 	unknown map[string]unknownData
 }
 
-// newStore holds document, less what is unknown.
+// newStore makes a store of document. What is unknown is an error in it.
 func newStore(document map[string]any, unknown map[string]unknownData) storage.Store {
 	return guardedStore{Store: inmem.NewFromObject(document), unknown: unknown}
 }
@@ -109,7 +109,7 @@ func newStore(document map[string]any, unknown map[string]unknownData) storage.S
 func (s guardedStore) Read(ctx context.Context, txn storage.Transaction, path storage.Path) (any, error) {
 	if len(path) == 0 {
 		for _, u := range s.unknown {
-			return nil, u // whoever takes all of data takes this, too
+			return nil, u // a rule that takes all of data takes this, too
 		}
 	} else if u, is := s.unknown[path[0]]; is {
 		return nil, u
@@ -123,8 +123,8 @@ func (s guardedStore) Read(ctx context.Context, txn storage.Transaction, path st
 	return v, err
 }
 
-// mistyped is the error of a path that leads through what has no such members, or nil: a
-// member that is not in an object is undefined, as Rego has it.
+// mistyped returns the error of a path that leads through what has no such members, or nil.
+// A member that is not in an object is undefined, as Rego has it.
 func (s guardedStore) mistyped(ctx context.Context, txn storage.Transaction, path storage.Path) error {
 	for n := len(path) - 1; n > 0; n-- {
 		v, err := s.Store.Read(ctx, txn, path[:n])

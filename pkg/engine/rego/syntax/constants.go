@@ -25,6 +25,7 @@ var Unknown = ast.VarTerm("$unknown")
 // maxAlternatives is how many values one term may stand for; of more, nothing is known.
 const maxAlternatives = 64
 
+// NewConstants makes Constants of the modules of a policy.
 func NewConstants(modules map[string]*ast.Module) *Constants {
 	c := &Constants{rules: map[string][]*ast.Rule{}, busy: map[*ast.Rule]bool{}, given: map[*ast.Rule][]*ast.Term{}}
 	for _, m := range modules {
@@ -51,8 +52,8 @@ func Known(t *ast.Term) bool {
 	return !found
 }
 
-// Of are the values that t may have in r, a rule of m, or in an else of one. What is not
-// known of them is unknownTerm.
+// Of returns the values that t may have in r, a rule of m, or in an else of one. What is
+// not known of them is [Unknown].
 func (c *Constants) Of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	switch v := t.Value.(type) {
@@ -101,8 +102,9 @@ func (c *Constants) Of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	return none
 }
 
-// OfUsed is of where uses expressions, beside the one that binds a variable, may speak of it.
-// Of more, one may choose among its values.
+// OfUsed does what Of does, though uses more expressions than the one that binds a variable
+// speak of it. One of them may choose among its values, so with more than that, nothing is
+// known.
 func (c *Constants) OfUsed(t *ast.Term, r *ast.Rule, m *ast.Module, uses int) []*ast.Term {
 	c.more = uses
 	defer func() { c.more = 0 }()
@@ -138,7 +140,7 @@ func (c *Constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 	return all
 }
 
-// variable is what v may be: what r binds it to, or a rule of the package.
+// variable returns what v may be: what r binds it to, or a rule of the package.
 func (c *Constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	if i := slices.IndexFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) }); i >= 0 {
@@ -172,8 +174,8 @@ func (c *Constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term 
 	return all
 }
 
-// function is the function of the policy that operator names in m, where it is one rule
-// without a condition and each argument has a name. Otherwise it is nil.
+// function returns the function of the policy that operator names in m, if it is one rule
+// without a condition and each argument has a name. Otherwise it returns nil.
 func (c *Constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 	if len(operator) == 0 {
 		return nil
@@ -201,7 +203,7 @@ func (c *Constants) function(operator ast.Ref, m *ast.Module) *ast.Rule {
 	return f
 }
 
-// apply is the value of f for operands, as far as it is one.
+// apply returns the value of f for operands, if it is one.
 func (c *Constants) apply(f *ast.Rule, operands []*ast.Term) *ast.Term {
 	if c.busy[f] || len(operands) != len(f.Head.Args) {
 		return Unknown
@@ -233,7 +235,7 @@ func mentionsVar(x any, v ast.Var) bool {
 	return found
 }
 
-// binding is the term that the body of r gives the name v, or whose elements it goes
+// binding returns the term that the body of r gives the name v, or whose elements it goes
 // through, and how many expressions of the body speak of v.
 func binding(v ast.Var, r *ast.Rule) (bound *ast.Term, elements bool, uses int) {
 	for _, e := range r.Body {
@@ -262,6 +264,7 @@ func binding(v ast.Var, r *ast.Rule) (bound *ast.Term, elements bool, uses int) 
 	return bound, elements, uses
 }
 
+// ElementsOf returns the elements of a list, set or object.
 func ElementsOf(t *ast.Term) []*ast.Term {
 	var all []*ast.Term
 	switch v := t.Value.(type) {
@@ -277,8 +280,8 @@ func ElementsOf(t *ast.Term) []*ast.Term {
 	return all
 }
 
-// reference is what a path leads to: a rule of this or of another package, and below it
-// what is written out.
+// reference returns what a path leads to: a rule of this or of another package, and below
+// it what is written out.
 func (c *Constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	if ref[0].Equal(ast.InputRootDocument) || len(ref) == 0 {
@@ -310,7 +313,7 @@ func (c *Constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Te
 	return here
 }
 
-// step is what stands below x by one name of a path.
+// step returns what stands below x by one name of a path.
 func (c *Constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	var all []*ast.Term
 	for _, key := range c.Of(name, r, m) {
@@ -331,7 +334,8 @@ func (c *Constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.T
 	return all
 }
 
-// below is what the rules at the beginning of a path below data yield, and the rest of it.
+// below returns what the rules at the beginning of a path below data yield, and the rest of
+// the path.
 func (c *Constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
 	for n := len(ref); n > 1; n-- {
 		if values := c.rule(ref[:n]); values != nil {
@@ -341,7 +345,7 @@ func (c *Constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
 	return nil, nil
 }
 
-// rule are the values that the rules at path may have, or nil where there is none.
+// rule returns the values that the rules at path may have, or nil if there is no rule.
 func (c *Constants) rule(path ast.Ref) []*ast.Term {
 	if !path.IsGround() {
 		return nil
@@ -374,7 +378,7 @@ var folded = []string{
 	"ceil", "floor",
 }
 
-// Call is the result of a built-in function, or nil where that is undefined.
+// Call returns the result of a built-in function, or nil if that is undefined.
 func Call(name string, operands []*ast.Term) (result *ast.Term, err error) {
 	f := topdown.GetBuiltin(name)
 	if f == nil {

@@ -16,6 +16,8 @@ type Field struct {
 	Upper bool
 }
 
+// Key returns the names of p joined by dots, with * for a name that a client or operator
+// chooses.
 func (p Field) Key() string {
 	names := slices.Clone(p.Names)
 	for _, open := range []string{"headers", "header_values", "query", "extensions", "metadata"} {
@@ -54,7 +56,8 @@ var isWord = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 // splitAt is the name below a path of its parts, as split has them: the first is empty.
 const splitAt = "/"
 
-// FieldsIn are the variables of a rule that stand for members of the input.
+// FieldsIn returns the variables of r that stand for members of the input. given has those
+// of its parameters.
 func FieldsIn(r *ast.Rule, given map[ast.Var]Field) map[ast.Var]Field {
 	env, twice := map[ast.Var]Field{}, map[ast.Var]bool{}
 	for v, p := range given {
@@ -100,11 +103,12 @@ func FieldsIn(r *ast.Rule, given map[ast.Var]Field) map[ast.Var]Field {
 	return env
 }
 
+// Below returns the member of p called name.
 func (p Field) Below(name string) Field {
 	return Field{Names: append(slices.Clone(p.Names), name)}
 }
 
-// FieldOf is the member of the input that t is.
+// FieldOf returns the member of the input that t is.
 func FieldOf(t *ast.Term, env map[ast.Var]Field) (Field, bool) {
 	switch v := t.Value.(type) {
 	case ast.Var:

@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
+// At makes a finding at loc.
 func At(loc *ast.Location, code, message, hint string) finding.Finding {
 	f := finding.Finding{Code: code, Message: message, Hint: hint}
 	if loc != nil {

@@ -22,8 +22,9 @@ func FirstEscape(s string) string { return escape.FindString(s) }
 // IsMethod reports whether s has the form of a method, in upper case.
 func IsMethod(s string) bool { return methodOf.MatchString(s) }
 
-// CheckPattern is an error of a path pattern that would never match, or less than it seems
-// to: patterns are compared segment by segment with a path that is decoded.
+// CheckPattern returns an error if p is a path pattern that would never match, or would
+// match less than it seems to. Patterns are compared segment by segment with a path that is
+// decoded.
 func CheckPattern(p string, fold bool) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
@@ -47,7 +48,7 @@ func CheckPattern(p string, fold bool) error {
 	return nil
 }
 
-// checkSegment is CheckPattern for the segment s of p.
+// checkSegment checks one segment of p.
 func checkSegment(p, s string, last bool) error {
 	switch {
 	case s == "" && last || s == "*" || s == "**" && last:
@@ -71,7 +72,7 @@ func checkSegment(p, s string, last bool) error {
 	return nil
 }
 
-// CheckMethod is an error of what is no method, as requests have it.
+// CheckMethod returns an error if m is no method as requests have it.
 func CheckMethod(m string) error {
 	switch {
 	case methodOf.MatchString(m) && m != "*":
@@ -83,7 +84,7 @@ func CheckMethod(m string) error {
 	return Wrong(fmt.Sprintf("is %q, which is no method", m), "leave methods out for every method")
 }
 
-// CheckHost is an error of a host that no request has in its normal form.
+// CheckHost returns an error if no request has h as its host in normal form.
 func CheckHost(h string) error {
 	switch {
 	case hostName.MatchString(h):
@@ -96,5 +97,5 @@ func CheckHost(h string) error {
 		"a host is a name or address with an optional port; there are no patterns")
 }
 
-// Wrong is an error with a hint.
+// Wrong returns an error with a hint, which stands after a zero byte.
 func Wrong(message, hint string) error { return errors.New(message + "\x00" + hint) }
