@@ -89,7 +89,7 @@ func (w Answers) word(r *Record, settable []string) response.Response {
 	return w.deny(r, stepup.Deny{Why: stepup.Internal})
 }
 
-// challenge is 401, or 403 where only the scope is too small (RFC 6750 §3.1).
+// challenge answers with 401, or with 403 where only the scope is too small (RFC 6750 §3.1).
 func (w Answers) challenge(r *Record, d stepup.Challenge) response.Response {
 	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(r, d.Why, d.Ask))
 }
@@ -116,8 +116,8 @@ func (w Answers) deny(r *Record, d stepup.Deny) response.Response {
 	return w.refusal(r, status, p, fields)
 }
 
-// worded is a refusal in the policy's own words. Where it has none, neither headers nor a
-// body, ours say why.
+// worded refuses in the policy's own words. Where the policy has neither headers nor a body
+// of its own, ours say why.
 func (w Answers) worded(r *Record, d stepup.Deny, status int) response.Response {
 	own := d.Denial.Wording
 	if !own.HasBody && len(own.Headers) == 0 && status >= 400 {
@@ -152,9 +152,9 @@ func (w Answers) redirect(r *Record, d stepup.Redirect) response.Response {
 		Body: page.Move{Target: to.Location, DecisionID: r.ID}.HTML()}
 }
 
-// authenticate is the WWW-Authenticate headers, one for each scheme, and the nonce
+// authenticate returns the WWW-Authenticate headers, one for each scheme, and the nonce
 // that the next proof must have. A caller whose token is not valid is told no
-// requirement (RFC 9470 §9), nor is anyone when they are hidden.
+// requirement (RFC 9470 §9), nor is anyone when requirements are hidden.
 func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []request.Field {
 	params := []stepup.Param{
 		{Name: "realm", Value: w.Realm},
@@ -181,9 +181,8 @@ func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []re
 	return fields
 }
 
-// schemes are those that a caller is challenged under: the one that it used, both
-// where it used none, and both where its bearer token had to be bound, or was
-// (RFC 9449 §7.1, §7.2).
+// schemes returns the schemes that a caller is challenged under: the one that it used, or
+// both if it used none or its bearer token had to be bound, or was (RFC 9449 §7.1, §7.2).
 func (w Answers) schemes(used credential.Scheme, why stepup.Reason) (bearer, dpop bool) {
 	offered := len(w.DPoPAlgorithms) > 0
 	if used == credential.DPoP && offered {
@@ -202,7 +201,7 @@ func tells(why stepup.Reason) bool {
 	return false
 }
 
-// disclosed is ask less what is hidden. A scope is no statement about
+// disclosed returns ask without what is hidden. A scope is no statement about
 // authentication and stays.
 func (w Answers) disclosed(ask stepup.Ask) stepup.Ask {
 	if w.HideRequirements {
@@ -211,7 +210,7 @@ func (w Answers) disclosed(ask stepup.Ask) stepup.Ask {
 	return ask
 }
 
-// metadata is what the proxy's access log can show. Empty values are left out.
+// metadata returns what the proxy's access log can show. Empty values are left out.
 func metadata(r *Record) map[string]any {
 	m := map[string]any{
 		"decision_id":     r.ID,

@@ -122,7 +122,7 @@ func (a *Authorizer) normalize(raw request.Raw, r *Record) bool {
 	return true
 }
 
-// refusePanic is deferred, and turns a panic of a stage into a refusal.
+// refusePanic turns a panic of a stage into a refusal. It is deferred.
 func (r *Record) refusePanic() {
 	if p := recover(); p != nil {
 		r.Decision, r.Fault = stepup.Deny{Why: stepup.Internal}, fmt.Errorf("%w: %T", errPanic, p)
@@ -179,7 +179,7 @@ func (a *Authorizer) verify(ctx context.Context, c credential.Credential, r *Rec
 	}
 }
 
-// ladder is the ladder in the words of t's issuer, and the levels t proves.
+// ladder returns the ladder in the words of t's issuer, and the levels that t proves.
 func (a *Authorizer) ladder(t *token.Token) (stepup.Ladder, []string) {
 	if t == nil {
 		return a.Ladder, nil
@@ -227,7 +227,7 @@ func budget(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	return context.WithTimeout(ctx, d)
 }
 
-// newID is a random decision id, 128 bits in hexadecimal. Without randomness it
+// newID returns a random decision id, 128 bits in hexadecimal. Without randomness it
 // is empty rather than guessable.
 func newID(rand io.Reader) string {
 	var b [16]byte

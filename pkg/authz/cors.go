@@ -41,8 +41,7 @@ func (c CORS) preflight(r request.Request) response.Response {
 	}}
 }
 
-// readable is what makes a refusal with these headers readable by the page that
-// caused it.
+// readable returns the headers that let the page which caused a refusal read it.
 func (c CORS) readable(r request.Request, headers []request.Field) []request.Field {
 	if len(c.Origins) == 0 {
 		return nil

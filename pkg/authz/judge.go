@@ -85,8 +85,8 @@ func (j Judgement) Reason() stepup.Reason {
 // Result is the coarse outcome.
 func (j Judgement) Result() stepup.Result { return stepup.ResultOf(j.Decision) }
 
-// Rule names the rule behind the decision: of the denial, else of the first
-// requirement that is not met, else of the strictest there is.
+// Rule names the rule behind the decision: that of the denial, or of the first requirement
+// that is not met, or of the strictest requirement there is.
 func (j Judgement) Rule() string {
 	if d, ok := j.Decision.(stepup.Deny); ok && d.Denial.Rule != "" {
 		return d.Denial.Rule

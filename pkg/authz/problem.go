@@ -66,9 +66,9 @@ func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
 	return p
 }
 
-// publicReason is what a client is told. What exactly is wrong with a token is
-// told only to its holder, who is known once the signature is; to others it
-// would be a help in forging one.
+// publicReason returns the reason that a client is told. Only the holder of a token learns
+// what exactly is wrong with it, and who holds it is known once the signature is verified.
+// Others would learn how to forge one.
 func publicReason(why stepup.Reason) string {
 	switch why {
 	case stepup.TokenExpired, stepup.TokenTooOld, stepup.NotSenderConstrained:
@@ -113,7 +113,7 @@ func title(why stepup.Reason) string {
 	return "Temporarily unavailable"
 }
 
-// description is the error_description of a challenge (RFC 6750 §3): constant
+// description returns the error_description of a challenge (RFC 6750 §3): constant
 // for each error, and empty where there is no error.
 func description(why stepup.Reason) string {
 	switch why {
@@ -143,7 +143,7 @@ func description(why stepup.Reason) string {
 	return ""
 }
 
-// refusal is the answer with p in the form that suits the client: a page where a
+// refusal returns the answer with p in the form that suits the client: a page where a
 // person looks, one plain line for gRPC, whose clients show the body as the
 // message of the status, and a problem document otherwise.
 func (w Answers) refusal(r *Record, status int, p problem, fields []request.Field) response.Response {

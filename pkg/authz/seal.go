@@ -15,7 +15,7 @@ import (
 // sealedFor is how long a login application should believe what was sealed.
 const sealedFor = 10 * time.Minute
 
-// sealedBlock is of what lengths in bytes there are multiples only.
+// sealedBlock is the length, in bytes, of which every sealed text is a multiple.
 const sealedBlock = 256
 
 // sealedHeader says how a requirement is sealed: as a compact JWE under the key itself (RFC

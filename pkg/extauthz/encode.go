@@ -78,7 +78,7 @@ func allowed(r response.Response) *authv3.CheckResponse {
 	}
 }
 
-// escape is s for a query: Envoy writes it into the request line as it comes.
+// escape returns s for a query: Envoy writes it into the request line as it comes.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // answered returns the answer that Envoy gives in place of the upstream, or nil when r
@@ -157,7 +157,7 @@ func responseHeader(name string) bool {
 	return request.IsToken(name) && name == strings.ToLower(name)
 }
 
-// dynamic is m for Envoy's access log. What does not fit is left out: a log line
+// dynamic returns m for Envoy's access log. What does not fit is left out: a log line
 // is never worth an answer.
 func dynamic(m map[string]any) *structpb.Struct {
 	if len(m) == 0 {

@@ -54,7 +54,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (res *auth
 	return encode(answer), nil
 }
 
-// refusal is the answer where no snapshot is there to word one.
+// refusal returns the answer where no snapshot is there to word one.
 func refusal(why stepup.Reason) response.Response {
 	return response.Response{
 		Status: why.Status(),

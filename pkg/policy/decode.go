@@ -28,8 +28,8 @@ var (
 	DenialKeys = []string{"code", "reason", "detail", "status", "always"}
 )
 
-// DecodeRequirement is the requirement that rule returned as v, which holds
-// what JSON holds, with numbers as [json.Number]. Whatever is not exactly as the
+// DecodeRequirement returns the requirement that rule returned as v, which holds
+// what JSON holds, with numbers as [json.Number]. What is not exactly as the
 // contract says is an error: a requirement that is half understood is none. Errors hold
 // names and places, never what was computed: that may be a query, a body or a claim.
 func DecodeRequirement(v any, rule string, ladder stepup.Ladder) (stepup.Requirement, error) {
@@ -88,7 +88,7 @@ func checkRequirement(r stepup.Requirement, o map[string]any, ladder stepup.Ladd
 	return nil
 }
 
-// DecodeDenial is the denial that rule returned as v.
+// DecodeDenial returns the denial that rule returned as v.
 func DecodeDenial(v any, rule string) (stepup.Denial, error) {
 	o, err := object(v, DenialKeys)
 	if err != nil {
@@ -112,7 +112,7 @@ func DecodeDenial(v any, rule string) (stepup.Denial, error) {
 	return out, nil
 }
 
-// DecodeHeader is the values of the header that a policy set to v: a string or
+// DecodeHeader returns the values of the header that a policy set to v: a string or
 // an array of strings that a header can carry.
 func DecodeHeader(name string, v any) ([]string, error) {
 	list, isList := v.([]any)
@@ -137,7 +137,7 @@ func DecodeHeader(name string, v any) ([]string, error) {
 	return values, nil
 }
 
-// CheckMetadata is an error when m is larger than the metadata may be.
+// CheckMetadata returns an error when m is larger than the metadata may be.
 func CheckMetadata(m map[string]any) error {
 	b, err := json.Marshal(m)
 	if err != nil || len(b) > MaxMetadata {
@@ -266,16 +266,16 @@ func integer(v any) (int64, error) {
 	return 0, fmt.Errorf("is not a whole number")
 }
 
-// isACR holds for what the space-separated list of acr_values can carry in a
+// isACR reports whether s is what the space-separated list of acr_values can carry in a
 // quoted string (RFC 9470 §3).
 func isACR(s string) bool {
 	return isWord(s) && !strings.ContainsAny(s, `"\`)
 }
 
-// isScope holds for a scope-token of RFC 6749 §3.3.
+// isScope reports whether s is a scope-token of RFC 6749 §3.3.
 func isScope(s string) bool { return isACR(s) }
 
-// isWord holds for visible ASCII without a space.
+// isWord reports whether s is visible ASCII without a space.
 func isWord(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {

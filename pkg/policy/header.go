@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// CheckRequestHeader is an error when a policy may not set name on the request
+// CheckRequestHeader returns an error when a policy may not set name on the request
 // to the upstream, where prefix is that of our own identity headers.
 func CheckRequestHeader(name, prefix string) error {
 	if err := checkHeader(name, "authorization", "cookie", "dpop"); err != nil {
@@ -20,7 +20,7 @@ func CheckRequestHeader(name, prefix string) error {
 	return nil
 }
 
-// CheckResponseHeader is an error when a policy may not set name on the response.
+// CheckResponseHeader returns an error when a policy may not set name on the response.
 func CheckResponseHeader(name string) error {
 	return checkHeader(name)
 }

@@ -40,7 +40,7 @@ var timed = map[string]bool{"exp": true, "iat": true, "nbf": true, "auth_time": 
 // IsTimed reports whether no policy sees a claim of that name.
 func IsTimed(name string) bool { return timed[name] }
 
-// Document is in as the JSON document that [InputSchema] describes, made of
+// Document returns in as the JSON document that [InputSchema] describes, made of
 // map[string]any, []any and plain values. What is not known is absent, not
 // empty. prefix is that of our own identity headers.
 func (in Input) Document(prefix string) map[string]any {

@@ -9,8 +9,8 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// ParseInput reads a document back that [Input.Document] made: from a log of decisions,
-// say. Numbers are json.Number or float64. What was left out is absent; a member of
+// ParseInput reads back a document that [Input.Document] made, from a log of decisions for
+// example. Numbers are json.Number or float64. What was left out is absent; a member of
 // another type is an error, and so is a document without a request.
 //
 // What no policy sees does not come back: credentials, and when the token was issued or
@@ -47,7 +47,7 @@ func (r *recall) fail(name, must string) {
 	}
 }
 
-// member is the value of that name as a T; absent is zero.
+// member returns the value of that name as a T. An absent one is zero.
 func member[T any](r *recall, o map[string]any, name, must string) T {
 	var zero T
 	v, there := o[name]
@@ -116,8 +116,8 @@ func (r *recall) request(o map[string]any) request.Request {
 	return out
 }
 
-// body is read back with its state. A log that is older than states has none: what was
-// there and could not be read was then a body without JSON and form.
+// body reads a body back with its state. An old log has no states: there, what could not be
+// read is a body without JSON and form.
 func (r *recall) body(o map[string]any) request.Body {
 	b := request.Body{
 		Present: member[bool](r, o, "present", "true or false"), Truncated: member[bool](r, o, "truncated",
@@ -144,7 +144,7 @@ func (r *recall) body(o map[string]any) request.Body {
 	return b
 }
 
-// headers are the lines of header_values; a header of which those were left out is one
+// headers reads the lines of header_values back. A header whose lines were left out is one
 // line.
 func (r *recall) headers(o map[string]any) request.Headers {
 	headers := request.Headers{}

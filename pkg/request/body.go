@@ -20,7 +20,7 @@ const (
 	BodyJSON        BodyState = "json"
 	BodyForm        BodyState = "form"
 	BodyContentType BodyState = "content_type"     // neither type, more than one, or another charset
-	BodyEncoding    BodyState = "encoding"         // compressed, or else encoded
+	BodyEncoding    BodyState = "encoding"         // compressed, or encoded in another way
 	BodyTruncated   BodyState = "truncated"        // less has come than there is, or nothing of it
 	BodyMalformed   BodyState = "malformed"        // not what its type says
 	BodyDuplicate   BodyState = "duplicate_member" // JSON in which a member stands twice
@@ -49,9 +49,9 @@ func (s BodyState) Unreadable() bool {
 	return true
 }
 
-// body is what policies see of a body. It is read whole or not at all, and only where
-// every reader would read it as the same: half a document says nothing about the other
-// half, and of two content types the upstream takes its own pick.
+// body returns what policies see of a body. A body is read whole or not at all, and only if
+// every reader reads it as the same: half a document says nothing about the other half, and
+// the upstream may pick either of two content types.
 func body(raw Raw, h Headers) Body {
 	b := Body{Present: raw.Body.Present, Truncated: raw.Body.Truncated}
 	switch {
@@ -154,7 +154,7 @@ func encoded(h Headers) bool {
 	return false
 }
 
-// mediaType is the one type of the body, in lower case, or empty: where the header is
+// mediaType returns the one type of the body, in lower case, or empty: where the header is
 // missing, malformed, sent twice, spelt in another way, or names a charset other than UTF-8.
 func mediaType(h Headers) string {
 	for name := range h {
@@ -179,8 +179,8 @@ var (
 	errFields = errors.Join(errors.New("request: the form has too many fields"), strictjson.ErrTooLarge)
 )
 
-// form reads a form as the URL Standard does, and refuses what other readers take for
-// something else: bad escapes, bytes that are no text, and ";", at which some separate.
+// form reads a form as the URL Standard does, and refuses what other readers
+// take for another form: bad escapes, bytes that are no text, and ";", at which some separate.
 func form(text string) (map[string][]string, error) {
 	fields := map[string][]string{}
 	if strings.Count(text, "&") >= maxFormFields {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// foldCase is s in lower case, for upstreams that ignore it. They do not agree on which
+// foldCase returns s in lower case, for upstreams that ignore case. They do not agree on which
 // letters are the same: one compares in lower case and one in upper case, where ſ is S and
 // ı is I, one knows more than ASCII and one does not. A letter on which they differ is
 // refused, or /payment%C5%BF would be /payments for an upstream and another path for a

@@ -48,9 +48,9 @@ func clientAddress(forwardedFor []string, peer string, hops int) (address, doubt
 	return addr.String(), ""
 }
 
-// lastEntries are the last n entries of a list that may stand on several lines, as many
-// as there are. What stands before them, which a client may have made as long as it
-// likes, is not looked at.
+// lastEntries returns the last n entries of a list that may stand on several lines, or as
+// many as there are. It does not look at what stands before them, which a client can make as
+// long as it likes.
 func lastEntries(lines []string, n int) []string {
 	entries := make([]string, n)
 	i := n

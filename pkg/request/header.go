@@ -11,10 +11,10 @@ import (
 // with commas.
 type Headers map[string][]string
 
-// Values are the values of name, which must be in lower case, or nil.
+// Values returns the values of name, which must be in lower case, or nil.
 func (h Headers) Values(name string) []string { return h[name] }
 
-// Get is the values of name joined by ",", or empty (RFC 9110 §5.3).
+// Get returns the values of name joined by ",", or empty (RFC 9110 §5.3).
 func (h Headers) Get(name string) string {
 	v := h[name]
 	if len(v) == 1 {
@@ -54,7 +54,7 @@ func text(s string) string {
 	return b.String()
 }
 
-// printable is s cut to limit bytes with everything but visible ASCII replaced:
+// printable returns s cut to limit bytes with everything but visible ASCII replaced:
 // for values that are only ever shown.
 func printable(s string, limit int) string {
 	if len(s) > limit {
@@ -73,7 +73,7 @@ func printable(s string, limit int) string {
 	return s
 }
 
-// Spelling is name as a careless reader takes it: lower case, with "_" and "."
+// Spelling returns name as a careless reader takes it: lower case, with "_" and "."
 // read as "-". CGI and its heirs make one variable of all three.
 func Spelling(name string) string {
 	if !strings.ContainsAny(name, "_.ABCDEFGHIJKLMNOPQRSTUVWXYZ") {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// host is h in normal form: lower case, without trailing dot and without the
-// port that scheme implies. Userinfo, lists, zones, leading zeros and whatever
-// else is not a name, an IPv4 or a bracketed IPv6 address (RFC 9110 §7.2) is
-// refused: a host that two readers understand differently moves a request
-// between virtual hosts.
+// host returns h in normal form: lower case, without trailing dot and without the
+// port that scheme implies. It refuses what is not a name, an IPv4 or a bracketed
+// IPv6 address (RFC 9110 §7.2), such as userinfo, lists, zones and leading zeros: a
+// host that two readers understand differently moves a request between virtual
+// hosts.
 func host(h, scheme string) (string, error) {
 	if h == "" {
 		return "", ambiguous("the request names no host")

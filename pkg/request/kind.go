@@ -54,7 +54,7 @@ func kind(method string, h Headers) Kind {
 	return Other
 }
 
-// isGRPC is true for gRPC itself. gRPC-Web and Connect are plain HTTP to their
+// isGRPC reports whether a request is gRPC itself. gRPC-Web and Connect are plain HTTP to their
 // clients and are answered so.
 func isGRPC(contentType string) bool {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")

@@ -14,7 +14,7 @@ var ErrAmbiguous = errors.New("request: ambiguous")
 // more than once (RFC 6750 §3.1).
 var ErrRepeated = errors.New("request: credential repeated")
 
-// New is raw in normal form.
+// New returns raw in normal form.
 //
 // The error wraps [ErrAmbiguous] or [ErrRepeated]; its text is for the operator
 // and quotes nothing that the client sent. The Request is then filled as far as

@@ -35,7 +35,7 @@ const (
 	DefaultMaxLines      = 256
 )
 
-// or is n, or the default where n is not set.
+// or returns n, or the default where n is not set.
 func or(n, byDefault int) int {
 	if n == 0 {
 		return byDefault
@@ -43,7 +43,7 @@ func or(n, byDefault int) int {
 	return n
 }
 
-// Refusals are the names under which request.allow and the context extension
+// Refusals lists the names under which request.allow and the context extension
 // stepward.allow take single refusals back.
 func Refusals() []string {
 	return []string{"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override",
@@ -74,8 +74,8 @@ func (o *Options) Allow(name string) bool {
 // AllowExtension is the context extension by which a route takes refusals back.
 const AllowExtension = "stepward.allow"
 
-// on is o as the route has it. A name that is not known takes nothing back; that it is an
-// error is seen to where the rest of a route's extensions is read.
+// on returns o as the route has it. A name that is not known takes nothing back. It is an
+// error, which is found where the rest of a route's extensions is read.
 func (o Options) on(r Route) Options {
 	for _, name := range AllowNames(r.Extensions[AllowExtension]) {
 		o.Allow(name)
@@ -83,7 +83,7 @@ func (o Options) on(r Route) Options {
 	return o
 }
 
-// AllowNames are the names in the value of a context extension, which are separated by
+// AllowNames returns the names in the value of a context extension, which are separated by
 // commas or spaces.
 func AllowNames(value string) []string {
 	return strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })

@@ -68,7 +68,7 @@ func joined(segments []string, slash bool) string {
 	return b.String()
 }
 
-// split is the decoded segments of path, which starts with "/".
+// split returns the decoded segments of path, which starts with "/".
 func split(path string, opt Options) ([]string, error) {
 	path = strings.TrimSuffix(path[1:], "/") // a final slash, or "/" itself
 	limit := or(opt.MaxSegments, DefaultMaxSegments)
@@ -183,7 +183,7 @@ func hexDigits(s string, n int) bool {
 	return true
 }
 
-// settled is s decoded until nothing is left to decode. The order does not matter, as
+// settled decodes s until nothing is left to decode. The order does not matter, since
 // no two escapes overlap: each is decoded when its last digit comes, and what it makes
 // may be the last digit of the next.
 func settled(s string) string {

@@ -8,7 +8,7 @@ import (
 // maxAsked is how much of a path is shown of a request that was refused.
 const maxAsked = 256
 
-// asked is the path of a request target for people who look for the caller: up to the
+// asked returns the path of a request target for people who look for the caller: up to the
 // query or fragment, cut, without userinfo, tokens and the values of parameters, and with
 // everything but visible ASCII escaped.
 func asked(target string) string {
@@ -53,7 +53,7 @@ func asked(target string) string {
 	return b.String()
 }
 
-// value is how many bytes the value of a parameter at the beginning of s has.
+// value returns the length of the value of a parameter at the beginning of s.
 func value(s string) int {
 	if i := strings.IndexAny(s, "/;&"); i >= 0 {
 		return i
@@ -61,8 +61,8 @@ func value(s string) int {
 	return len(s)
 }
 
-// secret is how many bytes at the beginning of s look like a JSON Web Token, which is
-// base64url of `{"`.
+// secret returns how many bytes at the beginning of s look like a JSON Web Token, which
+// begins with the base64url of `{"`.
 func secret(s string) int {
 	if !strings.HasPrefix(s, "eyJ") {
 		return 0

@@ -33,7 +33,7 @@ func (r *Request) certificate(hop int) {
 	r.ClientCertificate = base64.RawURLEncoding.EncodeToString(digest)
 }
 
-// clientCertificate is the digest in the hop-th element from the right.
+// clientCertificate returns the digest in the hop-th element from the right.
 //
 // Envoy puts quotes around what may hold a comma, but not around URI and DNS names, which
 // the owner of a certificate chooses: `Hash=a;URI=x,Hash=b` is one element or two. What

@@ -85,7 +85,7 @@ func (s Shortfall) Missing() []Part {
 	return missing
 }
 
-// gap is the unmet requirement of part p, if any.
+// gap returns the requirement whose part p is unmet, if any.
 func (s Shortfall) gap(p Part) (Requirement, bool) {
 	for _, g := range s.Unmet {
 		if g.Part == p {
@@ -137,13 +137,13 @@ func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfa
 	return s
 }
 
-// since is whole seconds: NumericDate has no more in practice (RFC 7519 §2), and
+// since returns whole seconds: NumericDate has no more in practice (RFC 7519 §2), and
 // a fraction of our own clock must not make a token a second too old.
 func since(t, now time.Time) time.Duration {
 	return now.Truncate(time.Second).Sub(t)
 }
 
-// required is the rank that r asks for. An acr list of its own ranks just above
+// required returns the rank that r asks for. An acr list of its own ranks just above
 // authenticated, where the ladder does not order it. A level that is not on the
 // ladder cannot be proven by anything: it ranks above all.
 func (l Ladder) required(r Requirement) int {
@@ -157,7 +157,7 @@ func (l Ladder) required(r Requirement) int {
 	return rank
 }
 
-// unmet is the first gap of each part, in order of judgement.
+// unmet returns the first gap of each part, in order of judgement.
 func unmet(reqs []Requirement, l Ladder, t *token.Token, now time.Time) []Gap {
 	var gaps []Gap
 	for _, part := range parts {
@@ -224,9 +224,9 @@ func containsAll(have, want []string) bool {
 	return !slices.ContainsFunc(want, func(x string) bool { return !slices.Contains(have, x) })
 }
 
-// ask merges requirements into one challenge, of those met and those unmet, or
-// the client would be sent to and fro between them: whoever brings exactly what
-// is asked for here is let in, methods apart.
+// ask merges requirements into one challenge. It takes in those that are met, too: otherwise
+// the client would be sent to and fro between them. A client that brings exactly what is
+// asked for here is let in, methods apart.
 func (l Ladder) ask(reqs []Requirement) Ask {
 	var a Ask
 	rank := 1
@@ -258,7 +258,7 @@ func (l Ladder) ask(reqs []Requirement) Ask {
 	return a
 }
 
-// common is what every list accepts and rank accepts too, in the order of the
+// common returns what every list accepts and rank accepts too, in the order of the
 // first list.
 func (l Ladder) common(lists [][]string, rank int) []string {
 	var all []string
@@ -271,7 +271,7 @@ func (l Ladder) common(lists [][]string, rank int) []string {
 	return all
 }
 
-// weakest is the first level from rank upward that the issuer has words for.
+// weakest returns the first level from rank upward that the issuer has words for.
 func (l Ladder) weakest(rank int) (string, []string) {
 	for i, x := range l.levels {
 		if i+2 >= rank && len(x.ACR) > 0 {

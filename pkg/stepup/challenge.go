@@ -9,7 +9,7 @@ import (
 // Param is one parameter of a challenge.
 type Param struct{ Name, Value string }
 
-// FormatChallenge is the text of a WWW-Authenticate header: the scheme and its
+// FormatChallenge returns the text of a WWW-Authenticate header: the scheme and its
 // parameters, each in quotes (RFC 9110 §11.6.1). Parsers are known to drop a
 // whole challenge over one unquoted value with a colon in it.
 //
@@ -45,7 +45,7 @@ func quotable(s string) string {
 	}, s)
 }
 
-// Params are the parameters of RFC 9470 §3 and RFC 6750 §3 that a carries:
+// Params returns the parameters of RFC 9470 §3 and RFC 6750 §3 that a carries:
 // acr_values, max_age in whole seconds, and scope.
 func (a Ask) Params() []Param {
 	return []Param{
@@ -55,7 +55,7 @@ func (a Ask) Params() []Param {
 	}
 }
 
-// Seconds is the length in whole seconds, rounded down, or empty when absent.
+// Seconds returns the length in whole seconds, rounded down, or empty when absent.
 func (a Age) Seconds() string {
 	if !a.set {
 		return ""

@@ -78,7 +78,7 @@ const (
 	ResultError     Result = "error" // refused for a fault of our own
 )
 
-// ResultOf is the result of d. Of nil it is [ResultError].
+// ResultOf returns the result of d. Of nil it is [ResultError].
 func ResultOf(d Decision) Result {
 	switch d := d.(type) {
 	case Allow:

@@ -34,31 +34,31 @@ type Ladder struct {
 	by     Assurance
 }
 
-// Assurance names the one claim of an issuer that proves a level. It is never one
-// claim or another: providers exist that put a low acr beside a rich amr, and whoever
-// took either would take the better of two that mean different things.
+// Assurance names the one claim of an issuer that proves a level. It is never one claim or
+// another: some providers put a low acr beside a rich amr, and to take either would be to
+// take the better of two claims that mean different things.
 type Assurance string
 
 const (
 	// ByACR: the acr claim proves a level that lists its value. The zero Assurance
 	// means the same.
 	ByACR Assurance = "acr"
-	// ByAMR: the amr claim proves a level of which it holds every method of one set
-	// (RFC 8176). Such an issuer can still be asked in acr values.
+	// ByAMR: the amr claim proves a level if it holds every method of one of the level's
+	// sets (RFC 8176). Such an issuer can still be asked in acr values.
 	ByAMR Assurance = "amr"
 	// ByClaim: another claim, a string or an array of them, proves a level that
 	// lists one of its values among its acr values; see token.Proof.Assurance.
 	ByClaim Assurance = "claim"
 )
 
-// By is the same ladder for an issuer whose levels another claim proves.
+// By returns the same ladder for an issuer whose levels another claim proves.
 func (l Ladder) By(a Assurance) Ladder {
 	l.by = a
 	return l
 }
 
-// shown are the values of the claim by which acr values are proven; none where
-// methods prove the levels.
+// shown returns the values of the claim that proves acr values, and none where methods
+// prove the levels.
 func (l Ladder) shown(p *token.Proof) []string {
 	switch {
 	case l.by == ByAMR:
@@ -166,7 +166,7 @@ func (l Ladder) Names() []string {
 // ACRValues lists every acr value that proves a level, of the weakest first.
 func (l Ladder) ACRValues() []string { return l.accepted(2) }
 
-// rank is 0 for anonymous, 1 for authenticated, 2 and up for the ladder's own.
+// rank returns 0 for anonymous, 1 for authenticated, 2 and up for the ladder's own.
 func (l Ladder) rank(name string) (int, bool) {
 	switch name {
 	case Anonymous:

@@ -82,7 +82,7 @@ var status = map[Reason]int{
 	Deadline: 503, Overloaded: 503, NotReady: 503, Internal: 503,
 }
 
-// Status is the HTTP status that r is answered with. What is not on the list is
+// Status returns the HTTP status that r is answered with. What is not on the list is
 // our own fault: 503.
 func (r Reason) Status() int {
 	if s, ok := status[r]; ok {
@@ -111,7 +111,7 @@ const (
 	ErrorUseNonce                   = "use_dpop_nonce"
 )
 
-// ErrorCode is the OAuth error code of r, or empty where there is none: a caller
+// ErrorCode returns the OAuth error code of r, or empty where there is none: a caller
 // without credentials is told no error (RFC 6750 §3.1), nor is one that no
 // credential would help.
 func (r Reason) ErrorCode() string {

@@ -9,13 +9,13 @@ type Age struct {
 	d   time.Duration
 }
 
-// AgeOf is a present Age of d.
+// AgeOf returns a present Age of d.
 func AgeOf(d time.Duration) Age { return Age{set: true, d: d} }
 
 // Get returns the length and whether there is one.
 func (a Age) Get() (time.Duration, bool) { return a.d, a.set }
 
-// Smaller is the stricter of two ages; an absent one is the laxest.
+// Smaller returns the stricter of two ages; an absent one is the laxest.
 func (a Age) Smaller(b Age) Age {
 	if !a.set || (b.set && b.d < a.d) {
 		return b
