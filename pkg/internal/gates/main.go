@@ -79,8 +79,8 @@ var plans = map[string][]step{
 // leftOut says what a target leaves out, and which target does it.
 var leftOut = map[string]string{
 	"unit": "packages that start servers, Envoy or a browser: `make test`",
-	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs Node, a JDK or Chromium " +
-		"(providers, producers, browser): `make test-all`; soak: `make soak`",
+	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs " +
+		"Node, a JDK or Chromium (providers, producers, browser): `make test-all`; soak: `make soak`",
 	"all": "soak: `make soak`; planted bugs: `make mutants`",
 }
 

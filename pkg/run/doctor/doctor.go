@@ -85,7 +85,8 @@ func secret(name, file string) Symptom {
 	case err != nil:
 		return Symptom{name, "fail", err.Error(), ""}
 	case info.Mode().Perm()&0o077 != 0:
-		return Symptom{name, "warn", fmt.Sprintf("%s may be read by others (%s)", file, info.Mode().Perm()), "chmod 600"}
+		return Symptom{name, "warn", fmt.Sprintf("%s may be read by others (%s)", file, info.Mode().Perm()),
+			"chmod 600"}
 	}
 	return Symptom{Name: name, Grade: "ok", Detail: "only its owner may read it"}
 }

@@ -11,8 +11,8 @@ var Fields = []Field{
 	{"reason", "one of docs/reasons.md"},
 	{"method", "of the request"},
 	{"host", "in its normal form"},
-	{"path", "decoded, without query; of a request that was refused before it could be read as sent, cut and escaped, " +
-		"less what looks like a credential"},
+	{"path", "decoded, without query; of a request that was refused before it could be read as sent, " +
+		"cut and escaped, less what looks like a credential"},
 	{"kind", "what kind of client asked: navigation, fetch, grpc, …"},
 	{"held_level", "the strongest level that the caller proved"},
 	{"required_level", "the strictest level that a rule or floor required by name"},
