@@ -39,7 +39,7 @@ func newEvalCommand() *cobra.Command {
 their variables, what would satisfy them, and what a browser, a page, an API client and
 a gRPC client would each be answered. A scenario is written as in policy tests; see
 stepward test --help. It may be a file, or - for standard input.`,
-		Example: `  stepward eval policies/ --scenario '{"path":"/payments/7","method":"POST","token":{"level":"password"}}'
+		Example: `  stepward eval policies/ --scenario '{"path":"/payments/7","token":{"level":"password"}}'
   stepward eval -c stepward.yaml --scenario case.json --json`,
 	}
 	config.add(cmd)

@@ -49,7 +49,8 @@ instead, OPA takes them from its command line; name them with --policy. Then:
 	}
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "file to write, instead of standard output")
 	cmd.Flags().StringArrayVar(&f.policies, "policy", nil,
-		"file or folder that OPA was given; more than once for more (default policies, or none where there are bundles)")
+		"file or folder that OPA was given; more than once for more "+
+			"(default policies, or none where there are bundles)")
 	cmd.Flags().BoolVar(&f.force, "force", false, "overwrite the file")
 	return cmd
 }

@@ -14,7 +14,8 @@ func tellStory(p *output.Painter, d *demo.Demo) {
 		p.Paint(output.Dim, "Copy a line into another terminal, and watch here what is decided and why."))
 	for i, s := range demo.Story() {
 		p.Printf("%s\n   %s\n   %s\n   → %s\n\n", p.Paint(output.Bold, fmt.Sprintf("%d. %s", i+1, s.Title)),
-			p.Paint(output.Dim, s.Why), p.Paint(output.Blue, s.Curl(d)), p.Paint(output.StatusColour(s.Status), fmt.Sprint(s.Status)))
+			p.Paint(output.Dim, s.Why), p.Paint(output.Blue, s.Curl(d)),
+			p.Paint(output.StatusColour(s.Status), fmt.Sprint(s.Status)))
 	}
 	p.Printf("%s\n\n", p.Paint(output.Dim, "Envoy's own pages are at http://"+d.Admin+". Ctrl-C stops everything."))
 }
@@ -27,7 +28,8 @@ func invite(p *output.Painter, d *demo.Demo) {
 	p.Printf("%s\n   %s\n\n", p.Paint(output.Bold, "nobody"), p.Paint(output.Blue, "curl -si "+d.Ingress+"/"))
 	for _, l := range d.Levels {
 		p.Printf("%s\n   %s\n\n", p.Paint(output.Bold, "with level "+l),
-			p.Paint(output.Blue, fmt.Sprintf("curl -si %s/ -H \"Authorization: Bearer $(curl -s '%s/token?level=%s&age=10')\"",
+			p.Paint(output.Blue, fmt.Sprintf(
+				"curl -si %s/ -H \"Authorization: Bearer $(curl -s '%s/token?level=%s&age=10')\"",
 				d.Ingress, d.Provider, l)))
 	}
 	p.Printf("%s\n\n", p.Paint(output.Dim, "age is that of the authentication, in seconds; "+

@@ -120,7 +120,8 @@ func (d *decoder) log(l Log, bundles Bundles) {
 func (d *decoder) pointers(path string, list []string, keepsInput bool) {
 	for i, p := range list {
 		if !strings.HasPrefix(p, "/input/") || strings.HasSuffix(p, "/") {
-			d.failAt(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q is not a JSON pointer that begins with /input/", p),
+			d.failAt(fmt.Sprintf("%s[%d]", path, i),
+				fmt.Sprintf("%q is not a JSON pointer that begins with /input/", p),
 				"such as /input/token/claims/email")
 		}
 	}

@@ -52,7 +52,7 @@ type TLS struct {
 	CertFile     string   `yaml:"cert_file" file:"read"`      // PEM, the listener's own first
 	KeyFile      string   `yaml:"key_file" file:"read"`       // PEM
 	ClientCAFile string   `yaml:"client_ca_file" file:"read"` // PEM; callers then need a certificate from this CA
-	ClientIDs    []string `yaml:"client_ids"`                 // SPIFFE IDs of callers; none means any certificate of the CA
+	ClientIDs    []string `yaml:"client_ids"`                 // SPIFFE IDs of callers; none: any certificate of the CA
 }
 
 // Log says where decisions and events are written.
@@ -127,8 +127,8 @@ type Introspection struct {
 	ClientSecretFile string `yaml:"client_secret_file" file:"read"` // its text, for the first two methods
 	KeyFile          string `yaml:"key_file" file:"read"`           // PEM, for private_key_jwt
 	KeyID            string `yaml:"key_id"`                         // kid of that key, where the provider wants one
-	CertFile         string `yaml:"cert_file" file:"read"`          // PEM, for tls_client_auth, with its key in key_file
-	Response         string `yaml:"response"`                       // json (default), or jwt: signed answers only (RFC 9701)
+	CertFile         string `yaml:"cert_file" file:"read"`          // PEM, for tls_client_auth; its key is key_file
+	Response         string `yaml:"response"`                       // json (default), or jwt: signed only (RFC 9701)
 	// how long an answer is reused, never beyond exp; default 30s
 	CacheMax Duration `yaml:"cache_max"`
 }
@@ -183,7 +183,7 @@ type Policy struct {
 	Paths   []string `yaml:"paths" file:"read"` // files and folders
 	Default bool     `yaml:"default"`           // true: the policy that Stepward ships, in place of paths
 	Timeout Duration `yaml:"timeout"`           // default 50ms
-	Compat  string   `yaml:"compat"`            // opa-envoy: the policy was written for opa-envoy-plugin, and runs as it is
+	Compat  string   `yaml:"compat"`            // opa-envoy: the policy was written for opa-envoy-plugin, and runs so
 	// OptionalData names members of data that the policy reads and that may be missing.
 	// A missing one is unknown: data.stepward.unknown.NAME says so, and a rule that reads
 	// it without asking ends in an error.

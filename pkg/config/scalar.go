@@ -50,7 +50,8 @@ func (d *decoder) expand(n *yaml.Node, path string) string {
 			value = d.getenv(name)
 		}
 		if value == "" {
-			d.fail(n, path, fmt.Sprintf("the environment variable %s is not set", name), "set it, or write the value out")
+			d.fail(n, path, fmt.Sprintf("the environment variable %s is not set", name),
+				"set it, or write the value out")
 		}
 		return value
 	})

@@ -167,7 +167,8 @@ func tokenOf(r authz.Record) *Token {
 	}
 	proof := t.Strongest()
 	return &Token{Issuer: t.Issuer, IssuerName: t.IssuerName, Subject: t.Subject, ClientID: t.ClientID,
-		Principal: string(t.Principal), ACR: proof.ACR, AMR: proof.AMR, Expires: t.ExpiresAt, Bound: t.SenderConstrained}
+		Principal: string(t.Principal), ACR: proof.ACR, AMR: proof.AMR, Expires: t.ExpiresAt,
+		Bound: t.SenderConstrained}
 }
 
 func missing(gaps []stepup.Gap) []Missing {

@@ -28,7 +28,8 @@ var pages embed.FS
 // contentPolicy lets the page run its own script and style and talk to us, and nothing
 // else. No text becomes markup: the script may not even set it.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 // Options are what a page shows, and to whom. All but Live are required.
 type Options struct {
