@@ -85,3 +85,52 @@ func TestWith(t *testing.T) {
 
 // proving returns a token with one proof that shows acr.
 func proving(acr string) token.Token { return token.Token{Proofs: []token.Proof{{ACR: acr}}} }
+
+// One claim proves a level, and no other does in its place.
+func TestAssurance(t *testing.T) {
+	ladder, err := stepup.NewLadder([]stepup.Level{
+		{Name: "password", ACR: []string{"1"}, AMR: [][]string{{"pwd"}}},
+		{Name: "mfa", ACR: []string{"2"}, AMR: [][]string{{"mfa"}, {"pwd", "otp"}}},
+		{Name: "strong", AMR: [][]string{{"hwk"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]struct {
+		by    stepup.Assurance
+		proof token.Proof
+		want  string
+	}{
+		"acr counts": {stepup.ByACR, token.Proof{ACR: "2"}, "mfa"},
+		"amr does not where acr does": {stepup.ByACR, token.Proof{ACR: "1", AMR: []string{"pwd", "otp", "mfa"}},
+			"password"},
+		"a claim does not where acr does": {stepup.ByACR, token.Proof{Assurance: []string{"2"}}, "authenticated"},
+		"all of a set":                    {stepup.ByAMR, token.Proof{AMR: []string{"otp", "x", "pwd"}}, "mfa"},
+		"the other set":                   {stepup.ByAMR, token.Proof{AMR: []string{"mfa"}}, "mfa"},
+		"half of a set":                   {stepup.ByAMR, token.Proof{AMR: []string{"otp"}}, "authenticated"},
+		"acr does not where amr does":     {stepup.ByAMR, token.Proof{ACR: "2", AMR: []string{"pwd"}}, "password"},
+		"case":                            {stepup.ByAMR, token.Proof{AMR: []string{"MFA", "Pwd"}}, "authenticated"},
+		"unknown methods":                 {stepup.ByAMR, token.Proof{AMR: []string{"retina"}}, "authenticated"},
+		"a claim counts":                  {stepup.ByClaim, token.Proof{Assurance: []string{"x", "2"}}, "mfa"},
+		"acr does not where a claim does": {stepup.ByClaim, token.Proof{ACR: "2"}, "authenticated"},
+	} {
+		if got := ladder.By(v.by).Highest(token.Token{Proofs: []token.Proof{v.proof}}); got != v.want {
+			t.Errorf("%s: %s; want %s", name, got, v.want)
+		}
+	}
+	// What such an issuer cannot be asked for is impossible, not a challenge for ever.
+	user := token.Token{Principal: token.User, Proofs: []token.Proof{{AMR: []string{"pwd"}, At: now}}}
+	for name, v := range map[string]struct {
+		require    stepup.Requirement
+		impossible bool
+	}{
+		"a level with acr words":    {stepup.Requirement{Level: "mfa"}, false},
+		"a level without acr words": {stepup.Requirement{Level: "strong"}, true},
+		"acr values":                {stepup.Requirement{ACR: []string{"2"}}, true},
+	} {
+		if got := stepup.Assess([]stepup.Requirement{v.require}, ladder.By(stepup.ByAMR), &user,
+			now); got.Ask.Impossible != v.impossible || len(got.Unmet) == 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

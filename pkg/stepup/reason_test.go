@@ -1,6 +1,8 @@
 package stepup_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -102,5 +104,59 @@ func TestLadderWords(t *testing.T) {
 	if l.Rank(token.Proof{ACR: "phr"}) <= l.Rank(token.Proof{ACR: "loa:2b"}) || l.Rank(token.Proof{}) != l.Rank(
 		token.Proof{ACR: "unknown"}) {
 		t.Error("proofs are not ordered by their levels")
+	}
+}
+
+func TestEveryReasonHasAStatus(t *testing.T) {
+	for _, r := range stepup.Reasons() {
+		if s := r.Status(); (s == 200) != (r == stepup.OK) || s < 200 || s > 503 {
+			t.Errorf("%s: %d", r, s)
+		}
+	}
+	if stepup.Reason("made up").Status() != 503 || stepup.Reason("").Status() != 503 {
+		t.Error("a reason that is not on the list is not our own fault")
+	}
+}
+
+// Why a credential fails is a reason of the list, answered as its kind of failure is.
+func TestEveryCodeIsAReason(t *testing.T) {
+	reasons := stepup.Reasons()
+	for _, code := range []token.Code{token.Malformed, token.WrongType, token.UntrustedIssuer, token.BadAlgorithm,
+		token.UnknownKey,
+		token.BadSignature, token.Expired, token.NotYetValid, token.WrongAudience, token.BadClaims, token.BadBinding,
+		token.Inactive,
+		token.Revoked, token.DPoPProof, token.DPoPNonce, token.KeysUnavailable, token.IntrospectionOut,
+		token.DeadlinePassed, token.Overloaded} {
+		failure, want := &token.Error{Code: code}, 401
+		if failure.OwnFault() {
+			want = 503
+		}
+		d := stepup.Decide(stepup.Case{Shortfall: stepup.Shortfall{Covered: true, Needed: true}, Presented: true,
+			Failure: failure})
+		if got := d.Reason(); string(got) != string(code) || !slices.Contains(reasons, got) || got.Status() != want {
+			t.Errorf("%s is answered as %s, with %d", code, got, got.Status())
+		}
+	}
+}
+
+// Whoever sees a reason in a log must find what to do about it.
+func TestEveryReasonIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| [^|]+ \\|").FindAllStringSubmatch(
+		string(text), -1) {
+		explained[row[1]] = true
+	}
+	for _, r := range stepup.Reasons() {
+		if !explained[string(r)] {
+			t.Errorf("docs/reasons.md has no line for %s", r)
+		}
+		delete(explained, string(r))
+	}
+	for r := range explained {
+		t.Errorf("docs/reasons.md explains %s, which is no reason", r)
 	}
 }

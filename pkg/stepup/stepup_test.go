@@ -2,8 +2,6 @@ package stepup_test
 
 import (
 	"math/rand/v2"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -289,38 +287,6 @@ func TestMoreRulesAreNeverEasier(t *testing.T) {
 	}
 }
 
-func TestEveryReasonHasAStatus(t *testing.T) {
-	for _, r := range stepup.Reasons() {
-		if s := r.Status(); (s == 200) != (r == stepup.OK) || s < 200 || s > 503 {
-			t.Errorf("%s: %d", r, s)
-		}
-	}
-	if stepup.Reason("made up").Status() != 503 || stepup.Reason("").Status() != 503 {
-		t.Error("a reason that is not on the list is not our own fault")
-	}
-}
-
-// Why a credential fails is a reason of the list, answered as its kind of failure is.
-func TestEveryCodeIsAReason(t *testing.T) {
-	reasons := stepup.Reasons()
-	for _, code := range []token.Code{token.Malformed, token.WrongType, token.UntrustedIssuer, token.BadAlgorithm,
-		token.UnknownKey,
-		token.BadSignature, token.Expired, token.NotYetValid, token.WrongAudience, token.BadClaims, token.BadBinding,
-		token.Inactive,
-		token.Revoked, token.DPoPProof, token.DPoPNonce, token.KeysUnavailable, token.IntrospectionOut,
-		token.DeadlinePassed, token.Overloaded} {
-		failure, want := &token.Error{Code: code}, 401
-		if failure.OwnFault() {
-			want = 503
-		}
-		d := stepup.Decide(stepup.Case{Shortfall: stepup.Shortfall{Covered: true, Needed: true}, Presented: true,
-			Failure: failure})
-		if got := d.Reason(); string(got) != string(code) || !slices.Contains(reasons, got) || got.Status() != want {
-			t.Errorf("%s is answered as %s, with %d", code, got, got.Status())
-		}
-	}
-}
-
 // Exactly one challenge of well-formed quoted parameters comes out, whatever a
 // policy puts in.
 func FuzzFormatChallenge(f *testing.F) {
@@ -343,75 +309,4 @@ func FuzzFormatChallenge(f *testing.F) {
 			names[name], rest = true, tail
 		}
 	})
-}
-
-// Whoever sees a reason in a log must find what to do about it.
-func TestEveryReasonIsExplained(t *testing.T) {
-	text, err := os.ReadFile("../../docs/reasons.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	explained := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| [^|]+ \\|").FindAllStringSubmatch(
-		string(text), -1) {
-		explained[row[1]] = true
-	}
-	for _, r := range stepup.Reasons() {
-		if !explained[string(r)] {
-			t.Errorf("docs/reasons.md has no line for %s", r)
-		}
-		delete(explained, string(r))
-	}
-	for r := range explained {
-		t.Errorf("docs/reasons.md explains %s, which is no reason", r)
-	}
-}
-
-// One claim proves a level, and no other does in its place.
-func TestAssurance(t *testing.T) {
-	ladder, err := stepup.NewLadder([]stepup.Level{
-		{Name: "password", ACR: []string{"1"}, AMR: [][]string{{"pwd"}}},
-		{Name: "mfa", ACR: []string{"2"}, AMR: [][]string{{"mfa"}, {"pwd", "otp"}}},
-		{Name: "strong", AMR: [][]string{{"hwk"}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, v := range map[string]struct {
-		by    stepup.Assurance
-		proof token.Proof
-		want  string
-	}{
-		"acr counts": {stepup.ByACR, token.Proof{ACR: "2"}, "mfa"},
-		"amr does not where acr does": {stepup.ByACR, token.Proof{ACR: "1", AMR: []string{"pwd", "otp", "mfa"}},
-			"password"},
-		"a claim does not where acr does": {stepup.ByACR, token.Proof{Assurance: []string{"2"}}, "authenticated"},
-		"all of a set":                    {stepup.ByAMR, token.Proof{AMR: []string{"otp", "x", "pwd"}}, "mfa"},
-		"the other set":                   {stepup.ByAMR, token.Proof{AMR: []string{"mfa"}}, "mfa"},
-		"half of a set":                   {stepup.ByAMR, token.Proof{AMR: []string{"otp"}}, "authenticated"},
-		"acr does not where amr does":     {stepup.ByAMR, token.Proof{ACR: "2", AMR: []string{"pwd"}}, "password"},
-		"case":                            {stepup.ByAMR, token.Proof{AMR: []string{"MFA", "Pwd"}}, "authenticated"},
-		"unknown methods":                 {stepup.ByAMR, token.Proof{AMR: []string{"retina"}}, "authenticated"},
-		"a claim counts":                  {stepup.ByClaim, token.Proof{Assurance: []string{"x", "2"}}, "mfa"},
-		"acr does not where a claim does": {stepup.ByClaim, token.Proof{ACR: "2"}, "authenticated"},
-	} {
-		if got := ladder.By(v.by).Highest(token.Token{Proofs: []token.Proof{v.proof}}); got != v.want {
-			t.Errorf("%s: %s; want %s", name, got, v.want)
-		}
-	}
-	// What such an issuer cannot be asked for is impossible, not a challenge for ever.
-	user := token.Token{Principal: token.User, Proofs: []token.Proof{{AMR: []string{"pwd"}, At: now}}}
-	for name, v := range map[string]struct {
-		require    stepup.Requirement
-		impossible bool
-	}{
-		"a level with acr words":    {stepup.Requirement{Level: "mfa"}, false},
-		"a level without acr words": {stepup.Requirement{Level: "strong"}, true},
-		"acr values":                {stepup.Requirement{ACR: []string{"2"}}, true},
-	} {
-		if got := stepup.Assess([]stepup.Requirement{v.require}, ladder.By(stepup.ByAMR), &user,
-			now); got.Ask.Impossible != v.impossible || len(got.Unmet) == 0 {
-			t.Errorf("%s: %+v", name, got)
-		}
-	}
 }
