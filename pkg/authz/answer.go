@@ -69,10 +69,12 @@ func kindOf(d stepup.Decision) response.Kind {
 		return response.Allow
 	case stepup.Preflight, stepup.Page:
 		return response.Serve
+	case stepup.Redirect, stepup.Challenge, stepup.Deny:
 	}
 	return response.Refuse
 }
 
+// word words the decision of r.
 func (w Answers) word(r *Record, settable []string) response.Response {
 	switch d := r.Decision.(type) {
 	case stepup.Allow:
@@ -85,6 +87,7 @@ func (w Answers) word(r *Record, settable []string) response.Response {
 		return w.challenge(r, d)
 	case stepup.Deny:
 		return w.deny(r, d)
+	case stepup.Page: // whose words are the site's
 	}
 	return w.deny(r, stepup.Deny{Why: stepup.Internal})
 }

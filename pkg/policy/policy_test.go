@@ -17,8 +17,6 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-var now = time.Unix(1_800_000_000, 0)
-
 func ladder(t testing.TB) stepup.Ladder {
 	t.Helper()
 	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}})
