@@ -7,6 +7,7 @@ import data.stepward.lib.body
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# What moves money: every method but those that only read.
 transfer if {
 	not input.request.method in {"GET", "HEAD", "OPTIONS"}
 	input.request.segments == ["transfers"]

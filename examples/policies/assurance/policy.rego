@@ -7,6 +7,7 @@ import data.stepward.lib.aal
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# Levels of assurance as NIST SP 800-63B names them.
 # METADATA
 # title: Health records need AAL2 by the methods that were used
 require contains {"level": "authenticated", "reason": "AAL2"} if input.request.segments[0] == "records"

@@ -8,6 +8,7 @@ import data.stepward.lib.breakglass
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# An operator on call, in an emergency, with a reason that is logged.
 emergency := breakglass.used(input, "oncall", "x-break-glass")
 
 # METADATA

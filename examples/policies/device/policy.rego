@@ -7,6 +7,7 @@ import data.stepward.lib.device
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# A managed device shows its certificate on the connection.
 managed if device.by_certificate(input.source, ["spiffe://example.com/device/"])
 
 # METADATA

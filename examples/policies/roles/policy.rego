@@ -7,6 +7,7 @@ import data.stepward.lib.access
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# Roles are claims of the token.
 # METADATA
 # title: Payroll is for its role
 deny contains {"code": "payroll_only", "reason": "not in payroll"} if {

@@ -7,6 +7,7 @@ import data.stepward.lib.tenants
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
+# The tenant of a route stands behind /t.
 # METADATA
 # title: Nobody leaves its tenant
 deny contains {"code": "wrong_tenant", "reason": "another tenant", "status": 404} if {
