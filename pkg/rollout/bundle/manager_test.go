@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 )
 
-// pack is a bundle of that revision; more replaces or adds files.
+// pack returns a bundle of that revision; more replaces or adds files.
 func pack(revision string, more map[string]string) map[string]string {
 	files := map[string]string{".manifest": strings.Replace(manifest, "r1", revision, 1), "policy.rego": usesLibrary}
 	for name, text := range more {
@@ -21,7 +21,7 @@ func pack(revision string, more map[string]string) map[string]string {
 	return files
 }
 
-// configured is OPA's configuration for one bundle of s, fetched again every second. more
+// configured returns OPA's configuration for one bundle of s, fetched again every second. more
 // are members of the bundle, and below is what stands beside bundles.
 func configured(s *testbundles.Server, more, below string) string {
 	return `services: { control: { url: "` + s.URL + `" } }
@@ -29,7 +29,7 @@ bundles: { authz: { service: control, resource: bundles/authz.tar.gz, polling: {
 ` + below
 }
 
-// now is how the only bundle of m stands.
+// now says how the only bundle of m stands.
 func now(m *bundle.Manager) bundle.Status {
 	if list := m.Status(); len(list) == 1 {
 		return list[0]

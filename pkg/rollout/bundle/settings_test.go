@@ -14,7 +14,7 @@ import (
 // service is a service that every configuration of these tests may name.
 const service = `services: { c: { url: "https://c.example.com" } }` + "\n"
 
-// parsed is what Parse makes of text, as the object that OPA is given.
+// parsed returns what Parse makes of text, as the object that OPA is given.
 func parsed(t *testing.T, text string) (Settings, map[string]any) {
 	t.Helper()
 	s, err := Parse("/etc/stepward/opa.yaml", []byte(text), ParseOptions{})
@@ -28,7 +28,7 @@ func parsed(t *testing.T, text string) (Settings, map[string]any) {
 	return s, m
 }
 
-// at is the member of m at a path of names, as JSON; "null" where there is none.
+// at returns the member of m at a path of names, as JSON; "null" where there is none.
 func at(t *testing.T, m map[string]any, path string) string {
 	t.Helper()
 	var v any = m

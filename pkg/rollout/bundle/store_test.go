@@ -55,7 +55,8 @@ func activate(t *testing.T, g *gate, gone []string, all ...activation) error {
 	return g.Commit(ctx, txn)
 }
 
-// gated is a gate that hands out sets to whoever reads them, and refuses when it is told to.
+// gated returns a gate, the last set that it handed out, and the error with which it
+// refuses.
 func gated(names ...string) (g *gate, last *Set, refuse *error) {
 	last, refuse = &Set{}, new(error)
 	g = newGate(func(_ context.Context, s Set) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// challenged is a decision that asks alice for more, with all that a record can hold.
+// challenged returns a decision that asks alice for more, with all that a record can hold.
 func challenged() *authz.Record {
 	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{Level: "mfa", Rule: "pay", Reason: "payments move money"}}
 	ask := stepup.Ask{Level: "mfa", ACRValues: []string{"loa:2"}, MaxAge: stepup.AgeOf(5 * time.Minute)}
@@ -39,7 +39,7 @@ func challenged() *authz.Record {
 	}
 }
 
-// asJSON is v as it is uploaded.
+// asJSON returns v as it is uploaded.
 func asJSON(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)

@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 )
 
-// asked is a decision about what Envoy reports.
+// asked returns a decision about what Envoy reports.
 func asked(t *testing.T) *authz.Record {
 	t.Helper()
 	r := &authz.Record{}

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// decided is a decision about a request of alice, who has proven a level by a claim of her
+// decided returns a decision about a request of alice, who has proven a level by a claim of her
 // issuer's own.
 func decided(t *testing.T) *authz.Record {
 	t.Helper()
@@ -33,7 +33,7 @@ func decided(t *testing.T) *authz.Record {
 	}
 }
 
-// written is an entry as a line of our own log, or as an event of OPA's.
+// written returns an entry as a line of our own log, or as an event of OPA's.
 func written(t *testing.T, e Entry, opa bool) []byte {
 	t.Helper()
 	line := map[string]any{"decision_id": e.DecisionID, "decided_at": e.Time, "policy_revision": e.Revision, "input": e.Input, "erased": e.Erased, "caller": e.Caller, "outcome": e.Outcome}

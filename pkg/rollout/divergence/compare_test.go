@@ -51,7 +51,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// counted is a report of one decision that is the same and three that differ.
+// counted returns a report of one decision that is the same and three that differ.
 func counted() Report {
 	var tally Tally
 	seconds := int64(300)

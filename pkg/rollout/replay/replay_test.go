@@ -100,7 +100,7 @@ var callers = []scenario.Scenario{
 	{Path: "/news", As: "browser"},
 }
 
-// record is the log of deciding what callers ask, repeated n times.
+// record returns the log of deciding what callers ask, repeated n times.
 func record(t testing.TB, p *rego.Policy, n int) []byte {
 	t.Helper()
 	a, err := snapshot.NewAuthorizer(parsed(t), nobody{}, p)

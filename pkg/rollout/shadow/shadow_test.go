@@ -32,7 +32,7 @@ func runner(evaluate func() (policy.Result, error), sample func(divergence.Compa
 	return shadow.New(shadow.Options{Judge: &authz.Authorizer{}, Candidate: candidate{evaluate}, Tally: tally, OnSample: sample}), tally
 }
 
-// allowed is a decision that let somebody in.
+// allowed returns a decision that let somebody in.
 func allowed(n int) *authz.Record {
 	return &authz.Record{
 		ID: fmt.Sprint(n), Time: time.Unix(int64(n), 0), Stages: authz.Stages{Evaluated: time.Unix(1, 0)},

@@ -25,7 +25,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/server"
 )
 
-// variant is a bundle of which every field of every answer tells the name, a or b.
+// variant returns a bundle whose name, a or b, is in every field of every answer.
 func variant(name string) []byte {
 	status, age := map[string]string{"a": "404", "b": "451"}[name], map[string]string{"a": "60", "b": "120"}[name]
 	return testbundles.Pack(map[string]string{
@@ -117,7 +117,7 @@ func TestBundleActivations(t *testing.T) {
 	}
 }
 
-// bundledService is a Stepward whose policy comes from control, and a token for it.
+// bundledService returns a Stepward whose policy comes from control, and a token for it.
 func bundledService(t *testing.T, control *testbundles.Server, observe func(context.Context, *authz.Record)) (*server.Server, string) {
 	t.Helper()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
@@ -169,7 +169,7 @@ drain: { delay: 10ms }
 	return s, token
 }
 
-// gatewayTo is a real Envoy that asks s, before an application that says what it got.
+// gatewayTo returns a real Envoy that asks s, before an application that says what it got.
 func gatewayTo(t *testing.T, s *server.Server) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -184,7 +184,7 @@ func gatewayTo(t *testing.T, s *server.Server) string {
 	return "http://" + ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: []string{s.Addr().String()}, CheckTimeout: 10 * time.Second}).Ingress
 }
 
-// ask is one request and what its answer shows. Marks of two policies are an error.
+// ask returns one request and what its answer shows. Marks of two policies are an error.
 func ask(client *http.Client, url, path, token string) (seen, error) {
 	r, err := http.NewRequest(http.MethodGet, url+path, nil)
 	if err != nil {

@@ -71,7 +71,7 @@ func (b *bytewise) serve(conn net.Conn) {
 	}
 }
 
-// take is what came since the last call.
+// take returns what came since the last call.
 func (b *bytewise) take() (lines []string, asked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,7 +136,7 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// lookalikes are values that some application reads as "Bearer x".
+// lookalikes returns values that some application reads as "Bearer x".
 func lookalikes() []string {
 	values := []string{"Bearer", "Bearer ", " ", "Bearer, x", `"Bearer x"`, "Bearer\u2003x", "\ufeffBearer x", "Bearer\u200bx", "\u200bBearer x", "Be\u00adarer x", "Ｂearer x", "Bearer=x", "Bearer:x", "Bearer x,", "\t Bearer x\t", "Bearer \u00a0x", "Basic x, Bearer x", "Basic \xa0x"}
 	for _, c := range []byte{'\t', ' ', 0x0b, 0x0c, 0x1c, 0x1f, 0x7f, 0x80, 0x85, 0xa0, 0xad, 0xff, '!', ';', '\''} {

@@ -89,7 +89,7 @@ func TestOPAEnvoyThroughEnvoy(t *testing.T) {
 	}
 }
 
-// gateway is a real Envoy with the shipped configuration, as its README says to change it
+// gateway returns a real Envoy with the shipped configuration, as its README says to change it
 // for such policies: bodies are sent along, and names that policies set are permitted.
 func (f foreign) gateway(t *testing.T, path string, raw bool, app string, s *server.Server) *envoy.Process {
 	t.Helper()

@@ -151,7 +151,7 @@ func foreignRig(t *testing.T, all []foreign) (*Rig, map[string]string) {
 	return r, tokens
 }
 
-// bank is the descriptors of a service, as protoc writes them.
+// bank returns the descriptors of a service, as protoc writes them.
 func bank(t *testing.T) []byte {
 	t.Helper()
 	kind, label := descriptorpb.FieldDescriptorProto_TYPE_INT64, descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL
@@ -171,7 +171,7 @@ func bank(t *testing.T) []byte {
 	return text
 }
 
-// shared is a JWT that is signed with a shared secret, as the documentation's are.
+// shared returns a JWT that is signed with a shared secret, as the documentation's are.
 func shared(secret string, claims map[string]any) string {
 	payload, _ := json.Marshal(claims)
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
@@ -180,7 +180,7 @@ func shared(secret string, claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// filled is c with tokens in place of their names.
+// filled returns c with tokens in place of their names.
 func (c foreignCase) filled(tokens map[string]string) foreignCase {
 	fill := func(s string) string { return os.Expand(s, func(name string) string { return tokens[name] }) }
 	headers := make([]string, len(c.Headers))
@@ -302,7 +302,7 @@ func TestOPAEnvoyInProcess(t *testing.T) {
 	}
 }
 
-// encodings are whether headers and bodies come as bytes.
+// encodings says whether headers and bodies come as bytes.
 func (f foreign) encodings() []bool {
 	if f.BytesOnly {
 		return []bool{true}
@@ -310,7 +310,7 @@ func (f foreign) encodings() []bool {
 	return []bool{true, false}
 }
 
-// checkRequest is what Envoy would send.
+// checkRequest returns what Envoy would send.
 func (c foreignCase) checkRequest(raw bool) *authv3.CheckRequest {
 	const limit = 8192
 	body := c.Body

@@ -37,7 +37,7 @@ func served(t *testing.T, h http.Handler) *control.Client {
 	return client
 }
 
-// shows is a service with a candidate, unless it is told otherwise.
+// shows returns a service with a candidate, unless it is told otherwise.
 func shows(candidate bool, level http.Handler) http.Handler {
 	return control.Handler(control.Config{
 		Ring: control.NewRing(1), Level: level, Revocations: revocation.New(0, nil), Snapshot: func() any { return "r1" },

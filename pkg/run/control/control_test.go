@@ -203,7 +203,7 @@ func TestSocket(t *testing.T) {
 	})
 }
 
-// Whoever follows and does not read delays no decision.
+// A follower who does not read delays no decision.
 func TestSlowFollower(t *testing.T) {
 	ring := control.NewRing(10)
 	_, more, stop := ring.Follow()

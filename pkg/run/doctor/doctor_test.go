@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// grades are those of the symptoms, by name.
+// grades returns those of the symptoms, by name.
 func grades(list []doctor.Symptom) map[string]string {
 	all := map[string]string{}
 	for _, s := range list {
@@ -22,7 +22,7 @@ func grades(list []doctor.Symptom) map[string]string {
 	return all
 }
 
-// healthy is a configuration that can be served here. Its one issuer is optional, as it is
+// healthy returns a configuration that can be served here. Its one issuer is optional, as it is
 // nowhere.
 func healthy(t *testing.T) config.Config {
 	t.Helper()

@@ -23,7 +23,7 @@ func publicKeys(t testing.TB) string {
 	return string(idp.JWKS())
 }
 
-// badBundles are bundles that must not come into force, by what is wrong with them, in
+// badBundles returns bundles that must not come into force, by what is wrong with them, in
 // place of the good one of variant b.
 func badBundles(t testing.TB) map[string][]byte {
 	t.Helper()
@@ -118,7 +118,7 @@ func TestBrokenBundles(t *testing.T) {
 				t.Errorf("%s: %q of %s is in force", name, got, f.Revision())
 			}
 			again := bundled("a")
-			again["lists/data.json"] = fmt.Sprintf(`{"after": %q}`, name) // else it is the one that it has
+			again["lists/data.json"] = fmt.Sprintf(`{"after": %q}`, name) // otherwise it is the one that it has
 			s.Put("authz.tar.gz", testbundles.Pack(again))
 			eventually(t, "good again after "+name, func() bool { return failing("0") && f.serves(t) == "a" })
 		}

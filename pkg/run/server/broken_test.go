@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/server"
 )
 
-// whole is a configuration with nearly every key, and the files that it names.
+// whole returns a configuration with nearly every key, and the files that it names.
 func whole(t testing.TB, by authority) map[string]string {
 	t.Helper()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
@@ -183,7 +183,7 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 	return all
 }
 
-// wrongTypes are copies of text in which one value each is of another type.
+// wrongTypes returns copies of text in which one value each is of another type.
 func wrongTypes(t testing.TB, text string) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -26,7 +26,7 @@ import (
 // polled makes OPA ask again soon.
 const polled = `polling: { min_delay_seconds: 1, max_delay_seconds: 1 }`
 
-// bundled is variant with its policy in a bundle.
+// bundled returns variant with its policy in a bundle.
 func bundled(name string) map[string]string {
 	return map[string]string{
 		".manifest":   `{"revision": "rev-` + name + `", "roots": ["stepward/policy", "lists", "system/log"]}`,
@@ -34,7 +34,7 @@ func bundled(name string) map[string]string {
 	}
 }
 
-// fromBundles is a configuration whose policy comes from where opa says.
+// fromBundles returns a configuration whose policy comes from where opa says.
 func fromBundles(opa string) map[string]string {
 	files := map[string]string{"opa.yaml": opa}
 	files["stepward.yaml"] = strings.Replace(variant("a")["stepward.yaml"], "policy: { paths: [policy], timeout: 10s }", "policy: { timeout: 10s }\nbundles: { config_file: opa.yaml }", 1)
@@ -47,7 +47,7 @@ bundles: { authz: { service: control, resource: bundles/authz.tar.gz, ` + polled
 ` + more
 }
 
-// serves is the variant in force, as an answer shows it; allow headers tell all of it.
+// serves returns the variant in force, as an answer shows it; allow headers tell all of it.
 func (f folder) serves(t testing.TB) string {
 	t.Helper()
 	res := f.check(t, "/public", nil)

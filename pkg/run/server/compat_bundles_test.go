@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/server"
 )
 
-// compatBundle is a bundle of opa-envoy-plugin: data in folders, helpers, a token that the
+// compatBundle returns a bundle of opa-envoy-plugin: data in folders, helpers, a token that the
 // policy reads itself, the clock.
 func compatBundle(name string) map[string]string {
 	return map[string]string{
@@ -50,7 +50,7 @@ permitted if {
 	}
 }
 
-// compatFrom is a configuration beside the opa.yaml of an opa-envoy-plugin.
+// compatFrom returns a configuration beside the opa.yaml of an opa-envoy-plugin.
 func compatFrom(opa, more string) map[string]string {
 	return map[string]string{
 		"opa.yaml": opa + "plugins: { envoy_ext_authz_grpc: { addr: \":9191\", path: envoy/authz/allow } }\n",
@@ -63,7 +63,7 @@ drain: { delay: 10ms }
 	}
 }
 
-// servesCompat is the variant in force.
+// servesCompat returns the variant in force.
 func (f folder) servesCompat(t testing.TB) string {
 	t.Helper()
 	return f.check(t, "/public", nil).GetDynamicMetadata().GetFields()["variant"].GetStringValue()

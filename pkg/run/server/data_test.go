@@ -51,7 +51,7 @@ metadata["unknown"] := object.keys(data.stepward.unknown)
 	eventually(t, "it is fresh again", allowed)
 }
 
-// aging is bundled("a") with data that is believed for a while, and a server of it.
+// aging returns bundled("a") with data that is believed for a while, and a server of it.
 func aging(t testing.TB, maxAge, more string) (*testbundles.Server, map[string]string) {
 	t.Helper()
 	pack := bundled("a")

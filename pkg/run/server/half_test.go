@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/server"
 )
 
-// guarded is a policy that refuses everybody, by a file of its own and by data.
+// guarded returns a policy that refuses everybody, by a file of its own and by data.
 func guarded() map[string]string {
 	all := variant("a")
 	all["policy/policy.rego"] = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"anonymous\"}\n\ndeny contains {\"code\": \"data\"} if input.request.path in data.stopped\n"
@@ -24,7 +24,7 @@ func guarded() map[string]string {
 	return all
 }
 
-// stepped is a folder that is served by a clock that only the test moves. looks counts the
+// stepped returns a folder that is served by a clock that only the test moves. looks counts the
 // looks at it.
 func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks *atomic.Int64) {
 	t.Helper()

@@ -142,7 +142,7 @@ deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbe
 	}
 }
 
-// resident is the memory of this process that is in use, in bytes.
+// resident returns the memory of this process that is in use, in bytes.
 func resident(t *testing.T) uint64 {
 	t.Helper()
 	if text, err := os.ReadFile("/proc/self/statm"); err == nil {

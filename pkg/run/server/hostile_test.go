@@ -19,7 +19,7 @@ import (
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// frame is one HTTP/2 frame (RFC 9113 §4.1).
+// frame makes one HTTP/2 frame (RFC 9113 §4.1).
 func frame(kind, flags byte, stream uint32, payload []byte) []byte {
 	b := make([]byte, 9, 9+len(payload))
 	b[0], b[1], b[2] = byte(len(payload)>>16), byte(len(payload)>>8), byte(len(payload))

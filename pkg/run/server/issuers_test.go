@@ -29,7 +29,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-// asking is a configuration whose issuer is asked about opaque tokens, with more of the
+// asking returns a configuration whose issuer is asked about opaque tokens, with more of the
 // issuer's own.
 func asking(t *testing.T, idp *testidp.IDP, more string) config.Config {
 	t.Helper()
@@ -175,8 +175,8 @@ func TestRevokedAcrossReload(t *testing.T) {
 	}
 }
 
-// RFC 8705 §2: who asks is known by the certificate of the connection, and nobody else
-// is answered.
+// RFC 8705 §2: the certificate of the connection authenticates us, and nobody else is
+// answered.
 func TestIntrospectionByCertificate(t *testing.T) {
 	idp, err := testidp.Start(testidp.Options{TLS: true})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// trusting is a configuration that trusts a real provider, with more of the issuer's.
+// trusting returns a configuration that trusts a real provider, with more of the issuer's.
 // Bounds are short, so that a test can wait for them.
 func trusting(t *testing.T, p *realidp.Provider, profile, cache, more string) config.Config {
 	t.Helper()
@@ -57,7 +57,7 @@ drain: {delay: 10ms}
 	return c
 }
 
-// answered is the reason of the answer to a request with this token.
+// answered returns the reason of the answer to a request with this token.
 func answered(t *testing.T, r running, raw string) string {
 	t.Helper()
 	return r.check(t, "/", bearer(raw)).GetDynamicMetadata().GetFields()["reason"].GetStringValue()
@@ -75,8 +75,8 @@ func becomes(t *testing.T, r running, what, raw, reason string) {
 	eventually(t, what+": "+reason, func() bool { return answered(t, r, raw) == reason })
 }
 
-// keysOf is what every provider's keys must stand: rotation, withdrawal, an outage, and
-// a start during it.
+// keysOf tests what every provider's keys must stand: rotation, withdrawal, an outage,
+// and a start during it.
 func keysOf(t *testing.T, p *realidp.Provider, profile string) {
 	cache := t.TempDir()
 	r := run(t, trusting(t, p, profile, cache, ""), server.Options{})

@@ -28,7 +28,7 @@ type folder struct {
 	running
 }
 
-// variant is a configuration and policy of which every answer tells its name.
+// variant returns a configuration and policy whose name is in every answer.
 func variant(name string) map[string]string {
 	return map[string]string{
 		"stepward.yaml": `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: ["` + testidp.Audience + `"], jwks_file: keys.json }]
@@ -98,7 +98,7 @@ func serveDir(t testing.TB, dir string, o server.Options) folder {
 	return f
 }
 
-// variantOf is the variant whose marks an answer bears, which must all agree.
+// variantOf returns the variant whose marks an answer bears, which must all agree.
 func variantOf(res *authv3.CheckResponse) (string, error) {
 	marks := map[string]bool{res.GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["variant"].GetStringValue(): true}
 	text := ""
@@ -234,8 +234,8 @@ func TestFollowsFiles(t *testing.T) {
 	})
 }
 
-// linked is a folder with two variants, of which one link chooses, as Kubernetes
-// mounts files: they change all at once.
+// linked returns a folder with two variants. One link chooses between them, as
+// Kubernetes mounts files: they change all at once.
 func linked(t testing.TB) (dir string, link func(name string)) {
 	t.Helper()
 	dir = t.TempDir()
@@ -382,7 +382,7 @@ func TestReloadOfNothing(t *testing.T) {
 	})
 }
 
-// soak is how often a test does what it does: n, or as often as `make soak` says.
+// soak says how often a test does what it does: n, or as often as `make soak` says.
 func soak(n int) int {
 	if times, err := strconv.Atoi(os.Getenv("STEPWARD_SOAK")); err == nil {
 		return n * times

@@ -23,7 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// settings is a configuration for tokens of idp, plus what more says.
+// settings returns a configuration for tokens of idp, plus what more says.
 func settings(t testing.TB, idp *testidp.IDP, more string) config.Config {
 	t.Helper()
 	c, err := config.Parse("stepward.yaml", []byte(`

@@ -182,7 +182,7 @@ func TestBrokenCandidate(t *testing.T) {
 	})
 }
 
-// BenchmarkCandidate is the p99 of decisions at a steady rate, with a candidate against
+// BenchmarkCandidate measures the p99 of decisions at a steady rate, with a candidate against
 // without one: the median of the ratios of rounds that take turns. Without a candidate on
 // either side it is 1, give or take what the machine does.
 func BenchmarkCandidate(b *testing.B) {

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// asked is a configuration whose issuer is asked about opaque tokens.
+// asked returns a configuration whose issuer is asked about opaque tokens.
 func asked(t *testing.T, idp *testidp.IDP) config.Config {
 	t.Helper()
 	dir := t.TempDir()

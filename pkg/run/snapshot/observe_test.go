@@ -55,7 +55,7 @@ limits: { deadline: 10s }
 	return c
 }
 
-// bundles is a complete set of one bundle.
+// bundles returns a complete set of one bundle.
 func bundles(revision, policy string) *bundle.Set {
 	return &bundle.Set{Revisions: map[string]string{"authz": revision},
 		Sources: []rego.Source{{Name: "bundles:authz/policy.rego", Text: []byte(policy), Bundled: true}}}

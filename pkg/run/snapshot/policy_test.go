@@ -15,12 +15,12 @@ import (
 
 const anonymous = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"anonymous\"}\n"
 
-// set is a complete set of one bundle with that revision and policy.
+// set returns a complete set of one bundle with that revision and policy.
 func set(revision, policy string) *bundle.Set {
 	return &bundle.Set{Revisions: map[string]string{"authz": revision}, Sources: []rego.Source{{Name: "bundles:authz/policy.rego", Text: []byte(policy), Bundled: true}}}
 }
 
-// fromBundles is a configuration whose policy comes from bundles, with more of policy's own
+// fromBundles returns a configuration whose policy comes from bundles, with more of policy's own
 // members.
 func fromBundles(t testing.TB, dir, more string) config.Config {
 	t.Helper()

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
-// parse is the configuration of text in dir, beside levels and the shipped policy.
+// parse returns the configuration of text in dir, beside levels and the shipped policy.
 func parse(t testing.TB, dir, text string) config.Config {
 	t.Helper()
 	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text+`
@@ -32,12 +32,12 @@ levels: [{ name: password, acr: ["loa:1"] }, { name: mfa, acr: ["loa:2"] }, { na
 	return c
 }
 
-// corp is an issuer that is never asked, with more members.
+// corp returns an issuer that is never asked, with more members.
 func corp(more string) string {
 	return `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x]` + more + ` }]` + "\npolicy: { default: true }\n"
 }
 
-// made is the snapshot of c after previous, which may be nil.
+// made returns the snapshot of c after previous, which may be nil.
 func made(t testing.TB, c config.Config, previous *Snapshot) *Snapshot {
 	t.Helper()
 	x, err := New(t.Context(), c, Options{Observe: Unobserved, Previous: previous})

@@ -23,7 +23,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-// shown is what m serves to Prometheus.
+// shown returns what m serves to Prometheus.
 func shown(t testing.TB, m *telemetry.Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()

@@ -54,7 +54,7 @@ func declared(t *testing.T) []series {
 // describes is made when metrics are read; all such are gauges.
 var kinds = map[string]string{"counter": "counter", "gauge": "gauge", "gaugeFunc": "gauge", "histogram": "histogram", "NewDesc": "gauge"}
 
-// declaration is the metric that a call declares.
+// declaration returns the metric that a call declares.
 func declaration(call *ast.CallExpr) (series, bool) {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok || kinds[f.Sel.Name] == "" || len(call.Args) < 2 {
@@ -72,7 +72,7 @@ func declaration(call *ast.CallExpr) (series, bool) {
 	return s, true
 }
 
-// literals are texts that the source writes out.
+// literals returns texts that the source writes out.
 func literals(list []ast.Expr) []string {
 	var texts []string
 	for _, e := range list {

@@ -68,7 +68,7 @@ func BenchmarkVerify(b *testing.B) {
 	run("garbage/again", verifier(0), rs[:len(rs)-8]+"AAAAAAAA", false)
 }
 
-// bare is the check of a signature and nothing else.
+// bare measures the check of a signature and nothing else.
 func bare(b *testing.B, public crypto.PublicKey, raw string) {
 	i := strings.LastIndexByte(raw, '.')
 	signed := []byte(raw[:i])

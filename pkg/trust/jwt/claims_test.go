@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
-// tokensOf are good tokens of each profile, as changes to the provider's own claims.
+// tokensOf returns good tokens of each profile, as changes to the provider's own claims.
 func tokensOf() map[jwt.Profile]map[string]any {
 	return map[jwt.Profile]map[string]any{
 		jwt.RFC9068:  {},

@@ -166,7 +166,7 @@ func TestDPoPTokensWithoutAKey(t *testing.T) {
 	}
 }
 
-// mintOf is a good token of another provider.
+// mintOf returns a good token of another provider.
 func (rig) mintOf(t *testing.T, idp *testidp.IDP) string {
 	t.Helper()
 	raw, err := idp.Mint(testidp.Token{})

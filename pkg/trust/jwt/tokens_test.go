@@ -140,8 +140,8 @@ func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
 	}
 }
 
-// JW-02: a key is used with one algorithm, which its set names or else the issuer's list,
-// in its order. JW-12: Ed25519 goes by either name.
+// JW-02: a key is used with one algorithm, which its set names, or otherwise the
+// issuer's list, in its order. JW-12: Ed25519 goes by either name.
 func TestOneKeyOneAlgorithm(t *testing.T) {
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com", Now: func() time.Time { return now }})
 	if err != nil {

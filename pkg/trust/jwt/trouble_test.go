@@ -76,7 +76,7 @@ func (x troubled) slowly(after time.Duration) {
 	})
 }
 
-// BenchmarkTrouble is the p99 of verifying a valid token, in rounds that take turns:
+// BenchmarkTrouble measures the p99 of verifying a valid token, in rounds that take turns:
 // while all is well, while 5,000 names of unknown keys a second come in, and while the
 // provider hangs on every refresh. Compare the ratios, not the times.
 func BenchmarkTrouble(b *testing.B) {
@@ -159,7 +159,7 @@ func flood(b *testing.B, x troubled) (stop func()) {
 
 var floods atomic.Int64
 
-// BenchmarkLookup is finding a key and consulting 100,000 revocations, in rounds that
+// BenchmarkLookup measures finding a key and consulting 100,000 revocations, in rounds that
 // take turns: while nothing else happens, and while a refresh is always under way.
 func BenchmarkLookup(b *testing.B) {
 	index := revocation.New(200_000, nil)

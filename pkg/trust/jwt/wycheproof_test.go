@@ -16,7 +16,7 @@ import (
 
 // disagreements are comments of vectors that are labelled valid and refused here, and
 // why. Those by a symmetric key are refused as a class: an access token signed by what
-// verifies it proves nothing to whoever holds that.
+// verifies it proves nothing to anyone who holds that.
 var disagreements = map[string]string{
 	"emptyPayload": "a token without claims says nothing; no part may be empty",
 	"Figure20":     "the key is pinned to PS256 and the token is PS384 (RFC 7517 §4.4)",
@@ -121,7 +121,7 @@ func TestWycheproof(t *testing.T) {
 	}
 }
 
-// control is a token signed with a group's private key, where the public one is of use:
+// control returns a token signed with a group's private key, where the public one is of use:
 // if it is not accepted, a refusal of the others proves nothing.
 func control(t *testing.T, private, public []byte) (string, bool) {
 	t.Helper()

@@ -23,7 +23,7 @@ func jsonWith(status int, body string) http.HandlerFunc {
 	}
 }
 
-// badAnswers are answers that must never replace good keys.
+// badAnswers returns answers that must never replace good keys.
 func badAnswers(idp *testidp.IDP) map[string]http.HandlerFunc {
 	good := string(idp.JWKS())
 	drop := func(w http.ResponseWriter, _ *http.Request) {

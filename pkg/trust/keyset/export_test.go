@@ -1,4 +1,4 @@
 package keyset
 
-// Waiting is how many wait for a fetch.
+// Waiting counts those that wait for a fetch.
 func (r *Remote) Waiting() int64 { return r.waiting.Load() }

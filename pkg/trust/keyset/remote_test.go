@@ -48,7 +48,7 @@ func open(t *testing.T, idp *testidp.IDP, c keyset.RemoteConfig) *store {
 	return s
 }
 
-// loaded is open after the first fetch, which must be good.
+// loaded opens a store and waits for the first fetch, which must be good.
 func loaded(t *testing.T, idp *testidp.IDP, c keyset.RemoteConfig) *store {
 	t.Helper()
 	s := open(t, idp, c)
@@ -64,7 +64,7 @@ func (s *store) find(t *testing.T, kid string) error {
 	return err
 }
 
-// next is the next fetch, which is due when d has passed.
+// next returns the next fetch, which is due when d has passed.
 func (s *store) next(t *testing.T, clock *wait.Clock, d time.Duration) (f keyset.Fetch) {
 	t.Helper()
 	clock.Advance(d)
@@ -170,7 +170,7 @@ func TestWaiting(t *testing.T) {
 	unavailable.Wait()
 }
 
-// TestFlood is a minute of 5,000 unknown names a second: no more than 6 fetches, none
+// TestFlood asks for a minute of 5,000 unknown names a second: no more than 6 fetches, none
 // of them is answered with certainty before its fetch, and a new key gets through.
 func TestFlood(t *testing.T) {
 	t.Parallel()

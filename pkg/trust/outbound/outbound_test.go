@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// names is a resolver whose names lead to where a test says, one answer after the
+// names returns a resolver whose names lead to where a test says, one answer after the
 // other.
 func names(t *testing.T, answers ...string) *net.Resolver {
 	t.Helper()

@@ -127,7 +127,7 @@ func TestConcurrently(t *testing.T) {
 	}
 }
 
-// BenchmarkRevoked is what the index costs a request: 100,000 entries, against none,
+// BenchmarkRevoked measures what the index costs a request: 100,000 entries, against none,
 // and while entries are added.
 func BenchmarkRevoked(b *testing.B) {
 	for name, size := range map[string]int{"empty": 0, "full": 100_000} {
