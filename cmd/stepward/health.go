@@ -47,7 +47,7 @@ Exits with 0 when the service is ready, and with 1 and the reasons when it is no
 		},
 	}
 	cmd.Flags().StringVar(&admin, "admin", "127.0.0.1:9192", "admin address of the service")
-	cmd.Flags().BoolVar(&live, "live", false, "ask only whether it lives")
+	cmd.Flags().BoolVar(&live, "live", false, "ask only whether it is alive")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "how long to wait")
 	return cmd
 }

@@ -37,7 +37,7 @@ func (f pageFlags) serve(cmd *cobra.Command, o playground.Options) error {
 	o.Stage = rehearsal.Stage[*rego.Policy]
 	url := "http://" + o.Host + "/" + o.Token + "/"
 	fmt.Fprintf(cmd.OutOrStdout(), "The page is at\n\n  %s\n\nfor a browser on this machine. "+
-		"Whoever has the address can use it. Ctrl-C ends it.\n", url)
+		"Anyone who has the address can use it. Ctrl-C ends it.\n", url)
 	all, ctx := errgroup.WithContext(cmd.Context())
 	all.Go(func() error { return playground.Serve(ctx, l, o) })
 	if f.open {

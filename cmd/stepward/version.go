@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newest is the version that CHANGELOG.md has last. A build that is not of a tag says it
+// newest is the latest version in CHANGELOG.md. A build that is not of a tag says it
 // with what it knows about itself: 0.1.0+g2f9a6a1f6a53.
 const newest = "0.1.0"
 
@@ -29,12 +29,12 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Long: `Print the version, the commit with its time, and the Go version and platform.
+		Long: `Prints the version, the commit with its time, and the Go version and platform.
 
 A build of a tag says its version: 0.1.0. Any other says the newest version that the
 source knows and the commit, 0.1.0+g2f9a6a1f6a53, or +devel where the commit is not
-known. A commit that ends in -dirty had changes that were not committed. What go install
-built names the module and its checksum, as the checksum database has it.`,
+known. A commit that ends in -dirty had changes that were not committed. A binary that go
+install built names the module and its checksum, as the checksum database has it.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
@@ -51,7 +51,7 @@ built names the module and its checksum, as the checksum database has it.`,
 
 func version() string { return thisBuild().Version }
 
-// build is what a binary knows about how it was made.
+// build holds what a binary knows about how it was made.
 type build struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit"`
@@ -72,7 +72,7 @@ func (b build) text() string {
 	return fmt.Sprintf("stepward %s\n%s\n%s %s\n", b.Version, source, b.Go, b.Platform)
 }
 
-// thisBuild is what the linker was told and, where it was told nothing, what the go
+// thisBuild returns what the linker was told and, where it was told nothing, what the go
 // command recorded.
 func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
@@ -82,7 +82,7 @@ func thisBuild() build {
 	return describe(build{Version: linkedVersion, Commit: linkedCommit, Date: linkedDate}, info)
 }
 
-// pseudo is the end of a version that the go command made for a commit without a tag.
+// pseudo matches the end of a version that the go command made for a commit without a tag.
 var pseudo = regexp.MustCompile(`[.-](\d{14})-([0-9a-f]{12})(\+dirty)?$`)
 
 // describe fills in what linked leaves open.
@@ -130,7 +130,7 @@ func describe(linked build, info *debug.BuildInfo) build {
 	return recorded
 }
 
-// develOf is what stands behind the newest version in a build of commit.
+// develOf returns what follows the newest version in a build of commit.
 func develOf(commit string) string {
 	hash, dirty := strings.CutSuffix(commit, "-dirty")
 	if len(hash) < 12 {

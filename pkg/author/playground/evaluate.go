@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// What one question may cost. The machine is busy with a browser beside it.
+// The bounds of one question. The machine is also busy with a browser.
 const (
 	policyTimeout   = 2 * time.Second  // of one evaluation
 	questionTimeout = 15 * time.Second // of all that one question asks
@@ -28,7 +28,7 @@ const (
 	libraryFolder   = "stepward.lib/"
 )
 
-// Played is what one kind of client is answered, and why.
+// Played says what one kind of client is answered, and why.
 type Played struct {
 	As          string              `json:"as"`
 	Answer      scenario.Answer     `json:"answer"`
@@ -36,9 +36,9 @@ type Played struct {
 	Fired       []rego.Firing       `json:"fired,omitempty"` // rules that held, with the values of their variables
 }
 
-// Play asks p about s as it would come from each kind of client, in order of
-// [scenario.Clients]. It stops after a kind for which the policy's time was up: the others
-// would waste as much. The error is for a scenario that cannot be played.
+// Play asks p about s as it would come from each kind of client, in the order of
+// [scenario.Clients]. It stops after a kind for which the policy ran out of time, because
+// the others would waste as much. The error means that the scenario cannot be played.
 func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error), p *rego.Policy, s scenario.Scenario) (
 	[]Played, error) {
 	var all []Played
@@ -62,8 +62,8 @@ func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error)
 	return all, ctx.Err()
 }
 
-// firings gathers rules that held. An evaluation whose time was up may go on to tell of
-// some after they were taken.
+// firings gathers rules that held. An evaluation that ran out of time may still report some
+// after they were taken.
 type firings struct {
 	mu   sync.Mutex
 	list []rego.Firing
@@ -81,7 +81,7 @@ func (f *firings) taken() []rego.Firing {
 	return slices.Clone(f.list)
 }
 
-// Result is what came of a workspace. Without Clients there is a reason in Findings or
+// Result says what came of a workspace. Without Clients there is a reason in Findings or
 // Problem.
 type Result struct {
 	Revision string       `json:"policy_revision,omitempty"`
@@ -126,7 +126,8 @@ func (w Workspace) load(ctx context.Context) (loaded, error) {
 	return l, err
 }
 
-// evaluate compiles w and plays its scenario. The error is for what is no fault of w.
+// evaluate compiles w and plays its scenario. The error means something that is not the
+// fault of w.
 func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	l, err := w.load(ctx)
 	if list := (finding.List)(nil); errors.As(err, &list) {
@@ -156,8 +157,8 @@ func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	return r, nil
 }
 
-// Matrix is what each route of a workspace needs. Without Lines there is a Problem, or
-// no route.
+// Matrix says what each route of a workspace needs. Without Lines there is a Problem, or
+// there are no routes.
 type Matrix struct {
 	Lines   []matrix.Line `json:"lines,omitempty"`
 	Public  []string      `json:"public,omitempty"`

@@ -1,10 +1,10 @@
-// Package playground is a local page on which a policy, a request, who makes it and what
-// each kind of client is answered stand side by side, and follow each other as one types.
+// Package playground serves a local page on which a policy, a request, its caller and what
+// each kind of client is answered stand side by side, and follow each other as you type.
 // The same page shows the live decisions of a running service.
 //
 // [Handler] serves it to the browser of this machine and to nobody else: see there. It
-// writes no file, and policies reach no network. What one works on is a [Workspace],
-// which is saved and shared as one file.
+// writes no file, and policies reach no network. A [Workspace] holds everything that you
+// work on, and is saved and shared as one file.
 package playground
 
 import (
@@ -26,22 +26,23 @@ import (
 // Format names the form of a saved [Workspace]. Another form has another name.
 const Format = "stepward-playground/1"
 
-// What one workspace may hold.
+// The bounds of a workspace.
 const (
 	MaxSize  = 1 << 20 // of a saved file, in bytes
 	maxFiles = 64
 	maxName  = 200 // bytes
 )
 
-// Workspace is all that one works on in a playground, and the form of a saved file.
+// Workspace holds everything that people work on in a playground. It is also the form of a
+// saved file.
 type Workspace struct {
 	Format string `json:"format"` // [Format]
-	// Policy are Rego and data files. The library is beside them without being named.
+	// Policy holds Rego and data files. The library is beside them without being named.
 	Policy []File `json:"policy"`
-	// Settings are the part of a configuration that decides; see [Excerpt].
+	// Settings hold the part of a configuration that decides; see [Excerpt].
 	Settings string `json:"settings"`
-	// Routes are what the matrix is made of, as matrix.ParseRoutes reads them; empty
-	// for no matrix.
+	// Routes name what the matrix is made of, as matrix.ParseRoutes reads them; empty means
+	// no matrix.
 	Routes string `json:"routes"`
 	// Scenario is a request and who makes it, as scenario.Parse reads it.
 	Scenario json.RawMessage `json:"scenario"`
@@ -53,9 +54,9 @@ type File struct {
 	Text string `json:"text"`
 }
 
-// Parse reads a saved file. Whatever is not exactly as it was saved is an error: it
-// would be lost, or mean something else than who shared it saw. That the policy compiles
-// is not asked: what is wrong with it is shown beside its lines.
+// Parse reads a saved file. Anything that is not exactly as it was saved is an error: it
+// would be lost, or would mean something other than what its author saw. The policy need
+// not compile: the page shows what is wrong with it beside its lines.
 func Parse(text []byte) (Workspace, error) {
 	w, err := decode(text)
 	if err != nil {
@@ -67,7 +68,8 @@ func Parse(text []byte) (Workspace, error) {
 	return w, nil
 }
 
-// decode is Parse for what is being written, in which the scenario may be unfinished.
+// decode does what Parse does for a workspace that somebody is writing: its scenario may be
+// unfinished.
 func decode(text []byte) (Workspace, error) {
 	var w Workspace
 	if len(text) > MaxSize {
@@ -128,9 +130,9 @@ func (f File) check() error {
 
 func odd(r rune) bool { return r < ' ' || r == '\\' || r == ':' || r == 0x7f || r == utf8.RuneError }
 
-// New is a workspace of what lies on disk: the sources of a policy without its tests and
-// the library, the text of a configuration, of which [Excerpt] is taken, routes and a
-// scenario. getenv is the environment that the configuration may name.
+// New makes a workspace of what lies on disk: the sources of a policy without its tests and
+// the library, the [Excerpt] of a configuration, routes and a scenario. getenv reads the
+// environment that the configuration may name.
 func New(sources []rego.Source, configuration []byte, getenv func(string) string, routes, scenario string) (
 	Workspace, error) {
 	settings, err := Excerpt(configuration, getenv)

@@ -13,23 +13,24 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// settingsFile and routesFile are what the page calls its other texts.
+// settingsFile and routesFile name the page's other texts.
 const (
 	settingsFile = "stepward.yaml"
 	routesFile   = "routes"
 )
 
-// decides are the keys of a configuration by which requests are decided and that name no
-// file, no address of ours and no secret.
+// decides lists the keys of a configuration that decide about requests and name no file, no
+// address of ours and no secret.
 var decides = []string{"issuers", "levels", "request", "upstream", "challenge", "cors", "errors", "login_redirect"}
 
-// decidesOf are those of an issuer.
+// decidesOf lists those of an issuer.
 var decidesOf = []string{"name", "issuer", "audiences", "algorithms", "profile", "assurance", "leeway", "levels"}
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// Excerpt is the part of a configuration by which requests are decided, with its comments.
-// What names files, addresses to serve at or secrets is left out, and ${NAME} is replaced.
+// Excerpt returns the part of a configuration that decides about requests, with its
+// comments. It leaves out whatever names files, addresses to serve at or secrets, and
+// replaces ${NAME}.
 func Excerpt(configuration []byte, getenv func(string) string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(configuration, &root); err != nil {
@@ -86,9 +87,9 @@ func expand(n *yaml.Node, getenv func(string) string) {
 	}
 }
 
-// parseSettings is the configuration that a text of the page makes. A key that [Excerpt]
-// leaves out is a finding, and not looked at: a shared file must not make the machine of
-// who opens it look for files.
+// parseSettings reads the configuration that a text of the page makes. A key that [Excerpt]
+// leaves out is a finding, and is not looked at: a shared file must not make the machine of
+// the person who opens it look for files.
 func parseSettings(text string) (config.Config, error) {
 	var root yaml.Node
 	var found finding.List

@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// errNewer is why a question is not answered after which another was asked.
+// errNewer says that a question is not answered because a newer one was asked.
 var errNewer = errors.New("another question was asked since")
 
-// atOnce is how many questions are worked on at the same time, of all pages together.
+// atOnce bounds the questions of all pages that are worked on at the same time.
 const atOnce = 2
 
-// turns keeps each page to one question at a time, of which the newest wins.
+// turns keeps each page to one question at a time. The newest wins.
 type turns struct {
 	mu    sync.Mutex
 	pages map[string]*turn
 	slots chan struct{}
 }
 
-// turn is a page that asks. It is forgotten when nobody uses it.
+// turn belongs to a page that asks. It is forgotten when nobody uses it.
 type turn struct {
 	busy   chan struct{}
 	newer  context.CancelCauseFunc // tells the question before that another was asked
