@@ -1,12 +1,12 @@
-// Package analysis says of a policy what it means, before anybody asks it: what it requires
-// of requests of which not everything is known, which members of the input it looks at, and
-// what in it compiles and does not mean what it seems to.
+// Package analysis says what a policy means, before anybody asks it: what it requires when
+// only a part of a request is known, which members of the input it looks at, and which of
+// its rules compile and do not mean what they seem to.
 //
 // An [Analysis] has a compiled policy of its own, apart from every policy that decides.
-// [Analysis.Partial] takes the rules apart (partial.go), and settle.go decides the
-// conditions that OPA's partial evaluation leaves although everything in them is known.
+// [Analysis.Partial] takes the rules apart (partial.go). OPA's partial evaluation leaves
+// conditions although everything in them is known; settle.go and paths.go decide those.
 // [Analysis.Reads] follows the input through rules and functions. [Lint] warns the author:
-// lint.go has the order, never.go what a member of the input can never be.
+// lint.go has the order, and never.go what a member of the input can never be.
 package analysis
 
 import (

@@ -17,11 +17,11 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// LintOptions are what a policy is looked over with.
+// LintOptions say under which terms a policy is linted.
 type LintOptions struct {
 	rego.Options
-	// KeepsACR is set where an issuer's refreshed tokens keep their acr for as long as the
-	// session lasts, as Keycloak's do: a level without an age is then proven for ever.
+	// KeepsACR is set if an issuer's refreshed tokens keep their acr for as long as the session
+	// lasts, as Keycloak's do. A level without an age is then proven for ever.
 	KeepsACR bool
 	// Issuers and IssuerNames are those of the configuration; of none nothing is known.
 	Issuers, IssuerNames []string
@@ -39,9 +39,9 @@ func LintUnder(c config.Config, o rego.Options) LintOptions {
 	return opt
 }
 
-// Lint looks for what compiles and does not mean what it says. Its findings are
-// warnings and notes; a policy that [rego.Load] refuses has others. Every finding has a place, and
-// some a fix.
+// Lint looks for rules that compile and do not mean what they say. Its findings are warnings
+// and notes, each with a place, and some with a fix. What [rego.Load] refuses it leaves to
+// that.
 func Lint(sources []rego.Source, opt LintOptions) finding.List {
 	modules := rego.Parse(sources, opt.Options)
 	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: syntax.NewConstants(modules),
@@ -106,7 +106,7 @@ func (l *linter) module(m *ast.Module) {
 	}
 }
 
-// body looks at every expression, also inside of comprehensions and every.
+// body looks at every expression, including those inside comprehensions and every.
 func (l *linter) body(body ast.Body) {
 	l.negated = map[*ast.Expr]bool{}
 	ast.WalkExprs(body, func(e *ast.Expr) bool {
@@ -168,7 +168,7 @@ func (l *linter) enters(name string) bool {
 	return syntax.IsEntry(l.m.Package.Path) && l.r.Head.Name == ast.Var(name)
 }
 
-// compareTypes finds order between values of which one may be of any type: Rego orders
+// compareTypes finds an order between two values if one may be of any type. Rego orders
 // null < bool < number < string < list, so "5" > 1000.
 func (l *linter) compareTypes(e *ast.Expr, t, other *ast.Term) {
 	if l.guarded(t) {
@@ -196,7 +196,7 @@ func (l *linter) guarded(t *ast.Term) bool {
 	return found
 }
 
-// raw reports whether t is what a client or an issuer writes in whatever type.
+// raw reports whether a client or an issuer writes t, in any type it likes.
 func raw(t *ast.Term) bool {
 	ref, ok := t.Value.(ast.Ref)
 	if !ok {
@@ -230,8 +230,8 @@ func (l *linter) isLevel(t *ast.Term) bool {
 	return false
 }
 
-// calls follows parts of the input into functions, where the compiler does not check
-// them against the schema.
+// calls follows parts of the input into functions, where the compiler does not check them
+// against the schema.
 func (l *linter) calls(r *ast.Rule) {
 	check := func(operator ast.Ref, operands []*ast.Term) {
 		for _, f := range l.called(operator) {
@@ -281,7 +281,7 @@ func (l *linter) called(operator ast.Ref) []*ast.Rule {
 	return l.functions[name]
 }
 
-// fields finds members below param that the input has not where ref leads.
+// fields finds members below param that the input does not have where ref leads.
 func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 	node := l.schema
 	for _, t := range ref[1:] {

@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// bodyState points a module that reads a body, and never asks what the body could be read
-// as, to the answer that its callers get. It is told once.
+// bodyState tells the author of a module that reads a body, but never asks what the body
+// could be read as, which answer callers get. It does so once.
 func (l *linter) bodyState(m *ast.Module) {
 	var first ast.Ref
 	asks := false

@@ -16,8 +16,8 @@ import (
 //	who := input.token.subject
 //	risk.at_least(data.risk, who, 50)
 //
-// Written as the argument itself, a subject that is not there is null for the library, and
-// risky. A variable ends the rule before the library is asked, and the stop sign is silent.
+// If the subject is written as the argument itself, a missing one is null for the library,
+// and risky. A variable ends the rule before the library is asked: the stop sign is silent.
 func (l *linter) locals(r *ast.Rule) {
 	if syntax.IsTest(r.Location.File) || l.m.Package.Path.HasPrefix(syntax.LibraryPackage) {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// unsafeMethods finds a stop sign that lists the methods that need more: whatever else
-// an application takes, as PROPPATCH or FOO, drives past it.
+// unsafeMethods finds a stop sign that lists the methods that need more. Any other method
+// that an application takes, such as PROPPATCH or FOO, drives past it.
 func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
 	if l.negated[e] || !l.enters(syntax.Deny) && (!l.enters(syntax.Require) || public(l.r)) {
 		return
@@ -51,8 +51,8 @@ func unsafe(operator string, with *ast.Term) string {
 	return listed
 }
 
-// public reports whether a rule of require yields that nothing is required: there, what
-// is not named is not let through.
+// public reports whether a rule of require says that nothing is required. There, a method
+// that is not named is not let through.
 func public(r *ast.Rule) bool {
 	if r.Head.Key == nil {
 		return false

@@ -94,7 +94,7 @@ func (c comparer) call(operator ast.Ref, operands []*ast.Term, negated bool) {
 	}
 }
 
-// follow looks at a function with what it is called with.
+// follow looks at a function, knowing what it is called with.
 func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
 	was := c.m
 	c.m = c.r.Module
@@ -126,7 +126,7 @@ func (c comparer) equals(t, with *ast.Term, negated bool) {
 	c.compare(t, with, entire, negated)
 }
 
-// member looks at `t in collection`, of which either may be of the input.
+// member looks at `t in collection`. Either of the two may be a member of the input.
 func (c comparer) member(t, collection *ast.Term, negated bool) {
 	if p, ok := syntax.FieldOf(collection, c.env); ok {
 		if c.typeOf(p.Names) == "string" {
@@ -162,7 +162,7 @@ func (c comparer) values(t *ast.Term) []*ast.Term {
 	return c.constants.OfUsed(t, c.r, c.r.Module, 9) // a comparison is no choice
 }
 
-// judge tells of a text that p never is, at the place of shown.
+// judge warns of a text that p never is, at the place of shown.
 func (c comparer) judge(p syntax.Field, with, shown *ast.Term, at part, negated bool) {
 	for _, v := range c.values(with) {
 		n := c.ofType(p, v.Value)

@@ -14,11 +14,11 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// A comparison with what a member of the input never is does not fail: the rule is silent,
-// and below a `not` it always holds. What members can be is in the schema of the input (enum
-// and pattern), in the ladder and in the configuration.
+// A comparison with a value that a member of the input never has does not fail. The rule is
+// silent, and below a `not` it always holds. What members can be is in the schema of the
+// input (enum and pattern), in the ladder and in the configuration.
 
-// part is what of a text is compared.
+// part says which part of a text is compared.
 type part string
 
 const (

@@ -18,15 +18,15 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// Conditional is a member of require or deny that a request meets of which not
-// everything is known: what a rule yields, and when.
+// Conditional is a member of require or deny for a request of which only a part is known:
+// what a rule yields, and when.
 type Conditional struct {
 	Entry string // require or deny
 	Rule  string // which rule says so
-	// Value is the member as JSON, or as Rego where it depends on what is not known.
+	// Value is the member as JSON, or as Rego if it depends on what is not known.
 	Value string
 	Known bool // whether Value is JSON
-	// When is what must hold, in Rego; empty where it always does.
+	// When lists what must hold, in Rego. It is empty if the member always comes about.
 	When []string
 }
 

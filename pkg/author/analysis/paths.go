@@ -60,8 +60,8 @@ func (s *settler) count(e *ast.Expr) (holds, ok bool) {
 	return simple(ast.NewExpr([]*ast.Term{ast.NewTerm(e.Operator()), ast.IntNumberTerm(least), e.Operand(1)}))
 }
 
-// elsewhere reports whether e compares the path with nothing but paths that do not have
-// the segments that are known.
+// elsewhere reports whether e compares the path only with paths that do not have the
+// segments that are known.
 func (s *settler) elsewhere(e *ast.Expr) bool {
 	operator, other := e.Operator().String(), e.Operand(1)
 	var paths []*ast.Term

@@ -11,9 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// settler decides conditions that partial evaluation leaves although everything in them
-// is known: it keeps a call of a function apart as soon as a part of what the function
-// is given is not.
+// settler decides conditions that partial evaluation leaves although everything in them is
+// known. OPA leaves a call of a function as soon as a part of its arguments is not known.
 type settler struct {
 	program *rego.Program
 	known   ast.Value
@@ -23,7 +22,7 @@ type settler struct {
 	depth   int
 }
 
-// newSettler knows what stands in input and not under unknown.
+// newSettler makes a settler that knows what is in input and not under unknown.
 func newSettler(p *rego.Program, input map[string]any, unknown []ast.Ref) (*settler, error) {
 	known, err := ast.InterfaceToValue(input)
 	if err != nil {
@@ -32,7 +31,7 @@ func newSettler(p *rego.Program, input map[string]any, unknown []ast.Ref) (*sett
 	return &settler{program: p, known: known, unknown: unknown, decided: map[string]bool{}}, nil
 }
 
-// holds says whether e holds; settled is false where that depends on more than is known.
+// holds decides whether e holds. settled is false if that depends on more than is known.
 func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) {
 	if len(e.With) > 0 {
 		return false, false
@@ -100,8 +99,8 @@ func (s *settler) helper(ctx context.Context, rules []*ast.Rule) (holds, settled
 	return false, true
 }
 
-// close puts what is known in the place of every reference to the input. It is not ok
-// where something is not known, or is bound elsewhere.
+// close replaces every reference to the input by what is known. It is not ok if something is
+// not known, or is bound elsewhere.
 func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	defined, ok = true, true
 	vars := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: true})
@@ -280,7 +279,7 @@ func constant(t *ast.Term) ast.Value {
 	return t.Value
 }
 
-// evaluate asks the engine. It is not ok where that fails.
+// evaluate asks the engine. It is not ok if that fails.
 func (s *settler) evaluate(ctx context.Context, e *ast.Expr) (holds, ok bool) {
 	text := e.String()
 	if truth, there := s.decided[text]; there {

@@ -25,7 +25,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Scenario is a request and who makes it, as it is written in a test.
+// Scenario describes a request and its caller, as it is written in a test.
 type Scenario struct {
 	As      string            `json:"as"`     // browser, page, api (default) or grpc
 	Method  string            `json:"method"` // default GET
@@ -36,9 +36,9 @@ type Scenario struct {
 	// Route are context extensions of Envoy's route.
 	Route   map[string]string `json:"route"`
 	Address string            `json:"address"` // of the peer
-	// Principal is whom the peer's certificate names.
+	// Principal is the name in the peer's certificate.
 	Principal string `json:"principal"`
-	// Token is who asks: claims, taken as verified; without it nobody is signed in. See
+	// Token describes the caller by claims, taken as verified; without it nobody is signed in. See
 	// [Stage.Token].
 	Token map[string]any `json:"token"`
 }
@@ -146,7 +146,7 @@ func (s *Stage) Decide(ctx context.Context, x Scenario) (authz.Record, error) {
 // object, in which no name appears twice.
 func Claims(text string) (map[string]any, error) { return strictjson.Object([]byte(text)) }
 
-// DecideRaw plays a request with the claims of who makes it; nil is nobody.
+// DecideRaw plays a request with the claims of its caller. Without claims nobody is signed in.
 func (s *Stage) DecideRaw(ctx context.Context, raw request.Raw, claims map[string]any) (authz.Record, error) {
 	a := s.authorizer
 	if claims != nil {

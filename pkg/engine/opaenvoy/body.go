@@ -19,7 +19,7 @@ const partialBody = "x-envoy-auth-partial-body"
 
 // parse decodes a body of JSON, of a form or of several parts, by the content-type that the
 // client gives. It returns nil if there is none, or if it is of another type, and does not
-// decode a body of which Envoy sent a part only.
+// decode a body if Envoy sent only a part of it.
 func (b Body) parse(http map[string]any, path []any) (parsed any, truncated bool, err error) {
 	headers := at(http, "headers")
 	if text(headers, partialBody) == "true" {

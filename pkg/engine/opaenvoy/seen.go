@@ -15,7 +15,7 @@ func SeenFrom(out, name string) string {
 	if err != nil || err2 != nil {
 		return name // there is no working folder
 	}
-	// What is above a link depends on who asks: by the names, or by the folders.
+	// What is above a link differs by the names and by the folders.
 	named, err := filepath.Rel(dir, file)
 	really, err2 := filepath.Rel(withoutLinks(dir), filepath.Join(withoutLinks(filepath.Dir(file)),
 		filepath.Base(file)))

@@ -11,17 +11,16 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// A call with an argument that is undefined is undefined, whatever the function makes of
-// what is missing: `risk.at_least(data.risk, input.token.subject, 50)` would be silent for
-// a caller without a subject, though the library takes a missing subject for risky. So a
-// policy's call of a library function is made with null in the place of an argument that is
-// not there, or that stands in data which cannot be believed: the function is asked in any
-// case, and says what is risky.
+// A call with an undefined argument is undefined, whatever the function would make of it:
+// `risk.at_least(data.risk, input.token.subject, 50)` would be silent for a caller without a
+// subject, although the library takes a missing subject for risky. So when a policy calls a
+// library function, null stands for an argument that is not there, or that is in data which
+// cannot be believed. The function is then always asked, and says what is risky.
 //
-// An argument that may be undefined moves to a rule of its own, which is null otherwise.
-// The library itself is left as it is written.
+// An argument that may be undefined moves to a rule of its own, which is null otherwise. The
+// library itself stays as it is written.
 
-// argumentsPackage is where these rules are, and argumentsFile their module.
+// argumentsPackage holds these rules, in the module argumentsFile.
 const (
 	argumentsPackage = "__stepward.arguments"
 	argumentsFile    = "__arguments.rego"

@@ -9,9 +9,9 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// argument is a place in a call of a built-in function that must be well-formed, whatever
-// the other arguments are: a pattern, a range of addresses. One that is written out and is
-// not fails in every evaluation.
+// argument is a place in a call of a built-in function that must be well-formed, such as a
+// pattern or a range of addresses, whatever the other arguments are. If it is written out
+// and is not well-formed, every evaluation fails.
 type argument struct {
 	function string
 	place    int
@@ -84,7 +84,8 @@ func (l *loader) checkCalls(m *ast.Module) {
 	}
 }
 
-// checkArgument calls the function with t, where that is known, and what is right beside it.
+// checkArgument calls the function with t, if that is known, and with other arguments that
+// are right.
 func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Module) {
 	for _, v := range l.constants.OfUsed(t, r, m, 1) { // by the call
 		if _, ok := v.Value.(ast.String); !ok {

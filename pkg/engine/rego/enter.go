@@ -12,14 +12,15 @@ import (
 	"github.com/stepward/stepward/pkg/engine/watchdog"
 )
 
-// enterName is a function that the bodies of entry rules begin with. It tells the watchdog
-// which rule an evaluation is in. Policies cannot call it: the compiler does not know it.
+// enterName names a function that the bodies of entry rules begin with. It tells the
+// watchdog which rule an evaluation is in. Policies cannot call it, because the compiler
+// does not know it.
 const enterName = "__stepward_enter"
 
-// enter makes the rules that the queries ask say so as their first expression. Members of
-// require and deny have the numbers of their rules, and the other entry rules one number
-// each. Rules are compiled already: what the compiler, its index and its checks see is what
-// was written.
+// enter adds a first expression to each rule that the queries ask, which says that it is
+// entered. Members of require and deny have the numbers of their rules, and the other entry
+// rules one number each. This happens after compilation: the compiler, its index and its
+// checks see what was written.
 func (p *Program) enter() {
 	for _, m := range p.compiler.Modules {
 		if !syntax.IsEntry(m.Package.Path) {

@@ -16,12 +16,12 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// What a rule yields is decoded when it is evaluated, and what is not as the contract says
-// ends in 503. Where it is written out, the same decoder reads it when the policy is
-// loaded, with values that are always right in the place of what only a request settles. So
-// the two never differ.
+// What a rule yields is decoded when it is evaluated, and a breach of the contract ends in
+// 503. As far as it is written out, the same decoder also reads it when the policy is
+// loaded, with values that are always right in place of what only a request settles. So the
+// two never differ.
 
-// decoding is how the members of an entry rule are read.
+// decoding says how the members of an entry rule are read.
 type decoding struct {
 	rule   string
 	keys   []string

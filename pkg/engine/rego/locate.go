@@ -80,7 +80,7 @@ func (s *jsonScan) start() int {
 	return at
 }
 
-// value reads one value, of which path leads on to what is looked for; nil leads nowhere.
+// value reads one value. path leads from it to what is looked for; nil leads nowhere.
 func (s *jsonScan) value(path []string) bool {
 	if path != nil {
 		s.found = s.start()

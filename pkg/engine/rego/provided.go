@@ -159,8 +159,8 @@ func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []S
 	}
 }
 
-// checkUnknown checks a rule that asks what is unknown: after a name that nobody knows it
-// would be silent.
+// checkUnknown checks a rule that asks which data is unknown. If it asks for a name that does
+// not exist, it would be silent.
 func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 	names := d.ref[2:]
 	if len(names) == 0 || !names[0].Equal(ast.StringTerm("unknown")) {

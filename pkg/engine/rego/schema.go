@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// Data is held against JSON Schemas when it is loaded, since a slip in it makes no error
+// Data is compared with JSON Schemas when it is loaded, because a slip in it makes no error
 // when it is read: a rule does not match, and is silent. Schemas come from two places.
 //
 // The library says in the METADATA of a function what each argument must be:
@@ -26,8 +26,8 @@ import (
 //	# custom:
 //	#   arguments: {entry: "stepward.routes#/items"}
 //
-// and whatever a policy gives for it, as far as it can be followed to data or to a
-// constant, is held against that. A policy says it of its own data, as OPA has it:
+// What a policy gives for an argument is compared with that, as far as it can be followed to
+// data or to a constant. A policy says it of its own data, in OPA's way:
 //
 //	# schemas:
 //	# - data.limits: schema.limits

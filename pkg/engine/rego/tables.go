@@ -23,17 +23,17 @@ import (
 // for a place, whose conditions are the segments that the entry's pattern spells out.
 // OPA finds the rules of such a set by an index.
 //
-// A candidate is still compared in full. What must hold for a table to be narrowed is
-// that whatever matches is a candidate, or a requirement would be lost: where that is not
-// plain to see, the rule stays as it was written.
+// A candidate is still compared in full. A table may be narrowed only if every entry that
+// matches is a candidate; otherwise a requirement would be lost. If that is not plain to
+// see, the rule stays as it was written.
 
-// tablesPackage is where the candidates are.
+// tablesPackage holds the candidates.
 const tablesPackage = "__stepward.tables"
 
 // maxSpelled is how many segments of a pattern decide about a candidate.
 const maxSpelled = 8
 
-// spelled is a segment of a path that an entry can only match if it is text.
+// spelled is a condition of an entry: the path has this text as its segment at place.
 type spelled struct {
 	place int
 	text  string

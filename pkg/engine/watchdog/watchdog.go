@@ -47,7 +47,7 @@ func routeOf(r request.Request) string {
 		first = r.Segments[0]
 	}
 	route := r.Host + "/" + first
-	if len(route) <= longestRoute { // what nearly all are: copied once, as every evaluation asks
+	if len(route) <= longestRoute { // as nearly all are; every evaluation asks, so it is copied once
 		return route
 	}
 	return strings.Clone(route[:longestRoute])

@@ -8,8 +8,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// Constants finds what a term stands for, as far as the text of a policy says: itself, by a
-// variable, by a rule, by `some x in` what is written out, by a function of what is.
+// Constants finds what a term stands for, as far as the text of a policy says: a value that
+// is written out, or that a variable, a rule, `some x in` or a function leads to.
 type Constants struct {
 	rules map[string][]*ast.Rule // complete rules by their path below data
 	busy  map[*ast.Rule]bool
@@ -19,7 +19,7 @@ type Constants struct {
 	more int
 }
 
-// Unknown stands where only a request settles what is there.
+// Unknown stands for what only a request settles.
 var Unknown = ast.VarTerm("$unknown")
 
 // maxAlternatives is how many values one term may stand for; of more, nothing is known.
