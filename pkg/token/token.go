@@ -53,10 +53,19 @@ type Token struct {
 	// caller has shown that it holds that key (RFC 9449, RFC 8705).
 	SenderConstrained bool
 
+	// Serial numbers what one verification found, where the verifier remembers it. Tokens
+	// with the same serial are equal but for Scheme and SenderConstrained. It is zero for a
+	// token that may be another the next time.
+	Serial Serial
+
 	// Claims is the whole claim set, decoded from JSON with json.Number for
 	// numbers. Policies see it without exp, iat, nbf, auth_time and jti.
 	Claims map[string]any
 }
+
+// Serial is unlike every other in the process, whatever verifier it comes from: Of is a
+// random number of the verifier, and N counts.
+type Serial struct{ Of, N uint64 }
 
 // Proof is one authentication of a subject: what it showed, and when. What it showed and
 // its time belong together. The time of one proof says nothing about the level of another.

@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/stepward/stepward/pkg/engine/memo"
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/policy"
@@ -30,6 +31,7 @@ type Policy struct {
 	routes  map[string]rego.PreparedEvalQuery
 	tracer  topdown.QueryTracer // of tests; nil traces nothing
 	watch   *watchdog.Watchdog
+	memo    *memo.Memo // nil where requests cannot be told apart but by evaluating
 	// unindexed is set if rules ask which data is unknown: OPA's index would read data ahead
 	// of the rule that asks first.
 	unindexed bool
@@ -65,7 +67,38 @@ func (p *Policy) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 // asks for, [policy.ErrTimeout] when the time budget was exceeded, and ctx's own
 // error when ctx ended first. Any other error means that the policy failed or
 // returned what it may not. It never comes with a result.
+//
+// A result may be one that was returned before, for a request that the rules cannot tell
+// from in. Nobody may change it.
 func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
+	if p.memo == nil || p.tracer != nil {
+		return p.ask(ctx, in)
+	}
+	var space [256]byte
+	key, ok := p.memo.Key(space[:0], &in)
+	if !ok {
+		return p.ask(ctx, in)
+	}
+	if r, known := p.memo.Find(key); known {
+		return r, ctx.Err()
+	}
+	r, err := p.ask(ctx, in)
+	if err == nil {
+		p.memo.Keep(key, r)
+	}
+	return r, err
+}
+
+// Remembered returns how many results are remembered.
+func (p *Policy) Remembered() int {
+	if p.memo == nil {
+		return 0
+	}
+	return p.memo.Len()
+}
+
+// ask evaluates the queries of in.
+func (p *Policy) ask(ctx context.Context, in policy.Input) (policy.Result, error) {
 	queries := []rego.PreparedEvalQuery{p.base}
 	for _, name := range in.Routes {
 		query, ok := p.routes[name]

@@ -52,6 +52,9 @@ type Options struct {
 	Unknown map[string]time.Time
 	// FoldPathCase says that paths are in lower case. What is compared with them must be, too.
 	FoldPathCase bool
+	// MemoSize is how many results are remembered in each of two generations; 0 means
+	// [memo.DefaultSize]. With less than 0 each request is evaluated.
+	MemoSize int
 	// Optional lists members of data that need not be there. One that is not is unknown.
 	Optional []string
 }

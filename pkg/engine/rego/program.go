@@ -10,6 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 
+	"github.com/stepward/stepward/pkg/engine/memo"
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 	"github.com/stepward/stepward/pkg/engine/watchdog"
 	"github.com/stepward/stepward/pkg/policy"
@@ -27,6 +28,8 @@ type Program struct {
 	members   []member
 	arguments map[string]*ast.Term // what stands in calls of the library, by the rules that took its place
 	copies    string               // begins the names of the copies of entry rules that look into whole tables
+	document  map[string]any       // what is in data
+	shipped   func(matcher) bool   // whether a function is the library's own
 	unindexed bool                 // rules ask which data is unknown: OPA's index would read data ahead of them
 }
 
@@ -36,6 +39,7 @@ func (l *loader) program(c *ast.Compiler, document map[string]any, revision stri
 		opt:      l.opt,
 		traits:   policy.Traits{Revision: revision, RequestHeaders: slices.Sorted(maps.Keys(l.headers))},
 		compiler: c, store: newStore(document, l.unknown), packages: l.packages, members: l.members,
+		document: document, shipped: (&tables{loader: l, modules: maps.Clone(c.Modules)}).shipped,
 		arguments: l.arguments, copies: hiddenPrefix, unindexed: l.asked && len(l.unknown) > 0,
 	}
 	if l.narrowed {
@@ -51,6 +55,9 @@ func (p *Program) prepare(ctx context.Context) (*Policy, error) {
 		opt: p.opt, traits: p.traits, members: p.members, unindexed: p.unindexed,
 		routes: map[string]rego.PreparedEvalQuery{}, watch: watchdog.New(p.opt.Timeout, p.opt.MaxAbandoned),
 		overrides: overridesInput(p.compiler),
+	}
+	if f, ok := p.features(); ok {
+		made.memo = memo.New(f, p.opt.MemoSize)
 	}
 	made.known, made.mentioned = mentions(p.compiler, "json", "form")
 	for path, rules := range p.packages {

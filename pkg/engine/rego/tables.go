@@ -178,13 +178,16 @@ func (t *tables) shipped(x matcher) bool {
 }
 
 // lookUp returns the array at a place in data, unless rules have a part in what is there.
-func (t *tables) lookUp(table ast.Ref) ([]any, bool) {
-	for _, m := range t.modules {
+func (t *tables) lookUp(table ast.Ref) ([]any, bool) { return listInData(table, t.modules, t.document) }
+
+// listInData returns the array at a place in data, unless rules of modules have a part in it.
+func listInData(table ast.Ref, modules map[string]*ast.Module, document map[string]any) ([]any, bool) {
+	for _, m := range modules {
 		if m.Package.Path.HasPrefix(table) || table.HasPrefix(m.Package.Path) {
 			return nil, false
 		}
 	}
-	var at any = t.document
+	var at any = document
 	for _, term := range table[1:] {
 		name, isText := term.Value.(ast.String)
 		object, isObject := at.(map[string]any)

@@ -2,6 +2,8 @@ package jwt
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"io"
 	"sync"
 	"time"
 
@@ -49,18 +51,24 @@ type refusal struct {
 // drives no good one out. It serves many goroutines.
 type cache struct {
 	mu       sync.Mutex
+	last     token.Serial // Of is zero where nothing random was to be had: nothing is numbered
 	verified *simplelru.LRU[digest, *verified]
 	refused  *simplelru.LRU[digest, refusal]
 }
 
 // newCache remembers size verified tokens; a negative size none at all.
-func newCache(size int) *cache {
+func newCache(size int, random io.Reader) *cache {
 	if size < 0 {
 		return nil
 	}
 	good, _ := simplelru.NewLRU[digest, *verified](size, nil) // the size is positive
 	bad, _ := simplelru.NewLRU[digest, refusal](refusedSize, nil)
-	return &cache{verified: good, refused: bad}
+	c := &cache{verified: good, refused: bad}
+	var of [8]byte
+	if _, err := io.ReadFull(random, of[:]); err == nil {
+		c.last.Of = binary.BigEndian.Uint64(of[:])
+	}
+	return c
 }
 
 // name returns the digest of a token. It is zero without a cache, where nobody needs it.
@@ -93,12 +101,17 @@ func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
 	return nil, nil
 }
 
+// keep remembers v and numbers its token. It is called before anybody else sees v.
 func (c *cache) keep(d digest, v *verified) {
 	if c == nil || v.generation == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.last.Of != 0 {
+		c.last.N++
+		v.token.Serial = c.last
+	}
 	c.verified.Add(d, v)
 }
 

@@ -131,6 +131,7 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 		both.list = live.list
 	}
 	t := a
+	t.Serial = token.Serial{} // the issuer's next answer may be another
 	t.Proofs = []token.Proof{i.Introspection.weakest(a.Strongest(), b.Strongest())}
 	t.Scopes, t.Audience = common(a.Scopes, b.Scopes), common(a.Audience, b.Audience)
 	t.ExpiresAt = older(a.ExpiresAt, b.ExpiresAt)

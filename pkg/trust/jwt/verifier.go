@@ -1,15 +1,18 @@
 package jwt
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha256" // the hashes below
 	_ "crypto/sha512"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +105,9 @@ type Options struct {
 	// Revoked reports what has been revoked before its time. It is asked on every call,
 	// and must return at once; nil means that nothing is.
 	Revoked func(token.Token) bool
+	// Rand makes the serials of tokens unlike those of other verifiers; nil means
+	// [rand.Reader].
+	Rand io.Reader
 }
 
 // Verifier verifies tokens of some issuers. It serves many goroutines.
@@ -127,7 +133,7 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 	if o.CacheSize == 0 {
 		o.CacheSize = DefaultCacheSize
 	}
-	v.cache = newCache(o.CacheSize)
+	v.cache = newCache(o.CacheSize, cmp.Or(o.Rand, rand.Reader))
 	for _, i := range issuers {
 		i.Algorithms = algorithms(i.Algorithms)
 		if i.Profile == "" {
