@@ -43,7 +43,7 @@ func (d *decoder) issuers(issuers []Issuer) {
 			d.failAt(at+".name", fmt.Sprintf("%q is taken", x.Name), "give each issuer a name of its own")
 		}
 		if urls[x.Issuer] {
-			d.failAt(at+".issuer", "stands twice; list its audiences in one entry", "")
+			d.failAt(at+".issuer", "is listed twice; list its audiences in one entry", "")
 		}
 		names[x.Name], urls[x.Issuer] = true, true
 		d.issuer(at, x)
@@ -119,7 +119,7 @@ func (d *decoder) dpop(at string, x DPoP) {
 	d.eachOf(at+".algorithms", x.Algorithms)
 	d.oneOf(at+".nonce", x.Nonce)
 	if (x.Nonce == "required") != (x.NonceKeysFile != "") {
-		d.failAt(at+".nonce_keys_file", "goes with nonce: required, and only with it",
+		d.failAt(at+".nonce_keys_file", "belongs to nonce: required: set both, or neither",
 			"replicas must accept each other's nonces; make a key with: "+makeKey)
 	}
 	if time.Duration(x.IATWindow) > 5*time.Minute {

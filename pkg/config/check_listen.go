@@ -105,8 +105,8 @@ func (d *decoder) log(l Log, bundles Bundles) {
 	d.oneOf("log.level", l.Level)
 	d.oneOf("log.decisions", l.Decisions)
 	if (l.Decisions == "file") != (l.File != "") {
-		d.failAt("log.file", "goes with decisions: file, and only with it",
-			"set both to write decisions to a file, or neither")
+		d.failAt("log.file", "belongs to decisions: file: set both, or neither",
+			"such as log: { decisions: file, file: decisions.log }")
 	}
 	if l.MaxFiles < 1 || l.MaxFiles > 1000 {
 		d.failAt("log.max_files", "must be 1 to 1000", "")
@@ -126,6 +126,6 @@ func (d *decoder) pointers(path string, list []string, keepsInput bool) {
 		}
 	}
 	if len(list) > 0 && !keepsInput {
-		d.failAt(path, "goes with input: true, or with decision logs of OPA", "nothing else keeps an input")
+		d.failAt(path, "needs input: true, or decision logs of OPA", "nothing else keeps an input")
 	}
 }

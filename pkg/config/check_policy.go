@@ -16,7 +16,7 @@ func (d *decoder) source(p Policy, bundles Bundles) {
 		d.failAt("policy", "is missing",
 			"policy: { paths: [policies/] } names your own, policy: { default: true } the one that Stepward ships")
 	case p.Default && (len(p.Paths) > 0 || p.Compat != ""):
-		d.failAt("policy.default", "does not go with paths and compat",
+		d.failAt("policy.default", "cannot be combined with paths and compat",
 			"it names the policy that Stepward ships, which would not decide beside another")
 	case d.written("policy") && !p.Default && len(p.Paths) == 0 && bundles.ConfigFile == "" && p.Compat == "":
 		d.failAt("policy", "names no policy",
@@ -32,7 +32,7 @@ func (d *decoder) policy(p Policy, bundles Bundles) {
 		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody,
 			"proto_descriptor": p.ProtoDescriptor != ""} {
 			if used {
-				d.failAt("policy."+name, "goes with compat: opa-envoy, and only with it",
+				d.failAt("policy."+name, "needs compat: opa-envoy",
 					"our own policies are found by their packages; see docs/policy.md")
 			}
 		}
@@ -44,7 +44,7 @@ func (d *decoder) policy(p Policy, bundles Bundles) {
 			"name the files and folders that OPA was given, or bundles.config_file where OPA fetched them")
 	}
 	if len(p.Candidate.Paths) > 0 {
-		d.failAt("policy.candidate", "does not go with compat: opa-envoy",
+		d.failAt("policy.candidate", "cannot be combined with compat: opa-envoy",
 			"a candidate is asked who the caller is, and here a token is verified only where the policy requires one")
 	}
 	if p.Path != "" && !decisionPath.MatchString(p.Path) {
@@ -61,10 +61,10 @@ func (d *decoder) optionalData(p Policy) {
 		path := fmt.Sprintf("policy.optional_data[%d]", i)
 		switch {
 		case p.Compat != "":
-			d.failAt(path, "does not go with compat: opa-envoy",
+			d.failAt(path, "cannot be combined with compat: opa-envoy",
 				"such a policy takes what is missing for undefined, as its plugin does")
 		case reserved(name):
-			d.failAt(path, "is not a member of yours", "name it without data., as in risk")
+			d.failAt(path, "is not one of your own members of data", "name it without data., as in risk")
 		case strings.ContainsAny(name, ".[/"):
 			d.failAt(path, "is not the name of a member of data",
 				"name it without data. and without what is below it, as in risk")
@@ -74,13 +74,13 @@ func (d *decoder) optionalData(p Policy) {
 
 func (d *decoder) data(data Data, p Policy) {
 	if len(data.MaxAge) > 0 && p.Compat != "" {
-		d.failAt("data.max_age", "does not go with compat: opa-envoy",
+		d.failAt("data.max_age", "cannot be combined with compat: opa-envoy",
 			"such a policy does not know data.stepward.unknown: it would let in what it denies by data, "+
 				"once that data is taken away")
 	}
 	for name, age := range data.MaxAge {
 		if reserved(name) {
-			d.failAt("data.max_age."+name, "is not a member of yours", "name a member of data that your files bring")
+			d.failAt("data.max_age."+name, "is not one of your own members of data", "name a member of data that your files bring")
 		}
 		if time.Duration(age) < time.Second {
 			d.failAt("data.max_age."+name, "must be at least 1s", "")

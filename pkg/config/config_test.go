@@ -51,7 +51,7 @@ func TestCompatBundles(t *testing.T) {
 	for text, want := range map[string]string{
 		"policy: { compat: opa-envoy }":                                                                       "policy.paths: is missing",
 		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }":                                   "",
-		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }": "data.max_age: does not go with compat: opa-envoy",
+		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }": "data.max_age: cannot be combined with compat: opa-envoy",
 		"policy: {}\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }":                    "",
 	} {
 		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte("issuers: []\n"+text), config.Options{InsecureNoIssuers: true})
@@ -120,8 +120,8 @@ func TestRequired(t *testing.T) {
 		{issuers + "policy: { paths: }\n", "policy.paths has nothing in it", false}, {issuers + "policy: { default: }\n", "policy: names no policy", false},
 		{issuers + "policy: { default: false }\n", "policy: names no policy", false}, {issuers + "policy: { default: yes }\n", "must be true or false", false},
 		{issuers + "policy: { candidate: { paths: [policy.rego] } }\n", "policy: names no policy", false},
-		{issuers + "policy: { default: true, paths: [policy.rego] }\n", "policy.default: does not go with paths", false},
-		{issuers + "policy: { default: true, compat: opa-envoy, paths: [policy.rego] }\n", "policy.default: does not go with", false},
+		{issuers + "policy: { default: true, paths: [policy.rego] }\n", "policy.default: cannot be combined with paths", false},
+		{issuers + "policy: { default: true, compat: opa-envoy, paths: [policy.rego] }\n", "policy.default: cannot be combined with", false},
 		{"issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego] }\n", "", false},
 		{issuers + policy + "levels:\n", "levels has nothing in it", false}, {issuers + policy + "request:\n", "request has nothing in it", false},
 		{issuers + policy + "data: { max_age: }\n", "data.max_age has nothing in it", false},

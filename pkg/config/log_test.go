@@ -19,7 +19,7 @@ func TestMasks(t *testing.T) {
 			t.Error(err)
 		}
 		_, err := parse(fmt.Appendf(nil, "%slog: { %s: [/input/token/claims/email] }", least, key))
-		if err == nil || !strings.Contains(err.Error(), "goes with input: true") {
+		if err == nil || !strings.Contains(err.Error(), "needs input: true") {
 			t.Errorf("no input is kept, and %s is taken: %v", key, err)
 		}
 	}
