@@ -38,8 +38,9 @@ type Answers struct {
 // reaches reports whether a redirect in answer to r would reach a person.
 func (w Answers) reaches(r request.Request) bool { return w.Login != nil && w.Login.Reaches(r) }
 
-// answer words r's decision, unless its words are given, and attaches the metadata. A panic on the way refuses, and so
-// does a decision that is not known or is worded as another kind of answer.
+// answer words r's decision, unless its words are given, and attaches the metadata. A panic
+// on the way refuses, and so does a decision that is not known or is worded as another kind
+// of answer.
 func (a *Authorizer) answer(r *Record, own *response.Response) {
 	defer func() {
 		if p := recover(); p != nil {
