@@ -54,6 +54,7 @@ type MovingError struct {
 	For  time.Duration
 }
 
+// Error names a file, and says what may be the cause.
 func (e *MovingError) Error() string {
 	return fmt.Sprintf("%s has kept changing for %s, and files are taken once they have stopped: "+
 		"is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))

@@ -20,6 +20,7 @@ import (
 // Note says what became of a key of OPA's that has no counterpart here, or another meaning.
 type Note struct{ Key, Says string }
 
+// String returns the note as one line.
 func (n Note) String() string { return n.Key + ": " + n.Says }
 
 // Migration says what to migrate.

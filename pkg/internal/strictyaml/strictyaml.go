@@ -25,6 +25,7 @@ type Error struct {
 	Message, Hint string
 }
 
+// Error says where in the document it is, and what was found.
 func (e *Error) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }

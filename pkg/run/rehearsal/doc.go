@@ -12,6 +12,7 @@ package rehearsal
 // RefusedError says that what the user named cannot be rehearsed.
 type RefusedError struct{ Err error }
 
+// Error returns the reason.
 func (e *RefusedError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the reason.

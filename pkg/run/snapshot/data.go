@@ -69,6 +69,7 @@ type DataStatus struct {
 	Unknown bool      `json:"unknown"`
 }
 
+// String returns what an operator wants to know, in one line.
 func (d DataStatus) String() string {
 	age := "never seen"
 	if !d.AsOf.IsZero() {

@@ -28,6 +28,7 @@ func (p Field) Key() string {
 	return strings.Join(names, ".")
 }
 
+// String returns the field as a policy writes it.
 func (p Field) String() string {
 	text := "input"
 	for _, n := range p.Names {
