@@ -52,7 +52,8 @@ func (r release) sbom(binary, to string) error {
 // adds the time of the commit, and our licence, which no cache knows.
 func (r release) settle(bom *cdx.BOM) error {
 	m := bom.Metadata
-	if m == nil || m.Component == nil || m.Tools == nil || m.Tools.Tools == nil || bom.Components == nil || len(*bom.Components) == 0 { //nolint:staticcheck
+	if m == nil || m.Component == nil || m.Tools == nil || m.Tools.Tools == nil || //nolint:staticcheck
+		bom.Components == nil || len(*bom.Components) == 0 {
 		return errors.New("the bill of materials has no component, no tool or no modules")
 	}
 	tools := *m.Tools.Tools //nolint:staticcheck // what cyclonedx-gomod writes
