@@ -136,44 +136,15 @@ func (g *gate) propose(ctx context.Context, txn storage.Transaction) error {
 	return g.accept(ctx, set)
 }
 
+// read returns what the store holds in txn.
 func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	set := Set{Revisions: map[string]string{}}
-	ids, err := g.Store.ListPolicies(ctx, txn)
-	if err != nil {
-		return Set{}, fmt.Errorf("bundle: %w", err)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if strings.HasPrefix(id, libraryPrefix) {
-			continue
+	for _, part := range []func(context.Context, storage.Transaction, *Set) error{
+		g.readPolicies, g.readData, g.readManifests,
+	} {
+		if err := part(ctx, txn, &set); err != nil {
+			return Set{}, err
 		}
-		text, err := g.Store.GetPolicy(ctx, txn, id)
-		if err != nil {
-			return Set{}, fmt.Errorf("bundle: %w", err)
-		}
-		s := rego.Source{Name: sourcePrefix + strings.TrimPrefix(id, "/"), Text: slices.Clone(text), Bundled: true}
-		if !system(s) {
-			set.Sources = append(set.Sources, s)
-		}
-	}
-	if err := g.readData(ctx, txn, &set); err != nil {
-		return Set{}, err
-	}
-	active, err := bundle.ReadBundleNamesFromStore(ctx, g.Store, txn)
-	if err != nil && !storage.IsNotFound(err) {
-		return Set{}, fmt.Errorf("bundle: %w", err)
-	}
-	for _, name := range active {
-		revision, err := bundle.ReadBundleRevisionFromStore(ctx, g.Store, txn, name)
-		if err != nil {
-			return Set{}, fmt.Errorf("bundle: %w", err)
-		}
-		set.Revisions[name] = revision
-		roots, err := bundle.ReadBundleRootsFromStore(ctx, g.Store, txn, name)
-		if err != nil {
-			return Set{}, fmt.Errorf("bundle: %w", err)
-		}
-		set.roots = append(set.roots, owned{name: name, roots: roots})
 	}
 	for _, name := range g.names() {
 		if _, there := set.Revisions[name]; !there {
@@ -182,6 +153,50 @@ func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	}
 	slices.Sort(set.Missing)
 	return set, nil
+}
+
+// readPolicies makes sources of the modules of all bundles, without those for OPA itself.
+func (g *gate) readPolicies(ctx context.Context, txn storage.Transaction, set *Set) error {
+	ids, err := g.Store.ListPolicies(ctx, txn)
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if strings.HasPrefix(id, libraryPrefix) {
+			continue
+		}
+		text, err := g.Store.GetPolicy(ctx, txn, id)
+		if err != nil {
+			return fmt.Errorf("bundle: %w", err)
+		}
+		s := rego.Source{Name: sourcePrefix + strings.TrimPrefix(id, "/"), Text: slices.Clone(text), Bundled: true}
+		if !system(s) {
+			set.Sources = append(set.Sources, s)
+		}
+	}
+	return nil
+}
+
+// readManifests reads the revision and the roots of each bundle.
+func (g *gate) readManifests(ctx context.Context, txn storage.Transaction, set *Set) error {
+	active, err := bundle.ReadBundleNamesFromStore(ctx, g.Store, txn)
+	if err != nil && !storage.IsNotFound(err) {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	for _, name := range active {
+		revision, err := bundle.ReadBundleRevisionFromStore(ctx, g.Store, txn, name)
+		if err != nil {
+			return fmt.Errorf("bundle: %w", err)
+		}
+		set.Revisions[name] = revision
+		roots, err := bundle.ReadBundleRootsFromStore(ctx, g.Store, txn, name)
+		if err != nil {
+			return fmt.Errorf("bundle: %w", err)
+		}
+		set.roots = append(set.roots, owned{name: name, roots: roots})
+	}
+	return nil
 }
 
 // system reports whether a module is for OPA's plugins, as data.system.log.mask is. The
