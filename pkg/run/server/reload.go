@@ -104,17 +104,7 @@ func (c *conductor) look(ctx context.Context) {
 	}
 	l := files.NewLook()
 	loaded, err := snapshot.LookAt(l, s.options.Reload)
-	base := s.newest().Config
-	if now := s.current.Load(); now != nil {
-		base = now.Config
-	}
-	// What is enforced and what was tried are both watched: the broken policy may be one
-	// that is not enforced yet.
-	watched := slices.Concat(loaded.Sources, base.Sources)
-	slices.Sort(watched)
-	watched = slices.Compact(watched)
-	same := slices.Equal(watched, c.watched)
-	c.watched = watched
+	same := c.watch(loaded.Sources)
 	taken, _, moving := c.settler.Offer(l, begun)
 	if moving != nil {
 		c.refused(moving)
@@ -129,6 +119,22 @@ func (c *conductor) look(ctx context.Context) {
 	}
 	c.asked, c.looked = false, l
 	c.reload(ctx, loaded, err)
+}
+
+// watch notes which files are watched from now on, and reports whether they are the same as
+// before. What is enforced and what was tried are both watched: the broken policy may be one
+// that is not enforced yet.
+func (c *conductor) watch(tried []string) (same bool) {
+	base := c.server.newest()
+	if now := c.server.current.Load(); now != nil {
+		base = now
+	}
+	watched := slices.Concat(tried, base.Config.Sources)
+	slices.Sort(watched)
+	watched = slices.Compact(watched)
+	same = slices.Equal(watched, c.watched)
+	c.watched = watched
+	return same
 }
 
 func (c *conductor) now() time.Time {
