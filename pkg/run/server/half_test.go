@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func guarded() map[string]string {
 }
 
 // stepped returns a folder that is served by a clock that only the test moves. looks counts the
-// looks at it.
+// looks at it since it is served.
 func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks *atomic.Int64) {
 	t.Helper()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
@@ -38,7 +39,9 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 	now, looks := &atomic.Int64{}, &atomic.Int64{}
 	now.Store(time.Now().Add(time.Minute).UnixNano())
 	tick = func() { now.Add(int64(files.Rest)) }
+	var once sync.Once
 	o := server.Options{
+		Enforce: func(config.Config) { once.Do(func() { looks.Store(0) }) },
 		Reload: func(l *files.Look) (config.Config, error) {
 			defer looks.Add(1)
 			return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
@@ -91,8 +94,10 @@ func TestHalfWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "a look at the whole", func() bool { return looks.Load() > 0 })
 			before := looks.Load()
 			place(t, f.dir, half)
+			tick() // once: the next look is of use again, and nothing that it sees has been seen before
 			f.Reload()
 			eventually(t, "a look at the half", func() bool { return looks.Load() > before })
 			stopped("by a half")
