@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/ast"
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 var (

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/ast"
+	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/stepward/stepward/pkg/request"
 )

@@ -3,7 +3,7 @@ package opaenvoy
 import (
 	"slices"
 
-	"github.com/open-policy-agent/opa/ast"
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // Reads lists what the policy reads that a proxy must be told to send: the body, the

@@ -1,7 +1,7 @@
 package rego
 
 import (
-	"github.com/open-policy-agent/opa/ast"
+	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 
