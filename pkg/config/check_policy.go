@@ -80,7 +80,8 @@ func (d *decoder) data(data Data, p Policy) {
 	}
 	for name, age := range data.MaxAge {
 		if reserved(name) {
-			d.failAt("data.max_age."+name, "is not one of your own members of data", "name a member of data that your files bring")
+			d.failAt("data.max_age."+name, "is not one of your own members of data",
+				"name a member of data that your files bring")
 		}
 		if time.Duration(age) < time.Second {
 			d.failAt("data.max_age."+name, "must be at least 1s", "")
