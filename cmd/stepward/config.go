@@ -28,6 +28,7 @@ type configFlags struct {
 
 // add adds the flags of commands that serve nothing, fetch no bundle and run no policy of
 // opa-envoy-plugin: what would be insecure elsewhere does no harm here.
+// Commands that ask a running service thus permit whatever that one was permitted.
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	f.insecure, f.bundles, f.nobody = true, true, true

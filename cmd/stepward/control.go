@@ -29,8 +29,6 @@ func (f *controlled) addAddress(cmd *cobra.Command) {
 func (f controlled) client() (*control.Client, error) {
 	address := f.address
 	if address == "" {
-		// Permit whatever the running service was permitted: this command listens nowhere.
-		f.insecure, f.network, f.bundles, f.nobody = true, true, true, true
 		c, err := f.load()
 		if err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/stepward/stepward/cmd/stepward/internal/output"
@@ -60,5 +61,27 @@ func TestDecisionsOnATerminal(t *testing.T) {
 		if w == os.Stdout || w == os.Stderr {
 			t.Errorf("%s is written as it comes", name)
 		}
+	}
+}
+
+// A command that only asks a running service reads a configuration that serve takes with
+// every permission there is.
+func TestAskingPermitsWhatTheServiceWasPermitted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "stepward.yaml")
+	text := "listen: 0.0.0.0:9191\ncontrol: unix:///run/s\nissuers: []\npolicy: { default: true }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asking controlled
+	asking.add(&cobra.Command{})
+	asking.file = file
+	if _, err := asking.client(); err != nil {
+		t.Error(err)
+	}
+	var serving configFlags
+	serving.addServing(&cobra.Command{})
+	serving.file = file
+	if _, err := serving.load(); err == nil {
+		t.Error("serve takes it without a flag")
 	}
 }
