@@ -68,7 +68,8 @@ func TestEveryConfiguration(t *testing.T) {
 		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
 			return filepath.SkipDir
 		}
-		if matched, _ := filepath.Match("envoy*.yaml", d.Name()); !matched { // manifests are held against their CRDs in validate/
+		// manifests are held against their CRDs in validate/
+		if matched, _ := filepath.Match("envoy*.yaml", d.Name()); !matched {
 			return nil
 		}
 		found++
@@ -114,14 +115,20 @@ func TestHardened(t *testing.T) {
 		"fails closed":            !filter.GetFailureModeAllow() && filter.GetStatusOnError().GetCode() == 503,
 		"mutations are validated": filter.GetValidateMutations(),
 		"raw headers":             filter.GetEncodeRawHeaders(),
-		"always on":               filter.GetFilterEnabled() == nil && filter.GetFilterEnabledMetadata() == nil && !filter.GetShadowMode(),
-		"no new route":            !filter.GetClearRouteCache(),
-		"mutations by list":       filter.GetDecoderHeaderMutationRules().GetDisallowAll().GetValue() && filter.GetDecoderHeaderMutationRules().GetDisallowIsError().GetValue(),
-		"paths":                   manager.GetNormalizePath().GetValue() && manager.GetMergeSlashes() && manager.GetPathWithEscapedSlashesAction() == managerv3.HttpConnectionManager_REJECT_REQUEST,
-		"remote address":          manager.GetUseRemoteAddress().GetValue(),
-		"nobody is internal":      len(manager.GetInternalAddressConfig().GetCidrRanges()) == 1 && manager.GetInternalAddressConfig().GetCidrRanges()[0].GetAddressPrefix() == "255.255.255.255",
-		"retries do something":    filter.GetGrpcService().GetRetryPolicy().GetRetryOn() != "" && filter.GetGrpcService().GetRetryPolicy().GetRetryBackOff() != nil,
-		"ext_authz comes first":   manager.GetHttpFilters()[0].GetName() == "envoy.filters.http.ext_authz" && len(manager.GetHttpFilters()) == 2,
+		"always on": filter.GetFilterEnabled() == nil && filter.GetFilterEnabledMetadata() == nil &&
+			!filter.GetShadowMode(),
+		"no new route": !filter.GetClearRouteCache(),
+		"mutations by list": filter.GetDecoderHeaderMutationRules().GetDisallowAll().GetValue() &&
+			filter.GetDecoderHeaderMutationRules().GetDisallowIsError().GetValue(),
+		"paths": manager.GetNormalizePath().GetValue() && manager.GetMergeSlashes() &&
+			manager.GetPathWithEscapedSlashesAction() == managerv3.HttpConnectionManager_REJECT_REQUEST,
+		"remote address": manager.GetUseRemoteAddress().GetValue(),
+		"nobody is internal": len(manager.GetInternalAddressConfig().GetCidrRanges()) == 1 &&
+			manager.GetInternalAddressConfig().GetCidrRanges()[0].GetAddressPrefix() == "255.255.255.255",
+		"retries do something": filter.GetGrpcService().GetRetryPolicy().GetRetryOn() != "" &&
+			filter.GetGrpcService().GetRetryPolicy().GetRetryBackOff() != nil,
+		"ext_authz comes first": manager.GetHttpFilters()[0].GetName() == "envoy.filters.http.ext_authz" &&
+			len(manager.GetHttpFilters()) == 2,
 	} {
 		if !ok {
 			t.Errorf("not so: %s", name)
@@ -161,7 +168,8 @@ func TestMutationRuleMatchesOurNames(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]bool{"authorization": true, "dpop": true, "x-tenant": true, "x_tenant": true, "x-forwarded-for": false, ":path": false, "host": false, "x-user": false} {
+	for name, want := range map[string]bool{"authorization": true, "dpop": true, "x-tenant": true, "x_tenant": true,
+		"x-forwarded-for": false, ":path": false, "host": false, "x-user": false} {
 		if rule.MatchString(name) != want {
 			t.Errorf("%s: %t", name, !want)
 		}
@@ -169,17 +177,20 @@ func TestMutationRuleMatchesOurNames(t *testing.T) {
 }
 
 func TestRender(t *testing.T) {
-	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, Stepwards: []string{"127.0.0.1:4"}, CheckTimeout: time.Second,
+	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{"127.0.0.1:1", "127.0.0.1:2",
+		"127.0.0.1:3"}, Stepwards: []string{"127.0.0.1:4"}, CheckTimeout: time.Second,
 		Routes: []map[string]any{{"match": map[string]any{"prefix": "/x"}, "route": map[string]any{"cluster": "app"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	clusters := decode(t, text).GetStaticResources().GetClusters()
-	if n := len(clusters[1].GetLoadAssignment().GetEndpoints()[0].GetLbEndpoints()); n != 3 || clusters[1].GetName() != "app" {
+	if n := len(clusters[1].GetLoadAssignment().GetEndpoints()[0].GetLbEndpoints()); n != 3 ||
+		clusters[1].GetName() != "app" {
 		t.Errorf("%d replicas of %s", n, clusters[1].GetName())
 	}
 	manager, _ := parts(t, text)
-	if routes := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes(); len(routes) != 2 || routes[0].GetMatch().GetPrefix() != "/x" {
+	if routes := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes(); len(routes) != 2 ||
+		routes[0].GetMatch().GetPrefix() != "/x" {
 		t.Errorf("%v", routes)
 	}
 	if _, err := envoy.Render(envoy.Params{Ingress: "nowhere"}); err == nil {
@@ -198,7 +209,8 @@ func TestFind(t *testing.T) {
 }
 
 func TestStartReportsWhatIsWrong(t *testing.T) {
-	if _, err := envoy.Start(t.Context(), binary(t), []byte("static_resources: {listners: []}")); err == nil || !strings.Contains(err.Error(), "listners") {
+	if _, err := envoy.Start(t.Context(), binary(t), []byte("static_resources: {listners: []}")); err == nil ||
+		!strings.Contains(err.Error(), "listners") {
 		t.Errorf("%v", err)
 	}
 }
@@ -212,7 +224,8 @@ func TestComposeExample(t *testing.T) {
 	}
 	ours := strings.Split(string(envoy.Config), "\n")
 	for _, line := range strings.Split(string(theirs), "\n") {
-		if !slices.Contains(ours, line) && !strings.Contains(line, "socket_address: { address:") && !strings.Contains(line, "by compose") {
+		if !slices.Contains(ours, line) && !strings.Contains(line, "socket_address: { address:") && !strings.Contains(
+			line, "by compose") {
 			t.Errorf("not in envoy.yaml: %s", line)
 		}
 	}

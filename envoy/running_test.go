@@ -34,7 +34,8 @@ func (r *replica) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.Ch
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return &authv3.CheckResponse{HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}}}, nil
+	return &authv3.CheckResponse{HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}}},
+		nil
 }
 
 func start(t *testing.T, r *replica) *replica {
@@ -58,7 +59,8 @@ func run(t *testing.T, app http.HandlerFunc, change func([]byte) []byte, replica
 	t.Helper()
 	server := httptest.NewServer(app)
 	t.Cleanup(server.Close)
-	p := envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{strings.TrimPrefix(server.URL, "http://")}, CheckTimeout: 4 * time.Second}
+	p := envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{strings.TrimPrefix(server.URL, "http://")},
+		CheckTimeout: 4 * time.Second}
 	for _, r := range replicas {
 		p.Stepwards = append(p.Stepwards, r.address)
 	}
@@ -106,7 +108,9 @@ func TestOneReplicaHangs(t *testing.T) {
 // A client on a private address cannot steer Envoy by headers, and that an empty list of
 // internal addresses would let it is why the list is not empty.
 func TestNobodyIsInternal(t *testing.T) {
-	steer := []string{"x-envoy-retry-on", "x-envoy-max-retries", "x-envoy-upstream-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-original-path", "x-envoy-original-host", "x-envoy-decorator-operation", "x-envoy-force-trace", "x-envoy-internal", "x-envoy-ip-tags"}
+	steer := []string{"x-envoy-retry-on", "x-envoy-max-retries", "x-envoy-upstream-rq-timeout-ms",
+		"x-envoy-hedge-on-per-try-timeout", "x-envoy-original-path", "x-envoy-original-host",
+		"x-envoy-decorator-operation", "x-envoy-force-trace", "x-envoy-internal", "x-envoy-ip-tags"}
 	got := make(chan http.Header, 1)
 	app := func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header

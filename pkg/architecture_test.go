@@ -38,7 +38,9 @@ func TestArchitecturePage(t *testing.T) {
 		t.Errorf("only %d wings", len(wings))
 	}
 	for _, w := range wings {
-		drawn := strings.FieldsFunc(strings.ReplaceAll(w[2], "<br/>", " "), func(r rune) bool { return r < 'a' || r > 'z' })
+		drawn := strings.FieldsFunc(strings.ReplaceAll(w[2], "<br/>", " "), func(r rune) bool {
+			return r < 'a' || r > 'z'
+		})
 		if there := packagesOf(t, w[1]); !slices.Equal(slices.Sorted(slices.Values(drawn)), there) {
 			t.Errorf("%s is drawn with %q, and has %q", w[1], drawn, there)
 		}

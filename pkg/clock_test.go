@@ -53,7 +53,8 @@ func hurries(set *token.FileSet, f *ast.File) []string {
 	var all []string
 	tell := func(n ast.Node, what string) {
 		if at := set.Position(n.Pos()); !excused[at.Line] {
-			all = append(all, fmt.Sprintf("%s: %s: wait for what is to come by pkg/internal/wait, or say why this cannot fail on a busy machine: // clock: ...", at, what))
+			all = append(all, fmt.Sprintf(
+				"%s: %s: wait for what is to come by pkg/internal/wait, or say why this cannot fail on a busy machine: // clock: ...", at, what))
 		}
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -69,7 +70,8 @@ func hurries(set *token.FileSet, f *ast.File) []string {
 				tell(n, "a Timeout of less than a minute")
 			}
 		case *ast.BinaryExpr:
-			if slices.Contains([]token.Token{token.LSS, token.GTR, token.LEQ, token.GEQ}, n.Op) && (constant(n.X) || constant(n.Y)) {
+			if slices.Contains([]token.Token{token.LSS, token.GTR, token.LEQ, token.GEQ}, n.Op) &&
+				(constant(n.X) || constant(n.Y)) {
 				tell(n, "a comparison with a duration")
 			}
 		}
@@ -86,14 +88,17 @@ func timed(c *ast.CallExpr) string {
 	}
 	if x, ok := s.X.(*ast.Ident); ok {
 		name := x.Name + "." + s.Sel.Name
-		if slices.Contains([]string{"time.Sleep", "time.Since", "time.After", "time.AfterFunc", "time.NewTimer", "time.Tick", "context.WithTimeout", "context.WithDeadline"}, name) && !named(c, "wait", "Bound") {
+		if slices.Contains([]string{"time.Sleep", "time.Since", "time.After", "time.AfterFunc", "time.NewTimer",
+			"time.Tick", "context.WithTimeout", "context.WithDeadline"}, name) && !named(c, "wait", "Bound") {
 			return name
 		}
 	}
-	if call, ok := s.X.(*ast.CallExpr); ok && slices.Contains([]string{"After", "Before", "Sub", "Compare"}, s.Sel.Name) && named(call.Fun, "time", "Now") {
+	if call, ok := s.X.(*ast.CallExpr); ok && slices.Contains([]string{"After", "Before", "Sub", "Compare"},
+		s.Sel.Name) && named(call.Fun, "time", "Now") {
 		return "time.Now()." + s.Sel.Name
 	}
-	if slices.Contains([]string{"SetDeadline", "SetReadDeadline", "SetWriteDeadline"}, s.Sel.Name) && !named(c, "wait", "Bound") {
+	if slices.Contains([]string{"SetDeadline", "SetReadDeadline", "SetWriteDeadline"}, s.Sel.Name) &&
+		!named(c, "wait", "Bound") {
 		return s.Sel.Name
 	}
 	return ""
@@ -101,7 +106,8 @@ func timed(c *ast.CallExpr) string {
 
 // constant reports whether e is made with a unit of time.
 func constant(e ast.Expr) bool {
-	return slices.ContainsFunc([]string{"Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"}, func(unit string) bool { return named(e, "time", unit) })
+	return slices.ContainsFunc([]string{"Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"},
+		func(unit string) bool { return named(e, "time", unit) })
 }
 
 func impatient(e ast.Expr) bool {

@@ -18,7 +18,8 @@ const module = "github.com/stepward/stepward/"
 // folder that holds it, and imports what stands below and its neighbours on the same
 // floor. Within one floor Go itself keeps imports from going round.
 var floors = [][]string{
-	{"policies", "envoy", "examples", "pkg/internal/strictjson", "pkg/finding", "pkg/config/files", "pkg/config/address"},
+	{"policies", "envoy", "examples", "pkg/internal/strictjson", "pkg/finding", "pkg/config/files",
+		"pkg/config/address"},
 	{"pkg/internal/strictyaml"},
 	// the pipeline, and beside it what is configured
 	{"pkg/request"}, {"pkg/credential"}, {"pkg/token"}, {"pkg/stepup"}, {"pkg/policy", "pkg/config"},
@@ -57,16 +58,25 @@ var forbidden = []struct {
 	allowed []string // the doors
 	why     string
 }{
-	{"github.com/lestrrat-go/jwx", []string{"pkg/trust/jwt", "pkg/trust/keyset"}, "jwx/v2 is no longer maintained: a move to its successor must be a change of these packages"},
-	{"github.com/open-policy-agent/opa", []string{"pkg/engine/rego", "pkg/engine/rego/syntax", "pkg/engine/opaenvoy", "pkg/author/analysis", "pkg/author/tester", "pkg/rollout/bundle", "pkg/internal/testbundles"}, "the contract with a policy does not depend on the engine"},
-	{"github.com/envoyproxy/go-control-plane", []string{"pkg/extauthz", "pkg/run/conformance", "pkg/author/proxy", "pkg/internal/bench"}, "the spine answers in HTTP terms; only the edge speaks Envoy's"},
-	{"go.uber.org/zap", []string{"pkg/run/telemetry", "pkg/run/server", "pkg/run/demo", "cmd/stepward"}, "mechanisms return errors; they do not log"},
-	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/run/server", "pkg/run/conformance", "pkg/run/telemetry", "pkg/internal/bench"}, "one edge speaks gRPC; telemetry measures it"},
-	{"go.opentelemetry.io", []string{"pkg/run/telemetry", "pkg/rollout/bundle"}, "stages leave times in the record; what is made of them is decided in one place"},
-	{"github.com/santhosh-tekuri/jsonschema", []string{"pkg/engine/rego"}, "data is held against schemas where it is loaded, and nowhere else"},
+	{"github.com/lestrrat-go/jwx", []string{"pkg/trust/jwt", "pkg/trust/keyset"},
+		"jwx/v2 is no longer maintained: a move to its successor must be a change of these packages"},
+	{"github.com/open-policy-agent/opa", []string{"pkg/engine/rego", "pkg/engine/rego/syntax", "pkg/engine/opaenvoy",
+		"pkg/author/analysis", "pkg/author/tester", "pkg/rollout/bundle", "pkg/internal/testbundles"},
+		"the contract with a policy does not depend on the engine"},
+	{"github.com/envoyproxy/go-control-plane", []string{"pkg/extauthz", "pkg/run/conformance", "pkg/author/proxy",
+		"pkg/internal/bench"}, "the spine answers in HTTP terms; only the edge speaks Envoy's"},
+	{"go.uber.org/zap", []string{"pkg/run/telemetry", "pkg/run/server", "pkg/run/demo", "cmd/stepward"},
+		"mechanisms return errors; they do not log"},
+	{"google.golang.org/grpc", []string{"pkg/extauthz", "pkg/run/server", "pkg/run/conformance", "pkg/run/telemetry",
+		"pkg/internal/bench"}, "one edge speaks gRPC; telemetry measures it"},
+	{"go.opentelemetry.io", []string{"pkg/run/telemetry", "pkg/rollout/bundle"},
+		"stages leave times in the record; what is made of them is decided in one place"},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"pkg/engine/rego"},
+		"data is held against schemas where it is loaded, and nowhere else"},
 	{"github.com/chromedp", nil, "a browser drives tests, and nothing that is shipped"},
 	{"github.com/spf13/cobra", []string{"cmd/stepward"}, "commands live in cmd"},
-	{"github.com/prometheus", []string{"pkg/run/telemetry", "pkg/rollout/bundle"}, "metrics are made of records, not by stages"},
+	{"github.com/prometheus", []string{"pkg/run/telemetry", "pkg/rollout/bundle"},
+		"metrics are made of records, not by stages"},
 	{"math/rand", nil, "chance that matters is crypto/rand, through a field"},
 }
 

@@ -96,7 +96,8 @@ func undocumented(t *testing.T, set *token.FileSet, d *ast.GenDecl) {
 		case *ast.TypeSpec:
 			text := s.Doc.Text() + d.Doc.Text()
 			if s.Name.IsExported() && !begins(text, s.Name.Name) {
-				t.Errorf("%s: the comment of %s begins with other words: %.40q", set.Position(s.Pos()), s.Name.Name, text)
+				t.Errorf("%s: the comment of %s begins with other words: %.40q", set.Position(s.Pos()), s.Name.Name,
+					text)
 			}
 		case *ast.ValueSpec:
 			if s.Names[0].IsExported() && s.Doc.Text()+s.Comment.Text()+d.Doc.Text() == "" {

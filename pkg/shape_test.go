@@ -75,7 +75,8 @@ func measureLines(t *testing.T, path string) int {
 	for lines.Scan() {
 		n++
 		line := strings.ReplaceAll(lines.Text(), "\t", "    ")
-		if !strings.HasSuffix(path, "_test.go") && utf8.RuneCountInString(line) > widestLine && strings.Contains(strings.TrimSpace(line), " ") {
+		if !strings.HasSuffix(path, "_test.go") && utf8.RuneCountInString(line) > widestLine && strings.Contains(
+			strings.TrimSpace(line), " ") {
 			t.Errorf("%s:%d has more than %d columns", path, n, widestLine)
 		}
 	}
@@ -102,7 +103,8 @@ func functions(t *testing.T, path string) []function {
 		}
 		from, to := set.Position(fn.Pos()), set.Position(fn.End())
 		all = append(all, function{
-			where: fmt.Sprintf("%s:%d %s", path, from.Line, fn.Name.Name), lines: to.Line - from.Line + 1, branches: branches(fn.Body),
+			where: fmt.Sprintf("%s:%d %s", path, from.Line, fn.Name.Name), lines: to.Line - from.Line + 1,
+			branches: branches(fn.Body),
 		})
 	}
 	return all

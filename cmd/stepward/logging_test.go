@@ -22,7 +22,8 @@ const unseen = "\u0085\u009b\u202e\u2066\u2028\u200e\ufeff"
 // the same text to a program.
 func TestLogLinesShowEveryCharacter(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "decisions.log")
-	l, err := newLogging(t.Context(), config.Log{Level: "info", Decisions: "file", File: file, MaxSize: 1 << 20, MaxFiles: 1}, "", func(string) { t.Error("a line was dropped") })
+	l, err := newLogging(t.Context(), config.Log{Level: "info", Decisions: "file", File: file, MaxSize: 1 << 20,
+		MaxFiles: 1}, "", func(string) { t.Error("a line was dropped") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestDecisionsOnATerminal(t *testing.T) {
 	var out bytes.Buffer
 	p := &output.Painter{Out: &out, Colour: true}
 	p.Decision(explain.Explanation{
-		Request: explain.Request{Method: "GET\n" + unseen, Asked: "/%2561" + `\x1b`}, Token: &explain.Token{Subject: "alice\x1b[2J\n" + unseen},
+		Request: explain.Request{Method: "GET\n" + unseen, Asked: "/%2561" + `\x1b`}, Token: &explain.Token{
+			Subject: "alice\x1b[2J\n" + unseen},
 		Answer: explain.Answer{Result: "deny", Reason: "request_ambiguous", Status: 400},
 	})
 	text := out.String()

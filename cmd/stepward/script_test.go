@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fetch": fetch, "terminate": terminate, "signal": send, "exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fetch": fetch, "terminate": terminate,
+			"signal": send, "exits": exits},
 	})
 }

@@ -19,7 +19,8 @@ const (
 func TestDescribe(t *testing.T) {
 	const path = "github.com/stepward/stepward"
 	vcs := func(modified string) []debug.BuildSetting {
-		return []debug.BuildSetting{{Key: "vcs.revision", Value: hash}, {Key: "vcs.time", Value: date}, {Key: "vcs.modified", Value: modified}}
+		return []debug.BuildSetting{{Key: "vcs.revision", Value: hash}, {Key: "vcs.time", Value: date},
+			{Key: "vcs.modified", Value: modified}}
 	}
 	module := func(version, sum string) debug.Module { return debug.Module{Path: path, Version: version, Sum: sum} }
 	for name, v := range map[string]struct {
@@ -27,24 +28,40 @@ func TestDescribe(t *testing.T) {
 		info   debug.BuildInfo
 		want   build
 	}{
-		"make, at a tag":           {build{Version: "0.1.0", Commit: hash, Date: date}, debug.BuildInfo{Main: module("(devel)", "")}, build{Version: "0.1.0", Commit: hash, Date: date}},
-		"make, changed files":      {build{Version: "0.1.0", Commit: hash + "-dirty", Date: date}, debug.BuildInfo{Main: module("(devel)", "")}, build{Version: "0.1.0", Commit: hash + "-dirty", Date: date}},
-		"a commit without version": {build{Commit: hash, Date: date}, debug.BuildInfo{}, build{Version: newest + "+g" + short, Commit: hash, Date: date}},
-		"the same, changed":        {build{Commit: hash + "-dirty", Date: date}, debug.BuildInfo{}, build{Version: newest + "+g" + short + ".dirty", Commit: hash + "-dirty", Date: date}},
-		"a version without commit": {build{Version: "0.1.0"}, debug.BuildInfo{}, build{Version: "0.1.0", Commit: "unknown"}},
-		"the linker before the go command": {build{Version: "0.2.0", Commit: "aaaaaaaaaaaaaaaa", Date: "2027-01-01T00:00:00Z"}, debug.BuildInfo{Main: module("v0.1.0", ""), Settings: vcs("true")},
-			build{Version: "0.2.0", Commit: "aaaaaaaaaaaaaaaa", Date: "2027-01-01T00:00:00Z"}},
-		"go build, at a tag":          {build{}, debug.BuildInfo{Main: module("v0.1.0", ""), Settings: vcs("false")}, build{Version: "0.1.0", Commit: hash, Date: date}},
-		"go build, at a tag, changed": {build{}, debug.BuildInfo{Main: module("v0.1.0+dirty", ""), Settings: vcs("true")}, build{Version: "0.1.0+dirty", Commit: hash + "-dirty", Date: date}},
-		"go build, no tag": {build{}, debug.BuildInfo{Main: module("v0.0.0-20261128100000-"+short, ""), Settings: vcs("false")},
+		"make, at a tag": {build{Version: "0.1.0", Commit: hash, Date: date}, debug.BuildInfo{
+			Main: module("(devel)", "")}, build{Version: "0.1.0", Commit: hash, Date: date}},
+		"make, changed files": {build{Version: "0.1.0", Commit: hash + "-dirty", Date: date}, debug.BuildInfo{
+			Main: module("(devel)", "")}, build{Version: "0.1.0", Commit: hash + "-dirty", Date: date}},
+		"a commit without version": {build{Commit: hash, Date: date}, debug.BuildInfo{},
 			build{Version: newest + "+g" + short, Commit: hash, Date: date}},
-		"go build, after a tag, changed": {build{}, debug.BuildInfo{Main: module("v0.1.1-0.20261128100000-"+short+"+dirty", ""), Settings: vcs("true")},
+		"the same, changed": {build{Commit: hash + "-dirty", Date: date}, debug.BuildInfo{},
 			build{Version: newest + "+g" + short + ".dirty", Commit: hash + "-dirty", Date: date}},
-		"go build -buildvcs=false": {build{}, debug.BuildInfo{Main: module("(devel)", "")}, build{Version: newest + "+devel", Commit: "unknown"}},
-		"go install @v0.1.0":       {build{}, debug.BuildInfo{Main: module("v0.1.0", "h1:abc=")}, build{Version: "0.1.0", Commit: "unknown", Module: path + "@v0.1.0 h1:abc="}},
+		"a version without commit": {build{Version: "0.1.0"}, debug.BuildInfo{},
+			build{Version: "0.1.0", Commit: "unknown"}},
+		"the linker before the go command": {
+			build{Version: "0.2.0", Commit: "aaaaaaaaaaaaaaaa", Date: "2027-01-01T00:00:00Z"}, debug.BuildInfo{
+				Main: module("v0.1.0", ""), Settings: vcs("true")},
+			build{Version: "0.2.0", Commit: "aaaaaaaaaaaaaaaa", Date: "2027-01-01T00:00:00Z"}},
+		"go build, at a tag": {build{}, debug.BuildInfo{Main: module("v0.1.0", ""), Settings: vcs("false")},
+			build{Version: "0.1.0", Commit: hash, Date: date}},
+		"go build, at a tag, changed": {build{}, debug.BuildInfo{Main: module("v0.1.0+dirty", ""),
+			Settings: vcs("true")}, build{Version: "0.1.0+dirty", Commit: hash + "-dirty", Date: date}},
+		"go build, no tag": {build{}, debug.BuildInfo{Main: module("v0.0.0-20261128100000-"+short, ""),
+			Settings: vcs("false")},
+			build{Version: newest + "+g" + short, Commit: hash, Date: date}},
+		"go build, after a tag, changed": {
+			build{}, debug.BuildInfo{Main: module("v0.1.1-0.20261128100000-"+short+"+dirty", ""),
+				Settings: vcs("true")},
+			build{Version: newest + "+g" + short + ".dirty", Commit: hash + "-dirty", Date: date}},
+		"go build -buildvcs=false": {build{}, debug.BuildInfo{Main: module("(devel)", "")},
+			build{Version: newest + "+devel", Commit: "unknown"}},
+		"go install @v0.1.0": {build{}, debug.BuildInfo{Main: module("v0.1.0", "h1:abc=")},
+			build{Version: "0.1.0", Commit: "unknown", Module: path + "@v0.1.0 h1:abc="}},
 		"go install @main": {build{}, debug.BuildInfo{Main: module("v0.1.1-0.20261128100000-"+short, "h1:abc=")},
-			build{Version: newest + "+g" + short, Commit: short, Date: date, Module: path + "@v0.1.1-0.20261128100000-" + short + " h1:abc="}},
-		"a pre-release": {build{}, debug.BuildInfo{Main: module("v0.2.0-rc.1", "h1:abc=")}, build{Version: "0.2.0-rc.1", Commit: "unknown", Module: path + "@v0.2.0-rc.1 h1:abc="}},
+			build{Version: newest + "+g" + short, Commit: short, Date: date,
+				Module: path + "@v0.1.1-0.20261128100000-" + short + " h1:abc="}},
+		"a pre-release": {build{}, debug.BuildInfo{Main: module("v0.2.0-rc.1", "h1:abc=")},
+			build{Version: "0.2.0-rc.1", Commit: "unknown", Module: path + "@v0.2.0-rc.1 h1:abc="}},
 		"nothing known": {build{}, debug.BuildInfo{}, build{Version: newest + "+devel", Commit: "unknown"}},
 	} {
 		v.want.Go, v.want.Platform = runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH
@@ -80,7 +97,8 @@ func TestNewestIsThatOfTheChangelog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := regexp.MustCompile(`(?m)^## (\d\S*) - \d{4}-\d{2}-\d{2}$`).FindSubmatch(changelog); m == nil || string(m[1]) != newest {
+	if m := regexp.MustCompile(`(?m)^## (\d\S*) - \d{4}-\d{2}-\d{2}$`).FindSubmatch(changelog); m == nil ||
+		string(m[1]) != newest {
 		t.Errorf("CHANGELOG.md has %q first, and version.go %q", m, newest)
 	}
 	for _, want := range []string{"\nversion: " + newest + "\n", "\nappVersion: \"" + newest + "\"\n"} {

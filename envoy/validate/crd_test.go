@@ -68,7 +68,8 @@ func load(t *testing.T, into map[kind]checker, text []byte) {
 				continue
 			}
 			var internal apiextensions.JSONSchemaProps
-			if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(v.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
+			if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
+				v.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
 				t.Fatal(err)
 			}
 			structural, err := schema.NewStructural(&internal)
@@ -79,7 +80,8 @@ func load(t *testing.T, into map[kind]checker, text []byte) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			into[kind{crd.Spec.Group, v.Name, crd.Spec.Names.Kind}] = checker{structural, validator, cel.NewValidator(structural, true, celconfig.PerCallLimit)}
+			into[kind{crd.Spec.Group, v.Name, crd.Spec.Names.Kind}] = checker{structural, validator,
+				cel.NewValidator(structural, true, celconfig.PerCallLimit)}
 		}
 	}
 }
@@ -140,7 +142,8 @@ func check(all map[kind]checker, text []byte) error {
 	if !ok {
 		return fmt.Errorf("no CRD for %s %s", apiVersion, name)
 	}
-	if unknown := pruning.PruneWithOptions(o, c.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}); len(unknown) > 0 {
+	if unknown := pruning.PruneWithOptions(o, c.structural, true, schema.UnknownFieldPathOptions{
+		TrackUnknownFieldPaths: true}); len(unknown) > 0 {
 		return fmt.Errorf("unknown fields %v", unknown)
 	}
 	defaulting.Default(o, c.structural)
@@ -157,7 +160,9 @@ func TestManifests(t *testing.T) {
 	checked := 0
 	for _, dir := range []string{"istio", "gateway", "gateway-api", "contour"} {
 		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".yaml" || slices.Contains([]string{"mesh.yaml", "values.yaml", "namespaces.yaml"}, filepath.Base(path)) { // read by what reads them, in TestRecipes
+			// read by what reads them, in TestRecipes
+			if err != nil || filepath.Ext(path) != ".yaml" || slices.Contains(
+				[]string{"mesh.yaml", "values.yaml", "namespaces.yaml"}, filepath.Base(path)) {
 				return err
 			}
 			text, err := os.ReadFile(path)
@@ -192,11 +197,13 @@ func TestCheckCanFail(t *testing.T) {
 		return string(documents(t, text)[0])
 	}
 	for name, broken := range map[string]string{
-		"misspelt field":     strings.Replace(read("gateway/stepward.yaml"), "failOpen:", "failopen:", 1),
-		"wrong type":         strings.Replace(read("gateway/stepward.yaml"), "statusOnError: 503", "statusOnError: often", 1),
+		"misspelt field": strings.Replace(read("gateway/stepward.yaml"), "failOpen:", "failopen:", 1),
+		"wrong type": strings.Replace(read("gateway/stepward.yaml"), "statusOnError: 503",
+			"statusOnError: often", 1),
 		"CEL: GRPC wants it": strings.Replace(read("gateway-api/route.yaml"), "        grpc: {}\n", "", 1),
 		"unknown action":     strings.Replace(read("istio/policy.yaml"), "CUSTOM", "CUSTOMS", 1),
-		"no such kind":       strings.Replace(read("contour/stepward.yaml"), "kind: ExtensionService", "kind: ExtensionServices", 1),
+		"no such kind": strings.Replace(read("contour/stepward.yaml"), "kind: ExtensionService",
+			"kind: ExtensionServices", 1),
 	} {
 		if err := check(all, []byte(broken)); err == nil {
 			t.Errorf("%s is taken", name)
@@ -225,7 +232,8 @@ func TestMeshConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := m.ExtensionProviders[0].GetEnvoyExtAuthzGrpc()
-	if p.GetFailOpen() || p.GetStatusOnError() != "503" || p.GetClearRouteCache() || p.GetTimeout().AsDuration().Milliseconds() != 250 {
+	if p.GetFailOpen() || p.GetStatusOnError() != "503" || p.GetClearRouteCache() ||
+		p.GetTimeout().AsDuration().Milliseconds() != 250 {
 		t.Errorf("%v", p)
 	}
 }

@@ -38,7 +38,8 @@ func translate(t *testing.T, manifests string) map[string][]any {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.Command("go", "-C", "egctl", "tool", "egctl", "x", "translate", "--from", "gateway-api", "--to", "xds", "--type", "all", "-o", "json", "-f", file)
+	cmd := exec.Command("go", "-C", "egctl", "tool", "egctl", "x", "translate", "--from", "gateway-api", "--to", "xds",
+		"--type", "all", "-o", "json", "-f", file)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -54,7 +55,8 @@ func translate(t *testing.T, manifests string) map[string][]any {
 	for _, x := range dump.XDS {
 		for _, c := range x.Configs {
 			for key, list := range map[string][2]string{
-				"clusters": {"dynamicActiveClusters", "cluster"}, "endpoints": {"dynamicEndpointConfigs", "endpointConfig"}, "routes": {"dynamicRouteConfigs", "routeConfig"},
+				"clusters": {"dynamicActiveClusters", "cluster"}, "endpoints": {"dynamicEndpointConfigs",
+					"endpointConfig"}, "routes": {"dynamicRouteConfigs", "routeConfig"},
 			} {
 				for _, x := range items(c[list[0]]) {
 					all[key] = append(all[key], x.(object)[list[1]])
@@ -102,7 +104,8 @@ func certificates(t *testing.T, v any, ca string) (secrets []any) {
 				t.Errorf("the certificates of %q", name)
 			}
 			delete(sds, "sdsConfig")
-			secrets = append(secrets, object{"name": sds["name"], "validationContext": object{"trustedCa": object{"inlineString": ca}}})
+			secrets = append(secrets, object{"name": sds["name"], "validationContext": object{
+				"trustedCa": object{"inlineString": ca}}})
 		}
 		for _, value := range v {
 			secrets = append(secrets, certificates(t, value, ca)...)
@@ -159,8 +162,9 @@ func bootstrap(t *testing.T, xds map[string][]any, app, stepward, ca string) []b
 	delete(routes, "@type")
 	manager["routeConfig"] = routes
 	out, err := yaml.Marshal(object{
-		"admin":           object{"address": object{"socketAddress": object{"address": "127.0.0.1", "portValue": 0}}},
-		"staticResources": object{"listeners": []any{listener}, "clusters": clusters, "secrets": certificates(t, clusters, ca)},
+		"admin": object{"address": object{"socketAddress": object{"address": "127.0.0.1", "portValue": 0}}},
+		"staticResources": object{"listeners": []any{listener}, "clusters": clusters, "secrets": certificates(
+			t, clusters, ca)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -246,8 +250,9 @@ func service(t *testing.T) (sign signer, address, ca string) {
 	certificate, private := certify(t, serverName)
 	for name, text := range map[string]string{
 		"tls.crt": string(certificate), "tls.key": string(private),
-		"keys.json": fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":%q,"y":%q}]}`, base64.RawURLEncoding.EncodeToString(public[1:33]), base64.RawURLEncoding.EncodeToString(public[33:])),
-		"p.rego":    "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"authenticated\"}\n",
+		"keys.json": fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":%q,"y":%q}]}`,
+			base64.RawURLEncoding.EncodeToString(public[1:33]), base64.RawURLEncoding.EncodeToString(public[33:])),
+		"p.rego": "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"authenticated\"}\n",
 		"stepward.yaml": `listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 tls: { cert_file: tls.crt, key_file: tls.key }
@@ -302,7 +307,8 @@ func TestEnvoyGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upstream := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { hits++ })}
+	upstream := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { hits++ })}
 	go upstream.Serve(app)
 	defer upstream.Close()
 	sign, address, ca := service(t)
@@ -369,7 +375,8 @@ func TestEnvoyGateway(t *testing.T) {
 	if status, _ := ask(misspelt, "/payments", sign.token(t, "2", time.Minute)); status != 503 {
 		t.Errorf("a misspelt floor: %d", status)
 	}
-	plain := start(strings.Replace(manifests, "{ group: \"\", kind: Service, name: stepward }", "{ group: \"\", kind: Service, name: steward }", 1))
+	plain := start(strings.Replace(manifests, "{ group: \"\", kind: Service, name: stepward }",
+		"{ group: \"\", kind: Service, name: steward }", 1))
 	defer plain.Stop()
 	before := hits
 	if status, _ := ask(plain, "/x", sign.token(t, "1", time.Minute)); status != 503 || hits > before {

@@ -74,9 +74,11 @@ func resources(t *testing.T, text string) map[string]any {
 			continue
 		}
 		into := map[string]any{
-			"Deployment": &appsv1.Deployment{}, "ConfigMap": &corev1.ConfigMap{}, "Service": &corev1.Service{}, "ServiceAccount": &corev1.ServiceAccount{},
-			"PodDisruptionBudget": &policyv1.PodDisruptionBudget{}, "HorizontalPodAutoscaler": &autoscalingv2.HorizontalPodAutoscaler{},
-			"NetworkPolicy": &networkingv1.NetworkPolicy{}, "ServiceMonitor": &object{},
+			"Deployment": &appsv1.Deployment{}, "ConfigMap": &corev1.ConfigMap{}, "Service": &corev1.Service{},
+			"ServiceAccount":          &corev1.ServiceAccount{},
+			"PodDisruptionBudget":     &policyv1.PodDisruptionBudget{},
+			"HorizontalPodAutoscaler": &autoscalingv2.HorizontalPodAutoscaler{},
+			"NetworkPolicy":           &networkingv1.NetworkPolicy{}, "ServiceMonitor": &object{},
 		}[meta.Kind]
 		if into == nil {
 			t.Fatalf("unexpected %s", meta.Kind)
@@ -107,8 +109,12 @@ func loads(t *testing.T, all map[string]any, plaintext bool) {
 			t.Fatal(err)
 		}
 	}
-	text = strings.NewReplacer("/etc/stepward/policies", dir, "/etc/stepward/tls", dir, "/etc/stepward/client-ca", dir, "/etc/stepward/secrets", dir, "/var/cache/stepward", dir, "/run/stepward", dir).Replace(text)
-	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{InsecurePlaintextListener: plaintext, Getenv: func(name string) string { return map[string]string{"PREFIX": "x-mine-"}[name] }})
+	text = strings.NewReplacer("/etc/stepward/policies", dir, "/etc/stepward/tls", dir, "/etc/stepward/client-ca", dir,
+		"/etc/stepward/secrets", dir, "/var/cache/stepward", dir, "/run/stepward", dir).Replace(text)
+	c, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte(text), config.Options{
+		InsecurePlaintextListener: plaintext, Getenv: func(name string) string {
+			return map[string]string{"PREFIX": "x-mine-"}[name]
+		}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -132,7 +138,9 @@ func TestChart(t *testing.T) {
 		want      []string
 	}{
 		"plain text in a mesh": {base + "insecurePlaintextListener: true\n", true, nil},
-		"mutual TLS":           {base + "tls: { secretName: cert, clientCASecretName: ca, clientIDs: [\"spiffe://example.com/envoy\"] }\n", false, nil},
+		"mutual TLS": {
+			base + "tls: { secretName: cert, clientCASecretName: ca, clientIDs: [\"spiffe://example.com/envoy\"] }\n",
+			false, nil},
 		"everything": {`
 image: { repository: registry.example.com/stepward, digest: "sha256:` + strings.Repeat("a", 64) + `" }
 tls: { secretName: cert }
@@ -149,7 +157,9 @@ config: { policy: { default: true }, issuers: [ { name: corp, issuer: "https://i
 				t.Fatal(text)
 			}
 			all := resources(t, text)
-			for _, want := range append(v.want, "Deployment gate-stepward", "Service gate-stepward", "ServiceAccount gate-stepward", "PodDisruptionBudget gate-stepward", "NetworkPolicy gate-stepward", "ConfigMap gate-stepward") {
+			for _, want := range append(v.want, "Deployment gate-stepward", "Service gate-stepward",
+				"ServiceAccount gate-stepward", "PodDisruptionBudget gate-stepward", "NetworkPolicy gate-stepward",
+				"ConfigMap gate-stepward") {
 				if all[want] == nil {
 					t.Errorf("no %s", want)
 				}
@@ -157,11 +167,14 @@ config: { policy: { default: true }, issuers: [ { name: corp, issuer: "https://i
 			loads(t, all, v.plaintext)
 			pod := all["Deployment gate-stepward"].(*appsv1.Deployment).Spec.Template.Spec
 			c := pod.Containers[0]
-			if !*pod.SecurityContext.RunAsNonRoot || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || *pod.AutomountServiceAccountToken || c.SecurityContext.Capabilities.Drop[0] != "ALL" {
+			if !*pod.SecurityContext.RunAsNonRoot || !*c.SecurityContext.ReadOnlyRootFilesystem ||
+				*c.SecurityContext.AllowPrivilegeEscalation || *pod.AutomountServiceAccountToken ||
+				c.SecurityContext.Capabilities.Drop[0] != "ALL" {
 				t.Error("the container may do more than it needs")
 			}
 			if *pod.TerminationGracePeriodSeconds != 50 || len(pod.TopologySpreadConstraints) != 2 {
-				t.Errorf("%d s of grace, %d spreads", *pod.TerminationGracePeriodSeconds, len(pod.TopologySpreadConstraints))
+				t.Errorf("%d s of grace, %d spreads", *pod.TerminationGracePeriodSeconds,
+					len(pod.TopologySpreadConstraints))
 			}
 			if got := strings.Contains(strings.Join(c.Args, " "), "--insecure"); got != v.plaintext {
 				t.Errorf("%v", c.Args)
@@ -178,25 +191,42 @@ func TestChartRefuses(t *testing.T) {
 		t.Errorf("nothing given: %v %s", err, text)
 	}
 	for name, v := range map[string]struct{ good, bad, says string }{
-		"no image":                   {mesh, strings.Replace(mesh, "image:", "imagePullSecrets: []\n#", 1), "image.repository: where your cluster pulls"},
-		"no issuers":                 {mesh, mesh + "config: { limits: { deadline: 100ms } }\n", "config.issuers: whose tokens"},
-		"empty issuers":              {mesh + "config: { issuers: [] }\nextraArgs: [--insecure-no-issuers]", mesh + "config: { issuers: [] }\n", "config.issuers: whose tokens"},
-		"no policy":                  {strings.Replace(mesh, "policies:", "podLabels: {}\n#", 1) + strings.Replace(issuers, "{ ", "{ policy: { default: true }, ", 1), strings.Replace(mesh, "policies:", "podLabels: {}\n#", 1), "config.policy.default: true"},
-		"two policies":               {mesh, mesh + strings.Replace(issuers, "{ ", "{ policy: { default: true }, ", 1), "not both"},
-		"no TLS and no mesh":         {base + "tls: { secretName: a }", base, "tls.secretName; or insecurePlaintextListener: true"},
-		"TLS and plain text":         {mesh, mesh + "tls: { secretName: a }", "not both"},
-		"IDs without a CA":           {base + "tls: { secretName: a, clientCASecretName: b, clientIDs: [\"spiffe://x/y\"] }", base + "tls: { secretName: a, clientIDs: [\"spiffe://x/y\"] }", "clientCASecretName"},
-		"a misspelt value":           {mesh, base + "insecurePlaintextListner: true", "insecurePlaintextListner"},
-		"a listener":                 {mesh, mesh + strings.Replace(issuers, "{ ", "{ listen: \":1\", ", 1), "listen"},
-		"a control socket":           {mesh + "control: false", mesh + strings.Replace(issuers, "{ ", "{ control: \"unix:///tmp/a\", ", 1), "control"},
-		"a policy of no kind":        {mesh, mesh + "policies: { readme.txt: x }", "readme.txt"},
-		"a digest":                   {mesh + "image: { repository: a, digest: \"sha256:" + strings.Repeat("0", 64) + "\" }", mesh + "image: { repository: a, digest: latest }", "digest"},
-		"another configuration":      {mesh + "extraArgs: [--insecure-bundles]", mesh + "extraArgs: [--config=/etc/other.yaml]", "extraArgs"},
-		"plain text by a flag":       {mesh, base + "tls: { secretName: a }\nextraArgs: [--insecure-plaintext-listener]", "extraArgs"},
-		"another configuration, env": {mesh + "extraEnv: [ { name: A, value: b } ]", mesh + "extraEnv: [ { name: STEPWARD_CONFIG, value: b } ]", "extraEnv"},
-		"a volume of ours":           {mesh + "extraVolumes: [ { name: mine, emptyDir: {} } ]", mesh + "extraVolumes: [ { name: policies, emptyDir: {} } ]", "extraVolumes"},
-		"over our files":             {mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/keys } ]", mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/policies/ } ]", "extraVolumeMounts"},
-		"another Service's pods":     {mesh + "podLabels: { a: b }", mesh + "podLabels: { app.kubernetes.io/name: b }", "app.kubernetes.io/name"},
+		"no image": {mesh, strings.Replace(mesh, "image:", "imagePullSecrets: []\n#", 1),
+			"image.repository: where your cluster pulls"},
+		"no issuers": {mesh, mesh + "config: { limits: { deadline: 100ms } }\n",
+			"config.issuers: whose tokens"},
+		"empty issuers": {mesh + "config: { issuers: [] }\nextraArgs: [--insecure-no-issuers]",
+			mesh + "config: { issuers: [] }\n", "config.issuers: whose tokens"},
+		"no policy": {strings.Replace(mesh, "policies:", "podLabels: {}\n#", 1) + strings.Replace(
+			issuers, "{ ", "{ policy: { default: true }, ", 1), strings.Replace(mesh, "policies:", "podLabels: {}\n#",
+			1), "config.policy.default: true"},
+		"two policies": {mesh, mesh + strings.Replace(issuers, "{ ", "{ policy: { default: true }, ", 1),
+			"not both"},
+		"no TLS and no mesh": {base + "tls: { secretName: a }", base,
+			"tls.secretName; or insecurePlaintextListener: true"},
+		"TLS and plain text": {mesh, mesh + "tls: { secretName: a }", "not both"},
+		"IDs without a CA": {base +
+			"tls: { secretName: a, clientCASecretName: b, clientIDs: [\"spiffe://x/y\"] }",
+			base + "tls: { secretName: a, clientIDs: [\"spiffe://x/y\"] }", "clientCASecretName"},
+		"a misspelt value": {mesh, base + "insecurePlaintextListner: true", "insecurePlaintextListner"},
+		"a listener":       {mesh, mesh + strings.Replace(issuers, "{ ", "{ listen: \":1\", ", 1), "listen"},
+		"a control socket": {mesh + "control: false", mesh + strings.Replace(issuers, "{ ",
+			"{ control: \"unix:///tmp/a\", ", 1), "control"},
+		"a policy of no kind": {mesh, mesh + "policies: { readme.txt: x }", "readme.txt"},
+		"a digest": {mesh + "image: { repository: a, digest: \"sha256:" + strings.Repeat("0", 64) +
+			"\" }", mesh + "image: { repository: a, digest: latest }", "digest"},
+		"another configuration": {mesh + "extraArgs: [--insecure-bundles]",
+			mesh + "extraArgs: [--config=/etc/other.yaml]", "extraArgs"},
+		"plain text by a flag": {mesh,
+			base + "tls: { secretName: a }\nextraArgs: [--insecure-plaintext-listener]", "extraArgs"},
+		"another configuration, env": {mesh + "extraEnv: [ { name: A, value: b } ]",
+			mesh + "extraEnv: [ { name: STEPWARD_CONFIG, value: b } ]", "extraEnv"},
+		"a volume of ours": {mesh + "extraVolumes: [ { name: mine, emptyDir: {} } ]",
+			mesh + "extraVolumes: [ { name: policies, emptyDir: {} } ]", "extraVolumes"},
+		"over our files": {mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/keys } ]",
+			mesh + "extraVolumeMounts: [ { name: mine, mountPath: /etc/stepward/policies/ } ]", "extraVolumeMounts"},
+		"another Service's pods": {mesh + "podLabels: { a: b }", mesh + "podLabels: { app.kubernetes.io/name: b }",
+			"app.kubernetes.io/name"},
 	} {
 		if text, err := render(t, merged(t, v.good)); err != nil {
 			t.Errorf("the twin of %s: %s", name, text)
@@ -241,11 +271,13 @@ func TestSystemdUnit(t *testing.T) {
 		t.Fatal("the unit runs something else")
 	}
 	file := filepath.Join(t.TempDir(), "stepward.service")
-	unit := strings.ReplaceAll(string(text), "/usr/local/bin/stepward", "/bin/true") // what is not there cannot be verified
+	// what is not there cannot be verified
+	unit := strings.ReplaceAll(string(text), "/usr/local/bin/stepward", "/bin/true")
 	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || bytes.Contains(out, []byte("Unknown")) {
+	if out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || bytes.Contains(
+		out, []byte("Unknown")) {
 		t.Errorf("%v %s", err, out)
 	}
 }

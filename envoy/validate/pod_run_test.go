@@ -58,7 +58,9 @@ func start(t *testing.T, chart map[string]any, release string, given volumes) *p
 	}
 	p.moved = strings.NewReplacer(names...)
 	for _, m := range c.VolumeMounts {
-		p.mount(t, chart, spec.Volumes[slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })], m, given)
+		p.mount(t, chart, spec.Volumes[slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool {
+			return v.Name == m.Name
+		})], m, given)
 	}
 	p.env = os.Environ()
 	for _, e := range c.Env {
@@ -92,7 +94,8 @@ func (p *pod) mount(t *testing.T, chart map[string]any, v corev1.Volume, m corev
 		t.Fatal(err)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(p.root+m.MountPath, name), []byte(p.moved.Replace(text)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(p.root+m.MountPath, name), []byte(p.moved.Replace(text)),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,7 +166,8 @@ func (p *pod) ask(t *testing.T, address, token string) (status int, challenge, i
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &authv3.AttributeContext_HttpRequest{Id: "1", Method: "GET", Path: u.Path, Host: u.Host, Scheme: u.Scheme, Protocol: "HTTP/1.1", Headers: map[string]string{":method": "GET", ":path": u.Path, ":authority": u.Host}}
+	h := &authv3.AttributeContext_HttpRequest{Id: "1", Method: "GET", Path: u.Path, Host: u.Host, Scheme: u.Scheme,
+		Protocol: "HTTP/1.1", Headers: map[string]string{":method": "GET", ":path": u.Path, ":authority": u.Host}}
 	if token != "" {
 		h.Headers["authorization"] = "Bearer " + token
 	}
@@ -171,7 +175,9 @@ func (p *pod) ask(t *testing.T, address, token string) (status int, challenge, i
 	defer cancel()
 	r, err := p.client.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: h},
-		Source:  &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: "192.0.2.1"}}}},
+		Source: &authv3.AttributeContext_Peer{
+			Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+				Address: "192.0.2.1"}}}},
 	}}, grpc.WaitForReady(true))
 	if err != nil {
 		t.Fatal(err)

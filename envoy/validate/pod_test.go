@@ -34,7 +34,8 @@ var stepward = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "stepward")
-	if out, err := exec.Command("go", "-C", "../..", "build", "-o", path, "./cmd/stepward").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "-C", "../..", "build", "-o", path,
+		"./cmd/stepward").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return path, nil
@@ -66,7 +67,8 @@ func newCluster(t *testing.T, issuer string) cluster {
 // keys is what `kubectl get --raw /openid/v1/jwks` prints.
 func (c cluster) keys() string {
 	b64 := base64.RawURLEncoding.EncodeToString
-	return fmt.Sprintf(`{"keys":[{"use":"sig","kty":"RSA","kid":"k","alg":"RS256","n":%q,"e":"AQAB"}]}`, b64(c.key.N.Bytes()))
+	return fmt.Sprintf(`{"keys":[{"use":"sig","kty":"RSA","kid":"k","alg":"RS256","n":%q,"e":"AQAB"}]}`,
+		b64(c.key.N.Bytes()))
 }
 
 // token is what `kubectl create token` prints.
@@ -81,7 +83,8 @@ func (c cluster) token(t *testing.T, subject string) string {
 	}
 	now := time.Now().Unix()
 	text := part(object{"alg": "RS256", "kid": "k"}) + "." + part(object{
-		"iss": c.issuer, "aud": []string{"app"}, "sub": subject, "iat": now, "nbf": now, "exp": now + 3600, "jti": "11111111-2222-3333-4444-555555555555",
+		"iss": c.issuer, "aud": []string{"app"}, "sub": subject, "iat": now, "nbf": now, "exp": now + 3600,
+		"jti":           "11111111-2222-3333-4444-555555555555",
 		"kubernetes.io": object{"namespace": "app", "serviceaccount": object{"name": "alice", "uid": "1"}},
 	})
 	digest := sha256.Sum256([]byte(text))
@@ -100,8 +103,9 @@ func certify(t *testing.T, name string) (certificate, key []byte) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "stepward"}, DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "stepward"}, DNSNames: []string{name}, IsCA: true,
+		BasicConstraintsValid: true,
+		NotBefore:             time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -111,7 +115,8 @@ func certify(t *testing.T, name string) (certificate, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
 }
 
 const serverName = "stepward.stepward.svc.cluster.local"
@@ -153,10 +158,12 @@ func TestRecipesServe(t *testing.T) {
 				t.Errorf("a token of another cluster: %d", status)
 			}
 			live := live(t, w, text)
-			if out, err := p.exec(t, live, w.stepward[0]...); err != nil || !strings.Contains(out, " is valid; ") || strings.Contains(out, "warning") {
+			if out, err := p.exec(t, live, w.stepward[0]...); err != nil || !strings.Contains(out, " is valid; ") ||
+				strings.Contains(out, "warning") {
 				t.Errorf("%v %s", err, out)
 			}
-			if out, err := p.exec(t, "", slices.Concat([]string{"validate", "--insecure-plaintext-listener"}, []string{"--envoy", "-"})...); err == nil {
+			if out, err := p.exec(t, "", slices.Concat([]string{"validate", "--insecure-plaintext-listener"},
+				[]string{"--envoy", "-"})...); err == nil {
 				t.Errorf("nothing is found fine: %s", out)
 			}
 		})
@@ -170,7 +177,9 @@ func live(t *testing.T, w walked, rendered string) string {
 	var b strings.Builder
 	if w.manifests != "" {
 		_, inner, _ := strings.Cut(w.manifests, "meshConfig:\n")
-		b.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: { name: istio, namespace: istio-system }\ndata:\n  mesh: |-\n" + regexp.MustCompile(`(?m)^`).ReplaceAllString(strings.TrimRight(inner, "\n"), "  ") + "\n---\n")
+		b.WriteString(
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: { name: istio, namespace: istio-system }\ndata:\n  mesh: |-\n" +
+				regexp.MustCompile(`(?m)^`).ReplaceAllString(strings.TrimRight(inner, "\n"), "  ") + "\n---\n")
 	}
 	b.WriteString("apiVersion: v1\nkind: List\nitems:\n")
 	for _, doc := range append(slices.Clone(w.applied), strings.Split(rendered, "\n---\n")...) {
@@ -236,7 +245,8 @@ extraArgs: [--insecure-policy-network]
 	cached := false
 	for _, name := range p.files(t) {
 		cached = cached || name == "/var/cache/stepward/corp.json"
-		if !slices.Contains(p.before, name) && !strings.HasPrefix(name, "/run/stepward/") && !strings.HasPrefix(name, "/var/cache/stepward/") {
+		if !slices.Contains(p.before, name) && !strings.HasPrefix(name, "/run/stepward/") && !strings.HasPrefix(
+			name, "/var/cache/stepward/") {
 			t.Errorf("%s was written, on a read-only root", name)
 		}
 	}

@@ -54,10 +54,12 @@ func TestRecipes(t *testing.T) {
 				t.Errorf("%s", f)
 			}
 			w.broken(t, service)
-			if len(w.requests) != 3 || w.requests[0].token || w.requests[0].status != 401 || w.requests[1].status != 200 {
+			if len(w.requests) != 3 || w.requests[0].token || w.requests[0].status != 401 ||
+				w.requests[1].status != 200 {
 				t.Errorf("not from a refused to an allowed request: %+v", w.requests)
 			}
-			if len(w.stepward) != 1 || w.stepward[0][0] != "validate" || slices.Contains(w.stepward[0], "--insecure-plaintext-listener") == service.TLS {
+			if len(w.stepward) != 1 || w.stepward[0][0] != "validate" || slices.Contains(w.stepward[0],
+				"--insecure-plaintext-listener") == service.TLS {
 				t.Errorf("%q does not look over this configuration", w.stepward)
 			}
 		})
@@ -78,7 +80,8 @@ func (w walked) takes(t *testing.T, all map[kind]checker) {
 		if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
 			t.Fatal(err)
 		}
-		into := map[string]any{"Namespace": &corev1.Namespace{}, "Service": &corev1.Service{}, "ServiceAccount": &corev1.ServiceAccount{}, "Deployment": &appsv1.Deployment{}}[meta.Kind]
+		into := map[string]any{"Namespace": &corev1.Namespace{}, "Service": &corev1.Service{},
+			"ServiceAccount": &corev1.ServiceAccount{}, "Deployment": &appsv1.Deployment{}}[meta.Kind]
 		if into == nil {
 			if err := check(all, []byte(doc)); err != nil {
 				t.Errorf("%v\n%s", err, doc)
@@ -106,12 +109,15 @@ func (w walked) finds(t *testing.T, chart map[string]any) {
 		}
 	}
 	everything := strings.Join(w.applied, "\n---\n")
-	for _, m := range regexp.MustCompile(`(?m)namespace: (\S+)$`).FindAllStringSubmatch(everything+"\n  namespace: "+w.namespace, -1) {
-		if w.made["namespace /"+m[1]] == nil && !regexp.MustCompile(`(?m)^kind: Namespace\nmetadata:\n  name: `+m[1]+`$`).MatchString(everything) {
+	for _, m := range regexp.MustCompile(`(?m)namespace: (\S+)$`).FindAllStringSubmatch(
+		everything+"\n  namespace: "+w.namespace, -1) {
+		if w.made["namespace /"+m[1]] == nil && !regexp.MustCompile(`(?m)^kind: Namespace\nmetadata:\n  name: `+m[1]+
+			`$`).MatchString(everything) {
 			t.Errorf("the recipe makes no namespace %s", m[1])
 		}
 	}
-	for pattern, kind := range map[string]string{`kind: ConfigMap\n      name: (\S+)`: "configmap", `caSecret: (\S+)`: "secret"} {
+	for pattern, kind := range map[string]string{`kind: ConfigMap\n      name: (\S+)`: "configmap",
+		`caSecret: (\S+)`: "secret"} {
 		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(everything, -1) {
 			if w.made[kind+" stepward/"+m[1]]["ca.crt"] == nil {
 				t.Errorf("the recipe makes no %s %s with ca.crt", kind, m[1])
@@ -129,10 +135,13 @@ func (w walked) leads(t *testing.T, chart map[string]any) {
 	}
 	everything := w.manifests + strings.Join(w.applied, "\n---\n")
 	for _, want := range map[string][]string{
-		"istio": {"service: stepward.stepward.svc.cluster.local\n      port: 9191\n"}, "istio/ambient": {"service: stepward.stepward.svc.cluster.local\n      port: 9191\n"},
-		"gateway":     {"name: stepward\n        namespace: stepward\n        port: 9191\n", "hostname: stepward.stepward.svc.cluster.local\n"},
-		"gateway-api": {"name: stepward\n          namespace: stepward\n          port: 9191\n", "hostname: stepward.stepward.svc.cluster.local\n"},
-		"contour":     {"- name: stepward\n    port: 9191\n", "subjectName: stepward.stepward.svc.cluster.local\n"},
+		"istio": {"service: stepward.stepward.svc.cluster.local\n      port: 9191\n"}, "istio/ambient": {
+			"service: stepward.stepward.svc.cluster.local\n      port: 9191\n"},
+		"gateway": {"name: stepward\n        namespace: stepward\n        port: 9191\n",
+			"hostname: stepward.stepward.svc.cluster.local\n"},
+		"gateway-api": {"name: stepward\n          namespace: stepward\n          port: 9191\n",
+			"hostname: stepward.stepward.svc.cluster.local\n"},
+		"contour": {"- name: stepward\n    port: 9191\n", "subjectName: stepward.stepward.svc.cluster.local\n"},
 	}[strings.TrimPrefix(t.Name(), "TestRecipes/")] {
 		if !strings.Contains(everything, want) {
 			t.Errorf("nothing says %q", want)
@@ -152,11 +161,13 @@ func served(t *testing.T, chart map[string]any) (proxy.Service, error) {
 		}
 	}
 	err := yaml.Unmarshal([]byte(chart["ConfigMap stepward"].(*corev1.ConfigMap).Data["stepward.yaml"]), &c)
-	plain := slices.Contains(chart["Deployment stepward"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Args, "--insecure-plaintext-listener")
+	plain := slices.Contains(chart["Deployment stepward"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Args,
+		"--insecure-plaintext-listener")
 	if plain == (c.TLS.Cert != "") {
 		t.Errorf("plain text is permitted: %t, and TLS is by %q", plain, c.TLS.Cert)
 	}
-	return proxy.Service{Listen: c.Listen, TLS: c.TLS.Cert != "", ClientCertificate: c.TLS.CA != "", HeaderPrefix: "x-stepward-"}, err
+	return proxy.Service{Listen: c.Listen, TLS: c.TLS.Cert != "", ClientCertificate: c.TLS.CA != "",
+		HeaderPrefix: "x-stepward-"}, err
 }
 
 // look is what `stepward validate --envoy` says of the manifests beside the chart.
@@ -170,7 +181,10 @@ func (w walked) look(rendered string, s proxy.Service, edits ...string) finding.
 		files = append(files, proxy.File{Name: "mesh", Text: []byte(w.manifests)})
 	}
 	findings, warnings := proxy.Check(files, s)
-	return append(slices.DeleteFunc(findings, func(f finding.Finding) bool { return f.Code == "nothing_asks" && f.File == "chart" }), warnings...)
+	return append(slices.DeleteFunc(findings, func(f finding.Finding) bool {
+		return f.Code == "nothing_asks" &&
+			f.File == "chart"
+	}), warnings...)
 }
 
 // broken turns the chart to the other kind of listener, and takes the manifests' side
@@ -198,7 +212,8 @@ func (w walked) broken(t *testing.T, s proxy.Service) {
 	finds("another listener", "hop_tls", w.look(text, other))
 	if s.TLS {
 		for what, edits := range map[string][]string{
-			"no BackendTLSPolicy": {"kind: BackendTLSPolicy", "kind: ConfigMap"}, "another Service": {"kind: Service, name: stepward", "kind: Service, name: steward"},
+			"no BackendTLSPolicy": {"kind: BackendTLSPolicy", "kind: ConfigMap"}, "another Service": {
+				"kind: Service, name: stepward", "kind: Service, name: steward"},
 			"h2c": {"protocol: h2\n", "protocol: h2c\n"},
 		} {
 			if strings.Contains(strings.Join(w.applied, ""), edits[0]) {
@@ -215,5 +230,6 @@ func (w walked) broken(t *testing.T, s proxy.Service) {
 		finds("a headless Service", "headless", w.look(headless, s))
 	}
 	out := strings.NewReplacer(`sidecar.istio.io/inject: "true"`, "a: b", "istio.io/dataplane-mode: ambient", "a: b")
-	finds("no labels", "hop_unknown", w.look(out.Replace(w.rendered), s, "istio-injection: enabled", "a: b", "istio.io/dataplane-mode: ambient", "a: b"))
+	finds("no labels", "hop_unknown", w.look(out.Replace(w.rendered), s, "istio-injection: enabled", "a: b",
+		"istio.io/dataplane-mode: ambient", "a: b"))
 }

@@ -98,14 +98,16 @@ func (w *walked) run(t *testing.T, args []string, comment string) bool {
 		return w.create(args)
 	case "kubectl exec":
 		return w.exec(args)
-	case "kubectl wait", "kubectl port-forward", "kubectl get", "helm repo", "docker build", "docker push", "kind load", "minikube image", "crane push", "make release":
+	case "kubectl wait", "kubectl port-forward", "kubectl get", "helm repo", "docker build", "docker push", "kind load",
+		"minikube image", "crane push", "make release":
 		return true
 	}
 	switch {
 	case args[0] == "{": // what the cluster holds, looked over by the Stepward in it
 		return w.exec(args[slices.Index(args, "|")+1:])
 	case args[0] == "openssl":
-		return strings.Contains(strings.Join(args, " "), "subjectAltName=DNS:stepward.stepward.svc.cluster.local") || flag(args, "-out") == "app.crt"
+		return strings.Contains(strings.Join(args, " "), "subjectAltName=DNS:stepward.stepward.svc.cluster.local") ||
+			flag(args, "-out") == "app.crt"
 	case args[0] == "curl":
 		a := asked{token: slices.Contains(args, "Authorization: Bearer $TOKEN")}
 		for _, arg := range args {
@@ -189,7 +191,8 @@ func (w *walked) create(args []string) bool {
 
 func (w *walked) exec(args []string) bool {
 	i := slices.Index(args, "--")
-	if i < 0 || args[i+1] != "/stepward" || flag(args, "--namespace") != "stepward" || flag(args, "--container") != "stepward" {
+	if i < 0 || args[i+1] != "/stepward" || flag(args, "--namespace") != "stepward" ||
+		flag(args, "--container") != "stepward" {
 		return false
 	}
 	w.stepward = append(w.stepward, args[i+2:])
@@ -223,7 +226,8 @@ func TestReadmeBlocks(t *testing.T) {
 			case o["apiVersion"] != nil:
 				err = check(all, []byte(block))
 			case o["metadata"] != nil: // what is added to a route
-				err = check(all, []byte("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"+block+"  name: a\nspec: {}\n"))
+				err = check(all, []byte("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"+block+
+					"  name: a\nspec: {}\n"))
 			default: // values of the chart
 				var text string
 				values := "image: { repository: a }\n" + block

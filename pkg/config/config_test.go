@@ -27,7 +27,8 @@ func good(t testing.TB) []byte {
 }
 
 func parse(text []byte) (config.Config, error) {
-	return config.Parse(filepath.Join("testdata", "stepward.yaml"), text, config.Options{Getenv: func(string) string { return "" }})
+	return config.Parse(filepath.Join("testdata", "stepward.yaml"), text, config.Options{
+		Getenv: func(string) string { return "" }})
 }
 
 // foreign are the keys that do not go with policy.paths, go with compat: opa-envoy, or are
@@ -35,7 +36,9 @@ func parse(text []byte) (config.Config, error) {
 var foreign = regexp.MustCompile(`^\.Policy\.(Default|Compat|Path|SkipBody|ProtoDescriptor|Network)$`)
 
 func TestCompat(t *testing.T) {
-	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte("issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
+	c, err := config.Parse(filepath.Join("testdata", "stepward.yaml"),
+		[]byte(
+			"issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego], path: a/b, skip_body: true, proto_descriptor: secret.txt }"), config.Options{InsecurePolicyNetwork: true})
 	want := config.Policy{Compat: config.OPAEnvoy, Paths: []string{filepath.Join("testdata", "policy.rego")}, Path: "a/b", SkipBody: true, ProtoDescriptor: filepath.Join("testdata", "secret.txt"), Network: true, Timeout: config.Duration(50 * time.Millisecond)} // clock: what a file says
 	if err != nil || !reflect.DeepEqual(c.Policy, want) || len(c.Sources) != 3 {
 		t.Errorf("%+v %q %v", c.Policy, c.Sources, err)
@@ -54,7 +57,8 @@ func TestCompatBundles(t *testing.T) {
 		"policy: { compat: opa-envoy }\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }": "data.max_age: cannot be combined with compat: opa-envoy",
 		"policy: {}\nbundles: { config_file: opa.yaml }\ndata: { max_age: { risk: 10m } }":                    "",
 	} {
-		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte("issuers: []\n"+text), config.Options{InsecureNoIssuers: true})
+		_, err := config.Parse(filepath.Join(dir, "stepward.yaml"), []byte("issuers: []\n"+text), config.Options{
+			InsecureNoIssuers: true})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -81,7 +85,8 @@ func TestGood(t *testing.T) {
 				walk(v.Index(0), path+"[0]")
 			}
 		default:
-			others := foreign.MatchString(path) || strings.HasSuffix(path, "[0].JWKSFile") || strings.HasSuffix(path, "[0].Introspection.ClientSecretFile") || strings.HasSuffix(path, "[0].Introspection.CertFile") ||
+			others := foreign.MatchString(path) || strings.HasSuffix(path, "[0].JWKSFile") || strings.HasSuffix(
+				path, "[0].Introspection.ClientSecretFile") || strings.HasSuffix(path, "[0].Introspection.CertFile") ||
 				strings.HasSuffix(path, ".Bundles.Insecure") // of a flag
 			if v.IsZero() && !others {
 				t.Errorf("%s is not in testdata/good.yaml", path)
@@ -104,31 +109,43 @@ policy: { default: true }
 
 // Whose tokens are trusted and what decides is said, or there is no configuration.
 func TestRequired(t *testing.T) {
-	const issuers, policy = "issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [x] }]\n", "policy: { default: true }\n"
+	const issuers, policy = "issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [x] }]\n",
+		"policy: { default: true }\n"
 	const empty = "the file is empty"
 	for _, c := range []struct {
 		text, want string
 		nobody     bool
 	}{
-		{"", empty, false}, {"# nothing\n", empty, false}, {"---\n", empty, false}, {"null\n", empty, false}, {"{}\n", "policy: is missing", true},
-		{issuers + "---\n" + policy, "a second document", false}, {issuers + policy + "---\n", "a second document", false},
+		{"", empty, false}, {"# nothing\n", empty, false}, {"---\n", empty, false}, {"null\n", empty, false},
+		{"{}\n", "policy: is missing", true},
+		{issuers + "---\n" + policy, "a second document", false}, {issuers + policy + "---\n", "a second document",
+			false},
 		{policy, "issuers: is missing", false}, {policy, "issuers: is missing", true},
-		{policy + "issuers:\n", "issuers has nothing in it", false}, {policy + "issuers: ~\n", "issuers has nothing in it", true},
+		{policy + "issuers:\n", "issuers has nothing in it", false},
+		{policy + "issuers: ~\n", "issuers has nothing in it", true},
 		{policy + "issuers: []\n", "issuers: names nobody", false}, {policy + "issuers: []\n", "", true},
-		{issuers, "policy: is missing", false}, {issuers + "policy:\n", "policy has nothing in it", false}, {issuers + "policy: {}\n", "policy: names no policy", false},
-		{issuers + "policy: { timeout: 20ms }\n", "policy: names no policy", false}, {issuers + "policy: { paths: [] }\n", "policy: names no policy", false},
-		{issuers + "policy: { paths: }\n", "policy.paths has nothing in it", false}, {issuers + "policy: { default: }\n", "policy: names no policy", false},
-		{issuers + "policy: { default: false }\n", "policy: names no policy", false}, {issuers + "policy: { default: yes }\n", "must be true or false", false},
+		{issuers, "policy: is missing", false}, {issuers + "policy:\n", "policy has nothing in it", false},
+		{issuers + "policy: {}\n", "policy: names no policy", false},
+		{issuers + "policy: { timeout: 20ms }\n", "policy: names no policy", false},
+		{issuers + "policy: { paths: [] }\n", "policy: names no policy", false},
+		{issuers + "policy: { paths: }\n", "policy.paths has nothing in it", false},
+		{issuers + "policy: { default: }\n", "policy: names no policy", false},
+		{issuers + "policy: { default: false }\n", "policy: names no policy", false},
+		{issuers + "policy: { default: yes }\n", "must be true or false", false},
 		{issuers + "policy: { candidate: { paths: [policy.rego] } }\n", "policy: names no policy", false},
-		{issuers + "policy: { default: true, paths: [policy.rego] }\n", "policy.default: cannot be combined with paths", false},
-		{issuers + "policy: { default: true, compat: opa-envoy, paths: [policy.rego] }\n", "policy.default: cannot be combined with", false},
+		{issuers + "policy: { default: true, paths: [policy.rego] }\n", "policy.default: cannot be combined with paths",
+			false},
+		{issuers + "policy: { default: true, compat: opa-envoy, paths: [policy.rego] }\n",
+			"policy.default: cannot be combined with", false},
 		{"issuers: []\npolicy: { compat: opa-envoy, paths: [policy.rego] }\n", "", false},
-		{issuers + policy + "levels:\n", "levels has nothing in it", false}, {issuers + policy + "request:\n", "request has nothing in it", false},
+		{issuers + policy + "levels:\n", "levels has nothing in it", false},
+		{issuers + policy + "request:\n", "request has nothing in it", false},
 		{issuers + policy + "data: { max_age: }\n", "data.max_age has nothing in it", false},
 		{issuers + policy + "tls: { cert_file: , key_file: , client_ca_file: }\n", "", false},
 		{issuers + policy, "", false}, {issuers + "policy: { paths: [policy.rego] }\n", "", false},
 	} {
-		_, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte(c.text), config.Options{InsecureNoIssuers: c.nobody})
+		_, err := config.Parse(filepath.Join("testdata", "stepward.yaml"), []byte(c.text), config.Options{
+			InsecureNoIssuers: c.nobody})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v; want %q", c.text, err, c.want)
 		}
@@ -140,7 +157,8 @@ func TestRequired(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c, err := parse([]byte(least))
-	if err != nil || c.Listen != "127.0.0.1:9191" || c.Errors.Status != 503 || c.Challenge.Disclose != "full" || time.Duration(c.Limits.Deadline) != 150*time.Millisecond {
+	if err != nil || c.Listen != "127.0.0.1:9191" || c.Errors.Status != 503 || c.Challenge.Disclose != "full" ||
+		time.Duration(c.Limits.Deadline) != 150*time.Millisecond {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -153,7 +171,8 @@ func TestMisspeltKeys(t *testing.T) {
 	for i, line := range lines {
 		for _, m := range key.FindAllStringSubmatchIndex(line, -1) {
 			name := line[m[2]:m[3]]
-			if strings.HasPrefix(line, "#") || name == "mfa" || name == "risk" { // names of the ladder and of data, not keys
+			// names of the ladder and of data, not keys
+			if strings.HasPrefix(line, "#") || name == "mfa" || name == "risk" {
 				continue
 			}
 			tried[name] = true
@@ -166,7 +185,8 @@ func TestMisspeltKeys(t *testing.T) {
 			}
 			hit := false
 			for _, f := range found {
-				hit = hit || f.Line == i+1 && f.Column == m[2]+1 && strings.Contains(f.Message, fmt.Sprintf("did you mean %q", name))
+				hit = hit || f.Line == i+1 && f.Column == m[2]+1 && strings.Contains(
+					f.Message, fmt.Sprintf("did you mean %q", name))
 			}
 			if !hit {
 				t.Errorf("line %d %q:\n%v", i+1, bad[i], err)
@@ -211,7 +231,8 @@ func TestPrecedence(t *testing.T) {
 	if err != nil || c.Listen != "127.0.0.1:4" || c.Admin != "127.0.0.1:3" || c.Challenge.Realm != "from env" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := config.Parse("x.yaml", []byte(least+"listen: 0.0.0.0:1"), config.Options{InsecurePlaintextListener: true}); err != nil {
+	if _, err := config.Parse("x.yaml", []byte(least+"listen: 0.0.0.0:1"), config.Options{
+		InsecurePlaintextListener: true}); err != nil {
 		t.Error(err)
 	}
 	if _, err := config.Load(filepath.Join(t.TempDir(), "missing.yaml"), config.Options{}); err == nil {

@@ -24,13 +24,15 @@ func shipped(t testing.TB) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[name] = []byte(strings.ReplaceAll(string(text), "jwks_file: keys.json", "jwks_file: stepward.yaml")) // the reader's own, which is not here
+		// the reader's own, which is not here
+		all[name] = []byte(strings.ReplaceAll(string(text), "jwks_file: keys.json", "jwks_file: stepward.yaml"))
 	}
 	return all
 }
 
 func cut(name string, text []byte) (config.Config, error) {
-	return config.Parse(name, text, config.Options{Getenv: func(string) string { return "" }, InsecurePlaintextListener: true})
+	return config.Parse(name, text, config.Options{Getenv: func(string) string { return "" },
+		InsecurePlaintextListener: true})
 }
 
 // A configuration of ours that was cut, at whatever byte, is refused, or is the whole one:
@@ -76,7 +78,8 @@ func FuzzCut(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, err := cut(name, append(append([]byte{}, text[:at]...), tail...)); err == nil && !reflect.DeepEqual(c, whole) {
+		if c, err := cut(name, append(append([]byte{}, text[:at]...), tail...)); err == nil && !reflect.DeepEqual(
+			c, whole) {
 			t.Errorf("%s: cut after %d bytes, with %q behind, it is another one", name, at, tail)
 		}
 	})

@@ -37,7 +37,8 @@ func TestFilesAreTagged(t *testing.T) {
 					t.Errorf("%s: the tag file is %q", at, use)
 				case use != "" && !slices.Contains([]string{read, kept, written}, use):
 					t.Errorf("%s: %q is no use of a file", at, use)
-				case use != "" && (!reached || f.Type != reflect.TypeFor[string]() && f.Type != reflect.TypeFor[[]string]()):
+				case use != "" && (!reached || f.Type != reflect.TypeFor[string]() &&
+					f.Type != reflect.TypeFor[[]string]()):
 					t.Errorf("%s is tagged, and resolve does not reach it", at)
 				}
 				uses[use]++

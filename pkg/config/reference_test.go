@@ -52,13 +52,17 @@ func schemaOf(t *testing.T, typ reflect.Type, path string, says map[string]strin
 	t.Helper()
 	switch typ {
 	case reflect.TypeFor[Duration]():
-		return object{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, "examples": []string{"150ms", "5m"}}
+		return object{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, "examples": []string{
+			"150ms", "5m"}}
 	case reflect.TypeFor[Size]():
-		return object{"oneOf": []object{{"type": "integer", "minimum": 1}, {"type": "string", "pattern": `^[0-9]+ *(KiB|MiB)?$`}}}
+		return object{"oneOf": []object{{"type": "integer", "minimum": 1},
+			{"type": "string", "pattern": `^[0-9]+ *(KiB|MiB)?$`}}}
 	}
 	s := object{}
 	if typ == reflect.TypeFor[Assurance]() {
-		return object{"oneOf": []object{{"enum": []string{"acr", "amr"}}, {"type": "object", "properties": object{"claim": object{"type": "string"}}, "required": []string{"claim"}, "additionalProperties": false}}}
+		return object{"oneOf": []object{{"enum": []string{"acr", "amr"}},
+			{"type": "object", "properties": object{"claim": object{"type": "string"}}, "required": []string{"claim"},
+				"additionalProperties": false}}}
 	}
 	switch typ.Kind() {
 	case reflect.String:
@@ -111,8 +115,9 @@ func TestReferenceSchema(t *testing.T) {
 func TestReferencePage(t *testing.T) {
 	says := comments(t)
 	var b strings.Builder
-	b.WriteString("# Configuration\n\nWritten by `make docs` from `pkg/config`. `issuers` and `policy` are required, so\nthat a file that was cut short is never another configuration; every other key may be\nleft out. What is not here is an error. `stepward schema` prints the JSON Schema for\neditors, and `stepward validate` says what is wrong, with line, column and a hint.\n\n" +
-		"File names are relative to the folder of the configuration. `${NAME}` in a text is\nreplaced by the environment variable, which must be set. A flag wins over the\nenvironment (`STEPWARD_LISTEN`, `STEPWARD_ADMIN`, `STEPWARD_CONFIG`), that over the\nfile, and the file over the default.\n")
+	b.WriteString(
+		"# Configuration\n\nWritten by `make docs` from `pkg/config`. `issuers` and `policy` are required, so\nthat a file that was cut short is never another configuration; every other key may be\nleft out. What is not here is an error. `stepward schema` prints the JSON Schema for\neditors, and `stepward validate` says what is wrong, with line, column and a hint.\n\n" +
+			"File names are relative to the folder of the configuration. `${NAME}` in a text is\nreplaced by the environment variable, which must be set. A flag wins over the\nenvironment (`STEPWARD_LISTEN`, `STEPWARD_ADMIN`, `STEPWARD_CONFIG`), that over the\nfile, and the file over the default.\n")
 	defaults := Config{Issuers: []Issuer{{}}}.WithDefaults()
 	var section func(typ reflect.Type, v reflect.Value, path, title string)
 	section = func(typ reflect.Type, v reflect.Value, path, title string) {
@@ -122,7 +127,8 @@ func TestReferencePage(t *testing.T) {
 			path, title string
 		}
 		var later []inner
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | type | default | meaning |\n|---|---|---|---|\n", title, says[typ.Name()])
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | type | default | meaning |\n|---|---|---|---|\n", title,
+			says[typ.Name()])
 		for i := range typ.NumField() {
 			f := typ.Field(i)
 			name := f.Tag.Get("yaml")
@@ -164,7 +170,8 @@ func TestReferencePage(t *testing.T) {
 			if words := choices[at]; words != nil {
 				text = strings.TrimSpace(text + "; one of `" + strings.Join(words, "` `") + "`")
 			}
-			fmt.Fprintf(&b, "| `%s` | %s%s | %s | %s |\n", name, list, kind, shown, strings.ReplaceAll(text, "|", "\\|"))
+			fmt.Fprintf(&b, "| `%s` | %s%s | %s | %s |\n", name, list, kind, shown,
+				strings.ReplaceAll(text, "|", "\\|"))
 		}
 		for _, x := range later {
 			section(x.typ, x.v, x.path, x.title)
@@ -181,7 +188,8 @@ func kindOf(typ reflect.Type) string {
 	case reflect.TypeFor[Size]():
 		return "size"
 	}
-	return map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "number"}[typ.Kind()]
+	return map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false",
+		reflect.Int: "number"}[typ.Kind()]
 }
 
 func defaultOf(v reflect.Value) string {

@@ -36,7 +36,8 @@ func TestSlips(t *testing.T) {
 			bad := append(append([]string{}, lines[:n]...), key+": "+x.value(v))
 			_, err := parse([]byte(strings.Join(append(bad, lines[n+1:]...), "\n")))
 			var list finding.List
-			if !errors.As(err, &list) || len(list) != 1 || list[0].Line != n+1 || list[0].Column != len(key)+3 || !strings.Contains(list[0].Message, x.says) || list[0].Hint == "" {
+			if !errors.As(err, &list) || len(list) != 1 || list[0].Line != n+1 || list[0].Column != len(key)+3 ||
+				!strings.Contains(list[0].Message, x.says) || list[0].Hint == "" {
 				t.Errorf("%s in line %d %q: %v", name, n+1, line, err)
 			}
 		}

@@ -13,9 +13,11 @@ import (
 
 // What is set and removed of a query arrives as it is meant, whatever it holds.
 func TestQuery(t *testing.T) {
-	ok := encode(response.Response{Kind: response.Allow, SetQuery: []request.Field{{Name: "a b", Value: "x&y=1+2 é"}}, RemoveQuery: []string{"c&d"}}).GetOkResponse()
+	ok := encode(response.Response{Kind: response.Allow, SetQuery: []request.Field{{Name: "a b", Value: "x&y=1+2 é"}},
+		RemoveQuery: []string{"c&d"}}).GetOkResponse()
 	set, removed := ok.GetQueryParametersToSet(), ok.GetQueryParametersToRemove()
-	if len(set) != 1 || set[0].GetKey() != "a%20b" || set[0].GetValue() != "x%26y%3D1%2B2%20%C3%A9" || len(removed) != 1 || removed[0] != "c%26d" {
+	if len(set) != 1 || set[0].GetKey() != "a%20b" || set[0].GetValue() != "x%26y%3D1%2B2%20%C3%A9" ||
+		len(removed) != 1 || removed[0] != "c%26d" {
 		t.Errorf("%v, %v", set, removed)
 	}
 }
@@ -24,7 +26,8 @@ func TestQuery(t *testing.T) {
 // upstream's.
 func TestAddBeside(t *testing.T) {
 	for beside, want := range map[bool]corev3.HeaderValueOption_HeaderAppendAction{
-		true: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD, false: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		true:  corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+		false: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	} {
 		r := response.Response{Kind: response.Allow, Add: []request.Field{{Name: "x-a", Value: "1"}}, AddBeside: beside}
 		if got := encode(r).GetOkResponse().GetResponseHeadersToAdd()[0].GetAppendAction(); got != want {
@@ -36,15 +39,18 @@ func TestAddBeside(t *testing.T) {
 // Metadata of any kind reaches the access log, and what does not fit is left out.
 func TestMetadata(t *testing.T) {
 	got := encode(response.Response{Status: 403, Metadata: map[string]any{
-		"text": "a\xff", "yes": true, "number": 1.5, "json": json.Number("7"), "nothing": nil, "list": []any{"a", 1, nil},
+		"text": "a\xff", "yes": true, "number": 1.5, "json": json.Number("7"), "nothing": nil, "list": []any{
+			"a", 1, nil},
 		"object": map[string]any{"deep": "x"}, "no number": json.Number("x"), "no such type": 1, "k\xff": "v",
 	}}).GetDynamicMetadata().GetFields()
-	for name, want := range map[string]any{"text": "a?", "yes": true, "number": 1.5, "json": 7.0, "nothing": nil, "k?": "v"} {
+	for name, want := range map[string]any{"text": "a?", "yes": true, "number": 1.5, "json": 7.0, "nothing": nil,
+		"k?": "v"} {
 		if v, there := got[name]; !there || v.AsInterface() != want {
 			t.Errorf("%s: %v; want %v", name, v, want)
 		}
 	}
-	if list := got["list"].GetListValue().GetValues(); len(list) != 2 || got["object"].GetStructValue().GetFields()["deep"].GetStringValue() != "x" {
+	if list := got["list"].GetListValue().GetValues(); len(list) != 2 ||
+		got["object"].GetStructValue().GetFields()["deep"].GetStringValue() != "x" {
 		t.Errorf("%v", got)
 	}
 	if len(got) != 8 {

@@ -20,7 +20,8 @@ func TestTidy(t *testing.T) {
 
 func TestClosest(t *testing.T) {
 	known := []string{"level", "max_age", "scope"}
-	for word, want := range map[string]string{"levl": "level", "Level": "level", "maxage": "max_age", "frobnicate": "", "x": ""} {
+	for word, want := range map[string]string{"levl": "level", "Level": "level", "maxage": "max_age", "frobnicate": "",
+		"x": ""} {
 		if got := finding.Closest(word, known); got != want {
 			t.Errorf("%q: %q; want %q", word, got, want)
 		}

@@ -63,7 +63,8 @@ func TestSARIF(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(out.String()), &report); err != nil || report.Version != "2.1.0" || len(report.Runs) != 1 {
+	if err := json.Unmarshal([]byte(out.String()), &report); err != nil || report.Version != "2.1.0" ||
+		len(report.Runs) != 1 {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	run := report.Runs[0]
@@ -78,7 +79,8 @@ func TestSARIF(t *testing.T) {
 			t.Errorf("%+v; want %s of %+v", r, level, found[i])
 		}
 	}
-	if first := run.Results[0]; first.Message.Text != "100% wrong\nhere. mend\rit" || first.RuleID != "rego_type_error" {
+	if first := run.Results[0]; first.Message.Text != "100% wrong\nhere. mend\rit" ||
+		first.RuleID != "rego_type_error" {
 		t.Errorf("%+v", first)
 	}
 	out.Reset()

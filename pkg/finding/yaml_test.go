@@ -13,8 +13,10 @@ import (
 
 // documents are what slips are planted into: ours and other people's.
 var documents = []string{
-	"../../examples/quickstart/stepward.yaml", "../../examples/compose/stepward.yaml", "../../pkg/config/testdata/good.yaml", "../../pkg/config/testdata/opa.yaml",
-	"../../envoy/envoy.yaml", "../../envoy/gateway/routes.yaml", "../../envoy/istio/mesh.yaml", "../../envoy/helm/stepward/values.yaml",
+	"../../examples/quickstart/stepward.yaml", "../../examples/compose/stepward.yaml",
+	"../../pkg/config/testdata/good.yaml", "../../pkg/config/testdata/opa.yaml",
+	"../../envoy/envoy.yaml", "../../envoy/gateway/routes.yaml", "../../envoy/istio/mesh.yaml",
+	"../../envoy/helm/stepward/values.yaml",
 }
 
 // spoilers each plant one slip into a line, or leave it as it is where it has no place
@@ -45,9 +47,11 @@ var spoilers = []struct {
 		return key + ":" + value
 	}, []string{"a space is missing after the colon", "is a colon missing, or the space after it?"}, 1},
 	{"one space less", func(l string) string { return strings.TrimPrefix(l, " ") },
-		[]string{"differently from the lines above it", "has a value already", "stand at the same depth", "indented differently from the rest of its block"}, 200},
+		[]string{"differently from the lines above it", "has a value already", "stand at the same depth",
+			"indented differently from the rest of its block"}, 200},
 	{"one space more", func(l string) string { return " " + l },
-		[]string{"differently from the lines above it", "has a value already", "stand at the same depth", "indented differently from the rest of its block"}, 200},
+		[]string{"differently from the lines above it", "has a value already", "stand at the same depth",
+			"indented differently from the rest of its block"}, 200},
 	{"@", value("@x"), []string{"begins with @"}, 0},
 	{"%", value("%x"), []string{"begins with %"}, 0},
 	{"`", value("`x`"), []string{"begins with `"}, 0},
@@ -99,7 +103,8 @@ func TestYAMLNamesTheSlip(t *testing.T) {
 						continue
 					}
 					planted++
-					if f := finding.YAML("f", []byte(spoilt), err); !says(f, s.says) || f.Line < n+1 || f.Line > n+1+s.around {
+					if f := finding.YAML("f", []byte(spoilt), err); !says(f, s.says) || f.Line < n+1 || f.Line > n+1+
+						s.around {
 						t.Errorf("%s in %s:%d %q:\n%v\n%s", s.name, name, n+1, bad, err, f)
 					}
 				}
@@ -163,7 +168,8 @@ func TestYAMLPlaces(t *testing.T) {
 
 // Whatever is no YAML has a finding in one of its lines.
 func FuzzYAML(f *testing.F) {
-	for _, s := range []string{"a:\n\tb: 1", "a: \"x", "a: {b: 1\nc: 2", "- a\n b: 1\n-", "a: |\n x\n  y: @", "\r\n: :\r- -\x00", "'é': \"\\q", "{{", "a: 'b'' c'd"} {
+	for _, s := range []string{"a:\n\tb: 1", "a: \"x", "a: {b: 1\nc: 2", "- a\n b: 1\n-", "a: |\n x\n  y: @",
+		"\r\n: :\r- -\x00", "'é': \"\\q", "{{", "a: 'b'' c'd"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -173,7 +179,8 @@ func FuzzYAML(f *testing.F) {
 			return
 		}
 		x := finding.YAML("f", text, err)
-		if x.Line < 1 || x.Column < 1 || !strings.HasPrefix(x.Message, "not YAML: ") || strings.Contains(x.String(), "\x00") {
+		if x.Line < 1 || x.Column < 1 || !strings.HasPrefix(x.Message, "not YAML: ") || strings.Contains(
+			x.String(), "\x00") {
 			t.Errorf("%q: %+v", text, x)
 		}
 	})

@@ -19,7 +19,8 @@ import (
 
 func ladder(t testing.TB) stepup.Ladder {
 	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}})
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}},
+		{Name: "mfa", ACR: []string{"2"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,8 @@ func ladder(t testing.TB) stepup.Ladder {
 
 func TestFloors(t *testing.T) {
 	annotated := func(annotations map[string]any) request.Route {
-		return request.Route{Metadata: map[string]map[string]any{"envoy-gateway": {"resources": []any{map[string]any{"kind": "HTTPRoute", "annotations": annotations}}}}}
+		return request.Route{Metadata: map[string]map[string]any{
+			"envoy-gateway": {"resources": []any{map[string]any{"kind": "HTTPRoute", "annotations": annotations}}}}}
 	}
 	metadata := func(m map[string]any) request.Route {
 		return request.Route{Metadata: map[string]map[string]any{"stepward": m}}
@@ -42,16 +44,19 @@ func TestFloors(t *testing.T) {
 	}{
 		{"nothing", request.Route{}, 0, 0, true},
 		{"others' keys", extensions(map[string]string{"app": "demo", "virtual_host": "x"}), 0, 0, true},
-		{"extensions", extensions(map[string]string{"stepward.level": "mfa", "stepward.max_age": "5m", "stepward.policy": "payments"}), 2, 1, true},
+		{"extensions", extensions(map[string]string{"stepward.level": "mfa", "stepward.max_age": "5m",
+			"stepward.policy": "payments"}), 2, 1, true},
 		{"seconds in digits", extensions(map[string]string{"stepward.max_age": "300"}), 1, 0, true},
 		{"metadata", metadata(map[string]any{"level": "mfa", "max_age": 300.0, "policy": "payments"}), 2, 1, true},
-		{"annotations", annotated(map[string]any{"stepward-level": "mfa", "stepward-max-age": "0", "stepward-policy": "payments", "other": "x"}), 2, 1, true},
+		{"annotations", annotated(map[string]any{"stepward-level": "mfa", "stepward-max-age": "0",
+			"stepward-policy": "payments", "other": "x"}), 2, 1, true},
 		{"misspelt key", extensions(map[string]string{"stepward.levl": "mfa"}), 0, 0, false},
 		{"misspelt level", extensions(map[string]string{"stepward.level": "MFA"}), 0, 0, false},
 		{"empty level", extensions(map[string]string{"stepward.level": ""}), 0, 0, false},
 		{"empty policy", extensions(map[string]string{"stepward.policy": ""}), 0, 0, false},
 		{"negative age", extensions(map[string]string{"stepward.max_age": "-5m"}), 0, 0, false},
-		{"age without a unit that is none", extensions(map[string]string{"stepward.max_age": "5 minutes"}), 0, 0, false},
+		{"age without a unit that is none", extensions(map[string]string{"stepward.max_age": "5 minutes"}), 0, 0,
+			false},
 		{"misspelt metadata", metadata(map[string]any{"Level": "mfa"}), 0, 0, false},
 		{"ill-typed metadata", metadata(map[string]any{"level": 2.0}), 0, 0, false},
 		{"fractional age", metadata(map[string]any{"max_age": 1.5}), 0, 0, false},
@@ -76,19 +81,25 @@ func TestFloors(t *testing.T) {
 
 // Every input that is decoded is used whole: no member is silently dropped.
 func TestDecodeRequirement(t *testing.T) {
-	v, err := strictjson.Decode([]byte(`{"level":"mfa","max_age":"1h30m","amr":["otp"],"scope":["pay"],"audience":["a"],"issuer":["https://idp"],"sender_constrained":true,"token_age":60,"reason":"r r","detail":"d d","shadow":true}`))
+	v, err := strictjson.Decode(
+		[]byte(
+			`{"level":"mfa","max_age":"1h30m","amr":["otp"],"scope":["pay"],"audience":["a"],"issuer":["https://idp"],"sender_constrained":true,"token_age":60,"reason":"r r","detail":"d d","shadow":true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := policy.DecodeRequirement(v, "rule", ladder(t))
-	if err != nil || got.Level != "mfa" || got.MaxAge != stepup.AgeOf(90*time.Minute) || len(got.AMR)+len(got.Scope)+len(got.Audience)+len(got.Issuer) != 4 ||
-		!got.SenderConstrained || got.TokenAge != stepup.AgeOf(time.Minute) || got.Reason != "r r" || got.Detail != "d d" || !got.Shadow || got.Rule != "rule" {
+	if err != nil || got.Level != "mfa" || got.MaxAge != stepup.AgeOf(90*time.Minute) || len(got.AMR)+len(got.Scope)+
+		len(got.Audience)+len(got.Issuer) != 4 ||
+		!got.SenderConstrained || got.TokenAge != stepup.AgeOf(time.Minute) || got.Reason != "r r" ||
+		got.Detail != "d d" || !got.Shadow || got.Rule != "rule" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := policy.DecodeRequirement(map[string]any{"scope": []any{"pay"}}, "rule", ladder(t)); err != nil || got.Level != stepup.Authenticated {
+	if got, err := policy.DecodeRequirement(map[string]any{"scope": []any{"pay"}}, "rule", ladder(t)); err != nil ||
+		got.Level != stepup.Authenticated {
 		t.Errorf("without level or acr: %+v, %v", got, err)
 	}
-	if got, err := policy.DecodeRequirement(map[string]any{"max_age": json.Number("0")}, "rule", ladder(t)); err != nil || got.MaxAge != stepup.AgeOf(0) {
+	if got, err := policy.DecodeRequirement(map[string]any{"max_age": json.Number("0")}, "rule",
+		ladder(t)); err != nil || got.MaxAge != stepup.AgeOf(0) {
 		t.Errorf("max_age 0: %+v, %v", got, err)
 	}
 }
@@ -96,15 +107,18 @@ func TestDecodeRequirement(t *testing.T) {
 func TestHeaderNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"x-tenant": true, "tenant": true,
-		"X-Tenant": false, "": false, "x tenant": false, ":path": false, "host": false, "cookie": false, "dpop": false, "authorization": false,
-		"connection": false, "te": false, "transfer-encoding": false, "content-length": false, "transfer_encoding": false,
-		"x-envoy-retry-on": false, "x-forwarded-for": false, "x_forwarded_for": false, "x-stepward-level": false,
+		"X-Tenant": false, "": false, "x tenant": false, ":path": false, "host": false, "cookie": false, "dpop": false,
+		"authorization": false,
+		"connection":    false, "te": false, "transfer-encoding": false, "content-length": false,
+		"transfer_encoding": false,
+		"x-envoy-retry-on":  false, "x-forwarded-for": false, "x_forwarded_for": false, "x-stepward-level": false,
 	} {
 		if err := policy.CheckRequestHeader(name, "x-stepward-"); (err == nil) != ok {
 			t.Errorf("request header %q: %v", name, err)
 		}
 	}
-	for name, ok := range map[string]bool{"cache-control": true, "set-cookie": true, "content-length": false, "Location": false} {
+	for name, ok := range map[string]bool{"cache-control": true, "set-cookie": true, "content-length": false,
+		"Location": false} {
 		if err := policy.CheckResponseHeader(name); (err == nil) != ok {
 			t.Errorf("response header %q: %v", name, err)
 		}
@@ -121,7 +135,8 @@ func TestSchemaCoversDocument(t *testing.T) {
 	if err := json.Unmarshal(policy.InputSchema, &schema); err != nil {
 		t.Fatal(err)
 	}
-	r, err := request.New(request.Raw{ID: "1", Method: "POST", Host: "a.test", Target: "/a?b", Scheme: "https", Protocol: "HTTP/2", SNI: "a.test",
+	r, err := request.New(request.Raw{ID: "1", Method: "POST", Host: "a.test", Target: "/a?b", Scheme: "https",
+		Protocol: "HTTP/2", SNI: "a.test",
 		Source:  request.Source{Address: "10.0.0.1", Principal: "p", Certificate: "c"},
 		Headers: []request.Field{{Name: "x-forwarded-for", Value: "1.1.1.1"}}}, request.Options{TrustedHops: 1})
 	if err != nil {
@@ -175,7 +190,8 @@ func TestReferenceInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Policy input\n\nWritten by `make docs` from the schema that the compiler checks policies against: a\nreference that is not here does not load. Not in it are credentials, cookies, headers\nof our own prefix, and the time: freshness is asked for with `max_age`.\n\n| field | type | meaning |\n|---|---|---|\n")
+	b.WriteString(
+		"# Policy input\n\nWritten by `make docs` from the schema that the compiler checks policies against: a\nreference that is not here does not load. Not in it are credentials, cookies, headers\nof our own prefix, and the time: freshness is asked for with `max_age`.\n\n| field | type | meaning |\n|---|---|---|\n")
 	var walk func(path string, s map[string]any)
 	walk = func(path string, s map[string]any) {
 		properties, _ := s["properties"].(map[string]any)
@@ -211,7 +227,8 @@ func TestResultSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, keys := range map[string][]string{"requirement": policy.RequirementKeys, "denial": policy.DenialKeys} {
-		if got := slices.Sorted(maps.Keys(schema.Definitions[name].Properties)); !slices.Equal(got, slices.Sorted(slices.Values(keys))) {
+		if got := slices.Sorted(maps.Keys(schema.Definitions[name].Properties)); !slices.Equal(
+			got, slices.Sorted(slices.Values(keys))) {
 			t.Errorf("%s: %v; want %v", name, got, keys)
 		}
 	}

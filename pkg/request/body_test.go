@@ -11,7 +11,8 @@ import (
 
 // sent is a POST of a body, with headers as "name: value".
 func sent(body string, headers ...string) request.Raw {
-	raw := request.Raw{Method: "POST", Host: "app.example.com", Target: "/", Scheme: "https", Protocol: "HTTP/1.1", Size: int64(len(body)),
+	raw := request.Raw{Method: "POST", Host: "app.example.com", Target: "/", Scheme: "https", Protocol: "HTTP/1.1",
+		Size: int64(len(body)),
 		Body: request.RawBody{Present: true, Bytes: []byte(body)}}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
@@ -134,7 +135,8 @@ func TestBodyState(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := r.Body
-		if b.State != v.want || b.State != request.BodyJSON && b.JSON != nil || b.State != request.BodyForm && b.Form != nil {
+		if b.State != v.want || b.State != request.BodyJSON && b.JSON != nil || b.State != request.BodyForm &&
+			b.Form != nil {
 			t.Errorf("%d: %v %.40q is %s, want %s", i, v.raw.Headers, v.raw.Body.Bytes, b.State, v.want)
 		}
 	}
@@ -154,7 +156,8 @@ func TestBodyValue(t *testing.T) {
 
 // A body is JSON, a form, or a state that says why not; nothing of it is left over.
 func FuzzBody(f *testing.F) {
-	for _, media := range []string{"application/json", "text/json; charset=utf-8", "a/b+json", "application/x-www-form-urlencoded", "", "application/json, x"} {
+	for _, media := range []string{"application/json", "text/json; charset=utf-8", "a/b+json",
+		"application/x-www-form-urlencoded", "", "application/json, x"} {
 		f.Add(media, "", `{"a":1}`)
 		f.Add(media, "gzip", `a=1&b=%20`)
 	}
@@ -175,7 +178,8 @@ func FuzzBody(f *testing.F) {
 			t.Errorf("%s holds %v %v", b.State, b.JSON, b.Form)
 		case b.State == request.BodyForm && b.Form == nil:
 			t.Error("a form that is nil")
-		case !b.State.Unreadable() && encoding != "" && body != "" && !strings.EqualFold(strings.TrimSpace(encoding), "identity"):
+		case !b.State.Unreadable() && encoding != "" && body != "" && !strings.EqualFold(strings.TrimSpace(encoding),
+			"identity"):
 			t.Errorf("encoded by %q, and %s", encoding, b.State)
 		}
 	})

@@ -53,7 +53,8 @@ func TestFoldedLettersAreClear(t *testing.T) {
 // It is said of paths that are folded, and of no other.
 func TestUnclearLettersInPaths(t *testing.T) {
 	for _, letter := range []string{"ſ", "ı", "İ", "\u212A", "ﬁ", "ß", "ẞ"} {
-		raw := Raw{Method: "GET", Target: "/payments/" + url.PathEscape(letter) + "/x", Host: "app.example.com", Scheme: "https"}
+		raw := Raw{Method: "GET", Target: "/payments/" + url.PathEscape(letter) + "/x", Host: "app.example.com",
+			Scheme: "https"}
 		if _, err := New(raw, Options{FoldPathCase: true}); !errors.Is(err, ErrAmbiguous) {
 			t.Errorf("folded, %s: %v", letter, err)
 		}

@@ -83,12 +83,14 @@ func FuzzClientAddress(f *testing.F) {
 		if strings.ContainsAny(wrote, ",") {
 			return
 		}
-		for _, lines := range [][]string{{sent + "," + wrote + ", 10.0.0.1"}, {sent, wrote, "10.0.0.1"}, {wrote + ",10.0.0.1"}} {
+		for _, lines := range [][]string{{sent + "," + wrote + ", 10.0.0.1"}, {sent, wrote, "10.0.0.1"},
+			{wrote + ",10.0.0.1"}} {
 			got, doubt := clientAddress(lines, "10.0.0.1", 1)
 			if want, _ := clientAddress([]string{wrote + ",10.0.0.1"}, "10.0.0.1", 1); got != want {
 				t.Fatalf("%q is read as %q; want %q", lines, got, want)
 			}
-			if addr, err := netip.ParseAddr(got); (got == "") != (doubt != "") || got != "" && (err != nil || addr.Zone() != "" || addr.Is4In6()) {
+			if addr, err := netip.ParseAddr(got); (got == "") != (doubt != "") || got != "" &&
+				(err != nil || addr.Zone() != "" || addr.Is4In6()) {
 				t.Fatalf("%q is read as %q, %q", lines, got, doubt)
 			}
 		}

@@ -28,21 +28,29 @@ var hostile = map[string]func(n int) Raw{
 	"bytes that are not UTF-8":  func(n int) Raw { return one("x-a", strings.Repeat("\xff", n)) },
 	"cookies":                   func(n int) Raw { return one("cookie", strings.Repeat("a=b; ", n)) },
 	"lines of cookies":          func(n int) Raw { return lines(n, "cookie", "a=b") },
-	"X-Forwarded-For":           func(n int) Raw { return one("x-forwarded-for", strings.Repeat("1.1.1.1,", n)+"10.0.0.1") },
-	"X-Forwarded-For in lines":  func(n int) Raw { return lines(n, "x-forwarded-for", "1.1.1.1") },
-	"XFCC":                      func(n int) Raw { return one("x-forwarded-client-cert", strings.Repeat("Hash=a;URI=b,", n)+"By=x") },
-	"quotes in XFCC":            func(n int) Raw { return one("x-forwarded-client-cert", `Subject="`+strings.Repeat(`\"`, n)+`"`) },
-	"hashes in XFCC":            func(n int) Raw { return one("x-forwarded-client-cert", `Subject="`+strings.Repeat(`,hash=`, n)+`"`) },
-	"keys in XFCC":              func(n int) Raw { return one("x-forwarded-client-cert", strings.Repeat("a=;", n)) },
-	"Authorization":             func(n int) Raw { return one("authorization", "Bearer "+strings.Repeat("a", n)) },
-	"a list in Authorization":   func(n int) Raw { return one("authorization", "Digest "+strings.Repeat("a, ", n)) },
-	"DPoP":                      func(n int) Raw { return one("dpop", strings.Repeat("a.", n)) },
-	"Accept":                    func(n int) Raw { return one("accept", strings.Repeat("text/html;q=0.1;q=0.2,", n)) },
-	"content types":             func(n int) Raw { return one("content-type", strings.Repeat("A;", n)) },
-	"labels of a host":          func(n int) Raw { return host1(strings.Repeat("a.", n)) },
-	"a long label":              func(n int) Raw { return host1(strings.Repeat("1", n)) },
-	"colons in a host":          func(n int) Raw { return host1("[" + strings.Repeat("1:", n) + "]") },
-	"a long method":             func(n int) Raw { r := raw("/"); r.Method = strings.Repeat("A", n); return r },
+	"X-Forwarded-For": func(n int) Raw {
+		return one("x-forwarded-for", strings.Repeat("1.1.1.1,", n)+"10.0.0.1")
+	},
+	"X-Forwarded-For in lines": func(n int) Raw { return lines(n, "x-forwarded-for", "1.1.1.1") },
+	"XFCC": func(n int) Raw {
+		return one("x-forwarded-client-cert", strings.Repeat("Hash=a;URI=b,", n)+"By=x")
+	},
+	"quotes in XFCC": func(n int) Raw {
+		return one("x-forwarded-client-cert", `Subject="`+strings.Repeat(`\"`, n)+`"`)
+	},
+	"hashes in XFCC": func(n int) Raw {
+		return one("x-forwarded-client-cert", `Subject="`+strings.Repeat(`,hash=`, n)+`"`)
+	},
+	"keys in XFCC":            func(n int) Raw { return one("x-forwarded-client-cert", strings.Repeat("a=;", n)) },
+	"Authorization":           func(n int) Raw { return one("authorization", "Bearer "+strings.Repeat("a", n)) },
+	"a list in Authorization": func(n int) Raw { return one("authorization", "Digest "+strings.Repeat("a, ", n)) },
+	"DPoP":                    func(n int) Raw { return one("dpop", strings.Repeat("a.", n)) },
+	"Accept":                  func(n int) Raw { return one("accept", strings.Repeat("text/html;q=0.1;q=0.2,", n)) },
+	"content types":           func(n int) Raw { return one("content-type", strings.Repeat("A;", n)) },
+	"labels of a host":        func(n int) Raw { return host1(strings.Repeat("a.", n)) },
+	"a long label":            func(n int) Raw { return host1(strings.Repeat("1", n)) },
+	"colons in a host":        func(n int) Raw { return host1("[" + strings.Repeat("1:", n) + "]") },
+	"a long method":           func(n int) Raw { r := raw("/"); r.Method = strings.Repeat("A", n); return r },
 }
 
 func numbered(format string, n int) string {
@@ -96,7 +104,8 @@ func allocated(f func()) uint64 {
 // that is read costs no more than a few times its size.
 func TestCostIsLinear(t *testing.T) {
 	none := 1 << 30
-	wide := Options{MaxPath: none, MaxSegments: none, MaxQuery: none, MaxParameters: none, MaxHeaders: none, MaxLines: none, TrustedHops: 16, CertificateHop: 1}
+	wide := Options{MaxPath: none, MaxSegments: none, MaxQuery: none, MaxParameters: none, MaxHeaders: none,
+		MaxLines: none, TrustedHops: 16, CertificateHop: 1}
 	loose := wide
 	for _, name := range Refusals() {
 		loose.Allow(name)
@@ -112,7 +121,8 @@ func TestCostIsLinear(t *testing.T) {
 			}
 		}
 		large := make(1 << 16)
-		if cost, limit := allocated(func() { _, _ = New(large, Options{TrustedHops: 16, CertificateHop: 1}) }), uint64(16*DefaultMaxHeaders); cost > limit {
+		if cost, limit := allocated(func() { _, _ = New(large, Options{TrustedHops: 16, CertificateHop: 1}) }),
+			uint64(16*DefaultMaxHeaders); cost > limit {
 			t.Errorf("%s: %d bytes are allocated with the default limits; want at most %d", name, cost, limit)
 		}
 	}
@@ -124,17 +134,26 @@ func TestLimits(t *testing.T) {
 		opt  Options
 		make func(n int) Raw
 	}{
-		"limits.path":             {Options{MaxPath: 9}, func(n int) Raw { return raw("/" + strings.Repeat("a", n-1)) }},
-		"limits.segments":         {Options{MaxSegments: 9}, func(n int) Raw { return raw(strings.Repeat("/a", n)) }},
-		"limits.query":            {Options{MaxQuery: 9}, func(n int) Raw { return raw("/?" + strings.Repeat("a", n)) }},
-		"limits.query_parameters": {Options{MaxParameters: 9}, func(n int) Raw { return raw("/?a" + strings.Repeat("&a", n-1)) }},
-		"limits.headers":          {Options{MaxHeaders: 9}, func(n int) Raw { return one("x", strings.Repeat("a", n-1)) }},
-		"limits.header_lines":     {Options{MaxLines: 9}, func(n int) Raw { return lines(n, "x", "y") }},
+		"limits.path": {Options{MaxPath: 9}, func(n int) Raw {
+			return raw("/" + strings.Repeat("a", n-1))
+		}},
+		"limits.segments": {Options{MaxSegments: 9}, func(n int) Raw { return raw(strings.Repeat("/a", n)) }},
+		"limits.query": {Options{MaxQuery: 9}, func(n int) Raw {
+			return raw("/?" + strings.Repeat("a", n))
+		}},
+		"limits.query_parameters": {Options{MaxParameters: 9}, func(n int) Raw {
+			return raw("/?a" + strings.Repeat("&a", n-1))
+		}},
+		"limits.headers": {Options{MaxHeaders: 9}, func(n int) Raw {
+			return one("x", strings.Repeat("a", n-1))
+		}},
+		"limits.header_lines": {Options{MaxLines: 9}, func(n int) Raw { return lines(n, "x", "y") }},
 	} {
 		if _, err := New(v.make(9), v.opt); err != nil {
 			t.Errorf("%s: 9 are refused: %v", name, err)
 		}
-		if _, err := New(v.make(10), v.opt); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "("+name+")") {
+		if _, err := New(v.make(10), v.opt); !errors.Is(err, ErrAmbiguous) || !strings.Contains(
+			err.Error(), "("+name+")") {
 			t.Errorf("%s: 10 are not: %v", name, err)
 		}
 	}

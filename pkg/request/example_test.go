@@ -10,7 +10,8 @@ import (
 // refused.
 func ExampleNew() {
 	for _, target := range []string{"/caf%C3%A9/menu/?page=2", "/a/%2e%2e/admin", "/a;v=1/b"} {
-		r, err := request.New(request.Raw{Method: "GET", Host: "App.Example.com:443", Scheme: "https", Target: target}, request.Options{})
+		r, err := request.New(request.Raw{Method: "GET", Host: "App.Example.com:443", Scheme: "https", Target: target},
+			request.Options{})
 		if err != nil {
 			fmt.Println(err)
 			continue

@@ -193,25 +193,30 @@ func TestHeaders(t *testing.T) {
 		want   error
 	}{
 		{name: "one Authorization", fields: []Field{{"Authorization", "Bearer x"}}},
-		{"two Authorization lines", []Field{{"authorization", "Bearer x"}, {"Authorization", "Bearer x"}}, Options{}, ErrRepeated},
+		{"two Authorization lines", []Field{{"authorization", "Bearer x"}, {"Authorization", "Bearer x"}}, Options{},
+			ErrRepeated},
 		{"two that the proxy joined", []Field{{"authorization", "Bearer x,Bearer y"}}, Options{}, ErrRepeated},
 		{"large headers", []Field{{"x-a", strings.Repeat("a", 90<<10)}}, Options{}, nil},
 		{"too large headers", []Field{{"x-a", strings.Repeat("a", 1<<20)}}, Options{}, ErrAmbiguous},
 		{"our scheme after a comma", []Field{{"authorization", "Digest a=\"b\",\tbearer x"}}, Options{}, ErrRepeated},
 		{"our scheme before a comma", []Field{{"authorization", "DPoP x, Digest a=b"}}, Options{}, ErrRepeated},
-		{"a list of another scheme", []Field{{"authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=dpop;host, Signature=0"}}, Options{}, nil},
-		{"two lines of another scheme", []Field{{"authorization", "Basic a"}, {"authorization", "Basic b"}}, Options{}, ErrRepeated},
+		{"a list of another scheme", []Field{
+			{"authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=dpop;host, Signature=0"}}, Options{}, nil},
+		{"two lines of another scheme", []Field{{"authorization", "Basic a"}, {"authorization", "Basic b"}}, Options{},
+			ErrRepeated},
 		{"two DPoP proofs", []Field{{"dpop", "x"}, {"dpop", "y"}}, Options{}, ErrRepeated},
 		{"joined DPoP proofs", []Field{{"dpop", "x,y"}}, Options{}, ErrRepeated},
 		{"method override", []Field{{"X-HTTP-Method-Override", "DELETE"}}, Options{}, ErrAmbiguous},
 		{"method override with underscores", []Field{{"X_HTTP_Method", "DELETE"}}, Options{}, ErrAmbiguous},
 		{"method override with dots", []Field{{"x.method.override", "DELETE"}}, Options{}, ErrAmbiguous},
-		{"method override allowed", []Field{{"X-HTTP-Method-Override", "DELETE"}}, Options{AllowMethodOverride: true}, nil},
+		{"method override allowed", []Field{{"X-HTTP-Method-Override", "DELETE"}}, Options{AllowMethodOverride: true},
+			nil},
 		{"URL override", []Field{{"X-Original-URL", "/admin"}}, Options{}, ErrAmbiguous},
 		{"URI override", []Field{{"X-Original-URI", "/admin"}}, Options{}, ErrAmbiguous},
 		{"rewrite", []Field{{"X-Rewrite-URL", "/admin"}}, Options{}, ErrAmbiguous},
 		{"URL override allowed", []Field{{"X-Rewrite-URL", "/admin"}}, Options{AllowURLOverride: true}, nil},
-		{"URL override allowed, method override not", []Field{{"X-HTTP-Method", "PUT"}}, Options{AllowURLOverride: true}, ErrAmbiguous},
+		{"URL override allowed, method override not", []Field{{"X-HTTP-Method", "PUT"}},
+			Options{AllowURLOverride: true}, ErrAmbiguous},
 	} {
 		in := raw("/")
 		in.Headers = v.fields
@@ -283,7 +288,8 @@ func FuzzPath(f *testing.F) {
 				t.Errorf("%q decodes again to %q", target, again)
 			}
 		}
-		if !strings.HasPrefix(r.Path, "/") || strings.Count(strings.TrimSuffix(r.Path, "/"), "/") != max(len(r.Segments), 0) && len(r.Segments) > 0 {
+		if !strings.HasPrefix(r.Path, "/") || strings.Count(strings.TrimSuffix(r.Path, "/"), "/") != max(
+			len(r.Segments), 0) && len(r.Segments) > 0 {
 			t.Errorf("%q: path %q and segments %q disagree", target, r.Path, r.Segments)
 		}
 	})

@@ -19,13 +19,14 @@ func TestClientCertificate(t *testing.T) {
 		hop   int
 		want  string
 	}{
-		"not configured":            {[]string{"Hash=" + hashA}, 0, ""},
-		"one element":               {[]string{"By=spiffe://a;Hash=" + hashA + `;Subject="CN=x, O=\"y;z\""`}, 1, b64A},
-		"the last of two":           {[]string{"Hash=" + hashB + ",Hash=" + hashA}, 1, b64A},
-		"the one before it":         {[]string{"Hash=" + hashB + ",Hash=" + hashA}, 2, b64B},
-		"over two lines":            {[]string{"Hash=" + hashB, "Hash=" + hashA}, 1, b64A},
-		"fewer than configured":     {[]string{"Hash=" + hashA}, 2, ""},
-		"a hash in a subject":       {[]string{`Subject="Hash=` + hashB + `,Hash=` + hashB + `";Hash=` + hashA}, 1, b64A},
+		"not configured":        {[]string{"Hash=" + hashA}, 0, ""},
+		"one element":           {[]string{"By=spiffe://a;Hash=" + hashA + `;Subject="CN=x, O=\"y;z\""`}, 1, b64A},
+		"the last of two":       {[]string{"Hash=" + hashB + ",Hash=" + hashA}, 1, b64A},
+		"the one before it":     {[]string{"Hash=" + hashB + ",Hash=" + hashA}, 2, b64B},
+		"over two lines":        {[]string{"Hash=" + hashB, "Hash=" + hashA}, 1, b64A},
+		"fewer than configured": {[]string{"Hash=" + hashA}, 2, ""},
+		"a hash in a subject": {[]string{`Subject="Hash=` + hashB + `,Hash=` + hashB + `";Hash=` + hashA}, 1,
+			b64A},
 		"upper case":                {[]string{"HASH=" + strings.ToUpper(hashA)}, 1, b64A},
 		"none":                      {nil, 1, ""},
 		"no hash":                   {[]string{"By=x"}, 1, ""},
@@ -39,18 +40,29 @@ func TestClientCertificate(t *testing.T) {
 		"empty":                     {[]string{""}, 1, ""},
 
 		// Envoy puts no quotes around URI and DNS, which the owner of a certificate chooses.
-		"a comma in a URI":                        {[]string{"By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://x,Hash=" + hashB}, 1, ""},
-		"a whole element in a URI":                {[]string{"Hash=" + hashA + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashB + `;Subject="CN=b";URI=spiffe://y`}, 1, ""},
-		"a comma in a DNS name":                   {[]string{"Hash=" + hashA + `;Subject="CN=a";DNS=x,Hash=` + hashB}, 1, ""},
-		"a second Hash in a URI":                  {[]string{"Hash=" + hashA + ";URI=x;Hash=" + hashB}, 1, ""},
-		"a Hash after a URI":                      {[]string{"URI=x;Hash=" + hashA}, 1, ""},
-		"a comma that shifts hop 2":               {[]string{"Hash=" + hashA + ";URI=x,Hash=" + hashB + ",By=gw;Hash=" + hashA}, 2, ""},
-		"a URI without comma":                     {[]string{"By=spiffe://gw;Hash=" + hashA + `;Subject="CN=a, O=b";URI=spiffe://x;DNS=a.test`}, 1, b64A},
-		"hop 2 of two, both with URIs":            {[]string{"Hash=" + hashB + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://gw"}, 2, b64B},
-		"hop 1 of two, the first with a URI":      {[]string{"Hash=" + hashB + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://gw"}, 1, ""},
-		"a quoted URI":                            {[]string{`Hash=` + hashB + `;URI="spiffe://x,Hash=0",Hash=` + hashA}, 1, b64A},
-		"a quote that swallows the next":          {[]string{`Subject="a`, "Hash=" + hashA + `;URI=";Hash=` + hashB}, 1, ""},
-		"a quote that swallows the next, with By": {[]string{`Subject="a`, "By=x;Hash=" + hashA + `;Subject="` + `;Hash=` + hashB}, 1, ""},
+		"a comma in a URI": {
+			[]string{"By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://x,Hash=" + hashB}, 1, ""},
+		"a whole element in a URI": {
+			[]string{"Hash=" + hashA + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashB +
+				`;Subject="CN=b";URI=spiffe://y`}, 1, ""},
+		"a comma in a DNS name": {[]string{"Hash=" + hashA + `;Subject="CN=a";DNS=x,Hash=` + hashB},
+			1, ""},
+		"a second Hash in a URI": {[]string{"Hash=" + hashA + ";URI=x;Hash=" + hashB}, 1, ""},
+		"a Hash after a URI":     {[]string{"URI=x;Hash=" + hashA}, 1, ""},
+		"a comma that shifts hop 2": {
+			[]string{"Hash=" + hashA + ";URI=x,Hash=" + hashB + ",By=gw;Hash=" + hashA}, 2, ""},
+		"a URI without comma": {
+			[]string{"By=spiffe://gw;Hash=" + hashA + `;Subject="CN=a, O=b";URI=spiffe://x;DNS=a.test`}, 1, b64A},
+		"hop 2 of two, both with URIs": {
+			[]string{"Hash=" + hashB + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://gw"}, 2, b64B},
+		"hop 1 of two, the first with a URI": {
+			[]string{"Hash=" + hashB + ";URI=spiffe://x,By=spiffe://gw;Hash=" + hashA + ";URI=spiffe://gw"}, 1, ""},
+		"a quoted URI": {
+			[]string{`Hash=` + hashB + `;URI="spiffe://x,Hash=0",Hash=` + hashA}, 1, b64A},
+		"a quote that swallows the next": {[]string{`Subject="a`, "Hash=" + hashA + `;URI=";Hash=` + hashB}, 1,
+			""},
+		"a quote that swallows the next, with By": {
+			[]string{`Subject="a`, "By=x;Hash=" + hashA + `;Subject="` + `;Hash=` + hashB}, 1, ""},
 	} {
 		r := Request{Headers: Headers{"x-forwarded-client-cert": v.lines}}
 		r.certificate(v.hop)
@@ -71,7 +83,8 @@ func FuzzClientCertificate(f *testing.F) {
 	f.Add(`"`, `";Hash=`+hashB, "")
 	f.Add(`Subject="`, `x";Hash=`+hashB, "")
 	f.Fuzz(func(t *testing.T, sent, uri, subject string) {
-		own := "By=spiffe://gw;Hash=" + hashA + `;Subject="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(subject) + `";URI=` + uri
+		own := "By=spiffe://gw;Hash=" + hashA + `;Subject="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(
+			subject) + `";URI=` + uri
 		for _, header := range []string{own, sent + "," + own, sent + ",Hash=" + hashA} {
 			r := Request{Headers: Headers{"x-forwarded-client-cert": {header}}}
 			r.certificate(1)

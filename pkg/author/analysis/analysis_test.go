@@ -11,7 +11,8 @@ import (
 
 func ladder(t testing.TB) stepup.Ladder {
 	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"phr"}}})
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}},
+		{Name: "phishing-resistant", ACR: []string{"phr"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,10 +34,15 @@ func TestLintLocals(t *testing.T) {
 		}
 		return found
 	}
-	bindings := []string{"who := %s", "who = %s", "%s = who", "some who\n\twho = %s", "before := %s\n\twho := before", "who := trim_space(%s)", "who := [%s, 1][0]"}
-	calls := []string{"access.role(input.token, who)", "not access.role(input.token, who)", "access.role(input.token, trim_space(who))", "data.stepward.lib.access.role(input.token, who) == true", "r.at_least({}, who, 50)", "access.scopes(input.token, [who])", "every x in [1] {\n\t\tx == 1\n\t\tr.at_least({}, who, 50)\n\t}"}
+	bindings := []string{"who := %s", "who = %s", "%s = who", "some who\n\twho = %s", "before := %s\n\twho := before",
+		"who := trim_space(%s)", "who := [%s, 1][0]"}
+	calls := []string{"access.role(input.token, who)", "not access.role(input.token, who)",
+		"access.role(input.token, trim_space(who))", "data.stepward.lib.access.role(input.token, who) == true",
+		"r.at_least({}, who, 50)", "access.scopes(input.token, [who])",
+		"every x in [1] {\n\t\tx == 1\n\t\tr.at_least({}, who, 50)\n\t}"}
 	for part, silent := range map[string]bool{
-		"input.token.subject": true, "input.token.claims.name": true, `input.request.headers["x-user"]`: true, "input.source.principal": true, "input.tls.sni": true,
+		"input.token.subject": true, "input.token.claims.name": true, `input.request.headers["x-user"]`: true,
+		"input.source.principal": true, "input.tls.sni": true,
 		"input.request.host": false, `"alice"`: false, `object.get(input, ["token", "subject"], "")`: false,
 	} {
 		for n, call := range calls {
@@ -50,7 +55,8 @@ func TestLintLocals(t *testing.T) {
 				if silent != (len(found) == 1) {
 					t.Errorf("%s\n%v", body, found)
 				}
-				if silent && (found[0].Severity != finding.Warning || !strings.Contains(found[0].Message+found[0].Hint, part)) {
+				if silent && (found[0].Severity != finding.Warning || !strings.Contains(found[0].Message+found[0].Hint,
+					part)) {
 					t.Errorf("%s\n%v", body, found)
 				}
 			}

@@ -98,7 +98,8 @@ func TestLint(t *testing.T) {
 		"a field behind a parameter": {
 			bad:  "pays(r) if r.pth == \"/pay\"\nrequire contains {\"level\": \"mfa\"} if pays(input.request)",
 			good: "pays(r) if r.path == \"/pay\"\nrequire contains {\"level\": \"mfa\"} if pays(input.request)",
-			code: "unknown_field", fix: "pays(r) if r.path == \"/pay\"\nrequire contains {\"level\": \"mfa\"} if pays(input.request)",
+			code: "unknown_field",
+			fix:  "pays(r) if r.path == \"/pay\"\nrequire contains {\"level\": \"mfa\"} if pays(input.request)",
 		},
 		"a header that makes public": {
 			bad:  `require contains {"level": "anonymous"} if input.request.headers["x-internal"] == "1"`,
@@ -136,7 +137,8 @@ func TestLint(t *testing.T) {
 				return analysis.Lint(sources, opt), sources
 			}
 			found, sources := lint(x.bad)
-			if len(found) != 1 || found[0].Code != x.code || found[0].Line < 4 || found[0].Hint == "" || found[0].Severity != severityOf(x.code) {
+			if len(found) != 1 || found[0].Code != x.code || found[0].Line < 4 || found[0].Hint == "" ||
+				found[0].Severity != severityOf(x.code) {
 				t.Errorf("%+v; want one %s", found, x.code)
 			}
 			if good, _ := lint(x.good); len(good) > 0 {

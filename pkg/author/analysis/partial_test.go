@@ -29,14 +29,18 @@ require contains {"level": "password"} if not elsewhere
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := p.Partial(t.Context(), map[string]any{"request": map[string]any{"method": "POST", "segments": []any{"t", "x"}}, "token": map[string]any{"principal": "user"}},
-		[]string{"input.request.path", "input.request.segments[1]", "input.request.headers", "input.request.body", "input.token.claims"})
+	list, err := p.Partial(t.Context(), map[string]any{
+		"request": map[string]any{"method": "POST", "segments": []any{"t", "x"}}, "token": map[string]any{
+			"principal": "user"}},
+		[]string{"input.request.path", "input.request.segments[1]", "input.request.headers", "input.request.body",
+			"input.token.claims"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, c := range list {
-		got = append(got, c.Rule[strings.LastIndexByte(c.Rule, ':')+1:len(c.Rule)-1]+" "+c.Value+" if "+strings.Join(c.When, "; "))
+		got = append(got, c.Rule[strings.LastIndexByte(c.Rule, ':')+1:len(c.Rule)-1]+" "+c.Value+" if "+strings.Join(
+			c.When, "; "))
 	}
 	want := []string{
 		`4 {"level":"anonymous"} if input.request.path in {"/", "/t/x"}`,

@@ -23,7 +23,8 @@ func TestAsked(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", url, got, err, want)
 		}
 	}
-	if _, err := (explain.Asked{URL: "app.example.com/x"}).Raw(); err == nil || !strings.Contains(err.Error(), "nor a URL, such as https://app.example.com/x") {
+	if _, err := (explain.Asked{URL: "app.example.com/x"}).Raw(); err == nil || !strings.Contains(
+		err.Error(), "nor a URL, such as https://app.example.com/x") {
 		t.Error(err)
 	}
 	if _, err := (explain.Asked{URL: "https://h/", Headers: []string{"accept json"}}).Raw(); err == nil {
@@ -32,24 +33,30 @@ func TestAsked(t *testing.T) {
 }
 
 func TestAskedHeaders(t *testing.T) {
-	raw, err := explain.Asked{Method: "POST", URL: "https://h/", Headers: []string{"accept: a:b", "X-Empty:"}, Token: "abc", Extensions: map[string]string{"stepward.level": "mfa"}}.Raw()
+	raw, err := explain.Asked{Method: "POST", URL: "https://h/", Headers: []string{"accept: a:b", "X-Empty:"},
+		Token: "abc", Extensions: map[string]string{"stepward.level": "mfa"}}.Raw()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []request.Field{{Name: "accept", Value: "a:b"}, {Name: "X-Empty", Value: ""}, {Name: "authorization", Value: "Bearer abc"}}
-	if !reflect.DeepEqual(raw.Headers, want) || raw.Route.Extensions["stepward.level"] != "mfa" || !explain.HasAuthorization(raw) {
+	want := []request.Field{{Name: "accept", Value: "a:b"}, {Name: "X-Empty", Value: ""},
+		{Name: "authorization", Value: "Bearer abc"}}
+	if !reflect.DeepEqual(raw.Headers, want) || raw.Route.Extensions["stepward.level"] != "mfa" ||
+		!explain.HasAuthorization(raw) {
 		t.Errorf("%+v", raw)
 	}
-	if raw, err := (explain.Asked{URL: "https://h/", Headers: []string{"x-authorization: Bearer abc"}}).Raw(); err != nil || explain.HasAuthorization(raw) {
+	if raw, err := (explain.Asked{URL: "https://h/", Headers: []string{
+		"x-authorization: Bearer abc"}}).Raw(); err != nil || explain.HasAuthorization(raw) {
 		t.Errorf("%+v has a credential, %v", raw.Headers, err)
 	}
 }
 
 // What a token says of itself is shown, and its signature never.
 func TestClaimed(t *testing.T) {
-	const header, claims, signature = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ", "eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLmNvbSJ9", "c2lnbmF0dXJl"
+	const header, claims, signature = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ",
+		"eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLmNvbSJ9", "c2lnbmF0dXJl"
 	raw := func(value string) request.Raw {
-		return request.Raw{Headers: []request.Field{{Name: "accept", Value: "x y"}, {Name: "Authorization", Value: value}}}
+		return request.Raw{Headers: []request.Field{{Name: "accept", Value: "x y"},
+			{Name: "Authorization", Value: value}}}
 	}
 	got := explain.Claimed(raw("Bearer " + header + "." + claims + "." + signature))
 	if !strings.Contains(got, `iss "https://idp.example.com"`) || strings.Contains(got, signature) {

@@ -21,15 +21,20 @@ var epoch = time.Date(2027, 1, 15, 8, 0, 0, 0, time.UTC)
 
 // challenged is the record of a payment by somebody with a password.
 func challenged() authz.Record {
-	need := stepup.Requirement{Rule: "stepward.policy.require (p.rego:3)", Level: "mfa", MaxAge: stepup.AgeOf(5 * time.Minute), Reason: "payments move money"}
+	need := stepup.Requirement{Rule: "stepward.policy.require (p.rego:3)", Level: "mfa",
+		MaxAge: stepup.AgeOf(5 * time.Minute), Reason: "payments move money"}
 	seen := stepup.Requirement{Rule: "stepward.policy.require (p.rego:9)", Level: "phishing-resistant", Shadow: true}
 	r := authz.Record{
 		ID: "74a953d4", Time: epoch, Duration: 1500 * time.Microsecond, Scheme: "bearer",
-		Request: request.Request{ID: "r-1", Method: "POST", Host: "app.example.com", Path: "/payments", RawPath: "/payments", RawQuery: "to=bob&pin=1234",
+		Request: request.Request{ID: "r-1", Method: "POST", Host: "app.example.com", Path: "/payments",
+			RawPath: "/payments", RawQuery: "to=bob&pin=1234",
 			Segments: []string{"payments"}, Kind: "api", ClientAddress: "192.0.2.1", Doubts: []string{"two addresses"}},
-		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web", Principal: "user",
-			Proofs: []token.Proof{{ACR: "1", AMR: []string{"pwd"}}}, ExpiresAt: epoch.Add(time.Hour), SenderConstrained: true},
-		Response: response.Response{Status: 401, Headers: []request.Field{{Name: "content-type", Value: "x"}, {Name: "www-authenticate", Value: `Bearer error="insufficient_user_authentication"`}}},
+		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web",
+			Principal: "user",
+			Proofs:    []token.Proof{{ACR: "1", AMR: []string{"pwd"}}}, ExpiresAt: epoch.Add(time.Hour),
+			SenderConstrained: true},
+		Response: response.Response{Status: 401, Headers: []request.Field{{Name: "content-type", Value: "x"},
+			{Name: "www-authenticate", Value: `Bearer error="insufficient_user_authentication"`}}},
 	}
 	r.Revision, r.Held = "4f1c", "password"
 	r.Required = []stepup.Requirement{need, seen}
@@ -45,17 +50,22 @@ func TestOf(t *testing.T) {
 	age := int64(301)
 	want := explain.Explanation{
 		DecisionID: "74a953d4", Time: epoch, DurationMS: 1.5, Revision: "4f1c",
-		Request: explain.Request{ID: "r-1", Method: "POST", Host: "app.example.com", RawPath: "/payments", Path: "/payments", Segments: []string{"payments"},
+		Request: explain.Request{ID: "r-1", Method: "POST", Host: "app.example.com", RawPath: "/payments",
+			Path: "/payments", Segments: []string{"payments"},
 			Kind: "api", ClientAddress: "192.0.2.1", Doubts: []string{"two addresses"}},
 		Presented: "bearer", Level: "password", AuthAge: &age, Needs: "mfa",
-		Token: &explain.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web", Principal: "user", ACR: "1", AMR: []string{"pwd"},
+		Token: &explain.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice", ClientID: "web",
+			Principal: "user", ACR: "1", AMR: []string{"pwd"},
 			Expires: epoch.Add(time.Hour), Bound: true},
-		Required: []explain.Requirement{{Rule: "stepward.policy.require (p.rego:3)", Text: "mfa, in the last 5m", Reason: "payments move money"},
+		Required: []explain.Requirement{{Rule: "stepward.policy.require (p.rego:3)", Text: "mfa, in the last 5m",
+			Reason: "payments move money"},
 			{Rule: "stepward.policy.require (p.rego:9)", Text: "phishing-resistant, observed only", Shadow: true}},
-		Missing:  []explain.Missing{{Part: "level", Rule: "stepward.policy.require (p.rego:3)"}, {Part: "age", Rule: "stepward.policy.require (p.rego:3)"}},
+		Missing: []explain.Missing{{Part: "level", Rule: "stepward.policy.require (p.rego:3)"},
+			{Part: "age", Rule: "stepward.policy.require (p.rego:3)"}},
 		Observed: []explain.Missing{{Part: "level", Rule: "stepward.policy.require (p.rego:9)"}},
 		Rule:     got.Rule,
-		Answer:   explain.Answer{Result: "challenge", Reason: "insufficient_level", Status: 401, Challenge: `Bearer error="insufficient_user_authentication"`},
+		Answer: explain.Answer{Result: "challenge", Reason: "insufficient_level", Status: 401,
+			Challenge: `Bearer error="insufficient_user_authentication"`},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
@@ -69,11 +79,13 @@ func TestOf(t *testing.T) {
 // What a decision did not come to is left out, and a request that could not be read shows
 // what was asked for in place of a path.
 func TestOfARefusal(t *testing.T) {
-	r := authz.Record{Request: request.Request{Method: "GET", Asked: "/%2561"}, Response: response.Response{Status: 400},
+	r := authz.Record{Request: request.Request{Method: "GET", Asked: "/%2561"}, Response: response.Response{
+		Status: 400},
 		Failure: &token.Error{Code: "token_expired"}}
 	r.Decision, r.Fault = stepup.Deny{Why: stepup.RequestAmbiguous}, errors.New("read twice")
 	got := explain.Of(r)
-	if got.Token != nil || got.AuthAge != nil || got.Request.Shown() != "/%2561" || got.Answer.Allowed || got.Fault != "read twice" || got.Failure == "" {
+	if got.Token != nil || got.AuthAge != nil || got.Request.Shown() != "/%2561" || got.Answer.Allowed ||
+		got.Fault != "read twice" || got.Failure == "" {
 		t.Errorf("%+v", got)
 	}
 	text, err := json.Marshal(got)
@@ -94,8 +106,11 @@ func TestAnswerOf(t *testing.T) {
 		r    response.Response
 		want explain.Answer
 	}{
-		{response.Response{Kind: response.Allow, Set: set, Remove: []string{"x-tenant"}}, explain.Answer{Allowed: true, Upstream: map[string]string{"x-stepward-subject": "alice"}, Removed: []string{"x-tenant"}}},
-		{response.Response{Status: 302, Headers: []request.Field{{Name: "location", Value: "https://login.example.com/?return_to=x"}}}, explain.Answer{Status: 302, Location: "https://login.example.com/?return_to=x"}},
+		{response.Response{Kind: response.Allow, Set: set, Remove: []string{"x-tenant"}}, explain.Answer{
+			Allowed: true, Upstream: map[string]string{"x-stepward-subject": "alice"}, Removed: []string{"x-tenant"}}},
+		{response.Response{Status: 302, Headers: []request.Field{
+			{Name: "location", Value: "https://login.example.com/?return_to=x"}}}, explain.Answer{
+			Status: 302, Location: "https://login.example.com/?return_to=x"}},
 		{response.Response{Kind: response.Serve, Status: 200}, explain.Answer{Status: 200}},
 		{response.Response{}, explain.Answer{}},
 	} {
@@ -107,7 +122,8 @@ func TestAnswerOf(t *testing.T) {
 		}
 	}
 	e := explain.Explanation{Answer: explain.Answer{Location: "https://login.example.com/step-up?return_to=secret"}}
-	if kept := e.WithoutQuery(); kept.Answer.Location != "https://login.example.com/step-up" || e.Answer.Location == kept.Answer.Location {
+	if kept := e.WithoutQuery(); kept.Answer.Location != "https://login.example.com/step-up" ||
+		e.Answer.Location == kept.Answer.Location {
 		t.Errorf("%q, of %q", kept.Answer.Location, e.Answer.Location)
 	}
 }
@@ -117,10 +133,12 @@ func TestRequirementInWords(t *testing.T) {
 	r := authz.Record{}
 	r.Required = []stepup.Requirement{
 		{ACR: []string{"a", "b"}, AMR: []string{"pwd", "otp"}, MaxAge: stepup.AgeOf(90 * time.Minute)},
-		{Level: "authenticated", Scope: []string{"r", "w"}, Audience: []string{"x", "y"}, Issuer: []string{"i"}, SenderConstrained: true, TokenAge: stepup.AgeOf(0)},
+		{Level: "authenticated", Scope: []string{"r", "w"}, Audience: []string{"x", "y"}, Issuer: []string{"i"},
+			SenderConstrained: true, TokenAge: stepup.AgeOf(0)},
 		{Level: "anonymous", Floor: true},
 	}
-	r.Policy = policy.Result{Deny: []stepup.Denial{{Rule: "deny", Always: true, Code: "payroll_only", Reason: "not in payroll"}}}
+	r.Policy = policy.Result{Deny: []stepup.Denial{
+		{Rule: "deny", Always: true, Code: "payroll_only", Reason: "not in payroll"}}}
 	got := explain.Of(r)
 	for i, want := range []string{
 		"acr a or b, in the last 1h30m, by pwd and otp",
@@ -131,7 +149,8 @@ func TestRequirementInWords(t *testing.T) {
 			t.Errorf("%+v; want %q", got.Required[i], want)
 		}
 	}
-	if want := (explain.Denial{Rule: "deny", Code: "payroll_only", Reason: "not in payroll", Always: true}); len(got.Denied) != 1 || got.Denied[0] != want {
+	if want := (explain.Denial{Rule: "deny", Code: "payroll_only", Reason: "not in payroll", Always: true}); len(
+		got.Denied) != 1 || got.Denied[0] != want {
 		t.Errorf("%+v", got.Denied)
 	}
 }

@@ -17,8 +17,10 @@ func printed(e explain.Explanation) string {
 func TestPrint(t *testing.T) {
 	e := explain.Of(challenged())
 	e.Claimed, e.Fault = `iss "https://idp.example.com"`, "the log is full\x1b[2J"
-	e.Denied = []explain.Denial{{Rule: "stepward.policy.deny", Code: "payroll_only", Reason: "not in payroll"}, {Rule: "r"}}
-	e.Others = []explain.Answer{{Client: "browser", Result: "redirect", Status: 302, Reason: "no_credentials", Location: "https://login.example.com/"}, {Client: "gRPC client", Allowed: true}}
+	e.Denied = []explain.Denial{{Rule: "stepward.policy.deny", Code: "payroll_only", Reason: "not in payroll"},
+		{Rule: "r"}}
+	e.Others = []explain.Answer{{Client: "browser", Result: "redirect", Status: 302, Reason: "no_credentials",
+		Location: "https://login.example.com/"}, {Client: "gRPC client", Allowed: true}}
 	const want = `request    POST app.example.com/payments
            from 192.0.2.1
            two addresses
@@ -52,16 +54,23 @@ func TestPrintOfWhatWasNotReached(t *testing.T) {
 		e         explain.Explanation
 		has, lack []string
 	}{
-		"unread": {explain.Explanation{Request: explain.Request{Method: "GET\n", Asked: "/%2561"}, Answer: explain.Answer{Status: 400, Reason: "request_ambiguous"}},
-			[]string{`request    GET\u000a /%2561`, "can be read in more than one way", "whatever it was, it was not read", "who        not asked"}, []string{"nothing", "nobody", "required"}},
-		"nobody": {explain.Explanation{Request: explain.Request{Path: "/"}, Answer: explain.Answer{Status: 401, Reason: "no_credentials"}},
+		"unread": {explain.Explanation{Request: explain.Request{Method: "GET\n", Asked: "/%2561"},
+			Answer: explain.Answer{Status: 400, Reason: "request_ambiguous"}},
+			[]string{`request    GET\u000a /%2561`, "can be read in more than one way",
+				"whatever it was, it was not read", "who        not asked"}, []string{"nothing", "nobody", "required"}},
+		"nobody": {explain.Explanation{Request: explain.Request{Path: "/"}, Answer: explain.Answer{
+			Status: 401, Reason: "no_credentials"}},
 			[]string{"presented  nothing", "who        nobody\n"}, []string{"not read", "required"}},
-		"refused token": {explain.Explanation{Presented: "bearer", Failure: "token: token_expired", Answer: explain.Answer{Reason: "token_expired"}},
+		"refused token": {explain.Explanation{Presented: "bearer", Failure: "token: token_expired",
+			Answer: explain.Answer{Reason: "token_expired"}},
 			[]string{"a bearer token", "nobody: token: token_expired"}, []string{"level"}},
 		"no rule": {explain.Explanation{Answer: explain.Answer{Status: 403, Reason: "policy_no_match"}},
 			[]string{"no rule covers this request, and so it is refused", "403 policy_no_match"}, []string{"allowed"}},
-		"allowed": {explain.Explanation{Token: &explain.Token{Subject: "bot", Principal: "client"}, Answer: explain.Answer{Allowed: true, Upstream: map[string]string{"x-b": "2", "x-a": "1"}}},
-			[]string{"level not judged, authenticated at an unknown time\n", "answer     allowed\n           upstream gets x-a: 1\n           upstream gets x-b: 2\n"}, []string{"good until", "bound"}},
+		"allowed": {explain.Explanation{Token: &explain.Token{Subject: "bot", Principal: "client"},
+			Answer: explain.Answer{Allowed: true, Upstream: map[string]string{"x-b": "2", "x-a": "1"}}},
+			[]string{"level not judged, authenticated at an unknown time\n",
+				"answer     allowed\n           upstream gets x-a: 1\n           upstream gets x-b: 2\n"},
+			[]string{"good until", "bound"}},
 	} {
 		got := printed(c.e)
 		for _, text := range c.has {
@@ -81,8 +90,10 @@ func TestAnswerInWords(t *testing.T) {
 	for want, a := range map[string]explain.Answer{
 		"allowed":           {Allowed: true, Status: 500, Reason: "x"},
 		"403 policy_denied": {Status: 403, Reason: "policy_denied"},
-		"401 no_credentials → a page that moves on to the login by GET → https://l/": {Status: 401, Reason: "no_credentials", Result: "redirect", Location: "https://l/"},
-		"302 no_credentials → https://l/":                                            {Status: 302, Reason: "no_credentials", Result: "redirect", Location: "https://l/"},
+		"401 no_credentials → a page that moves on to the login by GET → https://l/": {
+			Status: 401, Reason: "no_credentials", Result: "redirect", Location: "https://l/"},
+		"302 no_credentials → https://l/": {
+			Status: 302, Reason: "no_credentials", Result: "redirect", Location: "https://l/"},
 	} {
 		if got := a.String(); got != want {
 			t.Errorf("%s; want %s", got, want)

@@ -1,7 +1,6 @@
 package matrix_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -114,12 +113,14 @@ func sample(c *choice, r matrix.Row) scenario.Scenario {
 			segments = append(segments, s)
 		}
 	}
-	x := scenario.Scenario{Method: r.Method, Host: r.Host, Path: "/" + strings.Join(segments, "/"), As: c.of("browser", "api", "page")}
+	x := scenario.Scenario{Method: r.Method, Host: r.Host, Path: "/" + strings.Join(segments, "/"),
+		As: c.of("browser", "api", "page")}
 	if x.Host == "" {
 		x.Host = c.of("app.example.com", "other.example.com")
 	}
 	if c.of("y", "n") == "y" && r.Method == "POST" {
-		x.Body = json.RawMessage(c.of(`{"amount":5}`, `{"amount":5000}`, `{"amount":"5"}`, `{"query":"{ a }"}`, `{"query":"mutation { a }"}`, `[]`, `7`))
+		x.Body = json.RawMessage(c.of(`{"amount":5}`, `{"amount":5000}`, `{"amount":"5"}`, `{"query":"{ a }"}`,
+			`{"query":"mutation { a }"}`, `[]`, `7`))
 	}
 	if c.of("y", "n", "n") == "y" {
 		x.Headers = map[string]string{"x-break-glass": "ticket 4711, database down"}
@@ -128,7 +129,9 @@ func sample(c *choice, r matrix.Row) scenario.Scenario {
 	if r.Caller == "nobody" {
 		return x
 	}
-	x.Token = map[string]any{"sub": c.of("alice", "bob", "carol", "mallory"), "level": c.of("password", "mfa", "phishing-resistant"), "tenant": c.of("acme", "x"), "roles": []any{c.of("payroll", "oncall", "operator", "sales")}}
+	x.Token = map[string]any{"sub": c.of("alice", "bob", "carol", "mallory"),
+		"level": c.of("password", "mfa", "phishing-resistant"), "tenant": c.of("acme", "x"), "roles": []any{
+			c.of("payroll", "oncall", "operator", "sales")}}
 	if r.Caller == "program" {
 		x.Token["sub"], x.Token["client_id"] = nil, c.of("nightly", "other")
 	}
@@ -187,25 +190,29 @@ func TestAgreesWithDecisions(t *testing.T) {
 				}
 				for _, rule := range always {
 					if !slices.Contains(fired, rule) {
-						t.Errorf("%s: %s %s for %s: the matrix says that %s always holds, and for %+v it does not", dir, row.Method, row.Path, row.Caller, rule, x)
+						t.Errorf("%s: %s %s for %s: the matrix says that %s always holds, and for %+v it does not", dir,
+							row.Method, row.Path, row.Caller, rule, x)
 					}
 				}
 				for _, rule := range fired {
 					if !slices.Contains(always, rule) && !slices.Contains(may, rule) {
-						t.Errorf("%s: %s %s for %s: %s holds for %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
+						t.Errorf("%s: %s %s for %s: %s holds for %+v, and the matrix does not know it", dir, row.Method,
+							row.Path, row.Caller, rule, x)
 					}
 				}
 				if row.Caller != "nobody" {
 					for _, rule := range denied {
 						if !slices.Contains(refusing, rule) && !slices.Contains(may, rule) {
-							t.Errorf("%s: %s %s for %s: %s refuses %+v, and the matrix does not know it", dir, row.Method, row.Path, row.Caller, rule, x)
+							t.Errorf("%s: %s %s for %s: %s refuses %+v, and the matrix does not know it", dir,
+								row.Method, row.Path, row.Caller, rule, x)
 						}
 					}
 				}
 				if len(row.If) == 0 && len(row.Denied) == 0 {
 					settled++
 					if row.Level != matrix.None && r.Shortfall.Level != row.Level {
-						t.Errorf("%s: %s %s for %s needs %s, and %+v needed %s", dir, row.Method, row.Path, row.Caller, row.Level, x, r.Shortfall.Level)
+						t.Errorf("%s: %s %s for %s needs %s, and %+v needed %s", dir, row.Method, row.Path, row.Caller,
+							row.Level, x, r.Shortfall.Level)
 					}
 				}
 				if row.Public() != (r.Result() == stepup.ResultAllow) && row.Caller == "nobody" && row.Public() {
@@ -258,26 +265,41 @@ func TestDiff(t *testing.T) {
 		old, new string
 		weaker   string // empty where nothing is
 	}{
-		"nothing":                   {"", "", ""},
-		"a weaker level":            {`{"level": "phishing-resistant", "scope": ["admin"]}`, `{"level": "mfa", "scope": ["admin"]}`, "needs mfa, was phishing-resistant"},
-		"a stronger level":          {`{"level": "mfa", "max_age": "5m"}`, `{"level": "phishing-resistant", "max_age": "5m"}`, ""},
-		"a longer age":              {`"max_age": "5m"`, `"max_age": "10m"`, "max_age 600s, was 300s"},
-		"a shorter age":             {`"max_age": "5m"`, `"max_age": "1m"`, ""},
-		"no age":                    {`, "max_age": "5m"`, ``, "max_age none, was 300s"},
-		"no scope":                  {`, "scope": ["admin"]`, ``, "no scope admin any more"},
-		"another scope":             {`["admin"]`, `["admin", "more"]`, ""},
-		"no refusal":                {`if input.request.segments[0] == "gone"`, `if input.request.segments[0] == "left"`, "no refusal"},
-		"public beside a base line": {`input.request.path == "/"; input.request.method == "GET"`, `input.request.path in {"/", "/other"}; input.request.method == "GET"`, ""},
+		"nothing": {"", "", ""},
+		"a weaker level": {`{"level": "phishing-resistant", "scope": ["admin"]}`,
+			`{"level": "mfa", "scope": ["admin"]}`, "needs mfa, was phishing-resistant"},
+		"a stronger level": {`{"level": "mfa", "max_age": "5m"}`,
+			`{"level": "phishing-resistant", "max_age": "5m"}`, ""},
+		"a longer age":  {`"max_age": "5m"`, `"max_age": "10m"`, "max_age 600s, was 300s"},
+		"a shorter age": {`"max_age": "5m"`, `"max_age": "1m"`, ""},
+		"no age":        {`, "max_age": "5m"`, ``, "max_age none, was 300s"},
+		"no scope":      {`, "scope": ["admin"]`, ``, "no scope admin any more"},
+		"another scope": {`["admin"]`, `["admin", "more"]`, ""},
+		"no refusal": {`if input.request.segments[0] == "gone"`,
+			`if input.request.segments[0] == "left"`, "no refusal"},
+		"public beside a base line": {`input.request.path == "/"; input.request.method == "GET"`,
+			`input.request.path in {"/", "/other"}; input.request.method == "GET"`, ""},
 		"public": {`"/"; input.request.method == "GET" }
 require contains {"level": "authenticated"} if not input.request.path == "/"
 require contains {"level": "authenticated"} if not input.request.method == "GET"`, `input.request.path }
 `, "became public"},
-		"only observed":                     {`{"level": "mfa", "max_age": "5m"}`, `{"level": "mfa", "max_age": "5m", "shadow": true}`, "needs authenticated, was mfa"},
-		"a condition more":                  {`if input.request.segments[0] == "admin"`, `if { input.request.segments[0] == "admin"; not input.request.headers["x"] == "1" }`, "needs authenticated"},
-		"public by a header":                {`input.request.path == "/"; input.request.method == "GET"`, `input.request.headers["x"] == "1"`, "condition"},
-		"public by a header, with a reason": {`{"level": "anonymous"} if { input.request.path == "/"; input.request.method == "GET" }`, `{"level": "anonymous", "reason": "x"} if input.request.headers["x"] == "1"`, "condition require"},
-		"a computed level":                  {`deny contains`, "require contains {\"level\": object.get({\"1\": \"anonymous\"}, input.request.headers[\"x\"], \"mfa\")} if input.request.segments[0] == \"other\"\ndeny contains", "condition require"},
-		"a rule of no effect":               {`deny contains`, "require contains {\"level\": \"password\"} if input.request.segments[0] == \"payments\"\ndeny contains", ""},
+		"only observed": {`{"level": "mfa", "max_age": "5m"}`,
+			`{"level": "mfa", "max_age": "5m", "shadow": true}`, "needs authenticated, was mfa"},
+		"a condition more": {`if input.request.segments[0] == "admin"`,
+			`if { input.request.segments[0] == "admin"; not input.request.headers["x"] == "1" }`,
+			"needs authenticated"},
+		"public by a header": {`input.request.path == "/"; input.request.method == "GET"`,
+			`input.request.headers["x"] == "1"`, "condition"},
+		"public by a header, with a reason": {
+			`{"level": "anonymous"} if { input.request.path == "/"; input.request.method == "GET" }`,
+			`{"level": "anonymous", "reason": "x"} if input.request.headers["x"] == "1"`, "condition require"},
+		"a computed level": {
+			`deny contains`,
+			"require contains {\"level\": object.get({\"1\": \"anonymous\"}, input.request.headers[\"x\"], \"mfa\")} if input.request.segments[0] == \"other\"\ndeny contains", "condition require"},
+		"a rule of no effect": {
+			`deny contains`,
+			"require contains {\"level\": \"password\"} if input.request.segments[0] == \"payments\"\ndeny contains",
+			""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(table, x.old, x.new, 1)
@@ -294,88 +316,6 @@ require contains {"level": "authenticated"} if not input.request.method == "GET"
 				t.Errorf("weaker: %q; want %q", text, x.weaker)
 			}
 		})
-	}
-}
-
-// What is public is found whatever else its rule says, and a refusal that nobody is
-// asked about first is seen beside it.
-func TestPublic(t *testing.T) {
-	const text = `package stepward.policy
-import rego.v2
-require contains {"level": "anonymous", "reason": "a page"} if input.request.path in {"/", "/gone", "/maybe"}
-require contains {"level": "anonymous", "reason": "more"} if { input.request.path == "/"; input.request.headers["x"] == "1" }
-require contains {"level": "authenticated"} if not input.request.path in {"/", "/gone", "/maybe"}
-deny contains {"code": "gone"} if input.request.path == "/gone"
-deny contains {"code": "inner"} if input.request.path == "/inner"
-deny contains {"code": "always", "always": true} if input.request.path == "/always"
-deny contains {"code": input.request.headers["x"], "always": true} if input.request.path == "/maybe"
-`
-	m := made(t, text, "GET /\nGET /gone\nGET /inner\nGET /always\nGET /maybe\n")
-	if got := strings.Join(m.Public(), "|"); got != "GET /" {
-		t.Errorf("public: %s", got)
-	}
-	for path, want := range map[string][2]int{"/": {0, 0}, "/gone": {1, 0}, "/inner": {0, 0}, "/always": {1, 0}, "/maybe": {0, 1}} {
-		for _, r := range m.Rows {
-			denies := len(slices.DeleteFunc(slices.Clone(r.If), func(i matrix.If) bool { return i.Entry != "deny" }))
-			if r.Path == path && r.Caller == "nobody" && (len(r.Denied) != want[0] || denies != want[1]) {
-				t.Errorf("%s: refused by %v, and perhaps by %d", path, r.Denied, denies)
-			}
-		}
-	}
-}
-
-func TestPrint(t *testing.T) {
-	m := made(t, table, "GET /\nPOST /payments/**\nGET /gone\n/{any}\n")
-	for format, want := range map[string][]string{
-		"text":     {"GET     /             everybody  anonymous", "mfa, max_age 300s", "refused by", "public (1):\n  GET /"},
-		"markdown": {"| GET | `/` | everybody | anonymous |", "Public: GET /"},
-		"json":     {`"level": "mfa"`, `"max_age": 300`, `"caller": "program"`},
-		"html":     {"<code>/payments/**</code>", `class="public"`, "<!doctype html>"},
-	} {
-		var b bytes.Buffer
-		if err := m.Print(&b, format); err != nil {
-			t.Fatal(err)
-		}
-		for _, w := range want {
-			if !strings.Contains(b.String(), w) {
-				t.Errorf("%s: no %q in\n%s", format, w, b.String())
-			}
-		}
-		if format == "json" {
-			if again, err := matrix.ParseMatrix(b.Bytes()); err != nil || len(again.Rows) != len(m.Rows) {
-				t.Error("what is written is not read again", err)
-			}
-		}
-	}
-}
-
-// What is written as JSON and read again is the same matrix: in JSON, in words and by a diff.
-func TestJSON(t *testing.T) {
-	_, _, ladder := load(t)
-	m := made(t, table+`require contains {"acr": ["2", "1"], "token_age": "1h", "audience": {"b", "a<b"}} if input.request.segments[0] == "more"
-require contains {"level": "password", "issuer": ["https://idp.example.com"], "sender_constrained": true, "amr": ["otp"], "token_age": 90} if input.request.segments[0] == "more"
-`, "GET /\nPOST /payments/**\nGET /gone\nGET /more\nGET /admin/x\n/{any}\n")
-	var text, second, words bytes.Buffer
-	if err := m.Print(&text, "json"); err != nil {
-		t.Fatal(err)
-	}
-	again, err := matrix.ParseMatrix(text.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Print(&second, "json"); err != nil || second.String() != text.String() {
-		t.Errorf("%v: %s\nis read as\n%s", err, &text, &second)
-	}
-	if changes := matrix.Diff(again, m, ladder); len(changes) > 0 || len(matrix.Diff(m, again, ladder)) > 0 {
-		t.Errorf("%+v", changes)
-	}
-	if err := again.Print(&words, "text"); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"amr otp", `acr ["2","1"]`, `audience ["a\u003cb","b"]`, `token_age "1h"`, `token_age "1m30s"`, "sender_constrained true"} {
-		if !strings.Contains(words.String(), want) {
-			t.Errorf("no %s in\n%s", want, &words)
-		}
 	}
 }
 

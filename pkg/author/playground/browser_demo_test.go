@@ -42,16 +42,18 @@ control: `+socket+"\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := open(t, chrome, serve(t, playground.Options{Workspace: workspace(), Live: func(ctx context.Context, each func(explain.Explanation)) error {
-		return client.Decisions(ctx, control.Filter{}, true, each)
-	}}))
+	b := open(t, chrome, serve(t, playground.Options{Workspace: workspace(),
+		Live: func(ctx context.Context, each func(explain.Explanation)) error {
+			return client.Decisions(ctx, control.Filter{}, true, each)
+		}}))
 	for _, s := range demo.Story() {
 		if err := s.Do(t.Context(), d); err != nil {
 			t.Errorf("%s: %v", s.Title, err)
 		}
 	}
 	b.is(fmt.Sprintf("document.getElementById('list').children.length === %d", len(demo.Story())))
-	b.is("document.getElementById('list').innerText.includes('challenge 401') && !/anonymous/.test(document.getElementById('list').innerText)")
+	b.is(
+		"document.getElementById('list').innerText.includes('challenge 401') && !/anonymous/.test(document.getElementById('list').innerText)")
 	b.write("filter", "/payments alice")
 	b.click("#list tr:nth-child(1) button")
 	b.says("explained", "401 stale_authentication")

@@ -19,7 +19,9 @@ func insert(text string) chromedp.Action[chromedp.Void] {
 
 // choose chooses an option as a person does.
 func choose(id, value string) chromedp.Action[chromedp.Void] {
-	return script(fmt.Sprintf("(e => { e.value = %q; e.dispatchEvent(new Event('input')) })(document.getElementById(%q))", value, id))
+	return script(
+		fmt.Sprintf("(e => { e.value = %q; e.dispatchEvent(new Event('input')) })(document.getElementById(%q))", value,
+			id))
 }
 
 func script(text string) chromedp.Action[chromedp.Void] {

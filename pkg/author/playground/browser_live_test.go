@@ -39,7 +39,10 @@ func start(t *testing.T) (service, *control.Client, playground.Workspace) {
 levels: [{ name: password, acr: ["loa:1"] }, { name: mfa, acr: ["loa:2"] }, { name: phishing-resistant, acr: [phr] }]
 `
 	socket := "unix://" + filepath.Join(t.TempDir(), "c.sock")
-	c, err := config.Parse("stepward.yaml", []byte(decides+"limits: { deadline: 5s }\npolicy: { default: true, timeout: 2s }\ndrain: { delay: 10ms }\nlog: { decisions: \"off\" }\ncontrol: "+socket+"\n"), config.Options{})
+	c, err := config.Parse("stepward.yaml",
+		[]byte(
+			decides+
+				"limits: { deadline: 5s }\npolicy: { default: true, timeout: 2s }\ndrain: { delay: 10ms }\nlog: { decisions: \"off\" }\ncontrol: "+socket+"\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +100,12 @@ func (s service) ask(method, path string, claims map[string]any, headers map[str
 		}
 		all["authorization"] = "Bearer " + token
 	}
-	_, err := s.check.Check(s.t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{Method: method, Path: path, Host: "app.example.com", Scheme: "https", Headers: all},
-	}}})
+	_, err := s.check.Check(s.t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Method: method, Path: path, Host: "app.example.com",
+				Scheme:  "https",
+				Headers: all},
+		}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -110,20 +116,25 @@ func (s service) ask(method, path string, claims map[string]any, headers map[str
 func liveDecisions(t *testing.T, chrome context.Context) {
 	s, client, w := start(t)
 	s.ask("GET", "/orders/1?code=SECRET", nil, nil)
-	b := open(t, chrome, serve(t, playground.Options{Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
-		return client.Decisions(ctx, control.Filter{}, true, each)
-	}}))
+	b := open(t, chrome, serve(t, playground.Options{
+		Workspace: w, Live: func(ctx context.Context, each func(explain.Explanation)) error {
+			return client.Decisions(ctx, control.Filter{}, true, each)
+		}}))
 	b.says("link", "following")
 	b.says("list", "/orders/1")
 	s.ask("GET", "/orders/2", map[string]any{"acr": "loa:1"}, nil)
-	b.is("document.getElementById('list').children.length === 2 && document.getElementById('list').children[0].innerText.includes('/orders/2')")
-	s.ask("POST", "/admin/keys", map[string]any{"acr": "loa:1", "auth_time": time.Now().Add(-90 * time.Second).Unix()}, nil)
-	s.ask("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", map[string]any{"acr": "loa:2", "sub": "<img src=x onerror=alert(1)>"}, nil)
+	b.is(
+		"document.getElementById('list').children.length === 2 && document.getElementById('list').children[0].innerText.includes('/orders/2')")
+	s.ask("POST", "/admin/keys", map[string]any{"acr": "loa:1", "auth_time": time.Now().Add(-90 * time.Second).Unix()},
+		nil)
+	s.ask("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", map[string]any{
+		"acr": "loa:2", "sub": "<img src=x onerror=alert(1)>"}, nil)
 	s.ask("DELETE", "/admin/users/7", map[string]any{"acr": "phr", "sub": "bob"}, nil)
 	s.ask("GET", "/a/../b", nil, nil)
 	b.is("document.getElementById('list').children.length === 6")
 	b.says("list", "<img src=x onerror=alert(1)>")
-	b.is("document.querySelectorAll('main img, main script').length === 0 && !document.body.innerText.includes('SECRET')")
+	b.is(
+		"document.querySelectorAll('main img, main script').length === 0 && !document.body.innerText.includes('SECRET')")
 	b.write("filter", "admin alice")
 	b.is("document.getElementById('list').children.length === 1")
 	b.click("#list button")
@@ -132,7 +143,8 @@ func liveDecisions(t *testing.T, chrome context.Context) {
 	b.says("explained", "authenticated 90 s ago")
 	b.write("filter", "")
 	b.run(choose("result", "deny"))
-	b.is("document.getElementById('list').children.length === 1 && document.getElementById('list').innerText.includes('deny 400')")
+	b.is(
+		"document.getElementById('list').children.length === 1 && document.getElementById('list').innerText.includes('deny 400')")
 	b.run(choose("result", ""))
 	b.picture("live.png", 1280, 800, "light")
 	b.picture("", 390, 900, "dark")
@@ -146,7 +158,8 @@ func liveDecisions(t *testing.T, chrome context.Context) {
 	b.click("#replay")
 	b.says("answers", "401 insufficient_level")
 	b.says("answers", "level phishing-resistant")
-	b.is(`document.getElementById('path').value === '/admin/keys' && JSON.parse(document.getElementById('token').value).auth_age === '90s'`)
+	b.is(
+		`document.getElementById('path').value === '/admin/keys' && JSON.parse(document.getElementById('token').value).auth_age === '90s'`)
 	b.click("#show-live")
 	s.stop()
 	b.is("!document.getElementById('link').classList.contains('up')")

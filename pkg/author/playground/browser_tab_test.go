@@ -51,10 +51,12 @@ func open(t *testing.T, of context.Context, root string) *tab {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if len(b.troubles) != b.expected {
-			t.Errorf("%d troubles in the page, want %d:\n%s", len(b.troubles), b.expected, strings.Join(b.troubles, "\n"))
+			t.Errorf("%d troubles in the page, want %d:\n%s", len(b.troubles), b.expected,
+				strings.Join(b.troubles, "\n"))
 		}
 	})
-	b.run(command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}), size(1280, 800), chromedp.Navigate(root))
+	b.run(command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}), size(1280, 800),
+		chromedp.Navigate(root))
 	return b
 }
 
@@ -74,7 +76,8 @@ func (b *tab) event(e any) {
 			trouble = "log: " + e.Entry.Text + " " + e.Entry.URL
 		}
 	case *network.EventRequestWillBeSent:
-		if u := e.Request.URL; !strings.HasPrefix(u, b.root) && !strings.HasPrefix(u, "blob:"+b.root[:strings.Index(b.root[7:], "/")+7]) {
+		if u := e.Request.URL; !strings.HasPrefix(u, b.root) && !strings.HasPrefix(
+			u, "blob:"+b.root[:strings.Index(b.root[7:], "/")+7]) {
 			trouble = "a request to " + u
 		}
 	}
@@ -87,7 +90,8 @@ func (b *tab) event(e any) {
 
 // size is the size of the window, in pixels.
 func size(width, height int64) chromedp.Action[chromedp.Void] {
-	return command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
+	return command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1})
 }
 
 func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
@@ -117,13 +121,16 @@ func (b *tab) says(id, text string) {
 // write replaces the text of a field as a person does.
 func (b *tab) write(id, text string) {
 	b.t.Helper()
-	b.run(chromedp.Focus(chromedp.ID(id)), script(fmt.Sprintf("document.getElementById(%q).select()", id)), insert(text))
+	b.run(chromedp.Focus(chromedp.ID(id)), script(fmt.Sprintf("document.getElementById(%q).select()", id)),
+		insert(text))
 }
 
 // append types text at the end of the editor.
 func (b *tab) append(text string) {
 	b.t.Helper()
-	b.run(chromedp.Focus(chromedp.ID("text")), script("(t => t.setSelectionRange(t.value.length, t.value.length))(document.getElementById('text'))"), insert(text))
+	b.run(chromedp.Focus(chromedp.ID("text")),
+		script("(t => t.setSelectionRange(t.value.length, t.value.length))(document.getElementById('text'))"),
+		insert(text))
 }
 
 func (b *tab) click(selector string) {
@@ -135,7 +142,9 @@ func (b *tab) click(selector string) {
 // and can be read, and takes a picture, which the documentation shows where it has a name.
 func (b *tab) picture(name string, width, height int64, scheme string) {
 	b.t.Helper()
-	b.run(script("document.activeElement.blur()"), size(width, height), command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}), chromedp.Sleep(300*time.Millisecond))
+	b.run(script("document.activeElement.blur()"), size(width, height), command(emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}}}), chromedp.Sleep(300*time.Millisecond))
 	taken, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)
@@ -149,7 +158,8 @@ func (b *tab) picture(name string, width, height int64, scheme string) {
 		b.t.Errorf("a picture of %d bytes", len(picture))
 	}
 	if dir := os.Getenv("STEPWARD_PICTURES"); dir != "" {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", strings.ReplaceAll(b.t.Name(), "/", "-"), width, scheme)), picture, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", strings.ReplaceAll(b.t.Name(), "/", "-"),
+			width, scheme)), picture, 0o600); err != nil {
 			b.t.Fatal(err)
 		}
 	}

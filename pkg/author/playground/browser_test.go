@@ -43,9 +43,11 @@ func chromium(t *testing.T) context.Context {
 		t.Skip("no Chromium is installed: make browser")
 	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(time.Minute),
 	}
-	for _, flag := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-extensions", "disable-dev-shm-usage", "hide-scrollbars"} {
+	for _, flag := range []string{"disable-quic", "disable-background-networking", "disable-component-update",
+		"disable-sync", "disable-extensions", "disable-dev-shm-usage", "hide-scrollbars"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
 	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
@@ -72,7 +74,8 @@ func serve(t *testing.T, o playground.Options) (root string) {
 	}
 	o.Host, o.Token, o.Stage = l.Addr().String(), secret, stage
 	ctx, cancel := context.WithCancel(context.Background())
-	server := &http.Server{Handler: playground.Handler(o), ReadHeaderTimeout: time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: playground.Handler(o), ReadHeaderTimeout: time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
@@ -87,7 +90,9 @@ func serve(t *testing.T, o playground.Options) (root string) {
 func TestBrowser(t *testing.T) {
 	chrome := chromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
-		"answers": answersFollow, "errors": errorsHavePlaces, "clients": clientsSwitch, "save": savesAndLoads, "matrix": matrixFollows, "text": dataIsText, "keyboard": keyboardWorks, "live": liveDecisions, "pictures": pictures, "demo": demoLive, "terminal": demoTerminal,
+		"answers": answersFollow, "errors": errorsHavePlaces, "clients": clientsSwitch, "save": savesAndLoads,
+		"matrix": matrixFollows, "text": dataIsText, "keyboard": keyboardWorks, "live": liveDecisions,
+		"pictures": pictures, "demo": demoLive, "terminal": demoTerminal,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, chrome) })
 	}
@@ -128,12 +133,15 @@ func errorsHavePlaces(t *testing.T, chrome context.Context) {
 	b.says("answers", "401 insufficient_level")
 	b.append("\nrequire contains {\"level\": \"mfa\" if input.request.path\n")
 	b.says("findings", "policy.rego:12:")
-	b.is("document.querySelectorAll('#shown .refused').length === 1 && document.querySelector('#shown .refused') === document.getElementById('shown').children[11]")
-	b.is("document.querySelector('#gutter .refused').textContent === '12' && document.querySelector('#shown .refused .note').textContent")
+	b.is(
+		"document.querySelectorAll('#shown .refused').length === 1 && document.querySelector('#shown .refused') === document.getElementById('shown').children[11]")
+	b.is(
+		"document.querySelector('#gutter .refused').textContent === '12' && document.querySelector('#shown .refused .note').textContent")
 	b.is("!document.getElementById('stale').hidden && document.getElementById('answer').classList.contains('stale')")
 	b.says("answers", "401 insufficient_level")
 	b.click("#findings button")
-	b.is("document.activeElement.id === 'text' && document.activeElement.value.slice(0, document.activeElement.selectionStart).split('\\n').length === 12")
+	b.is(
+		"document.activeElement.id === 'text' && document.activeElement.value.slice(0, document.activeElement.selectionStart).split('\\n').length === 12")
 	b.write("text", policyText+"\ndeny contains {\"code\": \"x\"} if input.token.claims.age < 18\n")
 	b.says("findings", "policy.rego:12:")
 	b.is("document.querySelector('#shown .warned') === document.getElementById('shown').children[11]")
@@ -179,7 +187,8 @@ func savesAndLoads(t *testing.T, chrome context.Context) {
 		}
 	})
 	if err == nil {
-		_, err = chromedp.CallBrowser(b.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, EventsEnabled: new(true)})
+		_, err = chromedp.CallBrowser(b.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+			Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, EventsEnabled: new(true)})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +201,8 @@ func savesAndLoads(t *testing.T, chrome context.Context) {
 		t.Fatal(err)
 	}
 	w, err := playground.Parse(saved)
-	if err != nil || !strings.HasSuffix(w.Policy[0].Text, "# ours, </script> & more\n") || !strings.Contains(string(w.Scenario), "/orders?a=1") || w.Settings != settingsText {
+	if err != nil || !strings.HasSuffix(w.Policy[0].Text, "# ours, </script> & more\n") || !strings.Contains(
+		string(w.Scenario), "/orders?a=1") || w.Settings != settingsText {
 		t.Errorf("%v\n%s", err, saved)
 	}
 	other := workspace()
@@ -204,7 +214,8 @@ func savesAndLoads(t *testing.T, chrome context.Context) {
 	another.is("document.getElementById('path').value === '/orders?a=1'")
 	another.says("answers", "200 ok")
 	broken := filepath.Join(dir, "broken.json")
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(saved), playground.Format, "stepward-playground/9", 1)), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(saved), playground.Format, "stepward-playground/9",
+		1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	another.expected = 1 // the browser notes the status
@@ -240,7 +251,8 @@ func pictures(t *testing.T, chrome context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := playground.New([]rego.Source{{Name: "policy.rego", Text: text}}, settings, os.Getenv, "GET /\nGET /orders/{id}\nPOST /payments/**\nGET /payroll/**\n",
+	w, err := playground.New([]rego.Source{{Name: "policy.rego", Text: text}}, settings, os.Getenv,
+		"GET /\nGET /orders/{id}\nPOST /payments/**\nGET /payroll/**\n",
 		`{"method":"POST","path":"/payments/7","token":{"level":"password","auth_age":"10s"}}`)
 	if err != nil {
 		t.Fatal(err)
@@ -266,8 +278,10 @@ func pictures(t *testing.T, chrome context.Context) {
 func dataIsText(t *testing.T, chrome context.Context) {
 	const attack = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`
 	w := workspace()
-	w.Policy = []playground.File{{Name: "<b>p.rego", Text: policyText + "\ndeny contains {\"code\": \"x\", \"always\": true, \"reason\": who} if { who := input.token.claims.role; who != \"\" }\n# " + attack + "\nheaders[\"x-role\"] := input.token.claims.role\n"}}
-	w.Scenario = []byte(text(t, map[string]any{"path": "/%3Cimg%20src=x%3E", "headers": map[string]string{"x-a": attack}, "token": map[string]any{"sub": attack, "role": attack}}))
+	w.Policy = []playground.File{{Name: "<b>p.rego", Text: policyText +
+		"\ndeny contains {\"code\": \"x\", \"always\": true, \"reason\": who} if { who := input.token.claims.role; who != \"\" }\n# " + attack + "\nheaders[\"x-role\"] := input.token.claims.role\n"}}
+	w.Scenario = []byte(text(t, map[string]any{"path": "/%3Cimg%20src=x%3E", "headers": map[string]string{
+		"x-a": attack}, "token": map[string]any{"sub": attack, "role": attack}}))
 	w.Routes = "GET /<img>\n"
 	b := open(t, chrome, serve(t, playground.Options{Workspace: w}))
 	b.says("answers", "403 policy_denied")
@@ -277,7 +291,8 @@ func dataIsText(t *testing.T, chrome context.Context) {
 	b.says("shown", "# "+attack)
 	b.write("text", w.Policy[0].Text+"\nx := \"<script>alert(1)</script>")
 	b.says("findings", "<b>p.rego:")
-	b.is("document.querySelectorAll('main img, main script, main b').length === 0 && document.title === 'Stepward playground'")
+	b.is(
+		"document.querySelectorAll('main img, main script, main b').length === 0 && document.title === 'Stepward playground'")
 	b.expected = 1 // the browser notes what is tried next
 	if !value[bool](b, "(() => { try { document.body.innerHTML = '<p>'; return false } catch { return true } })()") {
 		t.Error("markup can be made of text")
@@ -288,7 +303,9 @@ func dataIsText(t *testing.T, chrome context.Context) {
 func keyboardWorks(t *testing.T, chrome context.Context) {
 	b := open(t, chrome, serve(t, playground.Options{Workspace: workspace()}))
 	b.says("answers", "401 insufficient_level")
-	nameless := value[[]string](b, `[...document.querySelectorAll('input, textarea, select, button')].filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.innerText?.trim())).map((e) => e.outerHTML)`)
+	nameless := value[[]string](
+		b,
+		`[...document.querySelectorAll('input, textarea, select, button')].filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.innerText?.trim())).map((e) => e.outerHTML)`)
 	if len(nameless) > 0 {
 		t.Errorf("without a name: %q", nameless)
 	}
@@ -299,16 +316,20 @@ func keyboardWorks(t *testing.T, chrome context.Context) {
 	reached := map[string]bool{}
 	for range 60 {
 		b.run(chromedp.KeyEvent("\t"))
-		id := value[string](b, "document.activeElement.id || document.activeElement.name || document.activeElement.textContent")
+		id := value[string](
+			b, "document.activeElement.id || document.activeElement.name || document.activeElement.textContent")
 		if id == "text" {
 			b.run(chromedp.KeyEvent("\x1b"))
 		}
 		reached[id] = true
-		if !value[bool](b, "document.activeElement === document.body || getComputedStyle(document.activeElement.closest('.segmented label:has(:focus-visible)') ?? document.activeElement).outlineStyle !== 'none'") {
+		if !value[bool](
+			b,
+			"document.activeElement === document.body || getComputedStyle(document.activeElement.closest('.segmented label:has(:focus-visible)') ?? document.activeElement).outlineStyle !== 'none'") {
 			t.Errorf("the focus on %q is not seen", id)
 		}
 	}
-	for _, id := range []string{"open", "save", "add-file", "text", "as", "method", "path", "level", "age", "token", "browser", "routes", "rows"} {
+	for _, id := range []string{"open", "save", "add-file", "text", "as", "method", "path", "level", "age", "token",
+		"browser", "routes", "rows"} {
 		if !reached[id] {
 			t.Errorf("%s is not reached by Tab: %v", id, reached)
 		}

@@ -43,8 +43,10 @@ login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
 
 func workspace() playground.Workspace {
 	return playground.Workspace{
-		Format: playground.Format, Policy: []playground.File{{Name: "policy.rego", Text: policyText}, {Name: "data.json", Text: `{"open":["/"]}`}},
-		Settings: settingsText, Routes: "GET /orders\nPOST /payments/**\n", Scenario: json.RawMessage(`{"as":"api","method":"POST","path":"/payments/7","token":{"level":"password"}}`),
+		Format: playground.Format, Policy: []playground.File{{Name: "policy.rego", Text: policyText},
+			{Name: "data.json", Text: `{"open":["/"]}`}},
+		Settings: settingsText, Routes: "GET /orders\nPOST /payments/**\n", Scenario: json.RawMessage(
+			`{"as":"api","method":"POST","path":"/payments/7","token":{"level":"password"}}`),
 	}
 }
 
@@ -98,7 +100,9 @@ func TestParse(t *testing.T) {
 		`"stepward.yaml" is`:    func(w *playground.Workspace) { w.Policy[0].Name = "stepward.yaml" },
 		"path is missing":       func(w *playground.Workspace) { w.Scenario = json.RawMessage(`{}`) },
 		"unknown field \"pth\"": func(w *playground.Workspace) { w.Scenario = json.RawMessage(`{"pth":"/"}`) },
-		"larger than":           func(w *playground.Workspace) { w.Policy[0].Text = strings.Repeat("#", playground.MaxSize) },
+		"larger than": func(w *playground.Workspace) {
+			w.Policy[0].Text = strings.Repeat("#", playground.MaxSize)
+		},
 	} {
 		bad := workspace()
 		change(&bad)
@@ -108,7 +112,9 @@ func TestParse(t *testing.T) {
 	}
 	good := text(t, w)
 	for says, bad := range map[string]string{
-		"unknown field \"scenario_\"": strings.Replace(good, `"scenario":`, `"scenario_":`, 1), "scenario is missing": `{"format":"` + playground.Format + `","policy":[{"name":"p.rego","text":""}]}`, "unknown field \"more\"": strings.Replace(good, `{`, `{"more":1,`, 1), "json": good[:100],
+		"unknown field \"scenario_\"": strings.Replace(good, `"scenario":`, `"scenario_":`, 1),
+		"scenario is missing":         `{"format":"` + playground.Format + `","policy":[{"name":"p.rego","text":""}]}`,
+		"unknown field \"more\"":      strings.Replace(good, `{`, `{"more":1,`, 1), "json": good[:100],
 		"not a saved playground": good + good, "twice": strings.Replace(good, `{`, `{"format":"x",`, 1), "": "[]",
 	} {
 		if _, err := playground.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
@@ -133,7 +139,9 @@ levels: [{ name: mfa, acr: ["2"] }]
 policy: { paths: [policies] }
 log: { file: log.txt }
 `
-	out, err := playground.Excerpt([]byte(whole), func(name string) string { return map[string]string{"ISSUER": "https://idp.example.com"}[name] })
+	out, err := playground.Excerpt([]byte(whole), func(name string) string {
+		return map[string]string{"ISSUER": "https://idp.example.com"}[name]
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +160,8 @@ log: { file: log.txt }
 			t.Errorf("%q is taken", bad)
 		}
 	}
-	if _, err := playground.New([]rego.Source{{Name: "p.rego", Text: []byte(policyText)}, {Name: "p_test.rego"}}, []byte(whole), os.Getenv, "", `{"path":"/"}`); err != nil {
+	if _, err := playground.New([]rego.Source{{Name: "p.rego", Text: []byte(policyText)}, {Name: "p_test.rego"}},
+		[]byte(whole), os.Getenv, "", `{"path":"/"}`); err != nil {
 		t.Error(err)
 	}
 	if _, err := playground.New(nil, []byte(whole), os.Getenv, "", `{"path":"/"}`); err == nil {
@@ -170,7 +179,8 @@ func TestScenarioOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(policyText)}}, rego.Options{Ladder: ladder, Timeout: 1e10})
+	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(policyText)}},
+		rego.Options{Ladder: ladder, Timeout: 1e10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +220,11 @@ func TestScenarioOf(t *testing.T) {
 	if s := playground.ScenarioOf(explain.Of(decide(`{"path":"/a/../b"}`))); s != nil {
 		t.Errorf("what was refused before it was read: %v", s)
 	}
-	odd := playground.ScenarioOf(explain.Explanation{Level: "mfa", Request: explain.Request{Kind: string(request.WebSocket), RawPath: "/"}, Token: &explain.Token{Issuer: "i", Subject: "s", Bound: true}})
-	if got := text(t, odd); got != `{"as":"api","host":"","method":"","path":"/","token":{"auth_age":null,"iss":"i","level":"mfa","sender_constrained":true,"sub":"s"}}` {
+	odd := playground.ScenarioOf(explain.Explanation{Level: "mfa", Request: explain.Request{
+		Kind: string(request.WebSocket), RawPath: "/"}, Token: &explain.Token{Issuer: "i", Subject: "s", Bound: true}})
+	if got := text(
+		t,
+		odd); got != `{"as":"api","host":"","method":"","path":"/","token":{"auth_age":null,"iss":"i","level":"mfa","sender_constrained":true,"sub":"s"}}` {
 		t.Error(got)
 	}
 }
@@ -235,12 +248,14 @@ func TestEvaluate(t *testing.T) {
 	r := evaluate(t, workspace())
 	want := map[string]string{"browser": "401", "page": "401", "api": "401", "grpc": "401"}
 	for _, c := range r.Clients {
-		if text(t, c.Answer.Status) != want[c.As] || c.Answer.Reason != "insufficient_level" || len(c.Fired) != 2 || !strings.Contains(text(t, c.Fired), `\"max_age\": \"5m\"`) || c.Explanation.Level != "password" {
+		if text(t, c.Answer.Status) != want[c.As] || c.Answer.Reason != "insufficient_level" || len(c.Fired) != 2 ||
+			!strings.Contains(text(t, c.Fired), `\"max_age\": \"5m\"`) || c.Explanation.Level != "password" {
 			t.Errorf("%s", text(t, c))
 		}
 		delete(want, c.As)
 	}
-	if len(want) > 0 || len(r.Findings)+len(r.Warnings) > 0 || strings.Join(r.Levels, " ") != "anonymous authenticated password mfa" {
+	if len(want) > 0 || len(r.Findings)+len(r.Warnings) > 0 ||
+		strings.Join(r.Levels, " ") != "anonymous authenticated password mfa" {
 		t.Errorf("%v %s", want, text(t, r))
 	}
 	enough := workspace()
@@ -252,17 +267,31 @@ func TestEvaluate(t *testing.T) {
 		change func(*playground.Workspace)
 		says   string
 	}{
-		"syntax":        {func(w *playground.Workspace) { w.Policy[0].Text += "\nrequire contains {" }, `"file":"policy.rego","line":12`},
-		"data":          {func(w *playground.Workspace) { w.Policy[1].Text = "{" }, `"file":"data.json"`},
-		"settings":      {func(w *playground.Workspace) { w.Settings += "levls: []\n" }, `did you mean \"levels\"`},
-		"YAML":          {func(w *playground.Workspace) { w.Settings = "a: [" }, "not YAML"},
-		"a file":        {func(w *playground.Workspace) { w.Settings += "tls: { cert_file: /etc/passwd }\n" }, `\"tls\" is no part of a playground`},
-		"a key file":    {func(w *playground.Workspace) { w.Settings = "issuers: [{ name: x, jwks_file: /etc/passwd }]" }, `\"jwks_file\" is no part`},
-		"a variable":    {func(w *playground.Workspace) { w.Settings = strings.Replace(w.Settings, "https://idp", "${HOME}", 1) }, "variable HOME is not set"},
-		"scenario":      {func(w *playground.Workspace) { w.Scenario = json.RawMessage(`{"path":""}`) }, "path is missing"},
-		"who":           {func(w *playground.Workspace) { w.Scenario = json.RawMessage(`{"path":"/","token":{"level":"mfaa"}}`) }, "not on the ladder"},
-		"network":       {func(w *playground.Workspace) { w.Policy[0].Text += `x := http.send({"url": "http://127.0.0.1/"})` }, "http.send"},
-		"no base line":  {func(w *playground.Workspace) { w.Policy[0].Text = "package stepward.policy\nimport rego.v2\n" }, "no_require"},
+		"syntax": {func(w *playground.Workspace) { w.Policy[0].Text += "\nrequire contains {" },
+			`"file":"policy.rego","line":12`},
+		"data":     {func(w *playground.Workspace) { w.Policy[1].Text = "{" }, `"file":"data.json"`},
+		"settings": {func(w *playground.Workspace) { w.Settings += "levls: []\n" }, `did you mean \"levels\"`},
+		"YAML":     {func(w *playground.Workspace) { w.Settings = "a: [" }, "not YAML"},
+		"a file": {func(w *playground.Workspace) { w.Settings += "tls: { cert_file: /etc/passwd }\n" },
+			`\"tls\" is no part of a playground`},
+		"a key file": {func(w *playground.Workspace) {
+			w.Settings = "issuers: [{ name: x, jwks_file: /etc/passwd }]"
+		}, `\"jwks_file\" is no part`},
+		"a variable": {func(w *playground.Workspace) {
+			w.Settings = strings.Replace(w.Settings, "https://idp",
+				"${HOME}", 1)
+		}, "variable HOME is not set"},
+		"scenario": {func(w *playground.Workspace) { w.Scenario = json.RawMessage(`{"path":""}`) },
+			"path is missing"},
+		"who": {func(w *playground.Workspace) {
+			w.Scenario = json.RawMessage(`{"path":"/","token":{"level":"mfaa"}}`)
+		}, "not on the ladder"},
+		"network": {func(w *playground.Workspace) {
+			w.Policy[0].Text += `x := http.send({"url": "http://127.0.0.1/"})`
+		}, "http.send"},
+		"no base line": {func(w *playground.Workspace) {
+			w.Policy[0].Text = "package stepward.policy\nimport rego.v2\n"
+		}, "no_require"},
 		"an odd folder": {func(w *playground.Workspace) { w.Policy = w.Policy[1:] }, "no_require"},
 	} {
 		bad := workspace()
@@ -293,17 +322,23 @@ func TestMatrix(t *testing.T) {
 	ask := func(w playground.Workspace) (m playground.Matrix) {
 		t.Helper()
 		h := playground.Handler(playground.Options{Host: host, Token: secret, Workspace: w, Stage: stage})
-		if err := json.Unmarshal(call(t, h, "POST", "/"+secret+"/api/matrix", text(t, w), nil).Body.Bytes(), &m); err != nil {
+		if err := json.Unmarshal(call(t, h, "POST", "/"+secret+"/api/matrix", text(t, w), nil).Body.Bytes(),
+			&m); err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	if m := ask(workspace()); len(m.Lines) != 2 || m.Lines[1].Needs != "mfa, max_age 300s" || m.Lines[0].Needs != "authenticated" || len(m.Public) != 0 {
+	if m := ask(workspace()); len(m.Lines) != 2 || m.Lines[1].Needs != "mfa, max_age 300s" ||
+		m.Lines[0].Needs != "authenticated" || len(m.Public) != 0 {
 		t.Errorf("%s", text(t, m))
 	}
 	for says, change := range map[string]func(*playground.Workspace){
-		"no routes": func(w *playground.Workspace) { w.Routes = " \n" }, "is not a route": func(w *playground.Workspace) { w.Routes = "nonsense" },
-		"at most": func(w *playground.Workspace) { w.Routes = strings.Repeat("GET /x\n", 501) }, "are refused": func(w *playground.Workspace) { w.Policy[0].Text = "x" },
+		"no routes": func(w *playground.Workspace) { w.Routes = " \n" }, "is not a route": func(
+			w *playground.Workspace) {
+			w.Routes = "nonsense"
+		},
+		"at most":     func(w *playground.Workspace) { w.Routes = strings.Repeat("GET /x\n", 501) },
+		"are refused": func(w *playground.Workspace) { w.Policy[0].Text = "x" },
 	} {
 		w := workspace()
 		change(&w)
@@ -327,7 +362,9 @@ func TestExamples(t *testing.T) {
 		for n := range sources {
 			sources[n].Name = filepath.Base(sources[n].Name)
 		}
-		w, err := playground.New(sources, []byte(strings.Replace(settingsText, "login", "- { name: phishing-resistant, acr: [phr] }\nlogin", 1)), os.Getenv, "", `{"path":"/"}`)
+		w, err := playground.New(sources,
+			[]byte(strings.Replace(settingsText, "login", "- { name: phishing-resistant, acr: [phr] }\nlogin", 1)),
+			os.Getenv, "", `{"path":"/"}`)
 		if err != nil {
 			t.Errorf("%s: %v", example, err)
 			continue

@@ -25,7 +25,8 @@ func TestSources(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sources, err := playground.Sources([]string{filepath.Join(dir, "a", "policies"), filepath.Join(dir, "b", "policies"), filepath.Join(dir, "b", "data.json")})
+	sources, err := playground.Sources([]string{filepath.Join(dir, "a", "policies"),
+		filepath.Join(dir, "b", "policies"), filepath.Join(dir, "b", "data.json")})
 	if err != nil {
 		t.Fatal(err)
 	}

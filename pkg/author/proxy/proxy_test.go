@@ -20,23 +20,25 @@ import (
 
 // plain is a Stepward with the configuration of the quickstart.
 func plain() proxy.Service {
-	return proxy.Service{Listen: "127.0.0.1:9191", Deadline: 150 * time.Millisecond, HeaderPrefix: "x-stepward-", Route: func(r request.Route) error {
-		if l := r.Extensions["stepward.level"]; l != "" && l != "mfa" {
-			return errors.New("level is not on the ladder")
-		}
-		for namespace, values := range r.Metadata {
-			if namespace == "stepward" && values["level"] != nil && values["level"] != "mfa" {
+	return proxy.Service{Listen: "127.0.0.1:9191", Deadline: 150 * time.Millisecond, HeaderPrefix: "x-stepward-",
+		Route: func(r request.Route) error {
+			if l := r.Extensions["stepward.level"]; l != "" && l != "mfa" {
 				return errors.New("level is not on the ladder")
 			}
-			resources, _ := values["resources"].([]any)
-			for _, o := range resources {
-				if l := o.(map[string]any)["annotations"].(map[string]any)["stepward-level"]; l != nil && l != "mfa" {
+			for namespace, values := range r.Metadata {
+				if namespace == "stepward" && values["level"] != nil && values["level"] != "mfa" {
 					return errors.New("level is not on the ladder")
 				}
+				resources, _ := values["resources"].([]any)
+				for _, o := range resources {
+					if l := o.(map[string]any)["annotations"].(map[string]any)["stepward-level"]; l != nil &&
+						l != "mfa" {
+						return errors.New("level is not on the ladder")
+					}
+				}
 			}
-		}
-		return nil
-	}}
+			return nil
+		}}
 }
 
 func read(t *testing.T, names ...string) []proxy.File {
@@ -57,8 +59,10 @@ func TestWhatIsShipped(t *testing.T) {
 	for name, files := range map[string][]string{
 		"envoy":   {"../../../envoy/envoy.yaml"},
 		"compose": {"../../../examples/compose/envoy.yaml"},
-		"istio":   {"../../../envoy/istio/mesh.yaml", "../../../envoy/istio/policy.yaml", "../../../envoy/istio/namespaces.yaml", "../../../envoy/istio/gateway.yaml"},
-		"ambient": {"../../../envoy/istio/mesh.yaml", "../../../envoy/istio/ambient/policy.yaml", "../../../envoy/istio/ambient/namespaces.yaml"},
+		"istio": {"../../../envoy/istio/mesh.yaml", "../../../envoy/istio/policy.yaml",
+			"../../../envoy/istio/namespaces.yaml", "../../../envoy/istio/gateway.yaml"},
+		"ambient": {"../../../envoy/istio/mesh.yaml", "../../../envoy/istio/ambient/policy.yaml",
+			"../../../envoy/istio/ambient/namespaces.yaml"},
 		"gateway": {"../../../envoy/gateway/stepward.yaml", "../../../envoy/gateway/routes.yaml"},
 		"contour": {"../../../envoy/contour/stepward.yaml"},
 		"route":   {"../../../envoy/gateway-api/route.yaml"},
@@ -202,7 +206,8 @@ func (e *edit) deploy(files string) {
 		return
 	}
 	for _, name := range []string{"istio/mesh.yaml", "istio/namespaces.yaml"} {
-		if !strings.Contains(files, name) && !strings.Contains(files, strings.Replace(name, "istio/", "istio/ambient/", 1)) {
+		if !strings.Contains(files, name) && !strings.Contains(files, strings.Replace(name, "istio/", "istio/ambient/",
+			1)) {
 			e.files = append(e.files, filepath.Join("../../../envoy", name))
 		}
 	}
@@ -277,7 +282,8 @@ func TestMutationRule(t *testing.T) {
 		files := read(t, "../../../envoy/envoy.yaml")
 		before, after, _ := strings.Cut(string(files[0].Text), "              decoder_header_mutation_rules:")
 		_, after, _ = strings.Cut(after, "# To let policies")
-		files[0].Text = []byte(before + "              " + strings.ReplaceAll(strings.TrimSpace(rule), "\n", "\n              ") + "\n              # To let policies" + after)
+		files[0].Text = []byte(before + "              " + strings.ReplaceAll(strings.TrimSpace(rule), "\n",
+			"\n              ") + "\n              # To let policies" + after)
 		if findings, warnings := proxy.Check(files, s); len(findings)+len(warnings) > 0 {
 			t.Errorf("%s\n%v %v", rule, findings, warnings)
 		}
@@ -300,7 +306,8 @@ func TestForms(t *testing.T) {
 		"values of Helm":       "meshConfig:" + deep,
 		"a ConfigMap":          "apiVersion: v1\nkind: ConfigMap\ndata:\n  mesh: |" + deep + "\n",
 		"a ConfigMap, folded":  "apiVersion: v1\nkind: ConfigMap\ndata:\n  mesh: " + strconv.Quote(mesh) + "\n",
-		"an IstioOperator":     "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:" + deep,
+		"an IstioOperator": "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:" +
+			deep,
 		"a list":               "apiVersion: v1\nkind: List\nitems:\n- apiVersion: install.istio.io/v1alpha1\n  kind: IstioOperator\n  spec:\n    meshConfig:" + strings.ReplaceAll(deep, "\n", "\n  "),
 		"a second document":    "apiVersion: v1\nkind: Service\n---\n" + mesh,
 		"an anchor":            "x: &x { service: s, port: 9191, timeout: 0.25s, failOpen: true, statusOnError: \"503\" }\nextensionProviders: [ { name: s, envoyExtAuthzGrpc: *x } ]\n",
@@ -308,7 +315,8 @@ func TestForms(t *testing.T) {
 		"a listener":           listener,
 		"a config dump":        `{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump","dynamicListeners":[{"name":"l","activeState":{"listener":` + listener + `}}]}]}`,
 		"a discovery response": `{"versionInfo":"1","resources":[` + listener + `]}`,
-		"a static bootstrap":   `{"staticResources":{"listeners":[` + strings.Replace(listener, `"@type":"type.googleapis.com/envoy.config.listener.v3.Listener",`, "", 1) + `]}}`,
+		"a static bootstrap": `{"staticResources":{"listeners":[` + strings.Replace(
+			listener, `"@type":"type.googleapis.com/envoy.config.listener.v3.Listener",`, "", 1) + `]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := []proxy.File{{Name: "f", Text: []byte(text)}}
@@ -319,7 +327,10 @@ func TestForms(t *testing.T) {
 			if at := place(files, findings[0]); name != "a ConfigMap, folded" && !strings.HasPrefix(at, "true") {
 				t.Errorf("found at %.40q", at)
 			}
-			good, _ := proxy.Check([]proxy.File{{Name: "f", Text: []byte(strings.ReplaceAll(strings.ReplaceAll(text, "failOpen: true", "failOpen: false"), `"failureModeAllow":true`, `"failureModeAllow":false`))}}, plain())
+			good, _ := proxy.Check([]proxy.File{
+				{Name: "f", Text: []byte(
+					strings.ReplaceAll(strings.ReplaceAll(text, "failOpen: true", "failOpen: false"),
+						`"failureModeAllow":true`, `"failureModeAllow":false`))}}, plain())
 			if len(good) > 0 {
 				t.Errorf("the good twin: %v", good)
 			}
@@ -344,11 +355,14 @@ func TestRoutesByName(t *testing.T) {
 func TestHostileFiles(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'j'; c++ {
-		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+string(c-1)+",", 9), ",") + "]\n"
+		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+string(c-1)+",", 9), ",") +
+			"]\n"
 	}
 	for name, text := range map[string]string{
-		"nothing": "", "a word": "x", "a list": "- a", "a member twice": "static_resources: {}\nstatic_resources: {}\n", "itself": "static_resources: &a { listeners: [ *a ] }",
-		"a bomb": bomb + "static_resources: { listeners: *i }\n", "deep": strings.Repeat("[", 20000), "no listeners": "static_resources: { listeners: [] }", "null": "static_resources: ~", "binary": "\x00\x01\xff",
+		"nothing": "", "a word": "x", "a list": "- a", "a member twice": "static_resources: {}\nstatic_resources: {}\n",
+		"itself": "static_resources: &a { listeners: [ *a ] }",
+		"a bomb": bomb + "static_resources: { listeners: *i }\n", "deep": strings.Repeat("[", 20000),
+		"no listeners": "static_resources: { listeners: [] }", "null": "static_resources: ~", "binary": "\x00\x01\xff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			done := make(chan []finding.Finding, 1)
@@ -366,7 +380,8 @@ func TestHostileFiles(t *testing.T) {
 // Whatever a file holds, looking at it ends with a list of places that are there.
 func FuzzCheck(f *testing.F) {
 	f.Add("extensionProviders: [ { name: s, envoyExtAuthzGrpc: { port: 1, failOpen: true } } ]")
-	f.Add(`{"@type":"envoy.config.listener.v3.Listener","filterChains":[{"filters":[{"typedConfig":{"@type":"http_connection_manager.v3.HttpConnectionManager","httpFilters":[{"typedConfig":{"@type":"ext_authz.v3.ExtAuthz"}}]}}]}]}`)
+	f.Add(
+		`{"@type":"envoy.config.listener.v3.Listener","filterChains":[{"filters":[{"typedConfig":{"@type":"http_connection_manager.v3.HttpConnectionManager","httpFilters":[{"typedConfig":{"@type":"ext_authz.v3.ExtAuthz"}}]}}]}]}`)
 	f.Add("apiVersion: v1\nkind: ConfigMap\ndata: { mesh: \"extensionProviders: []\" }")
 	f.Add("static_resources: { clusters: [ { name: a, connect_timeout: 1s } ] }")
 	f.Fuzz(func(t *testing.T, text string) {

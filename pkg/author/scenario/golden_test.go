@@ -30,7 +30,8 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stage := open(t, ladder+"login_redirect: { url: \"https://login.example.com/\", hosts: [app.example.com] }\n", sources...)
+		stage := open(t, ladder+"login_redirect: { url: \"https://login.example.com/\", hosts: [app.example.com] }\n",
+			sources...)
 		for _, written := range scenarios() {
 			s, err := scenario.Parse([]byte(written))
 			if err != nil {
@@ -61,17 +62,29 @@ func TestGolden(t *testing.T) {
 // scenarios are requests of many kinds by callers of many kinds.
 func scenarios() []string {
 	requests := []string{
-		`"path":"/"`, `"path":"/health"`, `"path":"/orders"`, `"method":"POST","path":"/orders"`, `"path":"/payments/7"`, `"method":"POST","path":"/payments/7"`,
-		`"path":"/admin/users"`, `"path":"/t/acme/orders"`, `"path":"/t/other/orders"`, `"path":"/t/acme/settings"`, `"path":"/payroll"`, `"method":"PUT","path":"/payroll/7"`,
-		`"path":"/console"`, `"path":"/console","principal":"spiffe://example.com/device/7"`, `"path":"/records/1"`, `"path":"/reports"`, `"path":"/production"`,
-		`"path":"/production","headers":{"x-break-glass":"ticket 4711: database down"}`, `"method":"POST","path":"/transfers"`, `"method":"POST","path":"/transfers","body":{"amount":1000}`,
-		`"method":"POST","path":"/transfers","body":{"amount":1001}`, `"method":"POST","path":"/transfers","body":{"amount":"1"}`, `"method":"POST","path":"/graphql","body":{"query":"{ a }"}`,
-		`"method":"POST","path":"/graphql","body":{"query":"mutation { a }"}`, `"method":"POST","path":"/shop.v1.Payments/Pay","as":"grpc"`, `"method":"POST","path":"/shop.v1.Payments/List","as":"grpc"`,
-		`"path":"/payments/7","as":"browser"`, `"path":"/admin/users","as":"browser"`, `"path":"/orders","route":{"stepward.level":"mfa"}`,
+		`"path":"/"`, `"path":"/health"`, `"path":"/orders"`, `"method":"POST","path":"/orders"`,
+		`"path":"/payments/7"`, `"method":"POST","path":"/payments/7"`,
+		`"path":"/admin/users"`, `"path":"/t/acme/orders"`, `"path":"/t/other/orders"`, `"path":"/t/acme/settings"`,
+		`"path":"/payroll"`, `"method":"PUT","path":"/payroll/7"`,
+		`"path":"/console"`, `"path":"/console","principal":"spiffe://example.com/device/7"`, `"path":"/records/1"`,
+		`"path":"/reports"`, `"path":"/production"`,
+		`"path":"/production","headers":{"x-break-glass":"ticket 4711: database down"}`,
+		`"method":"POST","path":"/transfers"`, `"method":"POST","path":"/transfers","body":{"amount":1000}`,
+		`"method":"POST","path":"/transfers","body":{"amount":1001}`,
+		`"method":"POST","path":"/transfers","body":{"amount":"1"}`,
+		`"method":"POST","path":"/graphql","body":{"query":"{ a }"}`,
+		`"method":"POST","path":"/graphql","body":{"query":"mutation { a }"}`,
+		`"method":"POST","path":"/shop.v1.Payments/Pay","as":"grpc"`,
+		`"method":"POST","path":"/shop.v1.Payments/List","as":"grpc"`,
+		`"path":"/payments/7","as":"browser"`, `"path":"/admin/users","as":"browser"`,
+		`"path":"/orders","route":{"stepward.level":"mfa"}`,
 	}
 	callers := []string{
-		``, `{}`, `{"level":"password"}`, `{"level":"mfa"}`, `{"level":"mfa","auth_age":"10m"}`, `{"level":"phishing-resistant"}`, `{"acr":"other"}`, `{"amr":["pwd","otp"]}`, `{"tenant":"acme"}`,
-		`{"roles":["payroll"],"level":"mfa","scope":"payroll.write"}`, `{"roles":["oncall"],"level":"phishing-resistant"}`, `{"roles":["operator"]}`, `{"sub":"bob"}`, `{"sub":"mallory","level":"mfa"}`,
+		``, `{}`, `{"level":"password"}`, `{"level":"mfa"}`, `{"level":"mfa","auth_age":"10m"}`,
+		`{"level":"phishing-resistant"}`, `{"acr":"other"}`, `{"amr":["pwd","otp"]}`, `{"tenant":"acme"}`,
+		`{"roles":["payroll"],"level":"mfa","scope":"payroll.write"}`,
+		`{"roles":["oncall"],"level":"phishing-resistant"}`, `{"roles":["operator"]}`, `{"sub":"bob"}`,
+		`{"sub":"mallory","level":"mfa"}`,
 		`{"sub":null,"client_id":"nightly","sender_constrained":true}`,
 	}
 	var all []string

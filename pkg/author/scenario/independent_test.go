@@ -58,11 +58,13 @@ func TestIndependent(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, want := scenario.AnswerOf(r), x.Answer
-		same := got.Result == want.Result && got.Reason == want.Reason && got.Status == want.Status && (want.Missing == nil || slices.Equal(got.Missing, want.Missing))
+		same := got.Result == want.Result && got.Reason == want.Reason && got.Status == want.Status &&
+			(want.Missing == nil || slices.Equal(got.Missing, want.Missing))
 		switch want.Reason {
 		case "no_credentials", "insufficient_level", "stale_authentication":
 			scope := slices.Sorted(slices.Values(got.Scope))
-			same = same && slices.Equal(got.ACRValues, want.ACRValues) && reflect.DeepEqual(got.MaxAge, want.MaxAge) && slices.Equal(scope, want.Scope)
+			same = same && slices.Equal(got.ACRValues, want.ACRValues) && reflect.DeepEqual(got.MaxAge, want.MaxAge) &&
+				slices.Equal(scope, want.Scope)
 		}
 		if !same {
 			text, err := json.Marshal(got)
@@ -77,7 +79,9 @@ func TestIndependent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(seen)
-	for _, reason := range []string{"ok", "no_credentials", "policy_no_match", "policy_denied", "policy_unsatisfiable", "insufficient_level", "stale_authentication", "insufficient_scope", "insufficient_methods", "token_wrong_audience", "token_too_old", "not_sender_constrained"} {
+	for _, reason := range []string{"ok", "no_credentials", "policy_no_match", "policy_denied", "policy_unsatisfiable",
+		"insufficient_level", "stale_authentication", "insufficient_scope", "insufficient_methods",
+		"token_wrong_audience", "token_too_old", "not_sender_constrained"} {
 		if seen[reason] < 5 {
 			t.Errorf("%s was seen %d times", reason, seen[reason])
 		}

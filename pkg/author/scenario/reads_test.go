@@ -114,7 +114,8 @@ func bend(v any) []any {
 	case json.Number:
 		list = slices.DeleteFunc(list, func(x any) bool { _, is := x.(json.Number); return is }) // another score
 	case []any:
-		list = slices.DeleteFunc(list, func(x any) bool { empty, is := x.([]any); return is && len(empty) == 0 }) // a table without entries says so
+		// a table without entries says so
+		list = slices.DeleteFunc(list, func(x any) bool { empty, is := x.([]any); return is && len(empty) == 0 })
 		for i := range v {
 			for _, x := range bend(v[i]) {
 				other := slices.Clone(v)
@@ -166,10 +167,12 @@ func bentRequests(s scenario.Scenario) []func(*request.Raw, map[string]any) {
 	if s.Body != nil {
 		onRaw(func(r *request.Raw) { r.Body = request.RawBody{} })
 		onRaw(func(r *request.Raw) { r.Body.Truncated = true })
-		for _, text := range []string{"", "{", "null", "[]", "7", "\"x\"", "\ufeff" + string(s.Body), string(s.Body) + "{}", "{}", "{\"a\":1,\"a\":2}"} {
+		for _, text := range []string{"", "{", "null", "[]", "7", "\"x\"", "\ufeff" + string(s.Body),
+			string(s.Body) + "{}", "{}", "{\"a\":1,\"a\":2}"} {
 			onRaw(func(r *request.Raw) { r.Body.Bytes = []byte(text) })
 		}
-		for _, media := range []string{"", "text/plain", "text/json", "application/x-www-form-urlencoded", "application/json; charset=utf-16"} {
+		for _, media := range []string{"", "text/plain", "text/json", "application/x-www-form-urlencoded",
+			"application/json; charset=utf-16"} {
 			onRaw(func(r *request.Raw) {
 				r.Headers = slices.Clone(r.Headers)
 				for i := range r.Headers {
@@ -185,7 +188,8 @@ func bentRequests(s scenario.Scenario) []func(*request.Raw, map[string]any) {
 		onRaw(func(r *request.Raw) { r.Source.Principal = "spiffe://example.com/" })
 	}
 	for name := range s.Token {
-		for _, value := range []any{nil, json.Number("7"), "", "x", []any{}, []any{json.Number("1")}, map[string]any{}, true} {
+		for _, value := range []any{nil, json.Number("7"), "", "x", []any{}, []any{json.Number("1")}, map[string]any{},
+			true} {
 			list = append(list, func(_ *request.Raw, claims map[string]any) { claims[name] = value })
 		}
 		if name != "auth_age" && name != "sub" { // without these a scenario takes its own
@@ -204,7 +208,8 @@ func stopped(t testing.TB, stage *scenario.Stage) []scenario.Scenario {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, err := stage.Decide(t.Context(), s); err == nil && s.Token != nil && scenario.AnswerOf(r).Result != "allow" {
+		if r, err := stage.Decide(t.Context(), s); err == nil && s.Token != nil && scenario.AnswerOf(
+			r).Result != "allow" {
 			list = append(list, s)
 		}
 	}
@@ -234,7 +239,8 @@ func TestWhatARuleReads(t *testing.T) {
 					if n++; bent(t, stage, s, change) == "allow" {
 						raw, claims := s.Raw(), maps.Clone(s.Token)
 						change(&raw, claims)
-						t.Errorf("%s %s: stopped, and let through with %+v %q %v", s.Method, s.Path, claims, raw.Body.Bytes, raw.Headers)
+						t.Errorf("%s %s: stopped, and let through with %+v %q %v", s.Method, s.Path, claims,
+							raw.Body.Bytes, raw.Headers)
 					}
 				}
 			}
@@ -260,7 +266,8 @@ func TestWhatARuleReads(t *testing.T) {
 				}
 				for _, s := range list {
 					if n++; bent(t, other, s, func(*request.Raw, map[string]any) {}) == "allow" {
-						t.Errorf("%s %s %v: stopped, and let through where data.%s is stale", s.Method, s.Path, s.Token, name)
+						t.Errorf("%s %s %v: stopped, and let through where data.%s is stale", s.Method, s.Path, s.Token,
+							name)
 					}
 				}
 			}
@@ -300,7 +307,8 @@ func FuzzWhatARuleReads(f *testing.F) {
 		case len(names) > 0:
 			name := names[int(what)%len(names)]
 			v, err := strictjson.Decode([]byte(value))
-			if _, text := v.(string); err != nil || text || isNames(v) || name == "auth_age" || name == "level" || name == "acr" {
+			if _, text := v.(string); err != nil || text || isNames(v) || name == "auth_age" || name == "level" ||
+				name == "acr" {
 				return // a caller of another name, with other roles, or who has proved more
 			}
 			claims[name] = v
@@ -309,7 +317,8 @@ func FuzzWhatARuleReads(f *testing.F) {
 		}
 		r, err := stages[n].DecideRaw(t.Context(), raw, claims)
 		if err == nil && scenario.AnswerOf(r).Result == "allow" {
-			t.Errorf("%s: %s %s: stopped, and let through with %v %q", list[n].name, s.Method, s.Path, claims, raw.Body.Bytes)
+			t.Errorf("%s: %s %s: stopped, and let through with %v %q", list[n].name, s.Method, s.Path, claims,
+				raw.Body.Bytes)
 		}
 	})
 }

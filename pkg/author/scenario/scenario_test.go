@@ -124,9 +124,14 @@ func TestDecide(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	s := open(t, issuers, rego.Source{Name: "p.rego", Text: []byte(policyText)})
 	for text, says := range map[string]string{
-		``: "EOF", `{}`: "path is missing", `{"path":"x"}`: "does not begin with /", `{"path":"/","as":"robot"}`: "not known", `{"path":"/","tokn":{}}`: "unknown field",
-		`{"path":"/","token":{"level":"mfaa"}}`: "not on the ladder", `{"path":"/","token":{"iss":"nobody"}}`: "not a configured issuer", `{"path":"/","token":{"acr":2}}`: "not a string",
-		`{"path":"/","token":{"amr":[1]}}`: "list of strings", `{"path":"/","token":{"auth_age":"soon"}}`: "length of time", `{"path":"/","token":{"auth_time":1.5}}`: "number of seconds",
+		``: "EOF", `{}`: "path is missing", `{"path":"x"}`: "does not begin with /",
+		`{"path":"/","as":"robot"}`: "not known", `{"path":"/","tokn":{}}`: "unknown field",
+		`{"path":"/","token":{"level":"mfaa"}}`:                  "not on the ladder",
+		`{"path":"/","token":{"iss":"nobody"}}`:                  "not a configured issuer",
+		`{"path":"/","token":{"acr":2}}`:                         "not a string",
+		`{"path":"/","token":{"amr":[1]}}`:                       "list of strings",
+		`{"path":"/","token":{"auth_age":"soon"}}`:               "length of time",
+		`{"path":"/","token":{"auth_time":1.5}}`:                 "number of seconds",
 		`{"path":"/","token":{"iss":"bank","level":"password"}}`: "no words",
 	} {
 		x, err := scenario.Parse([]byte(text))

@@ -11,13 +11,17 @@ import (
 )
 
 func report() tester.Report {
-	return tester.Report{Coverage: 87.5, Files: map[string]float64{"b.rego": 50, "a.rego": 100}, Results: []tester.Result{
-		{Name: "stepward.policy.test_a", File: "p_test.rego", Line: 3, Passed: true, Duration: time.Second},
-		{Name: "stepward.policy.test_b", File: "p_test.rego", Line: 7, Error: "p_test.rego:8: eval_builtin_error: stepward.answer: no such level", Output: "print\nmore\n", Duration: time.Second},
-		{Name: "stepward.policy.test_c", File: "p_test.rego", Line: 9, Error: "p_test.rego:10: eval_builtin_error: stepward.answer: no such level"},
-		{Name: "stepward.policy.test_d", File: "p_test.rego", Line: 12},
-		{Name: "stepward.policy.todo_test_e", File: "p_test.rego", Line: 15, Skipped: true},
-	}}
+	return tester.Report{Coverage: 87.5, Files: map[string]float64{"b.rego": 50, "a.rego": 100},
+		Results: []tester.Result{
+			{Name: "stepward.policy.test_a", File: "p_test.rego", Line: 3, Passed: true, Duration: time.Second},
+			{Name: "stepward.policy.test_b", File: "p_test.rego", Line: 7,
+				Error: "p_test.rego:8: eval_builtin_error: stepward.answer: no such level", Output: "print\nmore\n",
+				Duration: time.Second},
+			{Name: "stepward.policy.test_c", File: "p_test.rego", Line: 9,
+				Error: "p_test.rego:10: eval_builtin_error: stepward.answer: no such level"},
+			{Name: "stepward.policy.test_d", File: "p_test.rego", Line: 12},
+			{Name: "stepward.policy.todo_test_e", File: "p_test.rego", Line: 15, Skipped: true},
+		}}
 }
 
 // An error that several tests have is told once.

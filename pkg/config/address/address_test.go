@@ -8,9 +8,12 @@ import (
 
 func TestCheckURL(t *testing.T) {
 	for s, ok := range map[string]bool{
-		"https://idp.example.com": true, "http://127.0.0.1:8080/jwks": true, "http://[::1]/x": true, "http://localhost/x": true,
-		"http://idp.example.com": false, "https://u@idp.example.com": false, "https://idp.example.com/#x": false, "idp.example.com": false, "": false, "http://localhost.example.com": false,
-		"http://127.0.0.1.example.com": false, "ftp://127.0.0.1": false, "https://": false, "//idp.example.com": false, "https://%zz": false,
+		"https://idp.example.com": true, "http://127.0.0.1:8080/jwks": true, "http://[::1]/x": true,
+		"http://localhost/x":     true,
+		"http://idp.example.com": false, "https://u@idp.example.com": false, "https://idp.example.com/#x": false,
+		"idp.example.com": false, "": false, "http://localhost.example.com": false,
+		"http://127.0.0.1.example.com": false, "ftp://127.0.0.1": false, "https://": false, "//idp.example.com": false,
+		"https://%zz": false,
 	} {
 		if err := address.CheckURL(s); (err == nil) != ok {
 			t.Errorf("%q: %v", s, err)
@@ -20,7 +23,8 @@ func TestCheckURL(t *testing.T) {
 
 func TestLiteral(t *testing.T) {
 	for s, want := range map[string]string{
-		"https://127.0.0.1:1/x": "127.0.0.1", "https://[fd00::1]/": "fd00::1", "http://localhost:1": "localhost", "https://10.0.0.1": "10.0.0.1",
+		"https://127.0.0.1:1/x": "127.0.0.1", "https://[fd00::1]/": "fd00::1", "http://localhost:1": "localhost",
+		"https://10.0.0.1":        "10.0.0.1",
 		"https://idp.example.com": "", "https://localhost.example.com": "", "": "", "https://%zz": "",
 	} {
 		if host, ok := address.Literal(s); ok != (want != "") || ok && host != want {

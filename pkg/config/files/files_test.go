@@ -96,11 +96,14 @@ func TestSettleTakesNothingHalf(t *testing.T) {
 		}
 	}
 	for name, steps := range map[string][]step{
-		"truncate and write":  {write("a.rego", ""), write("a.rego", "new a"), write("b.rego", ""), write("b.rego", "new b")},
-		"two halves":          {write("a.rego", "new"), write("a.rego", "new a"), write("b.rego", "ne"), write("b.rego", "new b")},
-		"rename, one by one":  {rename("a.rego", "new a"), rename("b.rego", "new b")},
-		"remove, then write":  {remove("b.rego"), remove("a.rego"), write("b.rego", "new b"), write("a.rego", "new a")},
-		"through another one": {write("c.rego", "c"), write("a.rego", "new a"), write("b.rego", "new b"), remove("c.rego")},
+		"truncate and write": {write("a.rego", ""), write("a.rego", "new a"), write("b.rego", ""),
+			write("b.rego", "new b")},
+		"two halves": {write("a.rego", "new"), write("a.rego", "new a"), write("b.rego", "ne"),
+			write("b.rego", "new b")},
+		"rename, one by one": {rename("a.rego", "new a"), rename("b.rego", "new b")},
+		"remove, then write": {remove("b.rego"), remove("a.rego"), write("b.rego", "new b"), write("a.rego", "new a")},
+		"through another one": {write("c.rego", "c"), write("a.rego", "new a"), write("b.rego", "new b"),
+			remove("c.rego")},
 	} {
 		for gap := 10 * time.Millisecond; gap < files.Rest; gap += 30 * time.Millisecond {
 			t.Run(fmt.Sprintf("%s, a step each %s", name, gap), func(t *testing.T) {
@@ -115,7 +118,8 @@ func TestSettleTakesNothingHalf(t *testing.T) {
 				s := files.NewSettler(files.Terms{Now: func() time.Time { return now }})
 				var taken []string
 				for ; now.Before(start.Add(5 * time.Second)); now = now.Add(7 * time.Millisecond) {
-					for ; done < len(steps) && !now.Before(start.Add(100*time.Millisecond+time.Duration(done)*gap)); done++ {
+					for ; done < len(steps) &&
+						!now.Before(start.Add(100*time.Millisecond+time.Duration(done)*gap)); done++ {
 						steps[done](t, dir, now)
 					}
 					l := files.NewLook()
@@ -178,7 +182,8 @@ func TestNeverSettles(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	put(t, filepath.Join(dir, "moving.rego"), "0", time.Now())
-	if _, err := files.Settle(ctx, files.Terms{}, func(l *files.Look) { held(l, dir) }); !errors.Is(err, context.Canceled) {
+	if _, err := files.Settle(ctx, files.Terms{}, func(l *files.Look) { held(l, dir) }); !errors.Is(
+		err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -187,10 +192,12 @@ func TestNeverSettles(t *testing.T) {
 func TestGlance(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x")
 	now := time.Now()
-	for age, slept := range map[time.Duration]bool{time.Hour: false, files.Rest: false, files.Rest - time.Millisecond: true, 0: true} {
+	for age, slept := range map[time.Duration]bool{time.Hour: false, files.Rest: false,
+		files.Rest - time.Millisecond: true, 0: true} {
 		put(t, name, "x", now.Add(-age))
 		c := &clock{now: now}
-		if _, err := files.Glance(t.Context(), c.terms(), func(l *files.Look) { l.Read(name, 10) }); err != nil || (c.n > 0) != slept {
+		if _, err := files.Glance(t.Context(), c.terms(), func(l *files.Look) { l.Read(name, 10) }); err != nil ||
+			(c.n > 0) != slept {
 			t.Errorf("%s: slept %d times, %v", age, c.n, err)
 		}
 	}
@@ -214,8 +221,11 @@ func TestWhatIsNoFile(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "o.rego")
 	put(t, outside, "o", time.Now())
 	kinds := map[string]func(name string) error{
-		"is not a file":             func(name string) error { return syscall.Mkfifo(name, 0o600) },
-		"is larger than 1 MiB":      func(name string) error { return os.WriteFile(name, make([]byte, files.MaxFile+1), 0o600) },
+		"is not a file": func(name string) error { return syscall.Mkfifo(name, 0o600) },
+		"is larger than 1 MiB": func(name string) error {
+			return os.WriteFile(name, make([]byte, files.MaxFile+1),
+				0o600)
+		},
 		"no such file or directory": func(name string) error { return os.Symlink("nowhere", name) },
 		"leads out of its folder":   func(name string) error { return os.Symlink(outside, name) },
 	}
@@ -228,7 +238,8 @@ func TestWhatIsNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := files.NewLook()
-		if tree, err := l.Tree(sub, files.MaxFile, rego); err == nil || !strings.Contains(err.Error(), want) || tree != nil {
+		if tree, err := l.Tree(sub, files.MaxFile, rego); err == nil || !strings.Contains(err.Error(), want) ||
+			tree != nil {
 			t.Errorf("%s: %v, %v", want, tree, err)
 		}
 		if _, err := l.Read(filepath.Join(sub, "x.rego"), files.MaxFile); (err == nil) != (want == "leads out of its folder") {
@@ -315,8 +326,11 @@ func TestTreesDiffer(t *testing.T) {
 		t.Errorf("the same twice: %s", name)
 	}
 	for what, other := range map[string]map[string]string{
-		"one more before": {"a": "", "b": "1", "d": "2"}, "one more between": {"b": "1", "c": "", "d": "2"}, "one more behind": {"b": "1", "d": "2", "e": ""},
-		"one less": {"b": "1"}, "the other less": {"d": "2"}, "another name": {"b": "1", "e": "2"}, "another text": {"b": "1", "d": "3"},
+		"one more before": {"a": "", "b": "1", "d": "2"}, "one more between": {"b": "1", "c": "", "d": "2"},
+		"one more behind": {"b": "1", "d": "2", "e": ""},
+		"one less":        {"b": "1"}, "the other less": {"d": "2"}, "another name": {"b": "1", "e": "2"},
+		"another text": {
+			"b": "1", "d": "3"},
 	} {
 		if look(base, at).Differs(look(other, at)) == "" || look(other, at).Differs(look(base, at)) == "" {
 			t.Errorf("%s: the same", what)

@@ -12,7 +12,8 @@ import (
 
 func testLadder(t testing.TB) stepup.Ladder {
 	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}})
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}},
+		{Name: "mfa", ACR: []string{"2"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +63,10 @@ func TestRequire(t *testing.T) {
 // holds nothing that could not be sent.
 func FuzzDecision(f *testing.F) {
 	for _, seed := range []string{
-		`true`, `"true"`, `[true]`, `{"allowed":true,"headers":{"x-a":"1"}}`, `{"allowed":"true"}`, `{"allowed":false,"http_status":302,"headers":[{"location":"/"}],"body":"b"}`,
-		`{"allowed":true,"require":[{"level":"mfa"}],"dynamic_metadata":{"a":[1]}}`, `{"allowed":true,"query_parameters_to_set":{"a":["1"]},"query_parameters_to_remove":["b"],"request_headers_to_remove":["c"],"response_headers_to_add":{"d":"e"}}`,
+		`true`, `"true"`, `[true]`, `{"allowed":true,"headers":{"x-a":"1"}}`, `{"allowed":"true"}`,
+		`{"allowed":false,"http_status":302,"headers":[{"location":"/"}],"body":"b"}`,
+		`{"allowed":true,"require":[{"level":"mfa"}],"dynamic_metadata":{"a":[1]}}`,
+		`{"allowed":true,"query_parameters_to_set":{"a":["1"]},"query_parameters_to_remove":["b"],"request_headers_to_remove":["c"],"response_headers_to_add":{"d":"e"}}`,
 		`{"Allowed":true}`, `{"allowed":true,"requires":1}`, `{"allowed":1}`,
 	} {
 		f.Add([]byte(seed))
@@ -84,7 +87,8 @@ func FuzzDecision(f *testing.F) {
 		}
 		for _, headers := range []map[string][]string{r.Headers, r.Response} {
 			for name, values := range headers {
-				if strings.ToLower(name) != name || strings.HasPrefix(name, ":") || name == "host" || name == "content-length" || strings.ContainsAny(name+strings.Join(values, ""), "\r\n\x00") {
+				if strings.ToLower(name) != name || strings.HasPrefix(name, ":") || name == "host" ||
+					name == "content-length" || strings.ContainsAny(name+strings.Join(values, ""), "\r\n\x00") {
 					t.Errorf("%s: header %q %q", text, name, values)
 				}
 			}

@@ -33,22 +33,28 @@ func asked(t testing.TB, req *authv3.CheckRequest) request.Request {
 
 // The document of a whole report, member by member.
 func TestInput(t *testing.T) {
-	metadata, err := structpb.NewStruct(map[string]any{"n": 1.5, "list": []any{true, nil, "x"}, "o": map[string]any{"a": "b"}})
+	metadata, err := structpb.NewStruct(map[string]any{"n": 1.5, "list": []any{true, nil, "x"}, "o": map[string]any{
+		"a": "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := func(host string, port uint32) *corev3.Address {
-		return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}
+		return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}
 	}
 	req := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Source:      &authv3.AttributeContext_Peer{Address: address("10.0.0.1", 40000), Principal: "spiffe://example.com/a", Labels: map[string]string{"app": "a"}},
+		Source: &authv3.AttributeContext_Peer{Address: address("10.0.0.1", 40000),
+			Principal: "spiffe://example.com/a", Labels: map[string]string{"app": "a"}},
 		Destination: &authv3.AttributeContext_Peer{Address: address("10.0.0.2", 8000)},
-		Request: &authv3.AttributeContext_Request{Time: &timestamppb.Timestamp{Seconds: 7, Nanos: 8}, Http: &authv3.AttributeContext_HttpRequest{
-			Id: "1", Method: "POST", Path: "/a%2Fb/c?x=1&x=2&y=%20", Host: "a.test", Size: 2, RawBody: []byte("{}"),
-			HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
-				{Key: ":path", RawValue: []byte("/a")}, {Key: "X-A", RawValue: []byte("1")}, {Key: "x-a", RawValue: []byte("\xff2")}, {Key: "content-type", RawValue: []byte("application/json")},
+		Request: &authv3.AttributeContext_Request{Time: &timestamppb.Timestamp{Seconds: 7, Nanos: 8},
+			Http: &authv3.AttributeContext_HttpRequest{
+				Id: "1", Method: "POST", Path: "/a%2Fb/c?x=1&x=2&y=%20", Host: "a.test", Size: 2, RawBody: []byte("{}"),
+				HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+					{Key: ":path", RawValue: []byte("/a")}, {Key: "X-A", RawValue: []byte("1")},
+					{Key: "x-a", RawValue: []byte("\xff2")},
+					{Key: "content-type", RawValue: []byte("application/json")},
+				}},
 			}},
-		}},
 		ContextExtensions: map[string]string{"k": "v"},
 		MetadataContext:   &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"ns": metadata}},
 	}}
@@ -98,10 +104,14 @@ func TestParsedBody(t *testing.T) {
 		{"json, empty", "application/json", ``, "0", "", "null", false},
 		{"form", form, "a=1&a=2&b=%41", "", "", `{"a":["1","2"],"b":["A"]}`, false},
 		{"form, malformed", form, "a=%zz", "", "", "", false},
-		{"parts", multi, "--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b\r\ncontent-disposition: form-data\r\n\r\n2\r\n--b--", "", "", `{"a":["1"]}`, false},
+		{
+			"parts", multi,
+			"--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b\r\ncontent-disposition: form-data\r\n\r\n2\r\n--b--", "", "", `{"a":["1"]}`, false},
 		{"parts without a boundary", "multipart/form-data", "--b", "", "", "null", false},
 		{"parts that do not end", multi, "--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1", "", "", "", false},
-		{"parts of broken json", multi, "--b\r\ncontent-disposition: form-data; name=a\r\ncontent-type: application/json\r\n\r\n{\r\n--b--", "", "", "", false},
+		{"parts of broken json", multi,
+			"--b\r\ncontent-disposition: form-data; name=a\r\ncontent-type: application/json\r\n\r\n{\r\n--b--", "", "",
+			"", false},
 		{"parts of a type that is none", "multipart/form-data; boundary=b; boundary=c", "--b", "", "", "", false},
 		{"text", "text/plain", "{}", "", "", "null", false},
 		{"nothing said", "", "{}", "", "", "null", false},
@@ -109,7 +119,8 @@ func TestParsedBody(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			for _, raw := range []bool{true, false} {
-				http := &authv3.AttributeContext_HttpRequest{Method: "POST", Path: "/", Headers: map[string]string{"content-type": v.media}}
+				http := &authv3.AttributeContext_HttpRequest{Method: "POST", Path: "/", Headers: map[string]string{
+					"content-type": v.media}}
 				for name, value := range map[string]string{"content-length": v.length, partialBody: v.partial} {
 					if value != "" {
 						http.Headers[name] = value
@@ -120,7 +131,8 @@ func TestParsedBody(t *testing.T) {
 				} else {
 					http.Body = v.body
 				}
-				got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{})
+				got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+					Request: &authv3.AttributeContext_Request{Http: http}}}), Body{})
 				if v.want == "" {
 					if err == nil {
 						t.Errorf("%v", got["parsed_body"])
@@ -142,13 +154,19 @@ func descriptors(t *testing.T) []byte {
 	kind, label := descriptorpb.FieldDescriptorProto_TYPE_INT64, descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL
 	text, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{
 		Name: proto.String("pay.proto"), Package: proto.String("bank"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Order"), Field: []*descriptorpb.FieldDescriptorProto{
-			{Name: proto.String("cents_due"), JsonName: proto.String("centsDue"), Number: proto.Int32(1), Type: &kind, Label: &label},
-		}}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Teller"), Method: []*descriptorpb.MethodDescriptorProto{
-			{Name: proto.String("Pay"), InputType: proto.String(".bank.Order"), OutputType: proto.String(".bank.Order")},
-			{Name: proto.String("PayAll"), InputType: proto.String(".bank.Order"), OutputType: proto.String(".bank.Order"), ClientStreaming: proto.Bool(true)},
-		}}},
+		MessageType: []*descriptorpb.DescriptorProto{
+			{Name: proto.String("Order"), Field: []*descriptorpb.FieldDescriptorProto{
+				{Name: proto.String("cents_due"), JsonName: proto.String("centsDue"), Number: proto.Int32(1),
+					Type:  &kind,
+					Label: &label},
+			}}},
+		Service: []*descriptorpb.ServiceDescriptorProto{
+			{Name: proto.String("Teller"), Method: []*descriptorpb.MethodDescriptorProto{
+				{Name: proto.String("Pay"), InputType: proto.String(".bank.Order"), OutputType: proto.String(
+					".bank.Order")},
+				{Name: proto.String("PayAll"), InputType: proto.String(".bank.Order"), OutputType: proto.String(
+					".bank.Order"), ClientStreaming: proto.Bool(true)},
+			}}},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -179,10 +197,13 @@ func TestMessages(t *testing.T) {
 		{"no call", "/bank.Teller", order, "", false},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			http := &authv3.AttributeContext_HttpRequest{Path: v.path, RawBody: []byte(v.body), Headers: map[string]string{"content-type": "application/grpc"}}
-			got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: decodes})
+			http := &authv3.AttributeContext_HttpRequest{Path: v.path, RawBody: []byte(v.body),
+				Headers: map[string]string{"content-type": "application/grpc"}}
+			got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+				Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: decodes})
 			text, _ := json.Marshal(got["parsed_body"])
-			if (v.want == "") != (err != nil) || err == nil && (strings.ReplaceAll(string(text), " ", "") != v.want || got["truncated_body"] != v.truncated) {
+			if (v.want == "") != (err != nil) || err == nil && (strings.ReplaceAll(string(text), " ", "") != v.want ||
+				got["truncated_body"] != v.truncated) {
 				t.Errorf("%s %v %v", text, got["truncated_body"], err)
 			}
 		})
@@ -194,7 +215,8 @@ func TestMessages(t *testing.T) {
 
 // No report makes it panic, and whatever it cannot read is an error.
 func FuzzInput(f *testing.F) {
-	for _, media := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/grpc"} {
+	for _, media := range []string{"application/json", "application/x-www-form-urlencoded",
+		"multipart/form-data; boundary=b", "application/grpc"} {
 		f.Add("/bank.Teller/Pay?x=1", media, []byte("--b\r\n"), true)
 		f.Add("/%2F", media, []byte(`{"a":1}`), false)
 	}
@@ -207,11 +229,14 @@ func FuzzInput(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, path, media string, body []byte, raw bool) {
-		http := &authv3.AttributeContext_HttpRequest{Path: path, RawBody: body, Headers: map[string]string{"content-type": media}}
+		http := &authv3.AttributeContext_HttpRequest{Path: path, RawBody: body, Headers: map[string]string{
+			"content-type": media}}
 		if raw {
-			http.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "content-type", RawValue: []byte(media)}}}
+			http.HeaderMap = &corev3.HeaderMap{
+				Headers: []*corev3.HeaderValue{{Key: "content-type", RawValue: []byte(media)}}}
 		}
-		got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: none})
+		got, err := Input(asked(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request: &authv3.AttributeContext_Request{Http: http}}}), Body{Message: none})
 		if (got == nil) == (err == nil) {
 			t.Errorf("%v %v", got, err)
 		}

@@ -12,7 +12,9 @@ import (
 
 // migrate turns a configuration of OPA into ours; notes are joined to one text.
 func migrate(text string, change func(*opaenvoy.Migration)) (written, notes string, err error) {
-	m := opaenvoy.Migration{Name: "opa.yaml", Text: []byte(text), Seen: func(name string) string { return "../" + name },
+	m := opaenvoy.Migration{Name: "opa.yaml", Text: []byte(text), Seen: func(name string) string {
+		return "../" + name
+	},
 		Refusals: func(string, []byte) finding.List { return nil }}
 	if change != nil {
 		change(&m)
@@ -31,7 +33,8 @@ func own(settings string) string { return strings.Replace(plugin, "%s", settings
 // Each setting is taken over, or there is a note of it; nothing goes silent.
 func TestSettings(t *testing.T) {
 	for settings, want := range map[string]struct{ has, note string }{
-		"":                                         {"listen: 127.0.0.1:9191", "addr: OPA listens at :9191 without TLS"},
+		"": {"listen: 127.0.0.1:9191",
+			"addr: OPA listens at :9191 without TLS"},
 		`addr: "127.0.0.1:1"`:                      {"listen: 127.0.0.1:1\n", ""},
 		`addr: "grpc://[::1]:1"`:                   {"listen: '[::1]:1'\n", ""},
 		`addr: "localhost:1"`:                      {"listen: localhost:1\n", ""},
@@ -89,7 +92,8 @@ func TestMigrationRefused(t *testing.T) {
 			t.Errorf("%s: %v; want %q", text, err, want)
 		}
 	}
-	if written, _, err := migrate("plugins: { envoy_ext_authz_grpc: }", nil); err != nil || !strings.Contains(written, "compat: opa-envoy") {
+	if written, _, err := migrate("plugins: { envoy_ext_authz_grpc: }", nil); err != nil || !strings.Contains(
+		written, "compat: opa-envoy") {
 		t.Errorf("%s, %v", written, err)
 	}
 }
@@ -115,11 +119,15 @@ func TestManaged(t *testing.T) {
 		{"default_decision: x\nserver: {}\n", "", "", "server: OPA's own HTTP API", nil},
 		{"caching: {}\n", "", "", "caching: no counterpart", nil},
 	} {
-		written, notes, err := migrate(c.rest+own(`addr: "127.0.0.1:1"`), func(m *opaenvoy.Migration) { m.Policies = c.policies })
-		if err != nil || !strings.Contains(written, c.has) || c.lacks != "" && strings.Contains(written, c.lacks) || !strings.Contains(notes, c.note) {
+		written, notes, err := migrate(c.rest+own(`addr: "127.0.0.1:1"`), func(m *opaenvoy.Migration) {
+			m.Policies = c.policies
+		})
+		if err != nil || !strings.Contains(written, c.has) || c.lacks != "" && strings.Contains(written, c.lacks) ||
+			!strings.Contains(notes, c.note) {
 			t.Errorf("%+v: %v\n%s\n%s", c, err, written, notes)
 		}
-		if !strings.HasSuffix(strings.Split(written, "\n\n#")[0], "}") && !strings.Contains(written, "policy: {compat: opa-envoy") {
+		if !strings.HasSuffix(strings.Split(written, "\n\n#")[0], "}") && !strings.Contains(
+			written, "policy: {compat: opa-envoy") {
 			t.Errorf("what decides does not stand last:\n%s", written)
 		}
 	}
@@ -129,14 +137,17 @@ func TestManaged(t *testing.T) {
 			if name != "opa.yaml" || string(text) != string(m.Text) {
 				t.Errorf("%s: %s", name, text)
 			}
-			return finding.List{{Path: "services.s.url", Message: "must be https"}, {Path: "keys", Message: "unknown", Hint: "remove it"}, {Path: "x", Message: "old"}}
+			return finding.List{{Path: "services.s.url", Message: "must be https"}, {Path: "keys", Message: "unknown",
+				Hint: "remove it"}, {Path: "x", Message: "old"}}
 		}
 	}
 	_, notes, err := migrate("", refusals)
 	if want := "ATTENTION: unknown: remove it\nATTENTION: old: change it in opa.yaml\n"; err != nil || notes != want {
 		t.Errorf("%v\n%s\nwant %s", err, notes, want)
 	}
-	if _, _, err := migrate("bundles: { a: {} }\n"+own(""), func(m *opaenvoy.Migration) { m.Seen = func(string) string { return "-" } }); err == nil {
+	if _, _, err := migrate("bundles: { a: {} }\n"+own(""), func(m *opaenvoy.Migration) {
+		m.Seen = func(string) string { return "-" }
+	}); err == nil {
 		t.Error("bundles go on by standard input")
 	}
 	written, notes, err := migrate("plugins: { envoy_ext_authz_grpc: {}, other: {} }", nil)
@@ -158,8 +169,10 @@ func TestSeenFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ out, name, want string }{
-		{"", "p.rego", "p.rego"}, {"", "/p.rego", "/p.rego"}, {"stepward.yaml", "p.rego", "p.rego"}, {"out/stepward.yaml", "p.rego", "../p.rego"},
-		{"new/er/stepward.yaml", "p.rego", "../../p.rego"}, {"out/stepward.yaml", "out/p.rego", "p.rego"}, {"out/stepward.yaml", "/etc/p.rego", "/etc/p.rego"},
+		{"", "p.rego", "p.rego"}, {"", "/p.rego", "/p.rego"}, {"stepward.yaml", "p.rego", "p.rego"},
+		{"out/stepward.yaml", "p.rego", "../p.rego"},
+		{"new/er/stepward.yaml", "p.rego", "../../p.rego"}, {"out/stepward.yaml", "out/p.rego", "p.rego"},
+		{"out/stepward.yaml", "/etc/p.rego", "/etc/p.rego"},
 		{"link/stepward.yaml", "p.rego", filepath.Join(dir, "p.rego")},
 	} {
 		if got := opaenvoy.SeenFrom(c.out, c.name); got != c.want {

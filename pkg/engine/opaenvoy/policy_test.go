@@ -24,7 +24,8 @@ import (
 
 func ladder(t testing.TB) stepup.Ladder {
 	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}})
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}},
+		{Name: "mfa", ACR: []string{"2"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +59,19 @@ func TestRefused(t *testing.T) {
 	for name, v := range map[string]struct {
 		text, path, code, message string
 	}{
-		"syntax":             {"package envoy.authz\nallow if {", "", "rego_parse_error", ""},
-		"old syntax":         {"package envoy.authz\ndefault allow = false\nallow { input.x }", "", "rego_v0", "Rego v0"},
-		"another decision":   {"package envoy.authz\nallowed if input.x", "", "no_decision", "envoy/authz/allow"},
-		"a decision of none": {"package envoy.authz\nallow if input.x", "envoy/authz/allows", "no_decision", "did you mean"},
-		"everything":         {"package envoy.authz\nallow if input.x", "/", "no_decision", ""},
-		"network":            {"package envoy.authz\nallow if http.send({\"method\": \"GET\", \"url\": \"https://a.test\"}).status_code == 200", "", "rego_type_error", "http.send"},
-		"names":              {"package envoy.authz\nallow if net.lookup_ip_addr(\"a.test\")", "", "rego_type_error", "net.lookup_ip_addr"},
-		"environment":        {"package envoy.authz\nallow if opa.runtime().env.X", "", "rego_type_error", "opa.runtime"},
+		"syntax": {"package envoy.authz\nallow if {", "", "rego_parse_error", ""},
+		"old syntax": {"package envoy.authz\ndefault allow = false\nallow { input.x }", "", "rego_v0",
+			"Rego v0"},
+		"another decision": {"package envoy.authz\nallowed if input.x", "", "no_decision", "envoy/authz/allow"},
+		"a decision of none": {"package envoy.authz\nallow if input.x", "envoy/authz/allows", "no_decision",
+			"did you mean"},
+		"everything": {"package envoy.authz\nallow if input.x", "/", "no_decision", ""},
+		"network": {
+			"package envoy.authz\nallow if http.send({\"method\": \"GET\", \"url\": \"https://a.test\"}).status_code == 200", "", "rego_type_error", "http.send"},
+		"names": {"package envoy.authz\nallow if net.lookup_ip_addr(\"a.test\")", "", "rego_type_error",
+			"net.lookup_ip_addr"},
+		"environment": {"package envoy.authz\nallow if opa.runtime().env.X", "", "rego_type_error",
+			"opa.runtime"},
 		"undefined function": {"package envoy.authz\nallow if nothing(input)", "", "rego_type_error", "nothing"},
 		"recursion":          {"package envoy.authz\nallow if a\na if allow", "", "rego_recursion_error", ""},
 		"empty":              {"", "", "rego_parse_error", "empty"},
@@ -78,7 +84,9 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{"package envoy.authz\nallow if input.x", "package envoy.authz\nimport rego.v1\nallow if input.x", "package envoy.authz\nimport future.keywords.if\nallow if { input.x; unused := 1 }"} {
+	for _, text := range []string{"package envoy.authz\nallow if input.x",
+		"package envoy.authz\nimport rego.v1\nallow if input.x",
+		"package envoy.authz\nimport future.keywords.if\nallow if { input.x; unused := 1 }"} {
 		if _, err := load(t, opaenvoy.Options{}, source("p.rego", text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -93,7 +101,8 @@ func TestSize(t *testing.T) {
 	if _, err := load(t, opaenvoy.Options{}, rule, one); err != nil {
 		t.Error(err)
 	}
-	if _, err := load(t, opaenvoy.Options{}, rule, one, more); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if _, err := load(t, opaenvoy.Options{}, rule, one, more); err == nil || !strings.Contains(
+		err.Error(), "larger than") {
 		t.Errorf("%v", err)
 	}
 }
@@ -101,8 +110,10 @@ func TestSize(t *testing.T) {
 // A decision may be a rule, a member of one, a package, or data.
 func TestDecisions(t *testing.T) {
 	const text = "package app\n\nimport rego.v1\n\nallowed := input.ok\n\nresult[\"allowed\"] := input.ok\n\nnested := {\"deep\": {\"allowed\": input.ok}}\n"
-	for _, path := range []string{"app/allowed", "app/result", "app/nested/deep", "app", "/app/allowed/", "config/open"} {
-		p, err := load(t, opaenvoy.Options{Path: path}, source("p.rego", text), source("d.json", `{"config": {"open": true, "shut": false}}`))
+	for _, path := range []string{"app/allowed", "app/result", "app/nested/deep", "app", "/app/allowed/",
+		"config/open"} {
+		p, err := load(t, opaenvoy.Options{Path: path}, source("p.rego", text),
+			source("d.json", `{"config": {"open": true, "shut": false}}`))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -133,7 +144,8 @@ func TestData(t *testing.T) {
 			t.Errorf("%s: %t %v", user, ok, err)
 		}
 	}
-	if _, err := load(t, opaenvoy.Options{}, append(sources, source("more.json", `{"staff": {"roles": {"admin": []}}}`))...); err == nil {
+	if _, err := load(t, opaenvoy.Options{},
+		append(sources, source("more.json", `{"staff": {"roles": {"admin": []}}}`))...); err == nil {
 		t.Error("two files hold the same member")
 	}
 }
@@ -172,12 +184,14 @@ func TestNetwork(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	text := fmt.Sprintf("package envoy.authz\nallow if http.send({\"method\": \"GET\", \"url\": concat(\"\", [%q, input.path])}).body.ok", server.URL)
+	text := fmt.Sprintf(
+		"package envoy.authz\nallow if http.send({\"method\": \"GET\", \"url\": concat(\"\", [%q, input.path])}).body.ok", server.URL)
 	p, err := load(t, opaenvoy.Options{Network: true, Options: rego.Options{Timeout: time.Second}}, source("p.rego", text)) // clock: this is to be too short for the slow one
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait.Until(t, "a quick answer is in time", func() bool { ok, _ := allowed(t, p, map[string]any{"path": "/quick"}); return ok })
+	wait.Until(t, "a quick answer is in time",
+		func() bool { ok, _ := allowed(t, p, map[string]any{"path": "/quick"}); return ok })
 	if ok, err := allowed(t, p, map[string]any{"path": "/slow"}); ok || !errors.Is(err, policy.ErrTimeout) {
 		t.Errorf("%t %v", ok, err)
 	}
@@ -196,7 +210,8 @@ allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
 	if ok, err := allowed(t, p, map[string]any{}); ok || !errors.Is(err, policy.ErrTimeout) {
 		t.Errorf("endless: %t %v", ok, err)
 	}
-	wait.Until(t, "a quick one is in time", func() bool { ok, _ := allowed(t, p, map[string]any{"quick": true}); return ok })
+	wait.Until(t, "a quick one is in time",
+		func() bool { ok, _ := allowed(t, p, map[string]any{"quick": true}); return ok })
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := p.Evaluate(ended, reported(map[string]any{"quick": true})); !errors.Is(err, context.Canceled) {
@@ -206,8 +221,10 @@ allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
 	if r, err := p.Evaluate(t.Context(), panics); err == nil || len(r.Require) > 0 {
 		t.Errorf("panic: %+v %v", r, err)
 	}
-	for name, in := range map[string]policy.Input{"not of Envoy": {}, "a route's policy": {Routes: []string{"x"}, Request: reported(map[string]any{}).Request}} {
-		if _, err := p.Evaluate(t.Context(), in); err == nil || (name == "a route's policy") != errors.Is(err, policy.ErrRoute) {
+	for name, in := range map[string]policy.Input{"not of Envoy": {}, "a route's policy": {Routes: []string{"x"},
+		Request: reported(map[string]any{}).Request}} {
+		if _, err := p.Evaluate(t.Context(), in); err == nil || (name == "a route's policy") != errors.Is(
+			err, policy.ErrRoute) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -251,7 +268,8 @@ blocked if time.parse_rfc3339_ns(input.since) > 0
 default open := false
 
 open if io.jwt.decode(input.jwt)[1].ok`)}, opaenvoy.Options{})
-	if len(warned) != 1 || warned[0].Code != "silent_error" || warned[0].Line != 3 || warned[0].Severity != finding.Warning || !strings.Contains(warned[0].Message, "time.parse_rfc3339_ns") {
+	if len(warned) != 1 || warned[0].Code != "silent_error" || warned[0].Line != 3 ||
+		warned[0].Severity != finding.Warning || !strings.Contains(warned[0].Message, "time.parse_rfc3339_ns") {
 		t.Errorf("%v", warned)
 	}
 }
@@ -285,7 +303,9 @@ func TestErrorsHoldNoValues(t *testing.T) {
 			t.Errorf("%s: %v", rule, err)
 			continue
 		}
-		ok, err := allowed(t, p, map[string]any{"attributes": map[string]any{"request": map[string]any{"http": map[string]any{"headers": map[string]any{"x-secret": secret}}}}})
+		ok, err := allowed(t, p, map[string]any{
+			"attributes": map[string]any{
+				"request": map[string]any{"http": map[string]any{"headers": map[string]any{"x-secret": secret}}}}})
 		if err == nil {
 			continue
 		}

@@ -62,7 +62,8 @@ var safeUses = map[string]safeUse{
 
 // parts are functions of the library that others are made of, and no policy has use for.
 var parts = []string{
-	"routes.method_matches", "routes.host_matches", "routes.entry_path_matches", "routes.pattern_segments", "routes.path_matches", "routes.prefix_matches",
+	"routes.method_matches", "routes.host_matches", "routes.entry_path_matches", "routes.pattern_segments",
+	"routes.path_matches", "routes.prefix_matches",
 	"graphql.plain", "graphql.silent", "graphql.operation", "graphql.only_body", "graphql.harmless",
 	"grpc.service_matches", "grpc.method_matches",
 }
@@ -79,13 +80,15 @@ func libraryFunctions(t *testing.T) map[string]int {
 		if !strings.HasSuffix(s.Name, ".rego") || strings.HasSuffix(s.Name, "_test.rego") {
 			continue
 		}
-		m, err := ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{RegoVersion: ast.RegoV1, Capabilities: ast.CapabilitiesForThisVersion()})
+		m, err := ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{RegoVersion: ast.RegoV1,
+			Capabilities: ast.CapabilitiesForThisVersion()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range m.Rules {
 			if len(r.Head.Args) > 0 {
-				all[strings.TrimPrefix(m.Package.Path.String(), "data.stepward.lib.")+"."+r.Head.Name.String()] = len(r.Head.Args)
+				all[strings.TrimPrefix(m.Package.Path.String(), "data.stepward.lib.")+"."+r.Head.Name.String()] = len(
+					r.Head.Args)
 			}
 		}
 	}
@@ -96,7 +99,8 @@ func libraryFunctions(t *testing.T) map[string]int {
 func stopSign(function string, stop string, arguments []string) string {
 	pkg, _, _ := strings.Cut(function, ".")
 	call := fmt.Sprintf("%s(%s)", function, strings.Join(arguments, ", "))
-	return fmt.Sprintf("package stepward.policy\n\nimport rego.v2\n\nimport data.stepward.lib.%s\n\nnobody if input.request.method == \"NONE\"\n\nmissing := 1 if nobody\n\nrequire contains {\"level\": \"authenticated\"}\n\nrequire contains {\"level\": \"mfa\"} if %s\n", pkg, fmt.Sprintf(stop, call))
+	return fmt.Sprintf(
+		"package stepward.policy\n\nimport rego.v2\n\nimport data.stepward.lib.%s\n\nnobody if input.request.method == \"NONE\"\n\nmissing := 1 if nobody\n\nrequire contains {\"level\": \"authenticated\"}\n\nrequire contains {\"level\": \"mfa\"} if %s\n", pkg, fmt.Sprintf(stop, call))
 }
 
 func stops(t *testing.T, text string, opt rego.Options) (bool, error) {
@@ -112,20 +116,26 @@ func stops(t *testing.T, text string, opt rego.Options) (bool, error) {
 	_, imported, _ := strings.Cut(text, "import data.stepward.lib.")
 	imported, _, _ = strings.Cut(imported, "\n")
 	library = slices.DeleteFunc(library, func(s rego.Source) bool { // the others take time
-		return strings.HasSuffix(s.Name, ".rego") && !slices.Contains([]string{imported + ".rego", "access.rego", "body.rego"}, s.Name)
+		return strings.HasSuffix(s.Name, ".rego") && !slices.Contains(
+			[]string{imported + ".rego", "access.rego", "body.rego"}, s.Name)
 	})
-	sources := append(library, rego.Source{Name: "p.rego", Text: []byte(text)}, rego.Source{Name: "data.json", Text: []byte(`{"scores": {"alice": {"score": 1}}}`)})
+	sources := append(library, rego.Source{Name: "p.rego", Text: []byte(text)},
+		rego.Source{Name: "data.json", Text: []byte(`{"scores": {"alice": {"score": 1}}}`)})
 	p, err := rego.Load(t.Context(), sources, opt)
 	if err != nil {
 		return true, err
 	}
 	r, err := p.Evaluate(t.Context(), policy.Input{
 		Request: request.Request{
-			Method: "POST", Host: "acme.app.example.com", Path: "/t/acme", Segments: []string{"t", "acme"}, Source: request.Source{Principal: "spiffe://example.com/device/7"},
-			Headers: map[string][]string{"x-device": {"ok"}, "x-reason": {"ticket 4711: down"}}, Body: request.Body{Present: true, State: request.BodyJSON, JSON: map[string]any{"variables": map[string]any{"amount": 7}, "query": "{ me }"}},
+			Method: "POST", Host: "acme.app.example.com", Path: "/t/acme", Segments: []string{"t", "acme"},
+			Source:  request.Source{Principal: "spiffe://example.com/device/7"},
+			Headers: map[string][]string{"x-device": {"ok"}, "x-reason": {"ticket 4711: down"}}, Body: request.Body{
+				Present: true, State: request.BodyJSON, JSON: map[string]any{"variables": map[string]any{"amount": 7},
+					"query": "{ me }"}},
 		},
 		Token: &token.Token{
-			Subject: "alice", ClientID: "app", Principal: token.Client, Proofs: []token.Proof{{ACR: "phrh", AMR: []string{"hwk", "pin"}}}, Scopes: []string{"pay"},
+			Subject: "alice", ClientID: "app", Principal: token.Client, Proofs: []token.Proof{
+				{ACR: "phrh", AMR: []string{"hwk", "pin"}}}, Scopes: []string{"pay"},
 			Claims: map[string]any{"tenant": "acme", "roles": []any{"staff"}},
 		},
 	})
@@ -141,7 +151,8 @@ func TestEveryArgumentOfTheLibrary(t *testing.T) {
 		}
 		use, known := safeUses[name]
 		if !known || len(use.arguments) != arity {
-			t.Errorf("%s has %d arguments, and safeUses does not show it with so many: how is it asked in a stop sign?", name, arity)
+			t.Errorf("%s has %d arguments, and safeUses does not show it with so many: how is it asked in a stop sign?",
+				name, arity)
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -150,18 +161,23 @@ func TestEveryArgumentOfTheLibrary(t *testing.T) {
 			}
 			for n := range arity {
 				for _, gone := range []string{
-					`input.token.claims.none`, `input.request.headers["x-none"]`, `missing`, `lower(input.token.claims.none)`,
-					`input.token.claims[input.request.method]`, `data.scores[input.request.method]`, `null`, `7`, `"text"`, `{}`, `[]`,
+					`input.token.claims.none`, `input.request.headers["x-none"]`, `missing`,
+					`lower(input.token.claims.none)`,
+					`input.token.claims[input.request.method]`, `data.scores[input.request.method]`, `null`, `7`,
+					`"text"`, `{}`, `[]`,
 				} {
-					if use.arguments[n] == gone || slices.Contains([]string{"10", "50"}, use.arguments[n]) && gone == "7" || strings.HasSuffix(name, ".scopes") && n == 1 && gone == "[]" {
+					if use.arguments[n] == gone || slices.Contains([]string{"10", "50"}, use.arguments[n]) &&
+						gone == "7" || strings.HasSuffix(name, ".scopes") && n == 1 && gone == "[]" {
 						continue // as good as what is there; or nothing is asked for
 					}
 					arguments := slices.Clone(use.arguments)
 					arguments[n] = gone
-					if name == "grpc.matches" && n == 0 && gone == "{}" || name == "routes.matches" && n == 0 && gone == "{}" {
+					if name == "grpc.matches" && n == 0 && gone == "{}" || name == "routes.matches" && n == 0 &&
+						gone == "{}" {
 						continue // an entry for everything
 					}
-					if stood, _ := stops(t, stopSign(name, use.stop, arguments), rego.Options{}); !stood && !harmless(name) {
+					if stood, _ := stops(t, stopSign(name, use.stop, arguments), rego.Options{}); !stood &&
+						!harmless(name) {
 						t.Errorf("argument %d is %s, and the stop sign is gone", n, gone)
 					}
 				}
@@ -180,7 +196,8 @@ func harmless(name string) bool {
 func TestNoProof(t *testing.T) {
 	for _, name := range []string{"aal.phishing_resistant", "aal.hardware", "aal.level"} {
 		for _, gone := range []string{`input.token.claims.none`, `null`, `7`, `"text"`, `{}`, `[]`, `true`} {
-			if stood, err := stops(t, stopSign(name, safeUses[name].stop, []string{gone, gone}), rego.Options{}); !stood || err != nil {
+			if stood, err := stops(t, stopSign(name, safeUses[name].stop, []string{gone, gone}),
+				rego.Options{}); !stood || err != nil {
 				t.Errorf("%s of %s: %v, %v", name, gone, stood, err)
 			}
 		}
@@ -210,7 +227,8 @@ require contains {"level": "authenticated"}`
 		t.Fatal(err)
 	}
 	open := func() (*rego.Policy, error) {
-		sources := append(slices.Clone(library), rego.Source{Name: "p.rego", Text: []byte(text)}, rego.Source{Name: "risk.json", Text: []byte(`{"risk": {"alice": {"score": 10}}}`)})
+		sources := append(slices.Clone(library), rego.Source{Name: "p.rego", Text: []byte(text)},
+			rego.Source{Name: "risk.json", Text: []byte(`{"risk": {"alice": {"score": 10}}}`)})
 		return rego.Load(t.Context(), sources, rego.Options{Ladder: ladder(t), Timeout: wait.Bound})
 	}
 	p, err := open()

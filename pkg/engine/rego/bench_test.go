@@ -33,8 +33,10 @@ func BenchmarkRoutes(b *testing.B) {
 		rules := head
 		for i := range n {
 			level := []string{"password", "mfa"}[i%2]
-			table[i] = map[string]any{"path": fmt.Sprintf("/api/team-%d/service-%d/**", i/10, i), "methods": []string{"POST", "PUT"}, "require": map[string]any{"level": level, "max_age": "5m"}}
-			rules += fmt.Sprintf("require contains {\"level\": %q, \"max_age\": \"5m\"} if {\n\tinput.request.method in {\"POST\", \"PUT\"}\n\tinput.request.segments[0] == \"api\"\n\tinput.request.segments[1] == \"team-%d\"\n\tinput.request.segments[2] == \"service-%d\"\n}\n\n", level, i/10, i)
+			table[i] = map[string]any{"path": fmt.Sprintf("/api/team-%d/service-%d/**", i/10, i), "methods": []string{
+				"POST", "PUT"}, "require": map[string]any{"level": level, "max_age": "5m"}}
+			rules += fmt.Sprintf(
+				"require contains {\"level\": %q, \"max_age\": \"5m\"} if {\n\tinput.request.method in {\"POST\", \"PUT\"}\n\tinput.request.segments[0] == \"api\"\n\tinput.request.segments[1] == \"team-%d\"\n\tinput.request.segments[2] == \"service-%d\"\n}\n\n", level, i/10, i)
 		}
 		data, err := json.Marshal(map[string]any{"public_paths": []string{"/"}, "routes": table})
 		if err != nil {
@@ -46,7 +48,8 @@ func BenchmarkRoutes(b *testing.B) {
 				asTable[i].Text = data
 			}
 		}
-		for name, sources := range map[string][]rego.Source{"table": asTable, "rules": {{Name: "p.rego", Text: []byte(rules)}}} {
+		for name, sources := range map[string][]rego.Source{
+			"table": asTable, "rules": {{Name: "p.rego", Text: []byte(rules)}}} {
 			p, err := rego.Load(b.Context(), sources, rego.Options{Ladder: ladder(b), Timeout: wait.Bound})
 			if err != nil {
 				b.Fatal(err)

@@ -81,19 +81,21 @@ var asksFor = map[string]string{
 	"member of a set":             "d if f({\"present\": true, \"truncated\": false, \"state\": \"MEMBER\", \"MEMBER\": {\"amount\": 1000}}, input.request.body)\nf(x, y) if y in {x}",
 	"a set of it":                 `d if count({input.request.body} & {{"state": "MEMBER"}}) > 0`,
 	"sort":                        `d if sort([input.request.body, {"a": 1}])[0].MEMBER`,
-	"an input of its own":         `d if large with input.token as {"x": 1}` + "\nlarge if input.request.body.MEMBER.amount > 100",
-	"an input in its place":       `d if large with input as {"request": {"body": input.request.body}}` + "\nlarge if input.request.body.MEMBER.amount > 100",
-	"what is required":            `require contains {"level": "mfa", "detail": input.request.body.MEMBER.level}`,
-	"a header":                    `headers["x-amount"] := input.request.body.MEMBER.amount`,
-	"metadata":                    `metadata["amount"] := input.request.body.MEMBER.amount`,
-	"a body as metadata":          `metadata["body"] := input.request.body`,
-	"a partial rule":              "d if large[\"x\"]\nlarge contains \"x\" if input.request.body.MEMBER.amount > 100",
-	"a partial object":            "d if of[\"body\"].MEMBER.amount > 100\nof[name] := value if some name, value in input.request",
-	"a document of rules":         "d if data.stepward.policy.of.body.MEMBER.amount > 100\nof.body := input.request.body",
-	"is_object":                   `d if is_object(input.request.body.MEMBER)`,
-	"a type":                      `d if type_name(input.request.body.MEMBER) == "object"`,
-	"an argument":                 `d if startswith(input.request.body.MEMBER.amount, "1")`,
-	"a template":                  `d if $"{input.request.body.MEMBER.amount}" == "1000"`,
+	"an input of its own": `d if large with input.token as {"x": 1}` +
+		"\nlarge if input.request.body.MEMBER.amount > 100",
+	"an input in its place": `d if large with input as {"request": {"body": input.request.body}}` +
+		"\nlarge if input.request.body.MEMBER.amount > 100",
+	"what is required":    `require contains {"level": "mfa", "detail": input.request.body.MEMBER.level}`,
+	"a header":            `headers["x-amount"] := input.request.body.MEMBER.amount`,
+	"metadata":            `metadata["amount"] := input.request.body.MEMBER.amount`,
+	"a body as metadata":  `metadata["body"] := input.request.body`,
+	"a partial rule":      "d if large[\"x\"]\nlarge contains \"x\" if input.request.body.MEMBER.amount > 100",
+	"a partial object":    "d if of[\"body\"].MEMBER.amount > 100\nof[name] := value if some name, value in input.request",
+	"a document of rules": "d if data.stepward.policy.of.body.MEMBER.amount > 100\nof.body := input.request.body",
+	"is_object":           `d if is_object(input.request.body.MEMBER)`,
+	"a type":              `d if type_name(input.request.body.MEMBER) == "object"`,
+	"an argument":         `d if startswith(input.request.body.MEMBER.amount, "1")`,
+	"a template":          `d if $"{input.request.body.MEMBER.amount}" == "1000"`,
 }
 
 const asking = "package stepward.policy\nimport rego.v2\nrequire contains {\"level\": \"anonymous\"}\ndeny contains {\"code\": \"d\"} if d\nd if input.request.path == \"/never\"\n"
@@ -189,7 +191,8 @@ func TestBodyOfTheOtherKind(t *testing.T) {
 			continue // it knows neither
 		}
 		for state, member := range other {
-			sources := append([]rego.Source{{Name: "p.rego", Text: []byte(asking + strings.ReplaceAll(rule, "MEMBER", member) + "\n")}}, library...)
+			sources := append([]rego.Source{
+				{Name: "p.rego", Text: []byte(asking + strings.ReplaceAll(rule, "MEMBER", member) + "\n")}}, library...)
 			p, err := rego.Load(t.Context(), sources, rego.Options{Ladder: ladder(t), Timeout: wait.Bound})
 			if err != nil {
 				t.Fatal(err)
@@ -200,11 +203,15 @@ func TestBodyOfTheOtherKind(t *testing.T) {
 		}
 	}
 	for _, rule := range []string{
-		`d if { walk(input.request.body, [_, "1000"]) }`, `d if contains(json.marshal(input), "1000")`, `d if { some v in input.request.body; v.amount }`,
-		`d if count(input.request.body) == 4`, `d if { some k in object.keys(input.request.body); not k in {"state", "present", "truncated"} }`,
-		"d if f(input.request.body, {\"state\": 1})\nf(x, y) if x != y", "d if f(input.request.body, {\"state\": 1})\nf(x, y) if y != x",
+		`d if { walk(input.request.body, [_, "1000"]) }`, `d if contains(json.marshal(input), "1000")`,
+		`d if { some v in input.request.body; v.amount }`,
+		`d if count(input.request.body) == 4`,
+		`d if { some k in object.keys(input.request.body); not k in {"state", "present", "truncated"} }`,
+		"d if f(input.request.body, {\"state\": 1})\nf(x, y) if x != y",
+		"d if f(input.request.body, {\"state\": 1})\nf(x, y) if y != x",
 	} {
-		for _, known := range []string{"", `deny contains {"code": "e"} if input.request.headers.kind in {"json", "form"}`} {
+		for _, known := range []string{"",
+			`deny contains {"code": "e"} if input.request.headers.kind in {"json", "form"}`} {
 			p := must(t, asking+rule+"\n"+known+"\n")
 			for state := range other {
 				r, err := p.Evaluate(t.Context(), withState(t, state))

@@ -30,13 +30,15 @@ require contains {"level": "mfa"} if input.request.body.json.amount > 5
 deny contains {"code": "x"} if not "a" in input.token.scopes
 headers["x-tenant"] := input.token.claims.tenant
 `)}, rego.Source{Name: "d.json", Text: []byte(`{"own": [{"path": "/pay/**"}, {"path": "/a/*"}]}`)},
-		rego.Source{Name: "route.rego", Text: []byte("package stepward.route.extra\nimport rego.v2\nrequire contains {\"level\": \"password\"} if true\n")})
+		rego.Source{Name: "route.rego", Text: []byte(
+			"package stepward.route.extra\nimport rego.v2\nrequire contains {\"level\": \"password\"} if true\n")})
 	sources = slices.DeleteFunc(sources, func(s rego.Source) bool { return s.Name == "policy.rego" })
 	options := rego.Options{Ladder: ladder(t), Timeout: wait.Bound}
 	inputs := make([]policy.Input, 6)
 	for n, target := range []string{"/", "/pay/1", "/a/b", "/other", "/pay", "/a/b/c"} {
 		inputs[n] = ask(t, []string{"GET", "POST"}[n%2], target, func(in *policy.Input) {
-			in.Token = &token.Token{Subject: "s", Scopes: []string{"a", "b"}[:n%3], Claims: map[string]any{"tenant": fmt.Sprint(n)}}
+			in.Token = &token.Token{Subject: "s", Scopes: []string{"a", "b"}[:n%3], Claims: map[string]any{
+				"tenant": fmt.Sprint(n)}}
 			in.Routes = []string{"extra"}[:n%2]
 		})
 	}
@@ -87,7 +89,8 @@ headers["x-tenant"] := input.token.claims.tenant
 					t.Error(err)
 					return
 				}
-				if _, err := q.Partial(t.Context(), opa.EvalInput(map[string]any{"request": map[string]any{"method": "GET"}})); err != nil {
+				if _, err := q.Partial(t.Context(),
+					opa.EvalInput(map[string]any{"request": map[string]any{"method": "GET"}})); err != nil {
 					t.Error(err)
 				}
 			}

@@ -54,15 +54,19 @@ func TestErrorsHoldNoValues(t *testing.T) {
 			for _, o := range b.Decl.NamedFuncArgs().Args {
 				given = append(given, operand(o, count))
 			}
-			rules[fmt.Sprintf("%s %d", b.Name, count)] = fmt.Sprintf("require contains {\"level\": \"mfa\"} if %s(%s)", b.Name, strings.Join(given, ", "))
+			rules[fmt.Sprintf("%s %d", b.Name, count)] = fmt.Sprintf("require contains {\"level\": \"mfa\"} if %s(%s)",
+				b.Name, strings.Join(given, ", "))
 		}
 	}
 	const s = "input.request.query.s[0]"
-	for n, member := range []string{`"level": ` + s, `"acr": [` + s + `, ""]`, `"max_age": ` + s, `"amr": ` + s, `"scope": ` + s, `"audience": ` + s, `"issuer": ` + s, `"token_age": ` + s,
-		`"sender_constrained": ` + s, `"shadow": ` + s, `"detail": [` + s + `]`, s + `: 1`, `"level": "anonymous", "amr": [` + s + `]`} {
+	for n, member := range []string{`"level": ` + s, `"acr": [` + s + `, ""]`, `"max_age": ` + s, `"amr": ` + s,
+		`"scope": ` + s, `"audience": ` + s, `"issuer": ` + s, `"token_age": ` + s,
+		`"sender_constrained": ` + s, `"shadow": ` + s, `"detail": [` + s + `]`, s + `: 1`,
+		`"level": "anonymous", "amr": [` + s + `]`} {
 		rules[fmt.Sprint("member ", n)] = "require contains {" + member + "}"
 	}
-	for n, member := range []string{`"status": ` + s, `"code": concat(" ", [` + s + `, "x"])`, `"always": ` + s, `"reason": [` + s + `]`, s + `: 1`} {
+	for n, member := range []string{`"status": ` + s, `"code": concat(" ", [` + s + `, "x"])`, `"always": ` + s,
+		`"reason": [` + s + `]`, s + `: 1`} {
 		rules[fmt.Sprint("denial ", n)] = "require contains {\"level\": \"mfa\"}\ndeny contains {" + member + "}"
 	}
 	for name, rule := range map[string]string{

@@ -29,7 +29,8 @@ func TestWatchdog(t *testing.T) {
 	}()
 	for name, text := range map[string]string{
 		"a regular expression that OPA does not interrupt": hostile,
-		"a loop": head + `require contains {"level": "mfa"} if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) > 0`,
+		"a loop": head +
+			`require contains {"level": "mfa"} if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) > 0`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := load(t, rego.Options{Timeout: 5 * time.Millisecond}, text) // clock: this is to be too short
@@ -50,13 +51,15 @@ func TestWatchdog(t *testing.T) {
 			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := p.Evaluate(ended, slow); !errors.Is(err, context.Canceled) && !errors.Is(err, watchdog.ErrSaturated) {
+			if _, err := p.Evaluate(ended, slow); !errors.Is(err, context.Canceled) &&
+				!errors.Is(err, watchdog.ErrSaturated) {
 				t.Errorf("a caller that is gone: %v", err)
 			}
 			// Once they have ended the policy works again.
 			quick := ask(t, "GET", "/?x=c", nil)
 			if name != "a loop" {
-				wait.Until(t, "the policy works again", func() bool { _, err := p.Evaluate(t.Context(), quick); return err == nil })
+				wait.Until(t, "the policy works again",
+					func() bool { _, err := p.Evaluate(t.Context(), quick); return err == nil })
 			}
 		})
 	}
@@ -97,7 +100,8 @@ require contains {"level": "authenticated"}`)
 		}
 	}
 	for { // until what was given up has ended by itself
-		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(err, watchdog.ErrSaturated) {
+		if _, err := p.Evaluate(t.Context(), ask(t, "POST", "/slow/2?x=c", nil)); !errors.Is(
+			err, watchdog.ErrSaturated) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond) // clock: a pause between two looks

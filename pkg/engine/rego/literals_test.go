@@ -17,11 +17,16 @@ import (
 // anything is what somebody may write for any member, and members for some of them what is
 // right or nearly so.
 var (
-	anything = []string{`"x"`, `""`, `" "`, `null`, `true`, `false`, `0`, `-1`, `1.5`, `300`, `1e3`, `[]`, `["x"]`, `["x", "y"]`, `["a b"]`, `["a\"b"]`, `[""]`, `[1]`, `[null]`, `[["x"]]`, `{}`, `{"x": "y"}`,
-		`"5m"`, `"2 minutes"`, `"1500ms"`, `"-5m"`, `"+5m"`, `"300"`, `"yes"`, `"a b"`, `"mfa"`, `"mfaa"`, `"anonymous"`, `"a\r\nb"`, `"\u00e9"`, `[` + strings.Repeat(`"x", `, 64) + `"x"]`, `"` + strings.Repeat("x", 1025) + `"`}
+	anything = []string{`"x"`, `""`, `" "`, `null`, `true`, `false`, `0`, `-1`, `1.5`, `300`, `1e3`, `[]`, `["x"]`,
+		`["x", "y"]`, `["a b"]`, `["a\"b"]`, `[""]`, `[1]`, `[null]`, `[["x"]]`, `{}`, `{"x": "y"}`,
+		`"5m"`, `"2 minutes"`, `"1500ms"`, `"-5m"`, `"+5m"`, `"300"`, `"yes"`, `"a b"`, `"mfa"`, `"mfaa"`,
+		`"anonymous"`, `"a\r\nb"`, `"\u00e9"`, `[` + strings.Repeat(`"x", `, 64) + `"x"]`,
+		`"` + strings.Repeat("x", 1025) + `"`}
 	members = map[string][]string{
-		"level": {`"mfa"`, `"password"`, `"authenticated"`, `"anonymous"`, `"Mfa"`}, "acr": {`["1"]`}, "amr": {`["hwk", "pin"]`}, "scope": {`["reports:read"]`, `"reports:read"`},
-		"max_age": {`"5m"`, `0`}, "status": {`403`, `404`, `410`, `429`, `451`, `200`, `302`, `"403"`}, "sender_constrained": {`true`, `"yes"`},
+		"level": {`"mfa"`, `"password"`, `"authenticated"`, `"anonymous"`, `"Mfa"`}, "acr": {`["1"]`},
+		"amr": {`["hwk", "pin"]`}, "scope": {`["reports:read"]`, `"reports:read"`},
+		"max_age": {`"5m"`, `0`}, "status": {`403`, `404`, `410`, `429`, `451`, `200`, `302`, `"403"`},
+		"sender_constrained": {`true`, `"yes"`},
 	}
 )
 
@@ -104,7 +109,8 @@ func TestLiteralsWithComputedParts(t *testing.T) {
 		for rule, keys := range map[string][]string{"require": policy.RequirementKeys, "deny": policy.DenialKeys} {
 			text, computed := written(r, keys)
 			want := decoderSays(t, rule, text)
-			p, err := load(t, rego.Options{Timeout: wait.Bound}, baseline+fmt.Sprintf("%s contains %s\nv(x) := x if input.request.method == \"GET\"", rule, computed))
+			p, err := load(t, rego.Options{Timeout: wait.Bound},
+				baseline+fmt.Sprintf("%s contains %s\nv(x) := x if input.request.method == \"GET\"", rule, computed))
 			if err != nil {
 				if want == nil {
 					t.Errorf("%s contains %.200s is refused: %v", rule, computed, err)
@@ -149,7 +155,8 @@ func TestLiteralsThatAreChosen(t *testing.T) {
 // refused.
 func TestLongLiteral(t *testing.T) {
 	list := "[" + strings.Repeat(`"/a", `, 20_000) + `"/b"]`
-	if _, err := load(t, rego.Options{}, baseline+"deny contains {\"code\": \"x\"} if input.request.path in "+list); err != nil {
+	if _, err := load(t, rego.Options{}, baseline+"deny contains {\"code\": \"x\"} if input.request.path in "+
+		list); err != nil {
 		t.Error(err)
 	}
 	if _, err := load(t, rego.Options{}, baseline+"metadata[\"x\"] := "+list); err == nil {
@@ -162,7 +169,9 @@ func TestHeaderLiterals(t *testing.T) {
 	for _, rule := range []string{"headers", "response_headers"} {
 		for _, value := range anything {
 			for way, text := range map[string]string{
-				"as it is": "%s[\"x-a\"] := %s", "bound": "%s[\"x-a\"] := v if {\n\tv := %s\n}", "by a rule": "%s[\"x-a\"] := lit\nlit := %s", "in the else": "%s[\"x-a\"] := \"a\" if {\n\tfalse\n} else := %s",
+				"as it is": "%s[\"x-a\"] := %s", "bound": "%s[\"x-a\"] := v if {\n\tv := %s\n}",
+				"by a rule":   "%s[\"x-a\"] := lit\nlit := %s",
+				"in the else": "%s[\"x-a\"] := \"a\" if {\n\tfalse\n} else := %s",
 			} {
 				v, err := strictjson.Decode([]byte(value))
 				if err != nil {
@@ -240,7 +249,8 @@ func TestConstantArguments(t *testing.T) {
 		only := func(expression string) string {
 			text := baseline + "deny contains {\"code\": \"x\"} if " + expression
 			for _, line := range strings.Split(strings.Trim(rules, "\n"), "\n") {
-				if strings.Contains(expression, line[:1]+"(") && line[1] == '(' || strings.Contains(expression, "("+line[:1]+",") {
+				if strings.Contains(expression, line[:1]+"(") && line[1] == '(' || strings.Contains(
+					expression, "("+line[:1]+",") {
 					text += "\n" + line
 				}
 			}
@@ -248,7 +258,8 @@ func TestConstantArguments(t *testing.T) {
 		}
 		_, err := load(t, rego.Options{}, only(bad))
 		var found finding.List
-		if errors.As(err, &found); len(found) != 1 || found[0].Code != "argument" && found[0].Code != "rego_type_error" || found[0].Line < 4 {
+		if errors.As(err, &found); len(found) != 1 || found[0].Code != "argument" &&
+			found[0].Code != "rego_type_error" || found[0].Line < 4 {
 			t.Errorf("%s: %v", bad, err)
 		}
 		if _, err := load(t, rego.Options{}, only(good)); err != nil && !strings.Contains(err.Error(), "match error") {

@@ -41,7 +41,8 @@ func listOf(t *testing.T, number string, n int) policy.Input {
 	}
 	text := "[" + strings.Join(parts, ",") + "]"
 	r, err := request.New(request.Raw{Method: "POST", Host: "app.example.com", Target: "/", Scheme: "https",
-		Headers: []request.Field{{Name: "content-type", Value: "application/json"}}, Body: request.RawBody{Present: true, Bytes: []byte(text)}}, request.Options{})
+		Headers: []request.Field{{Name: "content-type", Value: "application/json"}}, Body: request.RawBody{
+			Present: true, Bytes: []byte(text)}}, request.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,8 @@ func TestNumbersStayCheap(t *testing.T) {
 	const n = 500
 	ordinary := listOf(t, "#.25", n)
 	var worst []policy.Input
-	for _, number := range []string{"#9e60", "-#9e60", "#1e-64", "#" + strings.Repeat("9", 60), "0." + strings.Repeat("9", 54) + "#", "#.5E+60"} {
+	for _, number := range []string{"#9e60", "-#9e60", "#1e-64", "#" + strings.Repeat("9", 60), "0." + strings.Repeat(
+		"9", 54) + "#", "#.5E+60"} {
 		worst = append(worst, listOf(t, number, n))
 	}
 	for name, rule := range numbers {
@@ -86,9 +88,11 @@ func TestNumbersTooLarge(t *testing.T) {
 	p := must(t, asking+numbers["sum"]+"\n")
 	for name, in := range map[string]policy.Input{
 		"exponents": listOf(t, "#e30000", 4), "small": listOf(t, "#e-30000", 4), "a double's": listOf(t, "#e300", 4),
-		"digits": listOf(t, "#"+strings.Repeat("9", 64), 4), "many of the worst": listOf(t, "#"+strings.Repeat("9", 60), 1100),
+		"digits": listOf(t, "#"+strings.Repeat("9", 64), 4), "many of the worst": listOf(t, "#"+strings.Repeat("9", 60),
+			1100),
 	} {
-		if _, err := p.Evaluate(t.Context(), in); !errors.Is(err, policy.ErrBody) || in.Request.Body.State != request.BodyTooLarge {
+		if _, err := p.Evaluate(t.Context(), in); !errors.Is(err, policy.ErrBody) ||
+			in.Request.Body.State != request.BodyTooLarge {
 			t.Errorf("%s: %s, %v", name, in.Request.Body.State, err)
 		}
 	}
@@ -96,7 +100,8 @@ func TestNumbersTooLarge(t *testing.T) {
 
 // A function whose result grows with a number of the request is not there.
 func TestUnboundedFunctions(t *testing.T) {
-	for _, rule := range []string{`d if product(input.request.body.json) == 0`, `d if bits.lsh(1, input.request.body.json) == 0`} {
+	for _, rule := range []string{`d if product(input.request.body.json) == 0`,
+		`d if bits.lsh(1, input.request.body.json) == 0`} {
 		_, err := load(t, rego.Options{}, asking+rule+"\n")
 		var found finding.List
 		if !errors.As(err, &found) || !strings.Contains(err.Error(), "multiply with *") {

@@ -22,7 +22,8 @@ import (
 
 func ladder(t testing.TB) stepup.Ladder {
 	t.Helper()
-	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"phr"}}})
+	l, err := stepup.NewLadder([]stepup.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2"}},
+		{Name: "phishing-resistant", ACR: []string{"phr"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func must(t testing.TB, texts ...string) *rego.Policy {
 func ask(t testing.TB, method, target string, change func(*policy.Input)) policy.Input {
 	t.Helper()
 	r, err := request.New(request.Raw{Method: method, Host: "app.example.com", Target: target, Scheme: "https",
-		Headers: []request.Field{{Name: "x-plan", Value: "gold"}, {Name: "authorization", Value: "Bearer x"}, {Name: "x-stepward-subject", Value: "root"}}}, request.Options{})
+		Headers: []request.Field{{Name: "x-plan", Value: "gold"}, {Name: "authorization", Value: "Bearer x"},
+			{Name: "x-stepward-subject", Value: "root"}}}, request.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,8 @@ func TestRefused(t *testing.T) {
 				t.Fatalf("%v; want findings", err)
 			}
 			for _, x := range found {
-				if x.Line == line && x.Code == code && strings.Contains(x.Message, message) && x.File == "p0.rego" && x.Column > 0 {
+				if x.Line == line && x.Code == code && strings.Contains(x.Message, message) && x.File == "p0.rego" &&
+					x.Column > 0 {
 					return
 				}
 			}
@@ -105,7 +108,8 @@ func TestRefused(t *testing.T) {
 
 // A policy is refused as a whole, with everything that is wrong with it.
 func TestAllFindingsAtOnce(t *testing.T) {
-	_, err := load(t, rego.Options{}, head+"require contains {\"levl\": \"x\"}\ndeny if true\nheaders[\"host\"] := \"x\"\n")
+	_, err := load(t, rego.Options{}, head+
+		"require contains {\"levl\": \"x\"}\ndeny if true\nheaders[\"host\"] := \"x\"\n")
 	var found finding.List
 	if !errors.As(err, &found) || len(found) != 3 {
 		t.Errorf("%v", err)
@@ -131,14 +135,16 @@ metadata["team"] := {"name": "x"}
 	if err != nil || len(r.Require) != 2 || len(r.Deny) != 0 || len(r.Headers) != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if got := r.Require[0]; got.Level != "mfa" || got.Rule != "stepward.policy.require (p0.rego:4)" || got.MaxAge != stepup.AgeOf(5*time.Minute) {
+	if got := r.Require[0]; got.Level != "mfa" || got.Rule != "stepward.policy.require (p0.rego:4)" ||
+		got.MaxAge != stepup.AgeOf(5*time.Minute) {
 		t.Errorf("%+v", got)
 	}
 	if len(r.Response["x-a"]) != 2 || r.Metadata["team"] == nil {
 		t.Errorf("%+v", r)
 	}
 	// A claim that is missing does not silence a deny.
-	if r, err := p.Evaluate(t.Context(), ask(t, "GET", "/payroll", nil)); err != nil || len(r.Deny) != 1 || r.Deny[0].Status != 404 || r.Deny[0].Rule != "stepward.policy.deny (p0.rego:6)" {
+	if r, err := p.Evaluate(t.Context(), ask(t, "GET", "/payroll", nil)); err != nil || len(r.Deny) != 1 ||
+		r.Deny[0].Status != 404 || r.Deny[0].Rule != "stepward.policy.deny (p0.rego:6)" {
 		t.Errorf("nobody: %+v, %v", r, err)
 	}
 	r, err = p.Evaluate(t.Context(), ask(t, "GET", "/payroll", func(in *policy.Input) {
@@ -152,31 +158,35 @@ metadata["team"] := {"name": "x"}
 // What a policy does at run time that it may not: an error, never half a result.
 func TestRunTimeErrors(t *testing.T) {
 	for name, text := range map[string]string{
-		"conflict":              `require contains {"level": l}` + "\nl := \"mfa\"\nl := \"password\" if input.request.method == \"GET\"",
-		"header conflict":       `require contains {"level": "mfa"}` + "\nheaders[\"x-a\"] := \"1\"\nheaders[\"x-a\"] := \"2\" if input.request.method == \"GET\"",
-		"built-in error":        `require contains {"level": "mfa"}` + "\ndeny contains {\"code\": \"x\"} if to_number(input.request.path) > 3",
-		"unknown level":         `require contains {"level": concat("", ["m", "fa", v("x")])}`,
-		"unknown key":           `require contains {k: "mfa"} if some k in v(["levl"])`,
-		"not an object":         `require contains x if some x in v(["mfa"])`,
-		"empty object":          `require contains x if some x in v([{}])`,
-		"negative age":          `require contains {"level": "mfa", "max_age": v(-1)}`,
-		"fractional age":        `require contains {"level": "mfa", "max_age": v(1.5)}`,
-		"age in milliseconds":   `require contains {"level": "mfa", "max_age": v("1500ms")}`,
-		"age of another kind":   `require contains {"level": "mfa", "max_age": v(true)}`,
-		"level and acr":         `require contains v({"level": "mfa", "acr": ["2"]})`,
-		"amr alone":             `require contains v({"amr": ["otp"]})`,
-		"acr is a string":       `require contains {"acr": v("2")}`,
-		"acr with a space":      `require contains {"acr": v(["a b"])}`,
-		"acr with a quote":      `require contains {"acr": v(["a\""])}`,
-		"empty acr":             `require contains {"acr": v([])}`,
-		"scope with CR LF":      `require contains {"scope": v(["a\r\nb"])}`,
-		"anonymous with more":   `require contains v({"level": "anonymous", "scope": ["x"]})`,
-		"anonymous by token":    `require contains {"level": l} if l := input.token.claims.level`,
-		"status 200":            `require contains {"level": "mfa"}` + "\ndeny contains {\"status\": v(200)}",
-		"status is a string":    `require contains {"level": "mfa"}` + "\ndeny contains {\"status\": v(\"403\")}",
-		"header with CR LF":     `require contains {"level": "mfa"}` + "\nheaders[\"x-a\"] := v(\"a\\r\\nb\")",
-		"header is a number":    `require contains {"level": "mfa"}` + "\nheaders[\"x-a\"] := v(1)",
-		"cookie of ours":        `require contains {"level": "mfa"}` + "\nresponse_headers[\"set-cookie\"] := v(\"__Host-stepward=1\")",
+		"conflict": `require contains {"level": l}` +
+			"\nl := \"mfa\"\nl := \"password\" if input.request.method == \"GET\"",
+		"header conflict": `require contains {"level": "mfa"}` +
+			"\nheaders[\"x-a\"] := \"1\"\nheaders[\"x-a\"] := \"2\" if input.request.method == \"GET\"",
+		"built-in error": `require contains {"level": "mfa"}` +
+			"\ndeny contains {\"code\": \"x\"} if to_number(input.request.path) > 3",
+		"unknown level":       `require contains {"level": concat("", ["m", "fa", v("x")])}`,
+		"unknown key":         `require contains {k: "mfa"} if some k in v(["levl"])`,
+		"not an object":       `require contains x if some x in v(["mfa"])`,
+		"empty object":        `require contains x if some x in v([{}])`,
+		"negative age":        `require contains {"level": "mfa", "max_age": v(-1)}`,
+		"fractional age":      `require contains {"level": "mfa", "max_age": v(1.5)}`,
+		"age in milliseconds": `require contains {"level": "mfa", "max_age": v("1500ms")}`,
+		"age of another kind": `require contains {"level": "mfa", "max_age": v(true)}`,
+		"level and acr":       `require contains v({"level": "mfa", "acr": ["2"]})`,
+		"amr alone":           `require contains v({"amr": ["otp"]})`,
+		"acr is a string":     `require contains {"acr": v("2")}`,
+		"acr with a space":    `require contains {"acr": v(["a b"])}`,
+		"acr with a quote":    `require contains {"acr": v(["a\""])}`,
+		"empty acr":           `require contains {"acr": v([])}`,
+		"scope with CR LF":    `require contains {"scope": v(["a\r\nb"])}`,
+		"anonymous with more": `require contains v({"level": "anonymous", "scope": ["x"]})`,
+		"anonymous by token":  `require contains {"level": l} if l := input.token.claims.level`,
+		"status 200":          `require contains {"level": "mfa"}` + "\ndeny contains {\"status\": v(200)}",
+		"status is a string":  `require contains {"level": "mfa"}` + "\ndeny contains {\"status\": v(\"403\")}",
+		"header with CR LF":   `require contains {"level": "mfa"}` + "\nheaders[\"x-a\"] := v(\"a\\r\\nb\")",
+		"header is a number":  `require contains {"level": "mfa"}` + "\nheaders[\"x-a\"] := v(1)",
+		"cookie of ours": `require contains {"level": "mfa"}` +
+			"\nresponse_headers[\"set-cookie\"] := v(\"__Host-stepward=1\")",
 		"too many members":      `require contains {"level": "mfa", "reason": sprintf("%d", [i])} if some i in numbers.range(1, 100)`,
 		"too long a string":     `require contains {"level": "mfa", "reason": concat("", [s | some _ in numbers.range(1, 2000); s := "x"])}`,
 		"metadata too large":    `require contains {"level": "mfa"}` + "\nmetadata[\"x\"] := numbers.range(1, 3000)",
@@ -184,7 +194,8 @@ func TestRunTimeErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// What v returns is not known before there is a request.
-			p, err := load(t, rego.Options{Timeout: wait.Bound}, head+text+"\nv(x) := x if input.request.method == \"GET\"")
+			p, err := load(t, rego.Options{Timeout: wait.Bound},
+				head+text+"\nv(x) := x if input.request.method == \"GET\"")
 			if err != nil {
 				t.Fatalf("does not load: %v", err)
 			}
@@ -199,7 +210,8 @@ func TestRunTimeErrors(t *testing.T) {
 }
 
 func TestRoutes(t *testing.T) {
-	p := must(t, head+`require contains {"level": "authenticated"}`, "package stepward.route.payments\nimport rego.v2\nrequire contains {\"level\": \"mfa\"}\nheaders[\"x-route\"] := \"payments\"")
+	p := must(t, head+`require contains {"level": "authenticated"}`,
+		"package stepward.route.payments\nimport rego.v2\nrequire contains {\"level\": \"mfa\"}\nheaders[\"x-route\"] := \"payments\"")
 	for _, v := range []struct {
 		routes []string
 		want   int
@@ -232,7 +244,8 @@ require contains {"level": "authenticated"}
 metadata["headers"] := object.keys(input.request.headers)
 metadata["claims"] := object.keys(input.token.claims)`)
 	r, err := p.Evaluate(t.Context(), ask(t, "GET", "/", func(in *policy.Input) {
-		in.Token = &token.Token{Claims: map[string]any{"sub": "a", "exp": 1, "iat": 1, "nbf": 1, "auth_time": 1, "jti": "x"}}
+		in.Token = &token.Token{Claims: map[string]any{"sub": "a", "exp": 1, "iat": 1, "nbf": 1, "auth_time": 1,
+			"jti": "x"}}
 	}))
 	if err != nil || fmt.Sprint(r.Metadata["headers"], r.Metadata["claims"]) != "[x-plan] [sub]" {
 		t.Errorf("%v, %v", r.Metadata, err)
@@ -241,7 +254,8 @@ metadata["claims"] := object.keys(input.token.claims)`)
 
 func TestData(t *testing.T) {
 	text := head + `require contains r if some r in data.table`
-	if r, err := must(t, text, `{"table": [{"level": "mfa", "max_age": 300}]}`).Evaluate(t.Context(), ask(t, "GET", "/", nil)); err != nil || len(r.Require) != 1 {
+	if r, err := must(t, text, `{"table": [{"level": "mfa", "max_age": 300}]}`).Evaluate(
+		t.Context(), ask(t, "GET", "/", nil)); err != nil || len(r.Require) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, bad := range []string{`{"table": 1, "table": 2}`, `{"a": 1`, `{} {}`} {

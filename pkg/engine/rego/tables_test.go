@@ -71,7 +71,8 @@ func TestNarrowedTablesSayTheSame(t *testing.T) {
 	words := []string{"a", "b", "*", "**", "é", "a b", `q"`}
 	var table []map[string]any
 	add := func(path any) {
-		entry := map[string]any{"path": path, "require": map[string]any{"level": "mfa", "scope": []string{fmt.Sprintf("s%d", len(table))}}}
+		entry := map[string]any{"path": path, "require": map[string]any{
+			"level": "mfa", "scope": []string{fmt.Sprintf("s%d", len(table))}}}
 		if len(table)%5 == 1 {
 			entry["methods"] = []string{"POST"}
 		}
@@ -129,20 +130,33 @@ func TestTablesThatAreNotNarrowed(t *testing.T) {
 	}{
 		"a rule of the policy's own in the library's package": {[]rego.Source{
 			asData(t, map[string]any{"routes": []any{entry("/elsewhere")}}),
-			{Name: "more.rego", Bundled: true, Text: []byte("package stepward.lib.routes\nimport rego.v2\nmatches(_, request) if request.segments[0] == \"x\"")},
+			{Name: "more.rego", Bundled: true,
+				Text: []byte(
+					"package stepward.lib.routes\nimport rego.v2\nmatches(_, request) if request.segments[0] == \"x\"")},
 		}, "[authenticated[]5 mfa[]6]"},
 		"a table that rules make": {[]rego.Source{
-			{Name: "more.rego", Text: []byte("package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
+			{Name: "more.rego", Text: []byte(
+				"package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
 		}, "[authenticated[]5 mfa[]6]"},
 		"a table that rules hide": {[]rego.Source{
 			asData(t, map[string]any{"routes": []any{entry("/elsewhere")}}),
-			{Name: "more.rego", Text: []byte("package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
+			{Name: "more.rego", Text: []byte(
+				"package routes\nimport rego.v2\nx := {\"path\": \"/x\", \"require\": {\"level\": \"mfa\"}}")},
 		}, "[authenticated[]5 mfa[]6]"},
-		"an object in place of a list": {[]rego.Source{asData(t, map[string]any{"routes": map[string]any{"one": entry("/x")}})}, "[authenticated[]5 mfa[]6]"},
-		"no entries":                   {[]rego.Source{asData(t, map[string]any{"routes": []any{}})}, "[authenticated[]5]"},
-		"a path that is no text":       {[]rego.Source{asData(t, map[string]any{"routes": []any{entry("/y"), entry(7)}})}, "[authenticated[]5 mfa[]6]"},
-		"an entry that is no object":   {[]rego.Source{asData(t, map[string]any{"routes": []any{"/x", entry("/x")}})}, "[authenticated[]5 mfa[]6]"},
-		"no path at all":               {[]rego.Source{asData(t, map[string]any{"routes": []any{map[string]any{"require": map[string]any{"level": "mfa"}}}})}, "[authenticated[]5 mfa[]6]"},
+		"an object in place of a list": {
+			[]rego.Source{asData(t, map[string]any{"routes": map[string]any{"one": entry("/x")}})},
+			"[authenticated[]5 mfa[]6]"},
+		"no entries": {[]rego.Source{asData(t, map[string]any{"routes": []any{}})},
+			"[authenticated[]5]"},
+		"a path that is no text": {
+			[]rego.Source{asData(t, map[string]any{"routes": []any{entry("/y"), entry(7)}})},
+			"[authenticated[]5 mfa[]6]"},
+		"an entry that is no object": {[]rego.Source{asData(t, map[string]any{"routes": []any{"/x", entry("/x")}})},
+			"[authenticated[]5 mfa[]6]"},
+		"no path at all": {
+			[]rego.Source{asData(t, map[string]any{
+				"routes": []any{map[string]any{"require": map[string]any{"level": "mfa"}}}})},
+			"[authenticated[]5 mfa[]6]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if is := fmt.Sprint(levels(t, tablePolicy(t, true, c.more...), "GET", "/x")); is != c.want {

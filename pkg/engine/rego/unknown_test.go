@@ -76,7 +76,8 @@ func TestUnknownDataIsNeverSilent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r, err := asked(t, stale); err == nil || !strings.Contains(err.Error(), "data.risk is stale (as of 2026-11-28T04:00:00Z)") || strings.Contains(err.Error(), "80") {
+			if r, err := asked(t, stale); err == nil || !strings.Contains(
+				err.Error(), "data.risk is stale (as of 2026-11-28T04:00:00Z)") || strings.Contains(err.Error(), "80") {
 				t.Errorf("stale: %+v, %v", r, err)
 			}
 			missing, err := load(t, rego.Options{Optional: []string{"risk"}}, text, `{"limits": {"most": 50}}`)
@@ -86,10 +87,12 @@ func TestUnknownDataIsNeverSilent(t *testing.T) {
 			if r, err := asked(t, missing); err == nil || !strings.Contains(err.Error(), "data.risk is not there") {
 				t.Errorf("missing: %+v, %v", r, err)
 			}
-			if _, err := load(t, rego.Options{}, text, `{"limits": {"most": 50}}`); err == nil || !strings.Contains(err.Error(), "data_missing") {
+			if _, err := load(t, rego.Options{}, text, `{"limits": {"most": 50}}`); err == nil || !strings.Contains(
+				err.Error(), "data_missing") {
 				t.Errorf("provided by nobody: %v", err)
 			}
-			if _, err := load(t, rego.Options{}, text, `{"risk": null, "limits": {"most": 50}}`); err == nil || !strings.Contains(err.Error(), "d1.json:1:10: data.risk is null") {
+			if _, err := load(t, rego.Options{}, text, `{"risk": null, "limits": {"most": 50}}`); err == nil ||
+				!strings.Contains(err.Error(), "d1.json:1:10: data.risk is null") {
 				t.Errorf("null: %v", err)
 			}
 		})
@@ -100,11 +103,16 @@ func TestUnknownDataIsNeverSilent(t *testing.T) {
 // before the rule asks; and with data in its place it reads that.
 func TestWhoAsksIsAnswered(t *testing.T) {
 	for name, c := range map[string]struct{ rules, want string }{
-		"asked first":          {"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score > 50\n}", "mfa"},
-		"asked by an index":    {"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score == 80\n}\n\nrequire contains {\"level\": \"password\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score == 1\n}", "mfa"},
-		"read by another":      {"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if data.risk.alice.score == 80", "error"},
-		"with a value":         {"risky if data.risk.alice.score == 80\n\nrequire contains {\"level\": \"mfa\"} if risky with data.risk as {\"alice\": {\"score\": 80}}", "mfa"},
-		"with a value, inside": {"risky if data.risk.alice.score == 80\n\nrequire contains {\"level\": \"mfa\"} if risky with data.risk.alice as {\"score\": 80}", "mfa"},
+		"asked first": {
+			"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score > 50\n}", "mfa"},
+		"asked by an index": {
+			"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score == 80\n}\n\nrequire contains {\"level\": \"password\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk.alice.score == 1\n}", "mfa"},
+		"read by another": {
+			"require contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n\nrequire contains {\"level\": \"phishing-resistant\"} if data.risk.alice.score == 80", "error"},
+		"with a value": {
+			"risky if data.risk.alice.score == 80\n\nrequire contains {\"level\": \"mfa\"} if risky with data.risk as {\"alice\": {\"score\": 80}}", "mfa"},
+		"with a value, inside": {
+			"risky if data.risk.alice.score == 80\n\nrequire contains {\"level\": \"mfa\"} if risky with data.risk.alice as {\"score\": 80}", "mfa"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := load(t, rego.Options{Unknown: map[string]time.Time{"risk": {}}}, baseRule+c.rules, riskData)
@@ -132,21 +140,37 @@ func TestWhoAsksIsAnswered(t *testing.T) {
 // members where the rule looks for them.
 func TestReadsAreProvided(t *testing.T) {
 	for name, c := range map[string]struct{ rule, data, want string }{
-		"a misspelt name":         {`require contains {"level": "mfa"} if data.rsk.alice`, riskData, `p0.rego:7:38: data.rsk is provided by no file or bundle (did you mean "risk"?)`},
-		"a misspelt member":       {`require contains {"level": "mfa"} if data.limits.mots < 3`, riskData, `has no such member (did you mean "most"?)`},
-		"beyond a list":           {`require contains {"level": "mfa"} if data.l[3] == 1`, `{"l": [1]}`, "is a list of 1 elements"},
-		"a text for a list":       {`require contains {"level": "mfa"} if input.request.path in data.l`, `{"l": "/pay"}`, "d1.json:1:7: data.l is a text, and the rule at p0.rego:7 looks for members in it"},
-		"a text for a table":      {`require contains {"level": "mfa"} if { some e in data.l; e.path == input.request.path }`, `{"l": "/pay"}`, "data.l is a text"},
-		"a number, deep":          {`require contains {"level": "mfa"} if data.l.a.b == 1`, `{"l": {"a": 7}}`, "data.l.a is a number"},
-		"null, deep":              {`require contains {"level": "mfa"} if data.l.a[_] == 1`, `{"l": {"a": null}}`, "data.l.a is null"},
-		"an unknown name":         {`require contains {"level": "mfa"} if data.stepward.unknown.rsk`, riskData, `asks for data that no file or bundle provides (did you mean "risk"?)`},
-		"a rule that is none":     {`require contains {"level": "mfa"} if data.stepward.policy.transfr`, riskData, "is no rule, and no data"},
-		"a computed name":         {`require contains {"level": "mfa"} if data[input.request.segments[0]].x`, riskData, ""},
-		"all of data":             {"require contains {\"level\": \"mfa\"} if {\n\twalk(data, [_, v])\n\tv == 80\n}", riskData, ""},
-		"data of its own name":    {`require contains {"level": "mfa"}`, `{"stepward": {"unknown": {"risk": {}}}}`, "data.stepward is in a file or bundle already"},
-		"only in a function":      {"f(x) if data.nowhere[x]\n\nrequire contains {\"level\": \"mfa\"} if f(1)", riskData, "data.nowhere is provided by no file"},
-		"only in a helper":        {"h if data.nowhere.x\n\nrequire contains {\"level\": \"mfa\"} if not h", riskData, "data.nowhere is provided by no file"},
-		"only in a comprehension": {"require contains {\"level\": \"mfa\"} if count([1 | data.nowhere.x]) == 0", riskData, "data.nowhere is provided by no file"},
+		"a misspelt name": {`require contains {"level": "mfa"} if data.rsk.alice`, riskData,
+			`p0.rego:7:38: data.rsk is provided by no file or bundle (did you mean "risk"?)`},
+		"a misspelt member": {`require contains {"level": "mfa"} if data.limits.mots < 3`, riskData,
+			`has no such member (did you mean "most"?)`},
+		"beyond a list": {`require contains {"level": "mfa"} if data.l[3] == 1`, `{"l": [1]}`,
+			"is a list of 1 elements"},
+		"a text for a list": {`require contains {"level": "mfa"} if input.request.path in data.l`,
+			`{"l": "/pay"}`, "d1.json:1:7: data.l is a text, and the rule at p0.rego:7 looks for members in it"},
+		"a text for a table": {
+			`require contains {"level": "mfa"} if { some e in data.l; e.path == input.request.path }`, `{"l": "/pay"}`,
+			"data.l is a text"},
+		"a number, deep": {`require contains {"level": "mfa"} if data.l.a.b == 1`, `{"l": {"a": 7}}`,
+			"data.l.a is a number"},
+		"null, deep": {`require contains {"level": "mfa"} if data.l.a[_] == 1`, `{"l": {"a": null}}`,
+			"data.l.a is null"},
+		"an unknown name": {`require contains {"level": "mfa"} if data.stepward.unknown.rsk`, riskData,
+			`asks for data that no file or bundle provides (did you mean "risk"?)`},
+		"a rule that is none": {`require contains {"level": "mfa"} if data.stepward.policy.transfr`, riskData,
+			"is no rule, and no data"},
+		"a computed name": {`require contains {"level": "mfa"} if data[input.request.segments[0]].x`, riskData,
+			""},
+		"all of data": {"require contains {\"level\": \"mfa\"} if {\n\twalk(data, [_, v])\n\tv == 80\n}",
+			riskData, ""},
+		"data of its own name": {`require contains {"level": "mfa"}`, `{"stepward": {"unknown": {"risk": {}}}}`,
+			"data.stepward is in a file or bundle already"},
+		"only in a function": {"f(x) if data.nowhere[x]\n\nrequire contains {\"level\": \"mfa\"} if f(1)",
+			riskData, "data.nowhere is provided by no file"},
+		"only in a helper": {"h if data.nowhere.x\n\nrequire contains {\"level\": \"mfa\"} if not h", riskData,
+			"data.nowhere is provided by no file"},
+		"only in a comprehension": {"require contains {\"level\": \"mfa\"} if count([1 | data.nowhere.x]) == 0",
+			riskData, "data.nowhere is provided by no file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, rego.Options{}, baseRule+c.rule, c.data)
@@ -156,9 +180,12 @@ func TestReadsAreProvided(t *testing.T) {
 		})
 	}
 	for name, c := range map[string]struct{ rule, data string }{
-		"rules' own":          {"l := [1]\n\nrequire contains {\"level\": \"mfa\"} if 1 in data.stepward.policy.l", `{}`},
-		"what may be missing": {`require contains {"level": "mfa"} if object.get(data.limits, "none", 1) == 1`, riskData},
-		"a computed member":   {`require contains {"level": "mfa"} if data.risk[input.token.subject].score > 50`, riskData},
+		"rules' own": {"l := [1]\n\nrequire contains {\"level\": \"mfa\"} if 1 in data.stepward.policy.l",
+			`{}`},
+		"what may be missing": {`require contains {"level": "mfa"} if object.get(data.limits, "none", 1) == 1`,
+			riskData},
+		"a computed member": {`require contains {"level": "mfa"} if data.risk[input.token.subject].score > 50`,
+			riskData},
 	} {
 		if _, err := load(t, rego.Options{}, baseRule+c.rule, c.data); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -182,7 +209,8 @@ func TestMistypedDataIsNeverSilent(t *testing.T) {
 		}
 		r, err := asked(t, p)
 		is := fmt.Sprint(len(r.Require))
-		if want == "mfa" && (err != nil || is != "2") || want == "error" && (err == nil || !strings.Contains(err.Error(), "something in data.risk is ")) {
+		if want == "mfa" && (err != nil || is != "2") || want == "error" &&
+			(err == nil || !strings.Contains(err.Error(), "something in data.risk is ")) {
 			t.Errorf("%s: %s, %v; want %s", data, is, err, want)
 		}
 	}

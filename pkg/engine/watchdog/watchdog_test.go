@@ -114,7 +114,8 @@ func TestPlaces(t *testing.T) {
 		}
 		for n := range 7 { // the same rule elsewhere has room of its own
 			for range 2 {
-				if err := run(string(rune('b'+n)), 7); !errors.Is(err, policy.ErrTimeout) || errors.Is(err, ErrSaturated) {
+				if err := run(string(rune('b'+n)), 7); !errors.Is(err, policy.ErrTimeout) ||
+					errors.Is(err, ErrSaturated) {
 					t.Fatalf("route %d: %v", n, err)
 				}
 			}

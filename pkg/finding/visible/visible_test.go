@@ -40,7 +40,8 @@ func TestText(t *testing.T) {
 // Nothing that the terminal or a reader would take for anything else than a character
 // comes out, however the text is cut into writes; and JSON still means what it meant.
 func FuzzWriter(f *testing.F) {
-	for _, s := range []string{"a\u0085b", "\u202e", "\xe2\x80\xae", "\x1b[31mx\x1b[0m", "\x1b[8mhidden", "\x9b", "line\nline", "\U000e0001"} {
+	for _, s := range []string{"a\u0085b", "\u202e", "\xe2\x80\xae", "\x1b[31mx\x1b[0m", "\x1b[8mhidden", "\x9b",
+		"line\nline", "\U000e0001"} {
 		f.Add(s, 1)
 	}
 	f.Fuzz(func(t *testing.T, s string, cut int) {
@@ -59,7 +60,10 @@ func FuzzWriter(f *testing.F) {
 				out = strings.ReplaceAll(out, "\x1b["+colour+"m", "")
 			}
 			for _, c := range out {
-				if c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) && slices.Contains([]rune{0x200b, 0x200e, 0x200f, 0x202a, 0x202e, 0x2028, 0x2029, 0x2066, 0x2069, 0xfeff, 0x061c}, c) || c == unicode.ReplacementChar && !strings.ContainsRune(s, c)) {
+				if c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl,
+					unicode.Zp) && slices.Contains([]rune{0x200b, 0x200e, 0x200f, 0x202a, 0x202e, 0x2028, 0x2029,
+					0x2066, 0x2069, 0xfeff, 0x061c}, c) || c == unicode.ReplacementChar && !strings.ContainsRune(
+					s, c)) {
 					t.Fatalf("%q comes out as %q", s, out)
 				}
 			}

@@ -18,8 +18,10 @@ func TestCarryOut(t *testing.T) {
 		{[]step{good, good}, 0, "2 passed, 0 failed, 0 skipped"},
 		{[]step{good, bad, good}, 1, "2 passed, 1 failed, 0 skipped"},
 		{[]step{{name: "absent", argv: []string{"/nonexistent"}}, good}, 1, "1 passed, 1 failed, 0 skipped"},
-		{[]step{{name: "absent", argv: []string{"/nonexistent"}, tests: true}, good}, 1, "1 passed, 1 failed, 0 skipped"},
-		{[]step{{name: "tests", argv: []string{"echo", `{"Action":"pass","Package":"a","Test":"TestX"}`}, tests: true}, good}, 0, "2 passed, 0 failed, 0 skipped"},
+		{[]step{{name: "absent", argv: []string{"/nonexistent"}, tests: true}, good}, 1,
+			"1 passed, 1 failed, 0 skipped"},
+		{[]step{{name: "tests", argv: []string{"echo", `{"Action":"pass","Package":"a","Test":"TestX"}`}, tests: true},
+			good}, 0, "2 passed, 0 failed, 0 skipped"},
 		{[]step{{name: "silent", argv: []string{"false"}, tests: true}, good}, 1, "1 passed, 1 failed, 0 skipped"},
 	} {
 		var out strings.Builder

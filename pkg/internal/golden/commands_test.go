@@ -26,7 +26,8 @@ func TestReferenceCommands(t *testing.T) {
 		return string(out)
 	}
 	var b strings.Builder
-	b.WriteString("# Commands\n\nWritten by `make docs` from the commands' own help. Exit codes of all: 0 fine, 1 a\ncheck found something, 2 usage or configuration, 3 internal.\n")
+	b.WriteString(
+		"# Commands\n\nWritten by `make docs` from the commands' own help. Exit codes of all: 0 fine, 1 a\ncheck found something, 2 usage or configuration, 3 internal.\n")
 	_, list, _ := strings.Cut(help(), "\nBegin:\n")
 	list, _, _ = strings.Cut(list, "\nFlags:\n")
 	commands := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1)

@@ -47,7 +47,8 @@ func says(t *testing.T, binary, version, source string) {
 	if want := "stepward " + version + "\n" + source; !strings.HasPrefix(out, want) {
 		t.Errorf("\n got %q\nwant %q", out, want)
 	}
-	if platform := runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n"; !strings.HasSuffix(out, platform) {
+	if platform := runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n"; !strings.HasSuffix(
+		out, platform) {
 		t.Errorf("%q does not end in %q", out, platform)
 	}
 }
@@ -64,7 +65,8 @@ func TestVersionByEveryWayOfBuilding(t *testing.T) {
 	at, plain, short := commit+", 2", "commit unknown\n", commit[:12]
 	gobuild := func(flags string) func(dir string) string {
 		return func(dir string) string {
-			run(t, dir, []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath " + flags}, "go", "build", "-o", "bin/", "./cmd/stepward")
+			run(t, dir, []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath " + flags}, "go", "build", "-o", "bin/",
+				"./cmd/stepward")
 			return filepath.Join(dir, "bin/stepward")
 		}
 	}
@@ -85,7 +87,8 @@ func TestVersionByEveryWayOfBuilding(t *testing.T) {
 		{"Dockerfile, arguments", source(t), func(dir string) string {
 			return dockerfile(t, dir, "VERSION=1.2.3", "COMMIT=abc", "DATE=2027-01-01T00:00:00Z")
 		}, "1.2.3", "commit abc, 2027-01-01T00:00:00Z\n"},
-		{"go install", tagged, func(dir string) string { return install(t, dir, "v0.9.8") }, "0.9.8", "module github.com/stepward/stepward@v0.9.8 h1:"},
+		{"go install", tagged, func(dir string) string { return install(t, dir, "v0.9.8") }, "0.9.8",
+			"module github.com/stepward/stepward@v0.9.8 h1:"},
 	} {
 		t.Run(v.name, func(t *testing.T) { says(t, v.build(v.dir), v.version, v.source) })
 	}
@@ -122,7 +125,8 @@ func install(t *testing.T, dir, version string) string {
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{
-		"list": []byte(version + "\n"), version + ".info": []byte(`{"Version":"` + version + `"}`), version + ".mod": read(t, filepath.Join(dir, "go.mod")),
+		"list": []byte(version + "\n"), version + ".info": []byte(`{"Version":"` + version + `"}`),
+		version + ".mod": read(t, filepath.Join(dir, "go.mod")),
 	} {
 		if err := os.WriteFile(filepath.Join(versions, name), text, 0o600); err != nil {
 			t.Fatal(err)
@@ -138,7 +142,8 @@ func install(t *testing.T, dir, version string) string {
 	}
 	cache := strings.TrimSpace(run(t, dir, nil, "go", "env", "GOMODCACHE"))
 	run(t, work, []string{
-		"CGO_ENABLED=0", "GOBIN=" + work, "GOFLAGS=-trimpath -modcacherw", "GOMODCACHE=" + filepath.Join(work, "mod"), "GOSUMDB=off",
+		"CGO_ENABLED=0", "GOBIN=" + work, "GOFLAGS=-trimpath -modcacherw", "GOMODCACHE=" + filepath.Join(work, "mod"),
+		"GOSUMDB=off",
 		"GOPROXY=file://" + proxy + ",file://" + cache + "/cache/download",
 	}, "go", "install", path+"/cmd/stepward@"+version)
 	return filepath.Join(work, "stepward")

@@ -43,7 +43,8 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	manifest, err := top.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != imageVersion {
+	if err != nil || len(manifest.Manifests) != 1 ||
+		manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != imageVersion {
 		t.Fatalf("%v %+v", err, manifest)
 	}
 	index, err := top.ImageIndex(manifest.Manifests[0].Digest)
@@ -103,7 +104,8 @@ func unpack(t *testing.T, img v1.Image) string {
 			}
 			continue
 		}
-		if mode, known := files[h.Name]; !known || h.Typeflag != tar.TypeReg || h.Mode != mode || h.Uid != 0 || h.Gid != 0 {
+		if mode, known := files[h.Name]; !known || h.Typeflag != tar.TypeReg || h.Mode != mode || h.Uid != 0 ||
+			h.Gid != 0 {
 			t.Errorf("unexpected: %+v", h)
 		}
 		delete(files, h.Name)
@@ -213,21 +215,26 @@ func runImage(t *testing.T, root, commit string) {
 	issuer.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if req.URL.Path == "/keys" {
-			io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
+			io.WriteString(
+				w,
+				`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
 			return
 		}
 		io.WriteString(w, `{"issuer":"`+issuer.URL+`","jwks_uri":"`+issuer.URL+`/keys"}`)
 	})
-	config := "issuers: [{ name: corp, issuer: " + issuer.URL + ", audiences: [api], algorithms: [EdDSA] }]\npolicy: { default: true }\nlevels: [{ name: mfa, acr: [mfa] }, { name: phishing-resistant, acr: [phr] }]\noutbound: { allow: [127.0.0.1] }\n"
+	config := "issuers: [{ name: corp, issuer: " + issuer.URL +
+		", audiences: [api], algorithms: [EdDSA] }]\npolicy: { default: true }\nlevels: [{ name: mfa, acr: [mfa] }, { name: phishing-resistant, acr: [phr] }]\noutbound: { allow: [127.0.0.1] }\n"
 	if err := os.WriteFile(filepath.Join(root, "stepward.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := inside("validate", "-c", "stepward.yaml"); err != nil || !strings.Contains(out, "stepward.yaml is valid") {
+	if out, err := inside("validate", "-c", "stepward.yaml"); err != nil || !strings.Contains(
+		out, "stepward.yaml is valid") {
 		t.Errorf("%v %s", err, out)
 	}
 	// The image's roots are what it believes: with them alone an issuer of another CA is
 	// refused, and with that CA among them it is not.
-	if out, err := inside("validate", "-c", "stepward.yaml", "--online"); err == nil || !strings.Contains(out, "unknown authority") {
+	if out, err := inside("validate", "-c", "stepward.yaml", "--online"); err == nil || !strings.Contains(
+		out, "unknown authority") {
 		t.Errorf("an issuer that no root of the image vouches for: %v %s", err, out)
 	}
 	bundle := filepath.Join(root, "etc/ssl/certs/ca-certificates.crt")

@@ -56,7 +56,8 @@ func trial(t *testing.T) release {
 	}
 	tool := filepath.Join(root, ".tools/bin/cyclonedx-gomod-1.10.0")
 	run(t, root, nil, "make", tool)
-	r := release{version: "0.1.0", commit: "2f9a6a1f6a53c0ffee00c0ffee00c0ffee00c0ff", root: root, binaries: t.TempDir(), out: t.TempDir(), sbomTool: tool, notesOfTag: true}
+	r := release{version: "0.1.0", commit: "2f9a6a1f6a53c0ffee00c0ffee00c0ffee00c0ff", root: root,
+		binaries: t.TempDir(), out: t.TempDir(), sbomTool: tool, notesOfTag: true}
 	if err := r.stamp("2026-11-28T10:00:00+02:00"); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,8 @@ func checkArchives(t *testing.T, r release) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{folder + "/", folder + "/CHANGELOG.md", folder + "/LICENSE", folder + "/README.md", folder + "/stepward"}
+		want := []string{folder + "/", folder + "/CHANGELOG.md", folder + "/LICENSE", folder + "/README.md",
+			folder + "/stepward"}
 		archive := tar.NewReader(z)
 		for i := 0; ; i++ {
 			h, err := archive.Next()
@@ -131,7 +133,8 @@ func checkArchives(t *testing.T, r release) {
 func checkSBOM(t *testing.T, r release) {
 	t.Helper()
 	var bom cdx.BOM
-	if err := cdx.NewBOMDecoder(bytes.NewReader(read(t, filepath.Join(r.out, "stepward-0.1.0.cdx.json"))), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+	if err := cdx.NewBOMDecoder(bytes.NewReader(read(t, filepath.Join(r.out, "stepward-0.1.0.cdx.json"))),
+		cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
 		t.Fatal(err)
 	}
 	if bom.Metadata.Component.Version != "v0.1.0" || bom.Metadata.Timestamp != "2026-11-28T08:00:00Z" {
@@ -165,7 +168,8 @@ func TestDescribed(t *testing.T) {
 		t.Error(err)
 	}
 	less(platforms[0])
-	if err := r.make(""); err == nil || !strings.Contains(err.Error(), "from which the bill of materials is made, is not") {
+	if err := r.make(""); err == nil || !strings.Contains(
+		err.Error(), "from which the bill of materials is made, is not") {
 		t.Error(err)
 	}
 }
@@ -173,7 +177,8 @@ func TestDescribed(t *testing.T) {
 func TestStamp(t *testing.T) {
 	for version, ok := range map[string]bool{
 		"0.1.0": true, "10.20.30-rc.1": true, "0.1.0-g2f9a6a1f6a53": true,
-		"": false, "v0.1.0": false, "0.1": false, "0.1.0+g2f9a": false, "0.1.0 ": false, "../0.1.0": false, "0.1.0-a/b": false, "latest": false,
+		"": false, "v0.1.0": false, "0.1": false, "0.1.0+g2f9a": false, "0.1.0 ": false, "../0.1.0": false,
+		"0.1.0-a/b": false, "latest": false,
 	} {
 		r := release{version: version}
 		if err := r.stamp("2026-11-28T10:00:00Z"); (err == nil) != ok {
@@ -194,9 +199,12 @@ func TestNotes(t *testing.T) {
 		has     []string
 		not     string
 	}{
-		"the last":         {"0.2.0", true, []string{"# Stepward 0.2.0\n", "- two [x](https://example.com/), [up](#top)\n", "blob/v0.2.0/docs/operations.md", "`sha256:abc`"}, "- one"},
-		"an older one":     {"0.1.0", true, []string{"- one\n"}, "two"},
-		"a trial":          {"0.3.0", false, []string{"- next, [how](https://github.com/stepward/stepward/blob/c0ffee/docs/a.md)"}, "two"},
+		"the last": {"0.2.0", true,
+			[]string{"# Stepward 0.2.0\n", "- two [x](https://example.com/), [up](#top)\n",
+				"blob/v0.2.0/docs/operations.md", "`sha256:abc`"}, "- one"},
+		"an older one": {"0.1.0", true, []string{"- one\n"}, "two"},
+		"a trial": {"0.3.0", false,
+			[]string{"- next, [how](https://github.com/stepward/stepward/blob/c0ffee/docs/a.md)"}, "two"},
 		"a tag unknown":    {"0.3.0", true, nil, ""},
 		"a prefix":         {"0.1", true, nil, ""},
 		"a section empty":  {"0.0.9", true, nil, ""},
@@ -210,7 +218,8 @@ func TestNotes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for _, want := range v.has {
-			if text := string(read(t, filepath.Join(r.out, r.name()+"-notes.md"))); !strings.Contains(text, want) || v.not != "" && strings.Contains(text, v.not) {
+			if text := string(read(t, filepath.Join(r.out, r.name()+"-notes.md"))); !strings.Contains(text, want) ||
+				v.not != "" && strings.Contains(text, v.not) {
 				t.Errorf("%s: no %q, or %q:\n%s", name, want, v.not, text)
 			}
 		}

@@ -16,7 +16,8 @@ func TestDecode(t *testing.T) {
 		in   string
 		want any
 	}{
-		{`{"a":[1,2.5,"x",null,true],"b":{}}`, map[string]any{"a": []any{json.Number("1"), json.Number("2.5"), "x", nil, true}, "b": map[string]any{}}},
+		{`{"a":[1,2.5,"x",null,true],"b":{}}`, map[string]any{"a": []any{json.Number("1"), json.Number("2.5"), "x", nil,
+			true}, "b": map[string]any{}}},
 		{` "x" `, "x"},
 		{`[]`, []any{}},
 		{`[1e64,-1E-64,1e+0064]`, []any{json.Number("1e64"), json.Number("-1E-64"), json.Number("1e+0064")}},
@@ -34,7 +35,8 @@ func TestRefused(t *testing.T) {
 	for _, in := range []string{
 		``, ` `, `{`, `[1,]`, `{"a":1,}`, `nul`, `01`, `+1`, `NaN`, `'x'`,
 		`{"a":1,"a":2}`, `{"acr":"1","\u0061cr":"2"}`, `[{"x":{"y":1,"y":1}}]`,
-		`"\ud800"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `"\x"`, `"\u00g0"`, "\"\t\"", `"`, `-`, `1.`, `.5`, `1e`, `-01`, `[1 2]`, `{"a" 1}`, `{1:1}`, `tru`, `[,]`, `{,}`,
+		`"\ud800"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `"\x"`, `"\u00g0"`, "\"\t\"", `"`, `-`, `1.`, `.5`, `1e`, `-01`,
+		`[1 2]`, `{"a" 1}`, `{1:1}`, `tru`, `[,]`, `{,}`,
 		`{} {}`, `{}x`, `{}]`, "\ufeff{}", "\"\xff\"", "{\"\xc0\xaf\":1}",
 		strings.Repeat("[", 33) + strings.Repeat("]", 33), strings.Repeat("[", 100_000),
 	} {
@@ -62,7 +64,8 @@ func TestRefused(t *testing.T) {
 
 // Values count wherever they stand, and names of members do not.
 func TestDecodeSome(t *testing.T) {
-	for text, values := range map[string]int{`1`: 1, `[]`: 1, `[1,[2],"x"]`: 5, `{"a":{"b":null},"c":[{}]}`: 5, `[123456789012345]`: 2, `[1234567890123456,1]`: 18} {
+	for text, values := range map[string]int{`1`: 1, `[]`: 1, `[1,[2],"x"]`: 5, `{"a":{"b":null},"c":[{}]}`: 5,
+		`[123456789012345]`: 2, `[1234567890123456,1]`: 18} {
 		if _, err := strictjson.DecodeSome([]byte(text), values); err != nil {
 			t.Errorf("%s is more than %d values: %v", text, values, err)
 		}

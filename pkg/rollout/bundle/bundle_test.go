@@ -90,7 +90,8 @@ func settings(t testing.TB, text string) bundle.Settings {
 
 func start(t testing.TB, s bundle.Settings, got *sets) (*bundle.Manager, func()) {
 	t.Helper()
-	m, err := bundle.New(s, bundle.Options{Library: library(t), OnChange: got.take, OnLog: got.tell, Flush: time.Second})
+	m, err := bundle.New(s, bundle.Options{Library: library(t), OnChange: got.take, OnLog: got.tell,
+		Flush: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,9 +116,10 @@ func eventually(t testing.TB, what string, is func() bool) {
 // OPA's own mock server, and a policy that imports the library without holding it.
 func TestActivation(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	server := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz", map[string]string{
-		".manifest": manifest, "policy.rego": usesLibrary, "risk/data.json": `{"alice": {"score": 10}}`,
-	}))
+	server := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz",
+		map[string]string{
+			".manifest": manifest, "policy.rego": usesLibrary, "risk/data.json": `{"alice": {"score": 10}}`,
+		}))
 	defer server.Stop()
 	got := &sets{}
 	m, stop := start(t, settings(t, `services: { opa: { url: "`+server.URL()+`" } }
@@ -129,7 +131,8 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, polling: { mi
 	for _, s := range set.Sources {
 		names = append(names, s.Name)
 	}
-	if !slices.Equal(names, []string{"bundles:authz/policy.rego", "bundles:data.json"}) || set.Revision() != "r1" || !set.Complete() {
+	if !slices.Equal(names, []string{"bundles:authz/policy.rego", "bundles:data.json"}) || set.Revision() != "r1" ||
+		!set.Complete() {
 		t.Errorf("%v, %+v", names, set)
 	}
 	eventually(t, "a status", func() bool { s := m.Status(); return len(s) == 1 && s[0].Revision == "r1" })
@@ -137,7 +140,8 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, polling: { mi
 }
 
 func TestRefused(t *testing.T) {
-	server := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz", map[string]string{".manifest": manifest, "policy.rego": usesLibrary}))
+	server := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz",
+		map[string]string{".manifest": manifest, "policy.rego": usesLibrary}))
 	defer server.Stop()
 	got := &sets{refuse: errors.New("not to our liking")}
 	m, _ := start(t, settings(t, `services: { opa: { url: "`+server.URL()+`" } }
@@ -159,7 +163,8 @@ func TestMasks(t *testing.T) {
 		"mask.rego": "package system.log\n\nimport rego.v1\n\nmask contains \"/input/request/host\"\n",
 	}))
 	var m *bundle.Manager
-	decided := bundle.Decided{Record: &authz.Record{ID: "d1", Stages: authz.Stages{Evaluated: time.Unix(1, 0)}, Request: request.Request{Method: "GET", Host: "secret.example.com", Path: "/x"}}}
+	decided := bundle.Decided{Record: &authz.Record{ID: "d1", Stages: authz.Stages{Evaluated: time.Unix(1, 0)},
+		Request: request.Request{Method: "GET", Host: "secret.example.com", Path: "/x"}}}
 	m, err := bundle.New(settings(t, `services: { control: { url: "`+s.URL+`" } }
 bundles: { authz: { service: control, resource: bundles/authz.tar.gz } }
 decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_seconds: 1 } }
@@ -176,7 +181,8 @@ decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_
 	go func() { done <- m.Run(ctx) }()
 	defer func() { cancel(); <-done }()
 	eventually(t, "the decision is uploaded", func() bool { return len(s.Events()) > 0 })
-	if e := fmt.Sprint(s.Events()); strings.Contains(e, "secret.example.com") || !strings.Contains(e, "/input/request/host") {
+	if e := fmt.Sprint(s.Events()); strings.Contains(e, "secret.example.com") || !strings.Contains(
+		e, "/input/request/host") {
 		t.Errorf("%s", e)
 	}
 }
@@ -185,13 +191,17 @@ decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_
 func TestSettings(t *testing.T) {
 	const services = `services: { c: { url: "https://c.example.com" } }` + "\n"
 	for text, want := range map[string]string{
-		services + `bundles: { a: { service: c } }`:                                                            "",
-		`services: [{ name: c, url: "http://127.0.0.1:1" }]` + "\n" + `bundles: { a: { service: c } }`:         "",
-		`services: { c: { url: "http://c.example.com" } }` + "\n" + `bundles: { a: { service: c } }`:           "services.c.url",
-		`services: { c: { url: "https://c.example.com", allow_insecure_tls: true } }` + "\nbundles: { a: {} }": "allow_insecure_tls",
-		services + `keys: { k: { key: x } }` + "\n" + `bundles: { a: { service: c } }`:                         "bundles.a.signing",
-		services + `keys: { k: { key: x } }` + "\n" + `bundles: { a: { service: c, signing: { keyid: k } } }`:  "",
-		services + `keys: { k: { key: x } }` + "\n" + `discovery: { resource: x }`:                             "discovery.signing",
+		services + `bundles: { a: { service: c } }`:                                                    "",
+		`services: [{ name: c, url: "http://127.0.0.1:1" }]` + "\n" + `bundles: { a: { service: c } }`: "",
+		`services: { c: { url: "http://c.example.com" } }` + "\n" +
+			`bundles: { a: { service: c } }`: "services.c.url",
+		`services: { c: { url: "https://c.example.com", allow_insecure_tls: true } }` +
+			"\nbundles: { a: {} }": "allow_insecure_tls",
+		services + `keys: { k: { key: x } }` + "\n" +
+			`bundles: { a: { service: c } }`: "bundles.a.signing",
+		services + `keys: { k: { key: x } }` + "\n" + `bundles: { a: { service: c, signing: { keyid: k } } }`: "",
+		services + `keys: { k: { key: x } }` + "\n" +
+			`discovery: { resource: x }`: "discovery.signing",
 		services + `bundle: { name: a }`:                 "bundle: is the old form",
 		services + `bundles: { a: { trigger: manual } }`: "bundles.a.trigger",
 		services + `bundles: {}`:                         "bundles",
@@ -202,18 +212,21 @@ func TestSettings(t *testing.T) {
 		services + `status: 1`:                                           "status",
 		services + `statuss: {}` + "\n" + `bundles: { a: {} }`:           "statuss: unknown key",
 		services + `plugins: { mine: {} }` + "\n" + `bundles: { a: {} }`: "plugins.mine",
-		services: "names neither", `- a`: "not an object", ``: "names neither", "services: {": "a comma is missing here, or the } of the {",
+		services: "names neither", `- a`: "not an object", ``: "names neither",
+		"services: {": "a comma is missing here, or the } of the {",
 	} {
 		_, err := bundle.Parse("opa.yaml", []byte(text), bundle.ParseOptions{})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", text, err, want)
 		}
 	}
-	s, err := bundle.Parse("opa.yaml", []byte(`services: { c: { url: "http://c.example.com" } }`+"\nbundles: { a: { service: c } }\ndefault_decision: x"), bundle.ParseOptions{Insecure: true})
+	s, err := bundle.Parse("opa.yaml", []byte(`services: { c: { url: "http://c.example.com" } }`+
+		"\nbundles: { a: { service: c } }\ndefault_decision: x"), bundle.ParseOptions{Insecure: true})
 	if err != nil || len(s.Warnings) != 1 || bundle.Check(s) != nil {
 		t.Errorf("%v, %v, %v", err, s.Warnings, bundle.Check(s))
 	}
-	if s, err = bundle.Parse("opa.yaml", []byte(services+"bundles: { a: { service: nowhere } }"), bundle.ParseOptions{}); err != nil || bundle.Check(s) == nil {
+	if s, err = bundle.Parse("opa.yaml", []byte(services+"bundles: { a: { service: nowhere } }"),
+		bundle.ParseOptions{}); err != nil || bundle.Check(s) == nil {
 		t.Errorf("a service that is not there: %v", err)
 	}
 }

@@ -22,9 +22,11 @@ func TestQueueIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dropped := 0
-			m := &Manager{settings: Settings{Logs: true}, queue: make(chan logged, queueLength), options: Options{OnDrop: func() { dropped++ }}}
+			m := &Manager{settings: Settings{Logs: true}, queue: make(chan logged, queueLength), options: Options{
+				OnDrop: func() { dropped++ }}}
 			for range 5000 {
-				m.Observe(t.Context(), Decided{Record: &authz.Record{Request: request.Request{Body: v.body, Size: v.size}}})
+				m.Observe(t.Context(), Decided{
+					Record: &authz.Record{Request: request.Request{Body: v.body, Size: v.size}}})
 			}
 			if len(m.queue) != v.taken || dropped != 5000-v.taken {
 				t.Errorf("%d wait, %d were dropped", len(m.queue), dropped)

@@ -88,7 +88,8 @@ func TestSignatures(t *testing.T) {
 	}
 	s.Put("authz.tar.gz", testbundles.Pack(pack("unsigned", nil)))
 	got := &sets{}
-	m, _ := start(t, settings(t, configured(s, ", signing: { keyid: main }", "keys: { main: { key: "+secret+", algorithm: HS256 } }\n")), got)
+	m, _ := start(t, settings(t, configured(s, ", signing: { keyid: main }", "keys: { main: { key: "+secret+
+		", algorithm: HS256 } }\n")), got)
 	refused := func(name string) {
 		t.Helper()
 		eventually(t, name+" is told of", func() bool { return now(m).Error != "" })
@@ -98,7 +99,11 @@ func TestSignatures(t *testing.T) {
 	}
 	refused("unsigned")
 	s.Put("authz.tar.gz", sign("good", secret, "main"))
-	eventually(t, "the signed bundle", func() bool { set, _ := got.last(); return set.Revision() == "good" && now(m).Error == "" })
+	eventually(t, "the signed bundle", func() bool {
+		set, _ := got.last()
+		return set.Revision() == "good" &&
+			now(m).Error == ""
+	})
 	s.Put("authz.tar.gz", sign("forged", strings.ToUpper(secret), "main"))
 	refused("of another key")
 }
@@ -112,7 +117,8 @@ func TestKeptOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	parse := func() bundle.Settings {
 		t.Helper()
-		o, err := bundle.Parse(filepath.Join(dir, "opa.yaml"), []byte(configured(s, ", persist: true", "persistence_directory: kept\n")), bundle.ParseOptions{})
+		o, err := bundle.Parse(filepath.Join(dir, "opa.yaml"),
+			[]byte(configured(s, ", persist: true", "persistence_directory: kept\n")), bundle.ParseOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +127,11 @@ func TestKeptOnDisk(t *testing.T) {
 	got := &sets{}
 	m, stop := start(t, parse(), got)
 	file := filepath.Join(dir, "kept", "bundles", "authz", "bundle.tar.gz")
-	eventually(t, "it is on disk", func() bool { _, err := os.Stat(file); return err == nil && now(m).Revision == "r1" })
+	eventually(t, "it is on disk", func() bool {
+		_, err := os.Stat(file)
+		return err == nil &&
+			now(m).Revision == "r1"
+	})
 	kept, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +162,9 @@ func TestDiscovered(t *testing.T) {
 	defer s.Close()
 	s.Put("authz.tar.gz", testbundles.Pack(pack("r1", nil)))
 	says := func(more string) {
-		s.Put("discovery.tar.gz", testbundles.Pack(map[string]string{"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/authz.tar.gz", "polling": {"min_delay_seconds": 1, "max_delay_seconds": 1}}}` + more + `}}`}))
+		s.Put("discovery.tar.gz", testbundles.Pack(
+			map[string]string{
+				"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/authz.tar.gz", "polling": {"min_delay_seconds": 1, "max_delay_seconds": 1}}}` + more + `}}`}))
 	}
 	says(`, "caching": {}`)
 	got := &sets{}
@@ -191,9 +203,11 @@ discovery: { resource: bundles/discovery.tar.gz, decision: discovery, polling: {
 func TestNewRefuses(t *testing.T) {
 	const services = `services: { c: { url: "https://c.example.com" } }` + "\n"
 	for name, text := range map[string]string{
-		"no such service":          services + "bundles: { a: { service: nowhere } }",
-		"no such key":              services + "keys: { k: { key: x } }\nbundles: { a: { service: c, signing: { keyid: other } } }",
-		"polling the wrong way":    services + "bundles: { a: { service: c, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } } }",
+		"no such service": services + "bundles: { a: { service: nowhere } }",
+		"no such key": services +
+			"keys: { k: { key: x } }\nbundles: { a: { service: c, signing: { keyid: other } } }",
+		"polling the wrong way": services +
+			"bundles: { a: { service: c, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } } }",
 		"no discovery":             services + "discovery: { resource: 7 }",
 		"logs to nowhere":          services + "decision_logs: { service: nowhere }",
 		"status to nowhere":        services + "status: { service: nowhere }",

@@ -24,7 +24,8 @@ func TestSetRevision(t *testing.T) {
 // A member of data belongs to the bundle whose roots take it in.
 func TestOwner(t *testing.T) {
 	set := Set{roots: []owned{{"lists", []string{"lists/blocked", "stepward/policy"}}, {"risk", []string{"risk"}}}}
-	for name, want := range map[string]string{"lists": "lists", "risk": "risk", "risky": "", "stepward": "lists", "blocked": "", "": ""} {
+	for name, want := range map[string]string{"lists": "lists", "risk": "risk", "risky": "", "stepward": "lists",
+		"blocked": "", "": ""} {
 		if got := set.Owner(name); got != want {
 			t.Errorf("%q belongs to %q; want %q", name, got, want)
 		}

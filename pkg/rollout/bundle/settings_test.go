@@ -46,23 +46,35 @@ func at(t *testing.T, m map[string]any, path string) string {
 // Bounds that OPA leaves open are filled in, and what is written stays as it is.
 func TestFilledIn(t *testing.T) {
 	for name, v := range map[string]struct{ text, path, want string }{
-		"size of a bundle":             {"bundles: { a: { service: c } }", "bundles.a.size_limit_bytes", "33554432"},
-		"size as it is written":        {"bundles: { a: { service: c, size_limit_bytes: 7 } }", "bundles.a.size_limit_bytes", "7"},
-		"no size of discovery":         {"discovery: { service: c, resource: x }", "discovery.size_limit_bytes", "null"},
-		"buffer of events":             {"decision_logs: { service: c }", "decision_logs.reporting", `{"buffer_type":"event"}`},
-		"buffer of a size":             {"decision_logs: { service: c, reporting: { buffer_type: size } }", "decision_logs.reporting.buffer_size_limit_bytes", "67108864"},
-		"buffer as it is written":      {"decision_logs: { service: c, reporting: { buffer_type: size, buffer_size_limit_bytes: 9 } }", "decision_logs.reporting.buffer_size_limit_bytes", "9"},
-		"a size alone is OPA's own":    {"decision_logs: { service: c, reporting: { buffer_size_limit_bytes: 9 } }", "decision_logs.reporting.buffer_type", "null"},
-		"metrics without status":       {"bundles: { a: { service: c } }", "status", `{"prometheus":true}`},
-		"status keeps its service":     {"status: {}", "status", `{"prometheus":true,"service":"c"}`},
-		"status to the console":        {"status: { console: true }", "status", `{"console":true,"prometheus":true}`},
-		"status of a service":          {"status: { service: c }", "status", `{"prometheus":true,"service":"c"}`},
-		"metrics are switched off":     {"status: { service: c, prometheus: false }", "status", `{"prometheus":false,"service":"c"}`},
-		"folder by OPA's name":         {"bundles: { a: { service: c } }", "persistence_directory", `"/etc/stepward/.opa"`},
-		"folder beside the file":       {"bundles: { a: { service: c } }\npersistence_directory: kept", "persistence_directory", `"/etc/stepward/kept"`},
-		"folder elsewhere":             {"bundles: { a: { service: c } }\npersistence_directory: /var/kept", "persistence_directory", `"/var/kept"`},
-		"the plugin for Envoy is gone": {"bundles: { a: { service: c } }\nplugins: { envoy_ext_authz_grpc: {} }", "plugins", "null"},
-		"what means nothing is gone":   {"bundles: { a: { service: c } }\ncaching: {}", "caching", "null"},
+		"size of a bundle": {"bundles: { a: { service: c } }", "bundles.a.size_limit_bytes", "33554432"},
+		"size as it is written": {"bundles: { a: { service: c, size_limit_bytes: 7 } }",
+			"bundles.a.size_limit_bytes", "7"},
+		"no size of discovery": {"discovery: { service: c, resource: x }", "discovery.size_limit_bytes",
+			"null"},
+		"buffer of events": {"decision_logs: { service: c }", "decision_logs.reporting",
+			`{"buffer_type":"event"}`},
+		"buffer of a size": {"decision_logs: { service: c, reporting: { buffer_type: size } }",
+			"decision_logs.reporting.buffer_size_limit_bytes", "67108864"},
+		"buffer as it is written": {
+			"decision_logs: { service: c, reporting: { buffer_type: size, buffer_size_limit_bytes: 9 } }",
+			"decision_logs.reporting.buffer_size_limit_bytes", "9"},
+		"a size alone is OPA's own": {"decision_logs: { service: c, reporting: { buffer_size_limit_bytes: 9 } }",
+			"decision_logs.reporting.buffer_type", "null"},
+		"metrics without status":   {"bundles: { a: { service: c } }", "status", `{"prometheus":true}`},
+		"status keeps its service": {"status: {}", "status", `{"prometheus":true,"service":"c"}`},
+		"status to the console":    {"status: { console: true }", "status", `{"console":true,"prometheus":true}`},
+		"status of a service":      {"status: { service: c }", "status", `{"prometheus":true,"service":"c"}`},
+		"metrics are switched off": {"status: { service: c, prometheus: false }", "status",
+			`{"prometheus":false,"service":"c"}`},
+		"folder by OPA's name": {"bundles: { a: { service: c } }", "persistence_directory",
+			`"/etc/stepward/.opa"`},
+		"folder beside the file": {"bundles: { a: { service: c } }\npersistence_directory: kept",
+			"persistence_directory", `"/etc/stepward/kept"`},
+		"folder elsewhere": {"bundles: { a: { service: c } }\npersistence_directory: /var/kept",
+			"persistence_directory", `"/var/kept"`},
+		"the plugin for Envoy is gone": {"bundles: { a: { service: c } }\nplugins: { envoy_ext_authz_grpc: {} }",
+			"plugins", "null"},
+		"what means nothing is gone": {"bundles: { a: { service: c } }\ncaching: {}", "caching", "null"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, m := parsed(t, service+v.text); at(t, m, v.path) != v.want {
@@ -75,19 +87,23 @@ func TestFilledIn(t *testing.T) {
 // What OPA would run into only later, or take in silence, is refused with a hint.
 func TestRefusedSettings(t *testing.T) {
 	for text, want := range map[string]string{
-		"services: { c: 1 }\nbundles: { a: { service: c } }":                       "services.c: must be an object",
-		"services: { c: {} }\nbundles: { a: { service: c } }":                      "services.c.url: must be https",
-		"services: [{ url: \"http://c.example.com\" }]\nbundles: { a: {} }":        "services.0.url: must be https",
-		"services: [1]\nbundles: { a: {} }":                                        "services.0: must be an object",
-		service + "bundles: { a: 1 }":                                              "bundles.a: must be an object",
-		service + "discovery: [x]":                                                 "discovery: must be an object",
-		service + "decision_logs: x":                                               "decision_logs: must be an object",
-		service + "status: { plugin: x }":                                          "status.plugin: is not built in",
-		service + "bundles: { a: {} }\npersistence_directory: 7":                   "persistence_directory: must be the name of a folder",
-		service + "keys: { k: {} }\nbundles: { a: { signing: {} }, b: {} }":        "bundles.b.signing: is not set",
-		service + "discovery: { resource: x, trigger: manual }":                    "discovery.trigger: manual never fetches",
-		service + "bundles: { a: {} }\nplugins: { mine: {}, envoy_ext_authz: {} }": "plugins.envoy_ext_authz: is not built in",
-		service + "decision_log: {}\nbundles: { a: {} }":                           "decision_log: unknown key (did you mean \"decision_logs\"?)",
+		"services: { c: 1 }\nbundles: { a: { service: c } }":                "services.c: must be an object",
+		"services: { c: {} }\nbundles: { a: { service: c } }":               "services.c.url: must be https",
+		"services: [{ url: \"http://c.example.com\" }]\nbundles: { a: {} }": "services.0.url: must be https",
+		"services: [1]\nbundles: { a: {} }":                                 "services.0: must be an object",
+		service + "bundles: { a: 1 }":                                       "bundles.a: must be an object",
+		service + "discovery: [x]":                                          "discovery: must be an object",
+		service + "decision_logs: x":                                        "decision_logs: must be an object",
+		service + "status: { plugin: x }":                                   "status.plugin: is not built in",
+		service +
+			"bundles: { a: {} }\npersistence_directory: 7": "persistence_directory: must be the name of a folder",
+		service + "keys: { k: {} }\nbundles: { a: { signing: {} }, b: {} }": "bundles.b.signing: is not set",
+		service +
+			"discovery: { resource: x, trigger: manual }": "discovery.trigger: manual never fetches",
+		service +
+			"bundles: { a: {} }\nplugins: { mine: {}, envoy_ext_authz: {} }": "plugins.envoy_ext_authz: is not built in",
+		service +
+			"decision_log: {}\nbundles: { a: {} }": "decision_log: unknown key (did you mean \"decision_logs\"?)",
 	} {
 		_, err := Parse("opa.yaml", []byte(text), ParseOptions{})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -102,7 +118,11 @@ func TestRefusedSettings(t *testing.T) {
 
 // What means nothing here is said, and by name.
 func TestWarnings(t *testing.T) {
-	s, _ := parsed(t, service+"bundles: { a: {} }\nserver: {}\ndistributed_tracing: {}\nplugins: { envoy_ext_authz_grpc: { addr: x } }\n")
+	s,
+		_ := parsed(
+		t,
+		service+
+			"bundles: { a: {} }\nserver: {}\ndistributed_tracing: {}\nplugins: { envoy_ext_authz_grpc: { addr: x } }\n")
 	var paths []string
 	for _, w := range s.Warnings {
 		paths = append(paths, w.Path)

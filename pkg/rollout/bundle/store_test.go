@@ -85,7 +85,8 @@ var good = activation{name: "authz", revision: "1", roots: []string{"stepward/po
 func TestGateHandsOut(t *testing.T) {
 	g, last, _ := gated("authz", "risk")
 	if err := g.supply(t.Context(), []rego.Source{{Name: "lib/net.rego", Text: []byte("package stepward.lib.net")},
-		{Name: "lib/net_test.rego", Text: []byte("package nothing")}, {Name: "lib/data.json", Text: []byte("{}")}}); err != nil {
+		{Name: "lib/net_test.rego", Text: []byte("package nothing")},
+		{Name: "lib/data.json", Text: []byte("{}")}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := activate(t, g, nil, good); err != nil {
@@ -100,7 +101,8 @@ func TestGateHandsOut(t *testing.T) {
 	if last.Complete() || !slices.Equal(last.Missing, []string{"risk"}) || last.Owner("lists") != "authz" {
 		t.Errorf("%+v", last)
 	}
-	risk := activation{name: "risk", revision: "7", roots: []string{"risk"}, data: map[string]any{"risk": map[string]any{"alice": 1}}}
+	risk := activation{name: "risk", revision: "7", roots: []string{"risk"}, data: map[string]any{
+		"risk": map[string]any{"alice": 1}}}
 	if err := activate(t, g, nil, risk); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +201,8 @@ func TestGateIgnoresOtherWrites(t *testing.T) {
 
 // Modules for OPA's own plugins are known by their package, not by their name.
 func TestSystemModules(t *testing.T) {
-	for text, want := range map[string]bool{"package system": true, "package system.log": true, "package systematic": false, "package stepward.system": false, "no module": false} {
+	for text, want := range map[string]bool{"package system": true, "package system.log": true,
+		"package systematic": false, "package stepward.system": false, "no module": false} {
 		if got := system(rego.Source{Name: "system/log.rego", Text: []byte(text)}); got != want {
 			t.Errorf("%s: %v", text, got)
 		}

@@ -35,14 +35,19 @@ func asked(t *testing.T) *authz.Record {
 
 func TestAttributes(t *testing.T) {
 	const http = "/input/attributes/request/http/"
-	erased := []string{"/input/parsed_query", http + "body", http + "rawBody", "/input/attributes/source/certificate", "/input/attributes/metadataContext", http + "headers/referer", http + "headers/x-api-key", "/input/attributes/contextExtensions/api_token"}
+	erased := []string{"/input/parsed_query", http + "body", http + "rawBody", "/input/attributes/source/certificate",
+		"/input/attributes/metadataContext", http + "headers/referer", http + "headers/x-api-key",
+		"/input/attributes/contextExtensions/api_token"}
 	for name, v := range map[string]struct {
 		masks  Masks
 		erased []string
 		want   string
 	}{
-		"default": {Masks{}, erased, `{"attributes":{"contextExtensions":{"team":"web"},"request":{"http":{"headers":{":path":"/pay","x-plan":"gold"},"path":"/pay"}},"source":{"principal":"spiffe://a"}},"parsed_path":["pay"],"source_principal":"spiffe://a","version":{"encoding":"protojson","ext_authz":"v3"}}`},
-		"more": {Masks{More: []string{http + "headers/x-plan"}}, slices.Insert(slices.Clone(erased), 5, http+"headers/x-plan"),
+		"default": {
+			Masks{}, erased,
+			`{"attributes":{"contextExtensions":{"team":"web"},"request":{"http":{"headers":{":path":"/pay","x-plan":"gold"},"path":"/pay"}},"source":{"principal":"spiffe://a"}},"parsed_path":["pay"],"source_principal":"spiffe://a","version":{"encoding":"protojson","ext_authz":"v3"}}`},
+		"more": {Masks{More: []string{http + "headers/x-plan"}}, slices.Insert(slices.Clone(erased), 5,
+			http+"headers/x-plan"),
 			`{"attributes":{"contextExtensions":{"team":"web"},"request":{"http":{"headers":{":path":"/pay"},"path":"/pay"}},"source":{"principal":"spiffe://a"}},"parsed_path":["pay"],"source_principal":"spiffe://a","version":{"encoding":"protojson","ext_authz":"v3"}}`},
 		"keep, but no credential": {Masks{Keep: []string{"/input/parsed_query", "/input/attributes"}}, nil,
 			`{"attributes":{"contextExtensions":{"api_token":"t","team":"web"},"metadataContext":{"filterMetadata":{"f":{"x":1}}},"request":{"http":{"body":"b","headers":{":path":"/pay?q=1","referer":"https://x/?q=1","x-api-key":"k","x-plan":"gold"},"path":"/pay?q=1","rawBody":"Yg=="}},"source":{"certificate":"PEM","principal":"spiffe://a"}},"parsed_path":["pay"],"parsed_query":{"q":["1"]},"source_principal":"spiffe://a","version":{"encoding":"protojson","ext_authz":"v3"}}`},
@@ -63,7 +68,8 @@ func TestAttributes(t *testing.T) {
 	}
 	unread, unasked := asked(t), asked(t)
 	unread.Request.Attributes = func() map[string]any {
-		return map[string]any{"x": "secret", "attributes": map[string]any{"request": map[string]any{"http": map[string]any{"path": "/%zz"}}}}
+		return map[string]any{"x": "secret", "attributes": map[string]any{
+			"request": map[string]any{"http": map[string]any{"path": "/%zz"}}}}
 	}
 	unasked.Stages.Evaluated = time.Time{}
 	for _, r := range []*authz.Record{unread, unasked, {}} {

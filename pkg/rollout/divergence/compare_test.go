@@ -16,14 +16,18 @@ import (
 // A comparison says who asked for what, in groups that name nobody, and why the other
 // policy failed.
 func TestCompare(t *testing.T) {
-	q := authz.Question{Time: time.Unix(7, 0), Request: request.Request{Method: "GET", Segments: []string{"users", "12345"}, Kind: request.Navigation}}
+	q := authz.Question{Time: time.Unix(7, 0), Request: request.Request{
+		Method: "GET", Segments: []string{"users", "12345"}, Kind: request.Navigation}}
 	was := outcome(stepup.ResultAllow, stepup.OK, nil)
-	c := Compare(q, was, authz.Judgement{Decision: stepup.Deny{Why: stepup.PolicyDenied, Denial: stepup.Denial{Rule: "new"}}})
-	if c.Kind() != NewlyRefused || c.Route != "/users/{}" || c.Method != "GET" || c.Client != "navigation" || c.Issuer != "" || c.Fault != "" || c.Rule() != "new" || !c.Time.Equal(q.Time) {
+	c := Compare(q, was, authz.Judgement{Decision: stepup.Deny{Why: stepup.PolicyDenied, Denial: stepup.Denial{
+		Rule: "new"}}})
+	if c.Kind() != NewlyRefused || c.Route != "/users/{}" || c.Method != "GET" || c.Client != "navigation" ||
+		c.Issuer != "" || c.Fault != "" || c.Rule() != "new" || !c.Time.Equal(q.Time) {
 		t.Errorf("%+v", c)
 	}
 	q.Token = &token.Token{IssuerName: "corp", Principal: token.Client}
-	c = Compare(q, was, authz.Judgement{Fault: errors.New("divided by zero"), Decision: stepup.Deny{Why: stepup.PolicyError}})
+	c = Compare(q, was, authz.Judgement{Fault: errors.New("divided by zero"), Decision: stepup.Deny{
+		Why: stepup.PolicyError}})
 	if c.Kind() != NewlyFailing || c.Client != "program" || c.Issuer != "corp" || c.Fault != "divided by zero" {
 		t.Errorf("%+v", c)
 	}
@@ -56,12 +60,15 @@ func counted() Report {
 	var tally Tally
 	seconds := int64(300)
 	allow := outcome(stepup.ResultAllow, stepup.OK, nil)
-	challenge := outcome(stepup.ResultChallenge, stepup.InsufficientLevel, func(o *decisionlog.Outcome) { o.ACRValues, o.MaxAge = []string{"2", "3"}, &seconds })
+	challenge := outcome(stepup.ResultChallenge, stepup.InsufficientLevel, func(o *decisionlog.Outcome) {
+		o.ACRValues, o.MaxAge = []string{"2", "3"}, &seconds
+	})
 	for n, c := range []Comparison{
 		{Was: allow, Is: allow}, {Was: allow, Is: challenge}, {Was: allow, Is: challenge, Erased: true},
 		{Was: allow, Is: outcome(stepup.ResultError, stepup.PolicyError, nil), Fault: "divided by zero"},
 	} {
-		c.DecisionID, c.Time, c.Revision, c.Method, c.Client, c.Issuer = "d"+string(rune('0'+n)), time.Unix(1_800_000_000+int64(n), 0), "r1", "GET", "fetch", "corp"
+		c.DecisionID, c.Time, c.Revision, c.Method, c.Client, c.Issuer = "d"+string(rune('0'+n)),
+			time.Unix(1_800_000_000+int64(n), 0), "r1", "GET", "fetch", "corp"
 		c.Route = []string{"/same", "/pay", "/pay", "/fails"}[n]
 		tally.Add(c)
 	}
@@ -84,9 +91,12 @@ func TestPrintText(t *testing.T) {
 	text := strings.Join(lines, "\n")
 	at := 0
 	for _, want := range []string{
-		"policy r2, on 4 decisions from 2027-01-15 08:00:00 to 2027-01-15 08:00:03", "4 made by r1", "2 50.00 % newly challenged", "1 25.00 % newly failing (503)", "1 25.00 % answered the same",
-		"2 not compared: behind", "1 compared without what is masked", "The policy failed so often", "by route", "GET /pay 2 of 2 2 newly challenged", "GET /fails 1 of 1",
-		"by rule", "rule of challenge 2 of 2", "by client", "fetch 3 of 4", "by issuer", "corp 3 of 4", "why it fails", "1 divided by zero", "examples",
+		"policy r2, on 4 decisions from 2027-01-15 08:00:00 to 2027-01-15 08:00:03", "4 made by r1",
+		"2 50.00 % newly challenged", "1 25.00 % newly failing (503)", "1 25.00 % answered the same",
+		"2 not compared: behind", "1 compared without what is masked", "The policy failed so often", "by route",
+		"GET /pay 2 of 2 2 newly challenged", "GET /fails 1 of 1",
+		"by rule", "rule of challenge 2 of 2", "by client", "fetch 3 of 4", "by issuer", "corp 3 of 4", "why it fails",
+		"1 divided by zero", "examples",
 		"newly challenged GET /pay fetch allow → challenge insufficient_level acr 2|3 within 300 s d1",
 	} {
 		i := strings.Index(text[at:], want)
@@ -130,7 +140,8 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 func TestManyGroups(t *testing.T) {
 	var tally Tally
 	for n := range shownGroups + 4 {
-		tally.Add(Comparison{Route: "/" + strings.Repeat("x", n), Was: outcome(stepup.ResultAllow, stepup.OK, nil), Is: outcome(stepup.ResultDeny, stepup.PolicyDenied, nil)})
+		tally.Add(Comparison{Route: "/" + strings.Repeat("x", n), Was: outcome(stepup.ResultAllow, stepup.OK, nil),
+			Is: outcome(stepup.ResultDeny, stepup.PolicyDenied, nil)})
 	}
 	var b strings.Builder
 	if err := tally.Report("r2").Print(&b, "text"); err != nil || !strings.Contains(b.String(), "… and 4 more") {

@@ -53,14 +53,20 @@ func TestKind(t *testing.T) {
 		{fault, allow, NoLongerFailing, "rule of allow"},
 		{fault, fault, Same, "rule of error"},
 		{decisionlog.Outcome{}, allow, NoLongerFailing, "rule of allow"}, // what is not known is no allow
-		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)), outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)), Same, "rule of challenge"},
-		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)), outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(60)), AskedOtherwise, "rule of challenge"},
-		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(0)), outcome(stepup.ResultChallenge, stepup.StaleAuthentication, nil), AskedOtherwise, "rule of challenge"},
-		{challenge, outcome(stepup.ResultChallenge, stepup.InsufficientLevel, func(o *decisionlog.Outcome) { o.ACRValues = []string{"2"} }), AskedOtherwise, "rule of challenge"},
+		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)),
+			outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)), Same, "rule of challenge"},
+		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(300)),
+			outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(60)), AskedOtherwise, "rule of challenge"},
+		{outcome(stepup.ResultChallenge, stepup.StaleAuthentication, age(0)),
+			outcome(stepup.ResultChallenge, stepup.StaleAuthentication, nil), AskedOtherwise, "rule of challenge"},
+		{challenge, outcome(stepup.ResultChallenge, stepup.InsufficientLevel, func(o *decisionlog.Outcome) {
+			o.ACRValues = []string{"2"}
+		}), AskedOtherwise, "rule of challenge"},
 	} {
 		c := Comparison{Was: v.was, Is: v.is}
 		if c.Kind() != v.kind || c.Rule() != v.rule {
-			t.Errorf("%s %s → %s %s: %s by %q; want %s by %q", v.was.Result, v.was.Reason, v.is.Result, v.is.Reason, c.Kind(), c.Rule(), v.kind, v.rule)
+			t.Errorf("%s %s → %s %s: %s by %q; want %s by %q", v.was.Result, v.was.Reason, v.is.Result, v.is.Reason,
+				c.Kind(), c.Rule(), v.kind, v.rule)
 		}
 	}
 }
@@ -97,8 +103,10 @@ func TestTallyIsBounded(t *testing.T) {
 			for n := range 2000 {
 				name := fmt.Sprintf("w%dn%d", w, n)
 				tally.Add(Comparison{
-					DecisionID: name, Time: time.Unix(int64(n), 0), Revision: name, Method: "GET", Route: "/" + name, Client: name, Issuer: name, Fault: name,
-					Was: outcome(stepup.ResultAllow, stepup.OK, nil), Is: decisionlog.Outcome{Result: stepup.ResultError, Rule: name},
+					DecisionID: name, Time: time.Unix(int64(n), 0), Revision: name, Method: "GET", Route: "/" + name,
+					Client: name, Issuer: name, Fault: name,
+					Was: outcome(stepup.ResultAllow, stepup.OK, nil), Is: decisionlog.Outcome{
+						Result: stepup.ResultError, Rule: name},
 				})
 				tally.Leave(name, 1)
 			}
@@ -106,10 +114,12 @@ func TestTallyIsBounded(t *testing.T) {
 	}
 	all.Wait()
 	r := tally.Report("next")
-	if r.Decisions != 8000 || r.Kinds[NewlyFailing] != 8000 || len(r.Samples) != maxExamples || r.Samples[0].Time != time.Unix(0, 0) {
+	if r.Decisions != 8000 || r.Kinds[NewlyFailing] != 8000 || len(r.Samples) != maxExamples ||
+		r.Samples[0].Time != time.Unix(0, 0) {
 		t.Errorf("%d decisions, %v, %d samples", r.Decisions, r.Kinds, len(r.Samples))
 	}
-	for name, groups := range map[string][]Group{"routes": r.Routes, "rules": r.Rules, "clients": r.Clients, "issuers": r.Issuers} {
+	for name, groups := range map[string][]Group{"routes": r.Routes, "rules": r.Rules, "clients": r.Clients,
+		"issuers": r.Issuers} {
 		sum := int64(0)
 		for _, g := range groups {
 			sum += g.Decisions
@@ -127,16 +137,19 @@ func TestTallyIsBounded(t *testing.T) {
 // markup of it.
 func TestPrintedLogsAreText(t *testing.T) {
 	evil := "\x1b]0;owned\a\u009b2J\u202e\n<script>"
-	o := decisionlog.Outcome{Result: stepup.Result(evil), Reason: stepup.Reason(evil), Rule: evil, ACRValues: []string{evil}}
+	o := decisionlog.Outcome{Result: stepup.Result(evil), Reason: stepup.Reason(evil), Rule: evil, ACRValues: []string{
+		evil}}
 	var tally Tally
-	tally.Add(Comparison{DecisionID: evil, Revision: evil, Method: evil, Route: evil, Client: evil, Issuer: evil, Fault: evil, Was: o, Is: decisionlog.Outcome{Result: stepup.ResultAllow, Rule: evil}})
+	tally.Add(Comparison{DecisionID: evil, Revision: evil, Method: evil, Route: evil, Client: evil, Issuer: evil,
+		Fault: evil, Was: o, Is: decisionlog.Outcome{Result: stepup.ResultAllow, Rule: evil}})
 	tally.Leave(evil, 1)
 	for format, bad := range map[string]string{"text": "\x1b\a\u009b\u202e", "json": "\x1b\a", "html": ""} {
 		var b strings.Builder
 		if err := tally.Report(evil).Print(&b, format); err != nil {
 			t.Fatal(err)
 		}
-		if strings.ContainsAny(b.String(), bad) || format == "html" && strings.Contains(b.String(), "<script>") || !strings.Contains(b.String(), "owned") {
+		if strings.ContainsAny(b.String(), bad) || format == "html" && strings.Contains(b.String(), "<script>") ||
+			!strings.Contains(b.String(), "owned") {
 			t.Errorf("%s: %q", format, b.String())
 		}
 	}

@@ -72,7 +72,8 @@ func load(t testing.TB, text string) *rego.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}}, rego.Options{Ladder: ladder, Timeout: wait.Bound})
+	p, err := rego.Load(t.Context(), []rego.Source{{Name: "p.rego", Text: []byte(text)}},
+		rego.Options{Ladder: ladder, Timeout: wait.Bound})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +93,10 @@ var callers = []scenario.Scenario{
 	{Path: "/reports/2026", Token: map[string]any{"level": "mfa", "auth_age": "1h"}},
 	{Path: "/reports/2026?secret=SECRET-QUERY", Token: map[string]any{"level": "password"}, As: "browser"},
 	{Path: "/reports/2026", Headers: map[string]string{"authorization": "Bearer bad"}},
-	{Path: "/payments/12345678", Method: "POST", Token: map[string]any{"level": "mfa", "auth_age": "10m"}, Body: json.RawMessage(`{"pin":"SECRET-BODY"}`)},
-	{Path: "/payments/12345678", Token: map[string]any{"level": "mfa", "auth_age": "4m59s"}, Headers: map[string]string{"x-api-key": "SECRET-KEY"}},
+	{Path: "/payments/12345678", Method: "POST", Token: map[string]any{"level": "mfa", "auth_age": "10m"},
+		Body: json.RawMessage(`{"pin":"SECRET-BODY"}`)},
+	{Path: "/payments/12345678", Token: map[string]any{"level": "mfa", "auth_age": "4m59s"}, Headers: map[string]string{
+		"x-api-key": "SECRET-KEY"}},
 	{Path: "/payments/9", Token: map[string]any{"iss": "partner", "acrs": []any{"2"}}},
 	{Path: "/old", Token: map[string]any{"sub": nil, "client_id": "batch"}},
 	{Path: "/closed", Token: map[string]any{"email": "SECRET-EMAIL"}},
@@ -111,8 +114,10 @@ func record(t testing.TB, p *rego.Policy, n int) []byte {
 	var out bytes.Buffer
 	c := zap.NewProductionEncoderConfig()
 	o := telemetry.Observer{
-		Metrics: telemetry.NewMetrics("test"), Log: zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(c), zapcore.AddSync(&out), zap.InfoLevel)),
-		Input: &telemetry.Input{Prefix: "x-stepward-", Masks: decisionlog.Masks{More: []string{"/input/token/claims/email"}}},
+		Metrics: telemetry.NewMetrics("test"),
+		Log:     zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(c), zapcore.AddSync(&out), zap.InfoLevel)),
+		Input: &telemetry.Input{Prefix: "x-stepward-", Masks: decisionlog.Masks{
+			More: []string{"/input/token/claims/email"}}},
 	}
 	for range n {
 		for _, s := range callers {
@@ -165,19 +170,22 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := p.Tally.Report(p.New.Traits().Revision)
-	for kind, want := range map[divergence.Kind]int64{divergence.NewlyChallenged: 4, divergence.NewlyRefused: 2, divergence.NewlyAllowed: 2, divergence.NewlyFailing: 0, divergence.Same: int64(2*len(callers) - 8)} {
+	for kind, want := range map[divergence.Kind]int64{divergence.NewlyChallenged: 4, divergence.NewlyRefused: 2,
+		divergence.NewlyAllowed: 2, divergence.NewlyFailing: 0, divergence.Same: int64(2*len(callers) - 8)} {
 		if r.Kinds[kind] != want {
 			t.Errorf("%s: %d; want %d", kind, r.Kinds[kind], want)
 		}
 	}
-	if got := fmt.Sprint(r.Left); got != "map[broken: not JSON, or not whole:2 no input was recorded (log.input):1 not a decision:1 the input is not one of a policy:1]" {
+	if got := fmt.Sprint(
+		r.Left); got != "map[broken: not JSON, or not whole:2 no input was recorded (log.input):1 not a decision:1 the input is not one of a policy:1]" {
 		t.Error(got)
 	}
 	var text bytes.Buffer
 	if err := r.Print(&text, "text"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"4   18.18 %  newly challenged", "GET /reports/{}", "stepward.policy.require (p.rego:6)", "program", "corp", "allow → challenge insufficient_level acr 2"} {
+	for _, want := range []string{"4   18.18 %  newly challenged", "GET /reports/{}",
+		"stepward.policy.require (p.rego:6)", "program", "corp", "allow → challenge insufficient_level acr 2"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
@@ -187,7 +195,8 @@ func TestReport(t *testing.T) {
 		t.Errorf("%v\n%s", err, page.String())
 	}
 	var again divergence.Report
-	if err := r.Print(&raw, "json"); err != nil || json.Unmarshal(raw.Bytes(), &again) != nil || again.Kinds[divergence.NewlyChallenged] != 4 {
+	if err := r.Print(&raw, "json"); err != nil || json.Unmarshal(raw.Bytes(), &again) != nil ||
+		again.Kinds[divergence.NewlyChallenged] != 4 {
 		t.Errorf("%v\n%s", err, raw.String())
 	}
 }
@@ -222,8 +231,10 @@ func TestEventsOfOPA(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := json.Marshal(map[string]any{
-			"decision_id": e["decision_id"], "timestamp": e["decided_at"], "revision": e["policy_revision"], "input": e["input"], "erased": e["erased"],
-			"custom": map[string]any{"stepward": map[string]any{"caller": e["caller"], "outcome": e["outcome"]}}, "result": e["outcome"], "labels": map[string]any{"id": "x"},
+			"decision_id": e["decision_id"], "timestamp": e["decided_at"], "revision": e["policy_revision"],
+			"input": e["input"], "erased": e["erased"],
+			"custom": map[string]any{"stepward": map[string]any{"caller": e["caller"], "outcome": e["outcome"]}},
+			"result": e["outcome"], "labels": map[string]any{"id": "x"},
 		})
 		if err != nil {
 			t.Fatal(err)

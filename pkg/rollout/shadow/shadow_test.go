@@ -27,9 +27,11 @@ func (c candidate) Evaluate(context.Context, policy.Input) (policy.Result, error
 }
 func (candidate) Traits() policy.Traits { return policy.Traits{Revision: "next"} }
 
-func runner(evaluate func() (policy.Result, error), sample func(divergence.Comparison)) (*shadow.Runner, *divergence.Tally) {
+func runner(evaluate func() (policy.Result, error), sample func(divergence.Comparison)) (*shadow.Runner,
+	*divergence.Tally) {
 	tally := &divergence.Tally{}
-	return shadow.New(shadow.Options{Judge: &authz.Authorizer{}, Candidate: candidate{evaluate}, Tally: tally, OnSample: sample}), tally
+	return shadow.New(shadow.Options{Judge: &authz.Authorizer{}, Candidate: candidate{evaluate}, Tally: tally,
+		OnSample: sample}), tally
 }
 
 // allowed returns a decision that let somebody in.
@@ -41,7 +43,8 @@ func allowed(n int) *authz.Record {
 }
 
 func refuse() (policy.Result, error) {
-	return policy.Result{Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{{Code: "x"}}}, nil
+	return policy.Result{Require: []stepup.Requirement{{Level: stepup.Anonymous}}, Deny: []stepup.Denial{{Code: "x"}}},
+		nil
 }
 
 // during runs r for as long as f takes.
@@ -68,7 +71,8 @@ func TestObserveDoesNotWait(t *testing.T) {
 	}
 	r.Observe(&authz.Record{}) // the policy was not asked: nothing to compare
 	during(t, r, func() {
-		wait.Until(t, "what waited is compared", func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
+		wait.Until(t, "what waited is compared",
+			func() bool { c := r.Report(); return c.Decisions+c.Left[shadow.Behind] == 1000 })
 	})
 	if c := tally.Report(""); c.Kinds[divergence.NewlyRefused] != c.Decisions || c.Decisions == 0 {
 		t.Errorf("%+v", c.Kinds)
@@ -95,7 +99,11 @@ func TestCandidatesThatFail(t *testing.T) {
 		for n := range 20 {
 			r.Observe(allowed(n))
 		}
-		wait.Until(t, "it rests", func() bool { c := tally.Report(""); return c.Decisions+c.Left[shadow.Resting] == 20 })
+		wait.Until(t, "it rests", func() bool {
+			c := tally.Report("")
+			return c.Decisions+
+				c.Left[shadow.Resting] == 20
+		})
 	})
 	if c := r.Report(); !c.Suspended || asked.Load() != 5 || c.Decisions != 5 {
 		t.Errorf("asked %d times, %+v", asked.Load(), c)

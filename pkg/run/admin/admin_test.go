@@ -11,7 +11,8 @@ import (
 )
 
 func TestHandler(t *testing.T) {
-	checks := []admin.Check{{Name: "policy", Ready: true}, {Name: "keys of corp", Ready: false, Detail: "not fetched yet"}}
+	checks := []admin.Check{{Name: "policy", Ready: true}, {Name: "keys of corp", Ready: false,
+		Detail: "not fetched yet"}}
 	server := httptest.NewServer(admin.Handler(admin.Config{
 		Ready:   func() []admin.Check { return checks },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("m 1\n")) }),
@@ -39,7 +40,8 @@ func TestHandler(t *testing.T) {
 		status       int
 		holds        string
 	}{
-		{"GET", "/healthz", 200, "ok"}, {"GET", "/readyz", 503, "not ready"}, {"GET", "/readyz?verbose", 503, "not fetched yet"},
+		{"GET", "/healthz", 200, "ok"}, {"GET", "/readyz", 503, "not ready"},
+		{"GET", "/readyz?verbose", 503, "not fetched yet"},
 		{"GET", "/metrics", 200, "m 1"}, {"GET", "/version", 200, "v1"}, {"HEAD", "/healthz", 200, ""},
 		{"GET", "/", 404, ""}, {"GET", "/debug/pprof/", 404, ""}, {"POST", "/readyz", 405, ""},
 	} {

@@ -118,13 +118,15 @@ func TestBundleActivations(t *testing.T) {
 }
 
 // bundledService returns a Stepward whose policy comes from control, and a token for it.
-func bundledService(t *testing.T, control *testbundles.Server, observe func(context.Context, *authz.Record)) (*server.Server, string) {
+func bundledService(t *testing.T, control *testbundles.Server, observe func(context.Context, *authz.Record)) (
+	*server.Server, string) {
 	t.Helper()
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := idp.Mint(testidp.Token{Claims: map[string]any{"exp": time.Now().Add(time.Hour).Unix(), "auth_time": time.Now().Add(-time.Hour).Unix(), "acr": "acr-c"}})
+	token, err := idp.Mint(testidp.Token{Claims: map[string]any{"exp": time.Now().Add(time.Hour).Unix(),
+		"auth_time": time.Now().Add(-time.Hour).Unix(), "acr": "acr-c"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,8 @@ drain: { delay: 10ms }
 			t.Fatal(err)
 		}
 	}
-	s, err := server.New(t.Context(), c, server.Options{Listener: listeners[0], AdminListener: listeners[1], Observe: observe})
+	s, err := server.New(t.Context(), c, server.Options{Listener: listeners[0], AdminListener: listeners[1],
+		Observe: observe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,12 +179,15 @@ func gatewayTo(t *testing.T, s *server.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(map[string]string{"decision_id": r.Header.Get("x-stepward-decision-id"), "upstream": r.Header.Get("x-tenant")})
-	})}
+	app := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			json.NewEncoder(w).Encode(map[string]string{"decision_id": r.Header.Get("x-stepward-decision-id"),
+				"upstream": r.Header.Get("x-tenant")})
+		})}
 	go app.Serve(listener)
 	t.Cleanup(func() { app.Close() })
-	return "http://" + ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: []string{s.Addr().String()}, CheckTimeout: 10 * time.Second}).Ingress
+	return "http://" + ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: []string{
+		s.Addr().String()}, CheckTimeout: 10 * time.Second}).Ingress
 }
 
 // ask returns one request and what its answer shows. Marks of two policies are an error.
@@ -208,7 +214,8 @@ func ask(client *http.Client, url, path, token string) (seen, error) {
 	if err := json.Unmarshal(body, &said); err != nil {
 		return seen{}, fmt.Errorf("%d %s: %w", res.StatusCode, body, err)
 	}
-	all := fmt.Sprintf("%s %s %s %s", body, res.Header.Values("www-authenticate"), res.Header.Get("x-variant-response"), "status-"+strconv.Itoa(res.StatusCode))
+	all := fmt.Sprintf("%s %s %s %s", body, res.Header.Values("www-authenticate"), res.Header.Get("x-variant-response"),
+		"status-"+strconv.Itoa(res.StatusCode))
 	has := map[string]int{}
 	for name, marks := range map[string][]string{
 		"a": {"acr-a", "scope-a", "detail-a", "header-a", "response-a", "status-404", `max_age="60"`, `"max_age":60`},

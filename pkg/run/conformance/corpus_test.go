@@ -35,7 +35,8 @@ func TestCorpusThroughEnvoy(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := func(raw string) Outcome {
-		o, err := d.Do(t.Context(), Case{ID: "corpus", Request: Request{Target: "/orders", Token: &Token{Raw: raw}}}, true)
+		o, err := d.Do(t.Context(), Case{ID: "corpus", Request: Request{Target: "/orders", Token: &Token{Raw: raw}}},
+			true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +47,8 @@ func TestCorpusThroughEnvoy(t *testing.T) {
 	}
 	answers, sent := map[string]string{}, 0
 	for i, b := range bad {
-		if b.Raw == "" || strings.ContainsAny(b.Raw, "\r\n\x00") || strings.TrimSpace(b.Raw) != b.Raw || b.Class == "J22" && i%7 != 0 {
+		if b.Raw == "" || strings.ContainsAny(b.Raw, "\r\n\x00") || strings.TrimSpace(b.Raw) != b.Raw ||
+			b.Class == "J22" && i%7 != 0 {
 			continue // another request on the wire; or one of very many alike
 		}
 		if strings.HasSuffix(b.Name, " in 31 s") || strings.HasSuffix(b.Name, " in 60 s") {
@@ -63,7 +65,8 @@ func TestCorpusThroughEnvoy(t *testing.T) {
 		if !o.Asked {
 			continue
 		}
-		if b.Code != "" && o.Reason != b.Code && o.Reason != "credential_malformed" && o.Reason != "credential_repeated" {
+		if b.Code != "" && o.Reason != b.Code && o.Reason != "credential_malformed" &&
+			o.Reason != "credential_repeated" {
 			t.Errorf("%s %s: %s; want %s", b.Class, b.Name, o.Reason, b.Code)
 		}
 		if o.Status == 401 {
@@ -71,7 +74,8 @@ func TestCorpusThroughEnvoy(t *testing.T) {
 			if o.Reason == "token_expired" {
 				kind = o.Reason
 			}
-			answer := fmt.Sprint(o.Status, len(o.Body), o.Headers.Values("www-authenticate"), o.Headers.Values("content-type"), o.Headers.Values("cache-control"), len(o.Headers))
+			answer := fmt.Sprint(o.Status, len(o.Body), o.Headers.Values("www-authenticate"),
+				o.Headers.Values("content-type"), o.Headers.Values("cache-control"), len(o.Headers))
 			if was, known := answers[kind]; known && was != answer {
 				t.Errorf("%s %s is answered otherwise than the others: %s; %s", b.Class, b.Name, answer, was)
 			}

@@ -86,7 +86,8 @@ func overHTTP1(t *testing.T, address, authorization string) string {
 	t.Helper()
 	conn := dial(t, address)
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET /public HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\nauthorization: %s\r\n\r\n", authorization)
+	fmt.Fprintf(conn, "GET /public HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\nauthorization: %s\r\n\r\n",
+		authorization)
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		return ""
@@ -104,10 +105,12 @@ func overHTTP2(t *testing.T, address, authorization string) string {
 	framer.WriteSettings() // an error shows at the read below
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "app.example.com"}, {":path", "/public"}, {"authorization", authorization}} {
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "app.example.com"},
+		{":path", "/public"}, {"authorization", authorization}} {
 		encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
+	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true,
+		EndHeaders: true})
 	for decoder := hpack.NewDecoder(4096, nil); ; {
 		frame, err := framer.ReadFrame()
 		if err != nil {
@@ -138,10 +141,13 @@ func dial(t *testing.T, address string) net.Conn {
 
 // lookalikes returns values that some application reads as "Bearer x".
 func lookalikes() []string {
-	values := []string{"Bearer", "Bearer ", " ", "Bearer, x", `"Bearer x"`, "Bearer\u2003x", "\ufeffBearer x", "Bearer\u200bx", "\u200bBearer x", "Be\u00adarer x", "Ｂearer x", "Bearer=x", "Bearer:x", "Bearer x,", "\t Bearer x\t", "Bearer \u00a0x", "Basic x, Bearer x", "Basic \xa0x"}
+	values := []string{"Bearer", "Bearer ", " ", "Bearer, x", `"Bearer x"`, "Bearer\u2003x", "\ufeffBearer x",
+		"Bearer\u200bx", "\u200bBearer x", "Be\u00adarer x", "Ｂearer x", "Bearer=x", "Bearer:x", "Bearer x,",
+		"\t Bearer x\t", "Bearer \u00a0x", "Basic x, Bearer x", "Basic \xa0x"}
 	for _, c := range []byte{'\t', ' ', 0x0b, 0x0c, 0x1c, 0x1f, 0x7f, 0x80, 0x85, 0xa0, 0xad, 0xff, '!', ';', '\''} {
 		s := string([]byte{c})
-		values = append(values, s+"Bearer x", "Bearer"+s+"x", "Bearer"+s+" x", "Bearer x"+s, "bearer "+s+"x", "DPoP"+s+"x", "B"+s+"earer x")
+		values = append(values, s+"Bearer x", "Bearer"+s+"x", "Bearer"+s+" x", "Bearer x"+s, "bearer "+s+"x",
+			"DPoP"+s+"x", "B"+s+"earer x")
 	}
 	return values
 }
@@ -176,7 +182,8 @@ func TestNothingThatLooksLikeOursPasses(t *testing.T) {
 	answers := map[string]string{} // by version of HTTP and value, of the first encoding
 	for _, raw := range []bool{true, false} {
 		address := hardened(t.Context(), t, path, service.server.Addr().String(), app.Addr().String(), raw)
-		for version, send := range map[string]func(*testing.T, string, string) string{"HTTP/1.1": overHTTP1, "HTTP/2": overHTTP2} {
+		for version, send := range map[string]func(*testing.T, string, string) string{"HTTP/1.1": overHTTP1,
+			"HTTP/2": overHTTP2} {
 			if got := send(t, address, "Basic dTpw"); got != "200" {
 				t.Fatalf("%s: another scheme is answered %q", version, got)
 			}
@@ -186,7 +193,9 @@ func TestNothingThatLooksLikeOursPasses(t *testing.T) {
 				lines, asked := app.take()
 				for _, line := range lines {
 					scheme, _, _ := strings.Cut(line, " ")
-					if alone := strings.EqualFold(line, "bearer") || line == ""; !alone && (!otherScheme.MatchString(line) || strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "dpop")) {
+					if alone := strings.EqualFold(line, "bearer") || line == ""; !alone &&
+						(!otherScheme.MatchString(line) || strings.EqualFold(scheme, "bearer") || strings.EqualFold(
+							scheme, "dpop")) {
 						t.Errorf("%s, raw %t: %q reaches the application as %q", version, raw, value, line)
 					}
 				}
@@ -205,7 +214,8 @@ func TestNothingThatLooksLikeOursPasses(t *testing.T) {
 // hardened starts the shipped Envoy with one of its header encodings.
 func hardened(ctx context.Context, t *testing.T, path, service, app string, raw bool) string {
 	t.Helper()
-	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{app}, Stepwards: []string{service}, CheckTimeout: checkTimeout})
+	text, err := envoy.Render(envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{app}, Stepwards: []string{service},
+		CheckTimeout: checkTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,11 +93,14 @@ func TestOPAEnvoyThroughEnvoy(t *testing.T) {
 // for such policies: bodies are sent along, and names that policies set are permitted.
 func (f foreign) gateway(t *testing.T, path string, raw bool, app string, s *server.Server) *envoy.Process {
 	t.Helper()
-	p := envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{app}, Stepwards: []string{s.Addr().String()}, CheckTimeout: checkTimeout}
+	p := envoy.Params{Ingress: "127.0.0.1:0", Apps: []string{app}, Stepwards: []string{s.Addr().String()},
+		CheckTimeout: checkTimeout}
 	for _, c := range f.Cases {
 		if c.Extensions != nil {
 			p.Routes = append(p.Routes, map[string]any{
-				"match": map[string]any{"prefix": "/", "headers": []any{map[string]any{"name": "x-case", "string_match": map[string]any{"exact": c.ID}}}},
+				"match": map[string]any{
+					"prefix": "/", "headers": []any{
+						map[string]any{"name": "x-case", "string_match": map[string]any{"exact": c.ID}}}},
 				"route": map[string]any{"cluster": "app"},
 				"typed_per_filter_config": map[string]any{"envoy.filters.http.ext_authz": map[string]any{
 					"@type":          "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
@@ -117,15 +120,17 @@ func (f foreign) gateway(t *testing.T, path string, raw bool, app string, s *ser
 	manager := dig(root, "static_resources", "listeners", 0, "filter_chains", 0, "filters", 0, "typed_config").(map[string]any)
 	filter := dig(manager, "http_filters", 0, "typed_config").(map[string]any)
 	filter["encode_raw_headers"] = raw
-	filter["with_request_body"] = map[string]any{"max_request_bytes": 8192, "allow_partial_message": true, "pack_as_bytes": raw}
+	filter["with_request_body"] = map[string]any{"max_request_bytes": 8192, "allow_partial_message": true,
+		"pack_as_bytes": raw}
 	filter["metadata_context_namespaces"] = []any{"example.jwt"}
 	filter["validate_mutations"] = !f.Unvalidated
 	delete(filter, "decoder_header_mutation_rules")
-	manager["http_filters"] = append([]any{map[string]any{"name": "envoy.filters.http.set_metadata", "typed_config": map[string]any{
-		"@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
-		"metadata": []any{map[string]any{"metadata_namespace": "example.jwt", "value": map[string]any{
-			"verified": map[string]any{"email": "alice@example.com", "exp": 1569026124}}}},
-	}}}, manager["http_filters"].([]any)...)
+	manager["http_filters"] = append([]any{map[string]any{"name": "envoy.filters.http.set_metadata",
+		"typed_config": map[string]any{
+			"@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
+			"metadata": []any{map[string]any{"metadata_namespace": "example.jwt", "value": map[string]any{
+				"verified": map[string]any{"email": "alice@example.com", "exp": 1569026124}}}},
+		}}}, manager["http_filters"].([]any)...)
 	if text, err = yaml.Marshal(root); err != nil {
 		t.Fatal(err)
 	}

@@ -57,17 +57,20 @@ type foreignCase struct {
 	BodySize   int               `yaml:"body_size"` // of a JSON text
 	Extensions map[string]string `yaml:"extensions"`
 
-	Allow     bool                `yaml:"allow"`
-	Status    int                 `yaml:"status"`
-	Reason    string              `yaml:"reason"`
-	BodyIs    *string             `yaml:"body_is"`
-	BodyHas   string              `yaml:"body_has"`
-	Answer    map[string]string   `yaml:"answer"`   // headers to the client: a regular expression; empty must not be there
-	Answers   map[string][]string `yaml:"answers"`  // all values of headers to the client, of an allow through Envoy only
-	Upstream  map[string]string   `yaml:"upstream"` // headers that the application gets; empty must not be there
-	Query     map[string][]string `yaml:"query"`    // the query that the application gets, where Envoy edits it
-	Metadata  map[string]any      `yaml:"metadata"`
-	EnvoySelf int                 `yaml:"envoy_self"` // the status of Envoy's own answer, which is then judged by its headers alone
+	Allow   bool    `yaml:"allow"`
+	Status  int     `yaml:"status"`
+	Reason  string  `yaml:"reason"`
+	BodyIs  *string `yaml:"body_is"`
+	BodyHas string  `yaml:"body_has"`
+	// headers to the client: a regular expression; empty must not be there
+	Answer map[string]string `yaml:"answer"`
+	// all values of headers to the client, of an allow through Envoy only
+	Answers  map[string][]string `yaml:"answers"`
+	Upstream map[string]string   `yaml:"upstream"` // headers that the application gets; empty must not be there
+	Query    map[string][]string `yaml:"query"`    // the query that the application gets, where Envoy edits it
+	Metadata map[string]any      `yaml:"metadata"`
+	// the status of Envoy's own answer, which is then judged by its headers alone
+	EnvoySelf int `yaml:"envoy_self"`
 }
 
 var form = regexp.MustCompile(`(?m)^forms\["([^"]+)"\]`)
@@ -117,7 +120,8 @@ func foreignRig(t *testing.T, all []foreign) (*Rig, map[string]string) {
 		if f.Path != "" {
 			more += ", path: " + f.Path
 		}
-		s.Fixtures[f.Name] = Fixture{Policy: f.Policy, Config: fmt.Sprintf("policy: { compat: opa-envoy, paths: [%s.rego], %s }\n", f.Name, more)}
+		s.Fixtures[f.Name] = Fixture{Policy: f.Policy,
+			Config: fmt.Sprintf("policy: { compat: opa-envoy, paths: [%s.rego], %s }\n", f.Name, more)}
 	}
 	r, err := NewRig(s)
 	if err != nil {
@@ -129,17 +133,22 @@ func foreignRig(t *testing.T, all []foreign) (*Rig, map[string]string) {
 	}
 	now := time.Now().Unix()
 	claims := func(role, sub string, nbf, exp int64) map[string]any {
-		return map[string]any{"role": role, "sub": base64.RawURLEncoding.EncodeToString([]byte(sub)), "nbf": nbf, "exp": exp}
+		return map[string]any{"role": role, "sub": base64.RawURLEncoding.EncodeToString([]byte(sub)), "nbf": nbf,
+			"exp": exp}
 	}
 	tokens := map[string]string{
-		"guest": shared("secret", claims("guest", "alice", now-60, now+3600)), "admin": shared("secret", claims("admin", "bob", now-60, now+3600)),
-		"expired": shared("secret", claims("guest", "alice", now-3600, now-60)), "early": shared("secret", claims("guest", "alice", now+3600, now+7200)),
-		"forged":   shared("guess", claims("admin", "bob", now-60, now+3600)),
-		"unsigned": strings.Join(append(strings.Split(shared("secret", claims("admin", "bob", now-60, now+3600)), ".")[:2], ""), "."),
+		"guest":   shared("secret", claims("guest", "alice", now-60, now+3600)),
+		"admin":   shared("secret", claims("admin", "bob", now-60, now+3600)),
+		"expired": shared("secret", claims("guest", "alice", now-3600, now-60)),
+		"early":   shared("secret", claims("guest", "alice", now+3600, now+7200)),
+		"forged":  shared("guess", claims("admin", "bob", now-60, now+3600)),
+		"unsigned": strings.Join(append(strings.Split(shared("secret", claims("admin", "bob", now-60, now+3600)),
+			".")[:2], ""), "."),
 	}
 	for name, token := range map[string]Token{
-		"password": {Claims: map[string]any{"acr": "urn:example:loa:1"}}, "mfa": {Claims: map[string]any{"acr": "urn:example:loa:2"}},
-		"old": {Claims: map[string]any{"acr": "urn:example:loa:2"}, AuthAge: "10m"}, "rogue": {Key: "rogue"},
+		"password": {Claims: map[string]any{"acr": "urn:example:loa:1"}},
+		"mfa":      {Claims: map[string]any{"acr": "urn:example:loa:2"}},
+		"old":      {Claims: map[string]any{"acr": "urn:example:loa:2"}, AuthAge: "10m"}, "rogue": {Key: "rogue"},
 		"payer": {Claims: map[string]any{"acr": "urn:example:loa:2", "scope": "pay"}},
 	} {
 		authorization, err := r.mint(Request{Token: &token})
@@ -156,14 +165,20 @@ func bank(t *testing.T) []byte {
 	t.Helper()
 	kind, label := descriptorpb.FieldDescriptorProto_TYPE_INT64, descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL
 	method := func(name string) *descriptorpb.MethodDescriptorProto {
-		return &descriptorpb.MethodDescriptorProto{Name: &name, InputType: proto.String(".bank.Order"), OutputType: proto.String(".bank.Order")}
+		return &descriptorpb.MethodDescriptorProto{Name: &name, InputType: proto.String(".bank.Order"),
+			OutputType: proto.String(".bank.Order")}
 	}
 	text, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{
 		Name: proto.String("bank.proto"), Package: proto.String("bank"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Order"), Field: []*descriptorpb.FieldDescriptorProto{
-			{Name: proto.String("cents_due"), JsonName: proto.String("centsDue"), Number: proto.Int32(1), Type: &kind, Label: &label},
-		}}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Teller"), Method: []*descriptorpb.MethodDescriptorProto{method("Ping"), method("Pay")}}},
+		MessageType: []*descriptorpb.DescriptorProto{
+			{Name: proto.String("Order"), Field: []*descriptorpb.FieldDescriptorProto{
+				{Name: proto.String("cents_due"), JsonName: proto.String("centsDue"), Number: proto.Int32(1),
+					Type:  &kind,
+					Label: &label},
+			}}},
+		Service: []*descriptorpb.ServiceDescriptorProto{
+			{Name: proto.String("Teller"), Method: []*descriptorpb.MethodDescriptorProto{
+				method("Ping"), method("Pay")}}},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +189,8 @@ func bank(t *testing.T) []byte {
 // shared returns a JWT that is signed with a shared secret, as the documentation's are.
 func shared(secret string, claims map[string]any) string {
 	payload, _ := json.Marshal(claims)
-	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(payload)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -262,7 +278,8 @@ func (c foreignCase) judgeHeaders(t *testing.T, o seen) {
 	t.Helper()
 	for name, want := range c.Answer {
 		got := o.headers.Values(name)
-		if ok, err := regexp.MatchString("^(?:"+want+")$", strings.Join(got, "\n")); err != nil || !ok || want == "" && len(got) > 0 {
+		if ok, err := regexp.MatchString("^(?:"+want+")$", strings.Join(got, "\n")); err != nil || !ok || want == "" &&
+			len(got) > 0 {
 			t.Errorf("answer %s: %q; want %q", name, got, want)
 		}
 	}
@@ -286,7 +303,8 @@ func TestOPAEnvoyInProcess(t *testing.T) {
 			for _, raw := range f.encodings() {
 				t.Run(fmt.Sprintf("%s/%s/raw=%t", f.Name, c.ID, raw), func(t *testing.T) {
 					req := c.checkRequest(raw)
-					res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return &a }}).Check(t.Context(), req)
+					res, err := (&extauthz.Server{Current: func() *authz.Authorizer { return &a }}).Check(
+						t.Context(), req)
 					if err != nil {
 						t.Fatal("a decision must not be a gRPC error:", err)
 					}
@@ -319,7 +337,8 @@ func (c foreignCase) checkRequest(raw bool) *authv3.CheckRequest {
 		lines = append(lines, fmt.Sprintf("content-length: %d", len(body)))
 	}
 	lines = append(lines, fmt.Sprintf("x-envoy-auth-partial-body: %t", len(body) > limit))
-	h := &authv3.AttributeContext_HttpRequest{Id: "7", Method: c.Method, Host: "app.example.com", Path: c.Target, Scheme: "http", Protocol: "HTTP/1.1", Size: int64(len(body))}
+	h := &authv3.AttributeContext_HttpRequest{Id: "7", Method: c.Method, Host: "app.example.com", Path: c.Target,
+		Scheme: "http", Protocol: "HTTP/1.1", Size: int64(len(body))}
 	if body = body[:min(limit, len(body))]; raw {
 		h.RawBody, h.HeaderMap = []byte(body), &corev3.HeaderMap{}
 	} else {
@@ -338,10 +357,12 @@ func (c foreignCase) checkRequest(raw bool) *authv3.CheckRequest {
 		}
 	}
 	peer := func(port uint32) *authv3.AttributeContext_Peer {
-		return &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-			Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}}
+		return &authv3.AttributeContext_Peer{
+			Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+				Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}}
 	}
-	jwt, _ := structpb.NewStruct(map[string]any{"verified": map[string]any{"email": "alice@example.com", "exp": 1569026124}})
+	jwt, _ := structpb.NewStruct(map[string]any{"verified": map[string]any{"email": "alice@example.com",
+		"exp": 1569026124}})
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Source: peer(40000), Destination: peer(10000), ContextExtensions: c.Extensions,
 		Request:         &authv3.AttributeContext_Request{Time: timestamppb.Now(), Http: h},

@@ -90,7 +90,8 @@ func newGateway(t *testing.T) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte("drain: { delay: 10ms }"), []byte("drain: { delay: 7s }\nlog: { decisions: off }"), 1)
+	text = bytes.Replace(text, []byte("drain: { delay: 10ms }"),
+		[]byte("drain: { delay: 7s }\nlog: { decisions: off }"), 1)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +111,12 @@ func newGateway(t *testing.T) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { g.hits.Add(1) })}
+	app := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(
+		func(http.ResponseWriter, *http.Request) { g.hits.Add(1) })}
 	go app.Serve(listener)
 	t.Cleanup(func() { app.Close() })
-	g.Process = ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: addresses, CheckTimeout: 10 * time.Second})
+	g.Process = ingress(t, envoy.Params{Apps: []string{listener.Addr().String()}, Stepwards: addresses,
+		CheckTimeout: 10 * time.Second})
 	g.url = "http://" + g.Ingress + "/public"
 	return g
 }

@@ -26,13 +26,16 @@ import (
 
 func decision(n int) *authz.Record {
 	r := &authz.Record{
-		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"}, Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: response.Response{Kind: response.Allow},
+		ID: fmt.Sprintf("d%d", n), Time: time.Unix(int64(n), 0), Request: request.Request{Method: "GET", Path: "/odd"},
+		Judgement: authz.Judgement{Decision: stepup.Allow{}}, Response: response.Response{Kind: response.Allow},
 	}
 	if n%2 == 0 {
 		r.Request.Path, r.Request.RawQuery = "/even", "code=SECRET"
 		r.Token = &token.Token{Subject: "alice", Claims: map[string]any{"email": "SECRET"}}
 		r.Decision = stepup.Redirect{Why: stepup.InsufficientLevel}
-		r.Response = response.Response{Status: 302, Headers: []request.Field{{Name: "location", Value: "https://login.example.com/?return_to=SECRET"}, {Name: "set-cookie", Value: "SECRET"}}}
+		r.Response = response.Response{Status: 302, Headers: []request.Field{
+			{Name: "location", Value: "https://login.example.com/?return_to=SECRET"},
+			{Name: "set-cookie", Value: "SECRET"}}}
 		r.Shortfall = stepup.Shortfall{Rule: "stepward.policy.require (p.rego:3)"}
 	}
 	return r
@@ -68,14 +71,16 @@ func TestRingKeepsNoLargeBody(t *testing.T) {
 		body request.Body
 		kept bool
 	}{
-		"small":        {request.Body{Present: true, JSON: map[string]any{"amount": json.Number("10"), "to": []any{"bob"}}}, true},
+		"small": {request.Body{Present: true, JSON: map[string]any{"amount": json.Number("10"),
+			"to": []any{"bob"}}}, true},
 		"a small form": {request.Body{Present: true, Form: map[string][]string{"a": {"b"}}}, true},
 		"a text":       {request.Body{Present: true, JSON: strings.Repeat("x", 40<<10)}, false},
 		"a number":     {request.Body{Present: true, JSON: json.Number(strings.Repeat("1", 40<<10))}, false},
 		"a name":       {request.Body{Present: true, JSON: map[string]any{strings.Repeat("x", 40<<10): true}}, false},
 		"many values":  {request.Body{Present: true, JSON: make([]any, 10_000)}, false},
 		"deep":         {request.Body{Present: true, JSON: deep}, false},
-		"a form":       {request.Body{Present: true, Form: map[string][]string{"a": {strings.Repeat("x", 40<<10)}}}, false},
+		"a form": {request.Body{Present: true, Form: map[string][]string{"a": {strings.Repeat("x", 40<<10)}}},
+			false},
 	} {
 		r := decision(0)
 		r.Stages.Evaluated = time.Unix(1, 0)
@@ -84,7 +89,8 @@ func TestRingKeepsNoLargeBody(t *testing.T) {
 		ring := control.NewRing(10)
 		ring.Observe(t.Context(), r)
 		e, q, ok := ring.Find("d0")
-		if !ok || e.Request.Method != "GET" || (q.Request.Method == "GET") != c.kept || q.Request.Attributes != nil || !c.kept && q.Request.Body.Present {
+		if !ok || e.Request.Method != "GET" || (q.Request.Method == "GET") != c.kept || q.Request.Attributes != nil ||
+			!c.kept && q.Request.Body.Present {
 			t.Errorf("%s: %v, %+v", name, ok, q.Request.Method)
 		}
 	}
@@ -103,14 +109,20 @@ func TestSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} }, Level: http.NotFoundHandler(),
-			Issuers:     func() []control.Issuer { return []control.Issuer{{Name: "corp", Issuer: "https://idp.example.com"}} },
-			Revocations: revocation.New(2, nil),
-			Revisions:   func() []control.Revision { return []control.Revision{{Revision: "r1", InForce: true, From: "files"}} },
-			Again: func(_ context.Context, revision string, q authz.Question) control.Again {
-				return control.Again{State: "no longer loaded", Reason: q.Request.Path}
-			},
-		})}
+		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.Handler(
+			control.Config{Ring: ring, Snapshot: func() any { return map[string]string{"policy_revision": "r1"} },
+				Level: http.NotFoundHandler(),
+				Issuers: func() []control.Issuer {
+					return []control.Issuer{{Name: "corp", Issuer: "https://idp.example.com"}}
+				},
+				Revocations: revocation.New(2, nil),
+				Revisions: func() []control.Revision {
+					return []control.Revision{{Revision: "r1", InForce: true, From: "files"}}
+				},
+				Again: func(_ context.Context, revision string, q authz.Question) control.Again {
+					return control.Again{State: "no longer loaded", Reason: q.Request.Path}
+				},
+			})}
 		go server.Serve(listener)
 		defer server.Close()
 		client, err := control.NewClient("unix://" + path)
@@ -118,7 +130,9 @@ func TestSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids := func(f control.Filter) (out string) {
-			if err := client.Decisions(t.Context(), f, false, func(e explain.Explanation) { out += e.DecisionID + " " }); err != nil {
+			if err := client.Decisions(t.Context(), f, false, func(e explain.Explanation) {
+				out += e.DecisionID + " "
+			}); err != nil {
 				t.Fatal(err)
 			}
 			return out
@@ -135,7 +149,8 @@ func TestSocket(t *testing.T) {
 				t.Errorf("%+v: %q", f, got)
 			}
 		}
-		if e, err := client.Decision(t.Context(), "d2"); err != nil || e.Token.Subject != "alice" || e.Answer.Location != "https://login.example.com/" {
+		if e, err := client.Decision(t.Context(), "d2"); err != nil || e.Token.Subject != "alice" ||
+			e.Answer.Location != "https://login.example.com/" {
 			t.Errorf("%+v, %v", e, err)
 		}
 		if _, err := client.Decision(t.Context(), "nobody's"); !errors.Is(err, control.ErrNotFound) {
@@ -147,18 +162,23 @@ func TestSocket(t *testing.T) {
 		if list, err := client.Issuers(t.Context()); err != nil || len(list) != 1 || list[0].Name != "corp" {
 			t.Errorf("%+v, %v", list, err)
 		}
-		if e, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", Subject: "alice"}); err != nil || e.Issuer != "https://idp.example.com" || e.Before.IsZero() || e.Until.IsZero() {
+		if e, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", Subject: "alice"}); err != nil ||
+			e.Issuer != "https://idp.example.com" || e.Before.IsZero() || e.Until.IsZero() {
 			t.Errorf("%+v, %v", e, err)
 		}
-		for what, e := range map[string]revocation.Entry{"no such issuer": {Issuer: "nobody", JTI: "a"}, "one of": {Issuer: "corp"}, "before goes": {Issuer: "corp", JTI: "a", Before: time.Now()}} {
-			if _, err := client.Revoke(t.Context(), e); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), what) {
+		for what, e := range map[string]revocation.Entry{"no such issuer": {Issuer: "nobody", JTI: "a"},
+			"one of": {Issuer: "corp"}, "before goes": {Issuer: "corp", JTI: "a", Before: time.Now()}} {
+			if _, err := client.Revoke(t.Context(), e); !errors.Is(err, control.ErrRefused) || !strings.Contains(
+				err.Error(), what) {
 				t.Errorf("%+v: %v; want %q", e, err, what)
 			}
 		}
-		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "https://idp.example.com", JTI: "a"}); err != nil {
+		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "https://idp.example.com",
+			JTI: "a"}); err != nil {
 			t.Error(err)
 		}
-		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", JTI: "b"}); err == nil || errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "full") {
+		if _, err := client.Revoke(t.Context(), revocation.Entry{Issuer: "corp", JTI: "b"}); err == nil ||
+			errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "full") {
 			t.Errorf("one too many: %v", err)
 		}
 		if list, err := client.Revocations(t.Context()); err != nil || len(list) != 2 {
@@ -168,7 +188,9 @@ func TestSocket(t *testing.T) {
 		seen := make(chan string, 100)
 		done := make(chan error)
 		go func() {
-			done <- client.Decisions(ctx, control.Filter{Path: "/odd"}, true, func(e explain.Explanation) { seen <- e.DecisionID })
+			done <- client.Decisions(ctx, control.Filter{Path: "/odd"}, true, func(e explain.Explanation) {
+				seen <- e.DecisionID
+			})
 		}()
 		for _, want := range []string{"d1", "d3"} {
 			if got := <-seen; got != want {
@@ -191,7 +213,8 @@ func TestSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := absent.Snapshot(t.Context()); !errors.Is(err, control.ErrUnreachable) || !strings.Contains(err.Error(), path+".none: ") {
+		if _, err := absent.Snapshot(t.Context()); !errors.Is(err, control.ErrUnreachable) || !strings.Contains(
+			err.Error(), path+".none: ") {
 			t.Errorf("asking: %v", err)
 		}
 		if err := absent.SetLogLevel(t.Context(), "debug"); !errors.Is(err, control.ErrUnreachable) {

@@ -24,7 +24,8 @@ func TestStory(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("", func(t *testing.T) {
 		var decisions atomic.Int64
-		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Observe: func(context.Context, *authz.Record) { decisions.Add(1) }})
+		d, err := demo.Start(t.Context(),
+			demo.Options{Progress: os.Stderr, Observe: func(context.Context, *authz.Record) { decisions.Add(1) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,18 +82,28 @@ upstream: { header_prefix: x-id- }
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Load: func(*files.Look) (config.Config, error) { return c, nil }})
+		d, err := demo.Start(t.Context(), demo.Options{Progress: os.Stderr, Load: func(*files.Look) (config.Config,
+			error) {
+			return c, nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.Close()
 		claims := "&claims=" + url.QueryEscape(`{"desk":7}`)
 		for _, s := range []demo.Step{
-			{Title: "strong enough to read", Method: "GET", Path: "/told", Token: "level=silver" + claims, Header: []string{"x-desk: forged"}, Status: 200, Contains: []string{"x-desk: 7", "x-id-level: silver"}, Lacks: []string{"forged"}},
-			{Title: "no header of a client", Method: "GET", Path: "/x", Token: "level=silver" + claims, Header: []string{"x-desk: forged", "x-id-subject: root"}, Status: 200, Contains: []string{"x-id-subject: alice"}, Lacks: []string{"x-desk", "root"}},
-			{Title: "not to write", Method: "POST", Path: "/x", Token: "level=silver" + claims, Status: 401, Contains: []string{`acr_values="g"`}},
-			{Title: "strong enough to write", Method: "POST", Path: "/x", Token: "level=gold" + claims, Body: `{"amount":100}`, Status: 200},
-			{Title: "but not that much", Method: "POST", Path: "/x", Token: "level=gold" + claims, Body: `{"amount":101}`, Status: 403},
+			{Title: "strong enough to read", Method: "GET", Path: "/told", Token: "level=silver" + claims,
+				Header: []string{"x-desk: forged"}, Status: 200, Contains: []string{"x-desk: 7", "x-id-level: silver"},
+				Lacks: []string{"forged"}},
+			{Title: "no header of a client", Method: "GET", Path: "/x", Token: "level=silver" + claims,
+				Header: []string{"x-desk: forged", "x-id-subject: root"}, Status: 200, Contains: []string{
+					"x-id-subject: alice"}, Lacks: []string{"x-desk", "root"}},
+			{Title: "not to write", Method: "POST", Path: "/x", Token: "level=silver" + claims, Status: 401,
+				Contains: []string{`acr_values="g"`}},
+			{Title: "strong enough to write", Method: "POST", Path: "/x", Token: "level=gold" + claims,
+				Body: `{"amount":100}`, Status: 200},
+			{Title: "but not that much", Method: "POST", Path: "/x", Token: "level=gold" + claims,
+				Body: `{"amount":101}`, Status: 403},
 			{Title: "another desk", Method: "GET", Path: "/x", Token: "level=gold", Status: 403},
 			{Title: "nobody", Method: "GET", Path: "/x", Status: 401, Lacks: []string{"acr_values"}},
 		} {
@@ -100,7 +111,8 @@ upstream: { header_prefix: x-id- }
 				t.Errorf("%s: %v", s.Title, err)
 			}
 		}
-		for q, status := range map[string]int{"level=gold&age=5": 200, "": 200, "level=platinum": 400, "age=x": 400, "claims=x": 400} {
+		for q, status := range map[string]int{"level=gold&age=5": 200, "": 200, "level=platinum": 400, "age=x": 400,
+			"claims=x": 400} {
 			res, err := http.Get(d.Provider + "/token?" + q)
 			if err != nil {
 				t.Fatal(err)

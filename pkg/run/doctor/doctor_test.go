@@ -56,8 +56,11 @@ func TestExamine(t *testing.T) {
 		change  func(*config.Config)
 		symptom string
 	}{
-		"a taken port":          {func(c *config.Config) { c.Listen = taken.Addr().String() }, "listen"},
-		"a policy that is not":  {func(c *config.Config) { c.Policy.Default, c.Policy.Paths = false, []string{"missing"} }, "policy and keys"},
+		"a taken port": {func(c *config.Config) { c.Listen = taken.Addr().String() }, "listen"},
+		"a policy that is not": {func(c *config.Config) {
+			c.Policy.Default, c.Policy.Paths = false,
+				[]string{"missing"}
+		}, "policy and keys"},
 		"an issuer that is not": {func(c *config.Config) { c.Issuers[0].Optional = false }, "corp: discovery"},
 	} {
 		x := healthy(t)
@@ -70,7 +73,8 @@ func TestExamine(t *testing.T) {
 
 func TestExamineIssuers(t *testing.T) {
 	list := doctor.ExamineIssuers(t.Context(), healthy(t))
-	if got := grades(list); got["policy"] != "" || got["listen"] != "" || got["configuration"] != "ok" || doctor.Failed(list) {
+	if got := grades(list); got["policy"] != "" || got["listen"] != "" || got["configuration"] != "ok" || doctor.Failed(
+		list) {
 		t.Errorf("%+v", list)
 	}
 	if list := doctor.Refused(errors.New("no")); !doctor.Failed(list) || list[0].Detail != "no" {

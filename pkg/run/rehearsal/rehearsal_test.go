@@ -59,10 +59,13 @@ func isRefused(err error) bool {
 }
 
 func TestBeside(t *testing.T) {
-	dir := folder(t, map[string]string{"stepward.yaml": "", "policies/p.rego": "", "policies/deep/p.rego": "", "other/stepward.yaml": "", "other/p.rego": ""})
+	dir := folder(t, map[string]string{"stepward.yaml": "", "policies/p.rego": "", "policies/deep/p.rego": "",
+		"other/stepward.yaml": "", "other/p.rego": ""})
 	for path, want := range map[string]string{
-		"policies": "stepward.yaml", "policies/p.rego": "stepward.yaml", ".": "stepward.yaml", "policies/deep": "", "policies/deep/p.rego": "",
-		"other": "other/stepward.yaml", "other/p.rego": "other/stepward.yaml", "missing": "stepward.yaml",
+		"policies": "stepward.yaml", "policies/p.rego": "stepward.yaml", ".": "stepward.yaml", "policies/deep": "",
+		"policies/deep/p.rego": "",
+		"other":                "other/stepward.yaml", "other/p.rego": "other/stepward.yaml",
+		"missing": "stepward.yaml",
 	} {
 		got := rehearsal.Beside(filepath.Join(dir, path))
 		if want != "" {
@@ -87,8 +90,11 @@ func TestPatient(t *testing.T) {
 // A policy that is not there, or not one whose rules can be shown, is refused: another one
 // would be asked in its place.
 func TestNeeds(t *testing.T) {
-	dir := folder(t, map[string]string{"opa.yaml": "services: { s: { url: https://b.example.com } }\nbundles: { a: { service: s, signing: { keyid: k } } }\nkeys: { k: { algorithm: HS256, key: x } }\n",
-		"logs.yaml": "services: { s: { url: https://b.example.com } }\ndecision_logs: { service: s }\n", "broken.yaml": "bundles: 1\n"})
+	dir := folder(
+		t, map[string]string{
+			"opa.yaml":    "services: { s: { url: https://b.example.com } }\nbundles: { a: { service: s, signing: { keyid: k } } }\nkeys: { k: { algorithm: HS256, key: x } }\n",
+			"logs.yaml":   "services: { s: { url: https://b.example.com } }\ndecision_logs: { service: s }\n",
+			"broken.yaml": "bundles: 1\n"})
 	paths := []string{"p.rego"}
 	for name, c := range map[string]struct {
 		change       func(*config.Config)
@@ -123,7 +129,8 @@ func bundled(t *testing.T, dir, name string) func(*config.Config) {
 }
 
 func TestLoad(t *testing.T) {
-	dir := folder(t, map[string]string{"good/p.rego": policyText, "bad/p.rego": "package stepward.policy\nrequire := 1\n"})
+	dir := folder(t, map[string]string{"good/p.rego": policyText,
+		"bad/p.rego": "package stepward.policy\nrequire := 1\n"})
 	for path, want := range map[string]bool{"good": true, "bad": false, "missing": false} {
 		paths := []string{filepath.Join(dir, path)}
 		_, err := rehearsal.Load(t.Context(), standard(t), paths)
@@ -133,7 +140,8 @@ func TestLoad(t *testing.T) {
 		if _, err := rehearsal.Analyse(standard(t), paths); (err == nil) != want || err != nil && !isRefused(err) {
 			t.Errorf("%s: %v", path, err)
 		}
-		if list := (finding.List)(nil); path == "bad" && (!errors.As(err, &list) || !strings.HasPrefix(err.Error(), "the policy is refused:\n")) {
+		if list := (finding.List)(nil); path == "bad" &&
+			(!errors.As(err, &list) || !strings.HasPrefix(err.Error(), "the policy is refused:\n")) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -142,9 +150,11 @@ func TestLoad(t *testing.T) {
 	}
 	broken := standard(t)
 	broken.Levels = append(broken.Levels, broken.Levels[0])
-	for name, err := range map[string]error{"load": second(rehearsal.Load(t.Context(), broken, nil)), "options": second(rehearsal.Options(broken)),
-		"authorizer": second(rehearsal.Authorizer(broken, (*rego.Policy)(nil))), "stage": second(rehearsal.Stage(broken, (*rego.Policy)(nil))),
-		"test": second(rehearsal.Test(t.Context(), broken, nil, ""))} {
+	for name, err := range map[string]error{"load": second(rehearsal.Load(t.Context(), broken, nil)),
+		"options":    second(rehearsal.Options(broken)),
+		"authorizer": second(rehearsal.Authorizer(broken, (*rego.Policy)(nil))),
+		"stage":      second(rehearsal.Stage(broken, (*rego.Policy)(nil))),
+		"test":       second(rehearsal.Test(t.Context(), broken, nil, ""))} {
 		if !isRefused(err) {
 			t.Errorf("%s takes a ladder with one level twice: %v", name, err)
 		}
@@ -186,8 +196,10 @@ func TestStage(t *testing.T) {
 
 func TestTest(t *testing.T) {
 	dir := folder(t, map[string]string{"ok/p.rego": policyText, "ok/p_test.rego": testText, "none/p.rego": policyText,
-		"syntax/p.rego": "package stepward.policy\nrequire contains", "refused/p.rego": policyText + "requier contains {\"level\": \"mfa\"}\n", "refused/p_test.rego": testText,
-		"opa/p.rego": "package envoy.authz\nallow := true\n", "opa/p_test.rego": "package envoy.authz_test\ntest_answer if stepward.answer({\"path\": \"/\"}).result == \"allow\"\n"})
+		"syntax/p.rego": "package stepward.policy\nrequire contains", "refused/p.rego": policyText +
+			"requier contains {\"level\": \"mfa\"}\n", "refused/p_test.rego": testText,
+		"opa/p.rego":      "package envoy.authz\nallow := true\n",
+		"opa/p_test.rego": "package envoy.authz_test\ntest_answer if stepward.answer({\"path\": \"/\"}).result == \"allow\"\n"})
 	in := func(name string) []string { return []string{filepath.Join(dir, name)} }
 	report, err := rehearsal.Test(t.Context(), standard(t), in("ok"), "")
 	if err != nil || len(report.Results) != 3 || report.Failed() != 1 {
@@ -199,10 +211,12 @@ func TestTest(t *testing.T) {
 	if report, err := rehearsal.Test(t.Context(), standard(t), in("none"), ""); err != nil || len(report.Results) != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if _, err := rehearsal.Test(t.Context(), standard(t), in("syntax"), ""); !isRefused(err) || !strings.Contains(err.Error(), "does not compile") {
+	if _, err := rehearsal.Test(t.Context(), standard(t), in("syntax"), ""); !isRefused(err) || !strings.Contains(
+		err.Error(), "does not compile") {
 		t.Errorf("%v", err)
 	}
-	if report, err := rehearsal.Test(t.Context(), standard(t), in("refused"), ""); err != nil || report.Refused == nil || report.Failed() == 0 {
+	if report, err := rehearsal.Test(t.Context(), standard(t), in("refused"), ""); err != nil ||
+		report.Refused == nil || report.Failed() == 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if _, err := rehearsal.Test(t.Context(), standard(t), in("missing"), ""); !isRefused(err) {
@@ -210,7 +224,8 @@ func TestTest(t *testing.T) {
 	}
 	opa := standard(t)
 	opa.Policy = config.Policy{Compat: config.OPAEnvoy, Paths: in("opa")}
-	if report, err := rehearsal.Test(t.Context(), opa, in("opa"), ""); err != nil || report.Failed() != 0 || len(report.Results) != 1 {
+	if report, err := rehearsal.Test(t.Context(), opa, in("opa"), ""); err != nil || report.Failed() != 0 ||
+		len(report.Results) != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	opa.Policy.ProtoDescriptor = "missing"

@@ -52,7 +52,8 @@ func BenchmarkCheck(b *testing.B) {
 		"allow-RS256": {"/orders/1", "rs", "loa:2"}, "allow-ES256": {"/orders/1", "es", "loa:2"},
 		"challenge": {"/admin/users", "es", "loa:1"}, "anonymous": {"/", "", ""},
 	} {
-		headers := map[string]string{":authority": "app.example.com", ":path": v.path, ":method": "GET", "user-agent": "bench", "accept": "*/*", "x-request-id": "1"}
+		headers := map[string]string{":authority": "app.example.com", ":path": v.path, ":method": "GET",
+			"user-agent": "bench", "accept": "*/*", "x-request-id": "1"}
 		if v.key != "" {
 			token, err := idp.Mint(testidp.Token{Key: v.key, Claims: map[string]any{"acr": v.acr}})
 			if err != nil {
@@ -60,9 +61,11 @@ func BenchmarkCheck(b *testing.B) {
 			}
 			headers["authorization"] = "Bearer " + token
 		}
-		requests[name] = &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: v.path, Host: "app.example.com", Scheme: "https", Headers: headers},
-		}}}
+		requests[name] = &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request: &authv3.AttributeContext_Request{
+				Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: v.path, Host: "app.example.com",
+					Scheme: "https", Headers: headers},
+			}}}
 	}
 	names := []string{"anonymous", "allow-ES256", "allow-RS256", "challenge"}
 	for _, name := range names {

@@ -71,8 +71,10 @@ func badBundles(t testing.TB) map[string][]byte {
 		"data twice": edit(func(f map[string]string) {
 			f["lists/data.json"], f["lists/a/data.json"] = `{"a": {"x": 1}}`, `{"x": 2}`
 		}),
-		"data outside of its roots":  put("other/data.json", `{"a": 1}`),
-		"data over a rule":           edit(func(f map[string]string) { f["stepward/policy/data.json"] = `{"require": 1}` }),
+		"data outside of its roots": put("other/data.json", `{"a": 1}`),
+		"data over a rule": edit(func(f map[string]string) {
+			f["stepward/policy/data.json"] = `{"require": 1}`
+		}),
 		"data of 50 MB":              put("lists/data.json", `{"a": "`+large+`"}`),
 		"policy of 50 MB":            more("# " + large),
 		"a manifest that is none":    put(".manifest", "revision: x"),
@@ -85,7 +87,9 @@ func badBundles(t testing.TB) map[string][]byte {
 		"HTML":                       []byte("<html><body>404</body></html>"),
 		"gzip of nothing":            testbundles.Pack(nil),
 		"gzip of noise":              append([]byte{0x1f, 0x8b, 8, 0}, []byte(strings.Repeat("\x00\xff", 500))...),
-		"a delta":                    testbundles.Pack(map[string]string{"patch.json": `{"data": [{"op": "upsert", "path": "/lists/a", "value": 1}]}`, ".manifest": bundled("b")[".manifest"]}),
+		"a delta": testbundles.Pack(
+			map[string]string{"patch.json": `{"data": [{"op": "upsert", "path": "/lists/a", "value": 1}]}`,
+				".manifest": bundled("b")[".manifest"]}),
 		"a file that breaks another": put("more.rego", "package stepward.policy\nimport rego.v2\nheaders := {}"),
 	}
 }
@@ -99,7 +103,10 @@ func TestBrokenBundles(t *testing.T) {
 		defer s.Close()
 		s.Bundles(testbundles.LongPoll)
 		s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
-		f := serveFolder(t, fromBundles(strings.Replace(opaConfig(s, ""), polled, `polling: { min_delay_seconds: 0, max_delay_seconds: 1, long_polling_timeout_seconds: 1 }`, 1)), server.Options{})
+		f := serveFolder(t, fromBundles(
+			strings.Replace(opaConfig(s, ""), polled,
+				`polling: { min_delay_seconds: 0, max_delay_seconds: 1, long_polling_timeout_seconds: 1 }`, 1)),
+			server.Options{})
 		all := badBundles(t)
 		t.Logf("%d kinds", len(all))
 		failing := func(want string) bool {
@@ -134,7 +141,8 @@ func TestBundleServerFails(t *testing.T) {
 	s := testbundles.New()
 	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
 	f := serveFolder(t, fromBundles(opaConfig(s, "")), server.Options{})
-	for _, mode := range []string{testbundles.HTML, testbundles.Loop, testbundles.Failing, testbundles.Cut, testbundles.Gone, testbundles.Hang} {
+	for _, mode := range []string{testbundles.HTML, testbundles.Loop, testbundles.Failing, testbundles.Cut,
+		testbundles.Gone, testbundles.Hang} {
 		s.Put("authz.tar.gz", testbundles.Pack(bundled("b")))
 		s.Bundles(mode)
 		eventually(t, mode+" is told of", func() bool {
@@ -181,14 +189,17 @@ func TestSignedBundles(t *testing.T) {
 	s.Put("authz.tar.gz", sign("a", hmac, "main"))
 	keys := `keys: { main: { algorithm: HS256, key: ` + hmac + ` } }`
 	opa := opaConfig(s, keys+"\n")
-	f := serveFolder(t, fromBundles(strings.Replace(opa, polled, polled+", signing: { keyid: main }", 1)), server.Options{})
+	f := serveFolder(t, fromBundles(strings.Replace(opa, polled, polled+", signing: { keyid: main }", 1)),
+		server.Options{})
 	if f.serves(t) != "a" {
 		t.Fatal("a good signature is refused")
 	}
 	tampered := sign("b", hmac, "main")
-	swapped := testbundles.Pack(map[string]string{"policy.rego": bundled("b")["policy.rego"], ".manifest": bundled("b")[".manifest"], ".signatures.json": `{"signatures":["a.b.c"]}`})
+	swapped := testbundles.Pack(map[string]string{"policy.rego": bundled("b")["policy.rego"],
+		".manifest": bundled("b")[".manifest"], ".signatures.json": `{"signatures":["a.b.c"]}`})
 	for name, b := range map[string][]byte{
-		"unsigned": testbundles.Pack(bundled("b")), "of another key": sign("b", strings.ToUpper(hmac), "main"), "of no key": swapped, "cut": tampered[:len(tampered)-20],
+		"unsigned": testbundles.Pack(bundled("b")), "of another key": sign("b", strings.ToUpper(hmac), "main"),
+		"of no key": swapped, "cut": tampered[:len(tampered)-20],
 	} {
 		s.Put("authz.tar.gz", b)
 		eventually(t, name+" is told of", func() bool {

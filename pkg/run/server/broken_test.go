@@ -81,23 +81,25 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 		add("type of "+path, map[string]string{"stepward.yaml": broken})
 	}
 	for name, v := range map[string][2]string{
-		"listen without port":   {"listen: 127.0.0.1:0", "listen: 127.0.0.1"},
-		"relative socket":       {"listen: 127.0.0.1:0", "listen: unix://s.sock"},
-		"admin without port":    {"admin: 127.0.0.1:0", "admin: here"},
-		"control over TCP":      {"admin: 127.0.0.1:0", "control: 127.0.0.1:1"},
-		"issuer in plain text":  {"https://idp.example.com", "http://idp.example.com"},
-		"issuer twice":          {"https://far.example.com", "https://idp.example.com"},
-		"name twice":            {"name: far", "name: corp"},
-		"name in upper case":    {"name: far", "name: Far"},
-		"symmetric algorithm":   {"[ES256]", "[HS256]"},
-		"algorithm none":        {"[ES256]", "[none]"},
-		"unknown profile":       {"rfc9068", "rfc9069"},
-		"unknown assurance":     {"assurance: acr", "assurance: amrs"},
-		"leeway of an hour":     {"10s", "1h"},
-		"negative leeway":       {"10s", "-10s"},
-		"level of nobody":       {"levels: { mfa:", "levels: { otp:"},
-		"level twice":           {"levels: [{ name: mfa, acr: [\"acr-a\"] }]", "levels: [{ name: mfa, acr: [a] }, { name: mfa, acr: [b] }]"},
-		"built-in level":        {"levels: [{ name: mfa, acr: [\"acr-a\"] }]", "levels: [{ name: anonymous, acr: [a] }]"},
+		"listen without port":  {"listen: 127.0.0.1:0", "listen: 127.0.0.1"},
+		"relative socket":      {"listen: 127.0.0.1:0", "listen: unix://s.sock"},
+		"admin without port":   {"admin: 127.0.0.1:0", "admin: here"},
+		"control over TCP":     {"admin: 127.0.0.1:0", "control: 127.0.0.1:1"},
+		"issuer in plain text": {"https://idp.example.com", "http://idp.example.com"},
+		"issuer twice":         {"https://far.example.com", "https://idp.example.com"},
+		"name twice":           {"name: far", "name: corp"},
+		"name in upper case":   {"name: far", "name: Far"},
+		"symmetric algorithm":  {"[ES256]", "[HS256]"},
+		"algorithm none":       {"[ES256]", "[none]"},
+		"unknown profile":      {"rfc9068", "rfc9069"},
+		"unknown assurance":    {"assurance: acr", "assurance: amrs"},
+		"leeway of an hour":    {"10s", "1h"},
+		"negative leeway":      {"10s", "-10s"},
+		"level of nobody":      {"levels: { mfa:", "levels: { otp:"},
+		"level twice": {"levels: [{ name: mfa, acr: [\"acr-a\"] }]",
+			"levels: [{ name: mfa, acr: [a] }, { name: mfa, acr: [b] }]"},
+		"built-in level": {"levels: [{ name: mfa, acr: [\"acr-a\"] }]",
+			"levels: [{ name: anonymous, acr: [a] }]"},
 		"timeout > deadline":    {"timeout: 10s", "timeout: 11s"},
 		"deadline of a minute":  {"deadline: 10s", "deadline: 1m"},
 		"deadline zero":         {"deadline: 10s", "deadline: 0s"},
@@ -141,22 +143,38 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 		swap(name, v[0], v[1])
 	}
 	for name, whole := range map[string]string{
-		"a configuration that is cut": text[:len(text)*2/3] + "{", "a list": "- a\n", "a word": "stepward", "binary": "\x7fELF\x00\x01", "HTML": "<html><body>404</body></html>",
+		"a configuration that is cut": text[:len(text)*2/3] + "{", "a list": "- a\n", "a word": "stepward",
+		"binary": "\x7fELF\x00\x01", "HTML": "<html><body>404</body></html>",
 		"huge": "# " + strings.Repeat("x", 2<<20),
 	} {
 		add(name, map[string]string{"stepward.yaml": whole})
 	}
 	policy := good["policy/policy.rego"]
 	for name, rego := range map[string]string{
-		"a policy that is cut": policy[:len(policy)/2], "a policy of nothing": "package stepward.policy\nimport rego.v2\n", "an old policy": strings.Replace(policy, "rego.v2", "rego.v1", 1),
-		"an unknown level": strings.Replace(policy, `"mfa"`, `"mfaa"`, 1), "a boolean deny": policy + "\ndeny if true\n", "network": policy + "\nx := http.send({})\n", "the clock": policy + "\nx := time.now_ns()\n",
-		"recursion": policy + "\na if b\nb if a\n", "a header of ours": policy + "\nheaders[\"x-stepward-level\"] := \"mfa\"\n", "a conflicting import": policy + "\nimport data.stepward.policy as input\n",
-		"v0 syntax": "package stepward.policy\nrequire[x] { x := {\"level\": \"mfa\"} }\n", "an unknown function": policy + "\nx := nowhere(1)\n", "a type error": policy + "\nx if \"a\" + 1 == 2\n",
-		"an input that is not there": policy + "\nx if input.reqest.path\n", "another package": strings.Replace(policy, "stepward.policy", "stepward.polices", 1), "a policy of 50 MB": policy + "\n# " + strings.Repeat("x", 50<<20),
-		"an empty policy": "", "HTML for a policy": "<html><body>404</body></html>", "chance": policy + "\nx := rand.intn(\"a\", 2)\n", "the environment": policy + "\nx := opa.runtime()\n", "an unknown key": policy + "\nrequire contains {\"levl\": \"mfa\"}\n",
-		"a slip of a name": policy + "\nrequires contains {\"level\": \"mfa\"}\n", "a computed header": policy + "\nheaders[name] := \"x\" if some name in [\"x-a\"]\n", "anonymous by the token": policy + "\nrequire contains {\"level\": \"anonymous\"} if input.token.subject == \"root\"\n",
-		"a link that leads out": "link:/etc/hostname", "a link to nowhere": "link:nowhere.rego", "a link to itself": "link:policy.rego", "headers as a whole": policy + "\nheaders := {}\n", "a header of the hop": policy + "\nheaders[\"connection\"] := \"x\"\n",
-		"NUL in a policy": policy + "\x00", "a policy that is not UTF-8": policy + "\n# \xff\xfe\nx := \"\xff\"\n",
+		"a policy that is cut": policy[:len(policy)/2],
+		"a policy of nothing":  "package stepward.policy\nimport rego.v2\n", "an old policy": strings.Replace(
+			policy, "rego.v2", "rego.v1", 1),
+		"an unknown level": strings.Replace(policy, `"mfa"`, `"mfaa"`, 1), "a boolean deny": policy +
+			"\ndeny if true\n", "network": policy + "\nx := http.send({})\n", "the clock": policy +
+			"\nx := time.now_ns()\n",
+		"recursion": policy + "\na if b\nb if a\n", "a header of ours": policy +
+			"\nheaders[\"x-stepward-level\"] := \"mfa\"\n", "a conflicting import": policy +
+			"\nimport data.stepward.policy as input\n",
+		"v0 syntax":           "package stepward.policy\nrequire[x] { x := {\"level\": \"mfa\"} }\n",
+		"an unknown function": policy + "\nx := nowhere(1)\n", "a type error": policy + "\nx if \"a\" + 1 == 2\n",
+		"an input that is not there": policy + "\nx if input.reqest.path\n", "another package": strings.Replace(
+			policy, "stepward.policy", "stepward.polices", 1), "a policy of 50 MB": policy + "\n# " + strings.Repeat(
+			"x", 50<<20),
+		"an empty policy": "", "HTML for a policy": "<html><body>404</body></html>", "chance": policy +
+			"\nx := rand.intn(\"a\", 2)\n", "the environment": policy + "\nx := opa.runtime()\n",
+		"an unknown key":   policy + "\nrequire contains {\"levl\": \"mfa\"}\n",
+		"a slip of a name": policy + "\nrequires contains {\"level\": \"mfa\"}\n", "a computed header": policy +
+			"\nheaders[name] := \"x\" if some name in [\"x-a\"]\n", "anonymous by the token": policy +
+			"\nrequire contains {\"level\": \"anonymous\"} if input.token.subject == \"root\"\n",
+		"a link that leads out": "link:/etc/hostname", "a link to nowhere": "link:nowhere.rego",
+		"a link to itself": "link:policy.rego", "headers as a whole": policy + "\nheaders := {}\n",
+		"a header of the hop": policy + "\nheaders[\"connection\"] := \"x\"\n",
+		"NUL in a policy":     policy + "\x00", "a policy that is not UTF-8": policy + "\n# \xff\xfe\nx := \"\xff\"\n",
 	} {
 		add(name, map[string]string{"policy/policy.rego": rego})
 	}
@@ -172,11 +190,21 @@ func breakages(t testing.TB, good map[string]string, by authority) []breakage {
 	otherCert, otherKey := by.issue(t, time.Now().Add(time.Hour))
 	oldCert, oldKey := by.issue(t, time.Now().Add(-time.Hour))
 	for name, files := range map[string]map[string]string{
-		"empty keys": {"keys.json": ""}, "keys that are cut": {"keys.json": good["keys.json"][:100]}, "keys of nothing": {"keys.json": `{"keys":[]}`}, "keys gone": {"keys.json": "-"}, "keys with a BOM": {"keys.json": "\ufeff" + good["keys.json"]},
-		"a secret that is gone": {"key.pem": "-"}, "another's key": {"key.pem": otherKey}, "another's certificate": {"cert.pem": otherCert}, "an expired certificate": {"cert.pem": oldCert, "key.pem": oldKey},
-		"a certificate that is cut": {"cert.pem": good["cert.pem"][:100]}, "an empty CA": {"ca.pem": ""}, "an empty configuration": {"stepward.yaml": "\n"}, "nothing but comments": {"stepward.yaml": "# " + strings.ReplaceAll(text, "\n", "\n# ")},
-		"a second document": {"stepward.yaml": text + "---\nlevels: []\n"}, "cut after levels": {"stepward.yaml": text[:strings.Index(text, "policy:")]}, "policy without a value": {"stepward.yaml": text[:strings.Index(text, " { paths: [policy]")] + "\n"},
-		"an empty policy": {"policy/policy.rego": "\n"}, "an empty data file": {"policy/data.yaml": "\n"}, "two documents of data": {"policy/data.yaml": "a: 1\n---\nb: 2\n"}, "data with something behind it": {"policy/data.json": "{} {}"}, "policies gone": {"policy/policy.rego": "-"}, "the configuration gone": {"stepward.yaml": "-"},
+		"empty keys": {"keys.json": ""}, "keys that are cut": {"keys.json": good["keys.json"][:100]},
+		"keys of nothing": {"keys.json": `{"keys":[]}`}, "keys gone": {"keys.json": "-"}, "keys with a BOM": {
+			"keys.json": "\ufeff" + good["keys.json"]},
+		"a secret that is gone": {"key.pem": "-"}, "another's key": {"key.pem": otherKey}, "another's certificate": {
+			"cert.pem": otherCert}, "an expired certificate": {"cert.pem": oldCert, "key.pem": oldKey},
+		"a certificate that is cut": {"cert.pem": good["cert.pem"][:100]}, "an empty CA": {"ca.pem": ""},
+		"an empty configuration": {"stepward.yaml": "\n"}, "nothing but comments": {
+			"stepward.yaml": "# " + strings.ReplaceAll(text, "\n", "\n# ")},
+		"a second document": {"stepward.yaml": text + "---\nlevels: []\n"}, "cut after levels": {
+			"stepward.yaml": text[:strings.Index(text, "policy:")]}, "policy without a value": {
+			"stepward.yaml": text[:strings.Index(text, " { paths: [policy]")] + "\n"},
+		"an empty policy": {"policy/policy.rego": "\n"}, "an empty data file": {"policy/data.yaml": "\n"},
+		"two documents of data": {"policy/data.yaml": "a: 1\n---\nb: 2\n"}, "data with something behind it": {
+			"policy/data.json": "{} {}"}, "policies gone": {"policy/policy.rego": "-"}, "the configuration gone": {
+			"stepward.yaml": "-"},
 	} {
 		add(name, files)
 	}
@@ -192,7 +220,9 @@ func wrongTypes(t testing.TB, text string) map[string]string {
 		if path != "" && !strings.HasSuffix(path, "levels.mfa") {
 			was := *n
 			if n.Kind == yaml.ScalarNode {
-				*n = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: "of"}, {Kind: yaml.ScalarNode, Tag: "!!str", Value: "another type"}}}
+				*n = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
+					{Kind: yaml.ScalarNode, Tag: "!!str", Value: "of"}, {Kind: yaml.ScalarNode, Tag: "!!str",
+						Value: "another type"}}}
 			} else {
 				*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "of another type"}
 			}
@@ -261,7 +291,8 @@ func TestBrokenStart(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, good)
 	load := func() (*server.Server, error) {
-		c, err := config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Getenv: func(string) string { return "" }})
+		c, err := config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{
+			Getenv: func(string) string { return "" }})
 		if err != nil {
 			return nil, err
 		}
@@ -301,7 +332,8 @@ func TestBrokenReload(t *testing.T) {
 	t.Parallel()
 	by := newAuthority(t)
 	good := whole(t, by)
-	good["stepward.yaml"] = strings.Replace(good["stepward.yaml"], "tls:", "# tls:", 1) // the client here speaks plain text
+	// the client here speaks plain text
+	good["stepward.yaml"] = strings.Replace(good["stepward.yaml"], "tls:", "# tls:", 1)
 	dir := t.TempDir()
 	write(t, dir, good)
 	f := serveDir(t, dir, server.Options{})
@@ -317,8 +349,10 @@ func TestBrokenReload(t *testing.T) {
 	}
 	all := breakages(t, maps.Clone(good), by)
 	for _, b := range all {
-		touchesTLS := strings.Contains(b.name, "TLS") || strings.Contains(b.name, "tls") || strings.Contains(b.name, "ertificate") || strings.Contains(b.name, "client") ||
-			strings.Contains(b.name, "CA") || strings.Contains(b.name, "another's key") || strings.Contains(b.name, "secret")
+		touchesTLS := strings.Contains(b.name, "TLS") || strings.Contains(b.name, "tls") || strings.Contains(
+			b.name, "ertificate") || strings.Contains(b.name, "client") ||
+			strings.Contains(b.name, "CA") || strings.Contains(b.name, "another's key") || strings.Contains(
+			b.name, "secret")
 		if touchesTLS {
 			continue // TestTLS and TestBrokenStart have these
 		}
@@ -326,7 +360,8 @@ func TestBrokenReload(t *testing.T) {
 		place(t, dir, b.files)
 		f.Reload()
 		eventually(t, b.name+" is told of", func() bool { return reloaded() != was })
-		if status, body := page(t, f.running, "/readyz?verbose"); status != 200 || !strings.Contains(body, "the last good configuration stays in force: ") {
+		if status, body := page(t, f.running, "/readyz?verbose"); status != 200 || !strings.Contains(
+			body, "the last good configuration stays in force: ") {
 			t.Errorf("%s: %d %s", b.name, status, body)
 		}
 		if f.Revision() != revision || f.variant(t) != "a" {

@@ -37,7 +37,8 @@ func bundled(name string) map[string]string {
 // fromBundles returns a configuration whose policy comes from where opa says.
 func fromBundles(opa string) map[string]string {
 	files := map[string]string{"opa.yaml": opa}
-	files["stepward.yaml"] = strings.Replace(variant("a")["stepward.yaml"], "policy: { paths: [policy], timeout: 10s }", "policy: { timeout: 10s }\nbundles: { config_file: opa.yaml }", 1)
+	files["stepward.yaml"] = strings.Replace(variant("a")["stepward.yaml"], "policy: { paths: [policy], timeout: 10s }",
+		"policy: { timeout: 10s }\nbundles: { config_file: opa.yaml }", 1)
 	return files
 }
 
@@ -70,8 +71,13 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, `+polled+` } 
 	same := bundled("a")
 	same[".manifest"] = bundled("b")[".manifest"]
 	mock.WithTestBundle("/bundles/authz.tar.gz", same) // a under the name of b
-	eventually(t, "another name for another policy", func() bool { return f.serves(t) == "a" && strings.HasPrefix(f.Revision(), "rev-b@") })
-	if _, body := page(t, f.running, "/metrics"); !strings.Contains(body, `stepward_data_age_seconds{kind="bundle",source="authz"}`) || !strings.Contains(body, "bundle_loaded_counter") {
+	eventually(t, "another name for another policy", func() bool {
+		return f.serves(t) == "a" && strings.HasPrefix(
+			f.Revision(), "rev-b@")
+	})
+	if _, body := page(t, f.running, "/metrics"); !strings.Contains(
+		body, `stepward_data_age_seconds{kind="bundle",source="authz"}`) || !strings.Contains(
+		body, "bundle_loaded_counter") {
 		t.Error("no metrics of the bundle")
 	}
 }
@@ -92,7 +98,8 @@ func TestNoBundleYet(t *testing.T) {
 		f := folder{dir: dir, running: run(t, c, server.Options{})}
 		eventually(t, "a failure is told of", func() bool {
 			status, body := page(t, f.running, "/readyz?verbose")
-			return status == 503 && strings.Contains(body, "bundle authz") && strings.Contains(body, "the last attempt failed")
+			return status == 503 && strings.Contains(body, "bundle authz") && strings.Contains(
+				body, "the last attempt failed")
 		})
 		if res := f.check(t, "/public", nil); res.GetStatus().GetCode() == 0 {
 			t.Error("allowed without a policy")
@@ -111,7 +118,8 @@ func TestPersistence(t *testing.T) {
 	t.Parallel()
 	s := testbundles.New()
 	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
-	files := fromBundles(strings.Replace(opaConfig(s, "persistence_directory: kept\n"), polled, polled+", persist: true", 1))
+	files := fromBundles(strings.Replace(opaConfig(s, "persistence_directory: kept\n"), polled,
+		polled+", persist: true", 1))
 	f := serveFolder(t, files, server.Options{})
 	kept := filepath.Join(f.dir, "kept", "bundles", "authz", "bundle.tar.gz")
 	eventually(t, "it is on disk", func() bool { _, err := os.Stat(kept); return err == nil })
@@ -138,14 +146,17 @@ func TestDecisionLogs(t *testing.T) {
 		s := testbundles.New()
 		defer s.Close()
 		files := bundled("a")
-		files["policy.rego"] = strings.Replace(files["policy.rego"], "require contains {\"level\": \"anonymous\"}", "# METADATA\n# scope: rule\n# labels:\n#   team: web\nrequire contains {\"level\": \"anonymous\"}", 1)
+		files["policy.rego"] = strings.Replace(files["policy.rego"], "require contains {\"level\": \"anonymous\"}",
+			"# METADATA\n# scope: rule\n# labels:\n#   team: web\nrequire contains {\"level\": \"anonymous\"}", 1)
 		files["mask.rego"] = "package system.log\n\nmask contains \"/input/request/headers/x-mine\"\n\ndrop if input.input.request.path == \"/dropped\"\n"
 		s.Put("authz.tar.gz", testbundles.Pack(files))
 		f := serveFolder(t, fromBundles(opaConfig(s, `labels: { app: gateway }
 decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_seconds: 1 } }
 status: { service: control }
 `)), server.Options{})
-		secret := map[string]string{"authorization": "Bearer SECRET.SECRET.SECRET", "cookie": "s=SECRET", "x-api-key": "SECRET", "x-mine": "SECRET", "referer": "https://x/?q=SECRET", "dpop": "SECRET", "x-kept": "kept"}
+		secret := map[string]string{"authorization": "Bearer SECRET.SECRET.SECRET", "cookie": "s=SECRET",
+			"x-api-key": "SECRET", "x-mine": "SECRET", "referer": "https://x/?q=SECRET", "dpop": "SECRET",
+			"x-kept": "kept"}
 		f.check(t, "/public?code=SECRET", secret)
 		f.check(t, "/dropped", nil)
 		f.check(t, "/x", map[string]string{"accept": "application/json"})
@@ -155,7 +166,9 @@ status: { service: control }
 		if strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "/dropped") {
 			t.Errorf("logged: %s", text)
 		}
-		for _, want := range []string{`"rev-a"`, `"app":"gateway"`, `"rule_labels":[{"team":"web"}]`, `"erased":["/input/request/headers/x-mine"]`, `/input/request/query`, `"x-kept":"kept"`, `"reason":"ok"`, `"custom":{`, `"path":"stepward/policy"`, `"policy_revision":"rev-a"`} {
+		for _, want := range []string{`"rev-a"`, `"app":"gateway"`, `"rule_labels":[{"team":"web"}]`,
+			`"erased":["/input/request/headers/x-mine"]`, `/input/request/query`, `"x-kept":"kept"`, `"reason":"ok"`,
+			`"custom":{`, `"path":"stepward/policy"`, `"policy_revision":"rev-a"`} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("no %s in %s", want, text)
 			}
@@ -195,7 +208,8 @@ func TestLogSinkFull(t *testing.T) {
 		_, body := page(t, f.running, "/metrics")
 		for line := range strings.Lines(body) {
 			var n float64
-			if i := strings.LastIndex(line, " "); strings.Contains(line, "decision_logs_dropped_buffer_size_limit_exceeded") && !strings.HasPrefix(line, "#") {
+			if i := strings.LastIndex(line, " "); strings.Contains(
+				line, "decision_logs_dropped_buffer_size_limit_exceeded") && !strings.HasPrefix(line, "#") {
 				fmt.Sscan(line[i:], &n)
 				return n > 0
 			}
@@ -212,7 +226,9 @@ func TestDiscovery(t *testing.T) {
 	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
 	s.Put("plain.tar.gz", testbundles.Pack(bundled("b")))
 	discovered := func(bundle string) []byte {
-		return testbundles.Pack(map[string]string{"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/` + bundle + `", "polling": {"min_delay_seconds": 1, "max_delay_seconds": 1}}}, "plugins": {}}}`})
+		return testbundles.Pack(map[string]string{
+			"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/` + bundle +
+				`", "polling": {"min_delay_seconds": 1, "max_delay_seconds": 1}}}, "plugins": {}}}`})
 	}
 	s.Put("discovery.tar.gz", discovered("authz.tar.gz"))
 	core, lines := observer.New(zap.InfoLevel)
@@ -222,7 +238,9 @@ discovery: { resource: bundles/discovery.tar.gz, decision: discovery, `+polled+`
 	if f.serves(t) != "a" {
 		t.Fatal("not a")
 	}
-	s.Put("discovery.tar.gz", testbundles.Pack(map[string]string{"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/plain.tar.gz"}}, "plugins": {"mine": {}}}}`}))
+	s.Put("discovery.tar.gz", testbundles.Pack(
+		map[string]string{
+			"data.json": `{"discovery": {"bundles": {"authz": {"service": "control", "resource": "bundles/plain.tar.gz"}}, "plugins": {"mine": {}}}}`}))
 	eventually(t, "a discovered configuration is refused", func() bool {
 		for _, l := range lines.All() {
 			if strings.Contains(l.Message, "plugins.mine") {
@@ -252,7 +270,9 @@ func TestBundleActivationIsWhole(t *testing.T) {
 	defer s.Close()
 	s.Bundles(testbundles.LongPoll)
 	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
-	f := serveFolder(t, fromBundles(strings.Replace(opaConfig(s, ""), polled, `polling: { min_delay_seconds: 0, max_delay_seconds: 1, long_polling_timeout_seconds: 1 }`, 1)), server.Options{})
+	f := serveFolder(t, fromBundles(strings.Replace(opaConfig(s, ""), polled,
+		`polling: { min_delay_seconds: 0, max_delay_seconds: 1, long_polling_timeout_seconds: 1 }`, 1)),
+		server.Options{})
 	var decisions atomic.Int64
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
@@ -303,19 +323,23 @@ func TestBundleWhileFilesAreBroken(t *testing.T) {
 	defer s.Close()
 	s.Put("authz.tar.gz", testbundles.Pack(bundled("a")))
 	files := fromBundles(opaConfig(s, ""))
-	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "policy: { timeout: 10s }", "policy: { paths: [more], timeout: 10s }", 1)
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "policy: { timeout: 10s }",
+		"policy: { paths: [more], timeout: 10s }", 1)
 	files["more/more.rego"] = "package stepward.route.more\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"}\n"
 	f := serveFolder(t, files, server.Options{})
 	more := func() int32 {
-		res, err := f.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{ContextExtensions: map[string]string{"stepward.policy": "more"}, Request: &authv3.AttributeContext_Request{
-			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/public", Host: "app.example.com", Scheme: "https"},
-		}}})
+		res, err := f.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			ContextExtensions: map[string]string{"stepward.policy": "more"}, Request: &authv3.AttributeContext_Request{
+				Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/public", Host: "app.example.com",
+					Scheme: "https"},
+			}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return res.GetStatus().GetCode()
 	}
-	if f.serves(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 || more() != int32(codes.Unauthenticated) {
+	if f.serves(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 || more() != int32(
+		codes.Unauthenticated) {
 		t.Fatal("the file beside the bundle does not count")
 	}
 	write(t, f.dir, map[string]string{"more/more.rego": "this is no policy"})

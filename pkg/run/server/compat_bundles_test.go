@@ -71,13 +71,15 @@ func (f folder) servesCompat(t testing.TB) string {
 
 func unsignedToken(subject string) map[string]string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return map[string]string{"authorization": "Bearer " + part(`{"alg":"HS256"}`) + "." + part(`{"sub":"`+subject+`"}`) + "." + part("SECRET")}
+	return map[string]string{"authorization": "Bearer " + part(`{"alg":"HS256"}`) + "." + part(
+		`{"sub":"`+subject+`"}`) + "." + part("SECRET")}
 }
 
 // OPA's own mock bundle server hands a bundle of opa-envoy-plugin to Stepward as it is.
 func TestCompatFromMockBundleServer(t *testing.T) {
 	t.Parallel()
-	mock := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz", compatBundle("a")))
+	mock := sdktest.MustNewServer(sdktest.RawBundles(true), sdktest.MockBundle("/bundles/authz.tar.gz",
+		compatBundle("a")))
 	defer mock.Stop()
 	f := serveFolder(t, compatFrom(`services: { opa: { url: "`+mock.URL()+`" } }
 bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, `+polled+` } }
@@ -90,7 +92,8 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, `+polled+` } 
 		headers map[string]string
 		code    int32
 	}{
-		{"/public", nil, 0}, {"/other", nil, 7}, {"/me", nil, 7}, {"/me", unsignedToken("alice"), 0}, {"/me", unsignedToken("mallory"), 7},
+		{"/public", nil, 0}, {"/other", nil, 7}, {"/me", nil, 7}, {"/me", unsignedToken("alice"), 0},
+		{"/me", unsignedToken("mallory"), 7},
 	} {
 		res := f.check(t, v.path, v.headers)
 		if res.GetStatus().GetCode() != v.code {
@@ -155,16 +158,19 @@ func TestCompatBrokenBundles(t *testing.T) {
 			return testbundles.Pack(files)
 		}
 		for name, b := range map[string][]byte{
-			"syntax":               edit("authz.rego", "import data", "import import"),
-			"the network":          edit("authz.rego", "time.now_ns() > 0", `http.send({"method": "GET", "url": "https://a.test"}).status_code == 200`),
+			"syntax": edit("authz.rego", "import data", "import import"),
+			"the network": edit("authz.rego", "time.now_ns() > 0",
+				`http.send({"method": "GET", "url": "https://a.test"}).status_code == 200`),
 			"the environment":      edit("authz.rego", "time.now_ns() > 0", "opa.runtime().env.X"),
 			"v0":                   with("authz.rego", "package envoy.authz\nallow { input.x }"),
 			"another decision":     edit("authz.rego", "package envoy.authz", "package envoy.authz.v2"),
 			"outside of its roots": edit("authz.rego", "package envoy.authz", "package istio.authz"),
 			"data that is cut":     with("app/users/data.json", `{"names": [`),
 			"data outside":         with("other/data.json", `{"a": 1}`),
-			"a delta":              testbundles.Pack(map[string]string{"patch.json": `{"data": [{"op": "upsert", "path": "/app/users", "value": {}}]}`, ".manifest": compatBundle("b")[".manifest"]}),
-			"HTML":                 []byte("<html></html>"),
+			"a delta": testbundles.Pack(
+				map[string]string{"patch.json": `{"data": [{"op": "upsert", "path": "/app/users", "value": {}}]}`,
+					".manifest": compatBundle("b")[".manifest"]}),
+			"HTML": []byte("<html></html>"),
 		} {
 			s.Put("authz.tar.gz", b)
 			eventually(t, name+" is told of", func() bool { return failing("1") || f.servesCompat(t) != "a" })
@@ -196,9 +202,11 @@ func TestCompatSignedBundle(t *testing.T) {
 		return b
 	}
 	s.Put("authz.tar.gz", sign("a", hmac))
-	opa := strings.Replace(opaConfig(s, `keys: { main: { algorithm: HS256, key: `+hmac+" } }\n"), polled, polled+", signing: { keyid: main }", 1)
+	opa := strings.Replace(opaConfig(s, `keys: { main: { algorithm: HS256, key: `+hmac+" } }\n"), polled,
+		polled+", signing: { keyid: main }", 1)
 	f := serveFolder(t, compatFrom(opa, ""), server.Options{})
-	for name, b := range map[string][]byte{"unsigned": testbundles.Pack(compatBundle("b")), "of another key": sign("b", strings.ToUpper(hmac))} {
+	for name, b := range map[string][]byte{"unsigned": testbundles.Pack(compatBundle("b")), "of another key": sign(
+		"b", strings.ToUpper(hmac))} {
 		s.Put("authz.tar.gz", b)
 		told := func() bool {
 			_, body := page(t, f.running, "/readyz?verbose")
@@ -232,7 +240,8 @@ discovery: { resource: bundles/discovery.tar.gz, decision: discovery, `+polled+`
 	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "timeout", "paths: [more], timeout", 1)
 	files["more/app/methods/data.json"] = `{"read": ["GET"]}`
 	f := serveFolder(t, files, server.Options{})
-	if f.servesCompat(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 || f.check(t, "/other", nil).GetStatus().GetCode() == 0 {
+	if f.servesCompat(t) != "a" || f.check(t, "/public", nil).GetStatus().GetCode() != 0 ||
+		f.check(t, "/other", nil).GetStatus().GetCode() == 0 {
 		t.Errorf("%v", f.check(t, "/public", nil))
 	}
 	if !strings.HasPrefix(f.Revision(), "rev-a,files=") {
@@ -269,7 +278,8 @@ decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_
 `), ""), server.Options{})
 	headers := unsignedToken("alice")
 	for name, value := range map[string]string{
-		":path": "/me?code=SECRET", "cookie": "s=SECRET", "proxy-authorization": "SECRET", "dpop": "SECRET", "x-forwarded-client-cert": "SECRET", "set-cookie": "SECRET",
+		":path": "/me?code=SECRET", "cookie": "s=SECRET", "proxy-authorization": "SECRET", "dpop": "SECRET",
+		"x-forwarded-client-cert": "SECRET", "set-cookie": "SECRET",
 		"x-api-key": "SECRET", "x-mine": "SECRET", "referer": "https://x/?q=SECRET", "x-kept": "kept",
 	} {
 		headers[name] = value
@@ -282,12 +292,15 @@ decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), "SECRET") || strings.Contains(string(text), headers["authorization"][7:]) || strings.Contains(string(text), "dropped") {
+	if strings.Contains(string(text), "SECRET") || strings.Contains(string(text), headers["authorization"][7:]) ||
+		strings.Contains(string(text), "dropped") {
 		t.Errorf("logged: %s", text)
 	}
 	for _, want := range []string{
-		`"path":"envoy/authz/allow"`, `"result":{"allowed":true}`, `"result":{"allowed":false,"http_status":451}`, `"parsed_path":["me"]`, `"path":"/me"`, `"x-kept":"kept"`,
-		`"rev-a"`, `"app":"gateway"`, `"erased":["/input/attributes/request/http/headers/x-mine"]`, `"/input/parsed_query"`, `"/input/attributes/request/http/headers/x-api-key"`, `"reason":"policy_denied"`,
+		`"path":"envoy/authz/allow"`, `"result":{"allowed":true}`, `"result":{"allowed":false,"http_status":451}`,
+		`"parsed_path":["me"]`, `"path":"/me"`, `"x-kept":"kept"`,
+		`"rev-a"`, `"app":"gateway"`, `"erased":["/input/attributes/request/http/headers/x-mine"]`,
+		`"/input/parsed_query"`, `"/input/attributes/request/http/headers/x-api-key"`, `"reason":"policy_denied"`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)

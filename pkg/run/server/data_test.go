@@ -15,7 +15,8 @@ import (
 func TestDataAges(t *testing.T) {
 	t.Parallel()
 	files := variant("a")
-	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) + "data: { max_age: { risk: 10s } }\n"
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) +
+		"data: { max_age: { risk: 10s } }\n"
 	files["policy/policy.rego"] = `package stepward.policy
 
 import rego.v2
@@ -44,7 +45,8 @@ metadata["unknown"] := object.keys(data.stepward.unknown)
 	if _, body := page(t, f.running, "/readyz?verbose"); !strings.Contains(body, "unknown: too old") {
 		t.Errorf("%s", body)
 	}
-	if _, body := page(t, f.running, "/metrics"); !strings.Contains(body, `stepward_source_failing{kind="data",source="risk"} 1`) {
+	if _, body := page(t, f.running, "/metrics"); !strings.Contains(
+		body, `stepward_source_failing{kind="data",source="risk"} 1`) {
 		t.Error("no metric")
 	}
 	write(t, f.dir, map[string]string{"risk.json": files["risk.json"]})
@@ -68,7 +70,8 @@ func aging(t testing.TB, maxAge, more string) (*testbundles.Server, map[string]s
 func TestDataAgesWhileFilesAreBroken(t *testing.T) {
 	t.Parallel()
 	files := variant("a")
-	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) + "data: { max_age: { risk: 10s } }\n"
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) +
+		"data: { max_age: { risk: 10s } }\n"
 	files["policy/policy.rego"] = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"anonymous\"} if not data.stepward.unknown.risk\n"
 	files["risk.json"] = `{"risk": {"alice": {"score": 1}}}`
 	f := serveFolder(t, files, server.Options{})

@@ -46,7 +46,8 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 			defer looks.Add(1)
 			return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
 		},
-		Terms: files.Terms{Now: func() time.Time { return time.Unix(0, now.Load()) }, Sleep: func(_ context.Context, _ time.Duration) error { tick(); return nil }},
+		Terms: files.Terms{Now: func() time.Time { return time.Unix(0, now.Load()) },
+			Sleep: func(_ context.Context, _ time.Duration) error { tick(); return nil }},
 	}
 	c, err := o.Reload(files.NewLook())
 	if err != nil {
@@ -66,15 +67,16 @@ func TestHalfWritten(t *testing.T) {
 	for name, half := range map[string]map[string]string{
 		"configuration, empty":             {"stepward.yaml": ""},
 		"configuration, cut before policy": {"stepward.yaml": text[:strings.Index(text, "policy:")]},
-		"configuration, another policy":    {"stepward.yaml": strings.Replace(text, "paths: [policy]", "default: true", 1)},
-		"policy, a file of two":            {"policy/deny.rego": "-"},
-		"policy, a half of a file":         {"policy/deny.rego": "package stepward.policy\n"},
-		"policy, empty":                    {"policy/deny.rego": ""},
-		"policy, another file first":       {"policy/deny.rego": "-", "policy/new.rego": "package stepward.policy\n"},
-		"data, cut":                        {"policy/stopped.yaml": "stopped:\n- /x\n"},
-		"data, empty":                      {"policy/stopped.yaml": ""},
-		"data, gone":                       {"policy/stopped.yaml": "-"},
-		"keys, empty":                      {"keys.json": ""},
+		"configuration, another policy": {"stepward.yaml": strings.Replace(text, "paths: [policy]", "default: true",
+			1)},
+		"policy, a file of two":      {"policy/deny.rego": "-"},
+		"policy, a half of a file":   {"policy/deny.rego": "package stepward.policy\n"},
+		"policy, empty":              {"policy/deny.rego": ""},
+		"policy, another file first": {"policy/deny.rego": "-", "policy/new.rego": "package stepward.policy\n"},
+		"data, cut":                  {"policy/stopped.yaml": "stopped:\n- /x\n"},
+		"data, empty":                {"policy/stopped.yaml": ""},
+		"data, gone":                 {"policy/stopped.yaml": "-"},
+		"keys, empty":                {"keys.json": ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, tick, looks := stepped(t, all)
@@ -111,11 +113,13 @@ func TestHalfWritten(t *testing.T) {
 				}
 				place(t, f.dir, map[string]string{name: whole})
 			}
-			write(t, f.dir, map[string]string{"policy/mark.rego": "package stepward.policy\n\nimport rego.v2\n\nmetadata[\"whole\"] := true\n"})
+			write(t, f.dir, map[string]string{
+				"policy/mark.rego": "package stepward.policy\n\nimport rego.v2\n\nmetadata[\"whole\"] := true\n"})
 			eventually(t, "the whole", func() bool {
 				stopped("on the way to the whole")
 				tick()
-				return f.check(t, "/free", nil).GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["whole"].GetBoolValue()
+				return f.check(t, "/free",
+					nil).GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["whole"].GetBoolValue()
 			})
 			stopped("by the whole")
 		})
@@ -125,7 +129,8 @@ func TestHalfWritten(t *testing.T) {
 // Data whose file is from tomorrow is as old as can be.
 func TestDataOfTomorrow(t *testing.T) {
 	all := variant("a")
-	all["stepward.yaml"] = strings.Replace(all["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) + "data: { max_age: { risk: 1h } }\n"
+	all["stepward.yaml"] = strings.Replace(all["stepward.yaml"], "[policy]", "[policy, risk.json]", 1) +
+		"data: { max_age: { risk: 1h } }\n"
 	all["policy/policy.rego"] = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"anonymous\"} if {\n\tnot data.stepward.unknown.risk\n\tdata.risk\n}\n\nrequire contains {\"level\": \"mfa\"} if data.stepward.unknown.risk\n"
 	all["risk.json"] = `{"risk": {"alice": {"score": 1}}}`
 	f := serveFolder(t, all, server.Options{})

@@ -51,7 +51,8 @@ policy: { default: true }
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := rego.Load(t.Context(), append(library, rego.Source{Name: "p.rego", Text: text}), rego.Options{Ladder: ladder, Timeout: limit})
+		p, err := rego.Load(t.Context(), append(library, rego.Source{Name: "p.rego", Text: text}),
+			rego.Options{Ladder: ladder, Timeout: limit})
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +62,8 @@ policy: { default: true }
 		}
 		return scenario.NewStage(a, c), nil
 	}
-	good, err := open([]byte("package stepward.policy\nimport rego.v2\nrequire contains {\"level\": \"mfa\"}\n"), wait.Bound)
+	good, err := open([]byte("package stepward.policy\nimport rego.v2\nrequire contains {\"level\": \"mfa\"}\n"),
+		wait.Bound)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ policy: { default: true }
 			for _, token := range []map[string]any{{"level": "phishing-resistant"}, {"sub": "alice", "level": "mfa"}} {
 				r, err := stage.Decide(t.Context(), scenario.Scenario{Path: "/x", Token: token})
 				if err != nil || string(r.Reason()) != want || (r.Response.Kind == response.Allow) {
-					t.Errorf("%s, allowed %t, %v, %v; want %s", r.Reason(), (r.Response.Kind == response.Allow), r.Fault, err, want)
+					t.Errorf("%s, allowed %t, %v, %v; want %s", r.Reason(), (r.Response.Kind == response.Allow),
+						r.Fault, err, want)
 				}
 			}
 			unaffected(f.Name)
@@ -112,7 +115,9 @@ import rego.v2
 require contains {"level": "authenticated"}
 deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000)}) == 0
 `
-	c, err := config.Parse("stepward.yaml", []byte("issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [api] }]\npolicy: { default: true }\n"), config.Options{})
+	c, err := config.Parse("stepward.yaml",
+		[]byte(
+			"issuers: [{ name: corp, issuer: \"https://idp.example.com\", audiences: [api] }]\npolicy: { default: true }\n"), config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +133,8 @@ deny contains {"code": "x"} if count({sprintf("%d-%d", [a, b]) | some a in numbe
 	debug.FreeOSMemory()
 	idle, running := resident(t), runtime.NumGoroutine()
 	for range 4 {
-		if r, err := stage.Decide(t.Context(), scenario.Scenario{Path: "/x", Token: map[string]any{}}); err != nil || r.Reason() != "policy_timeout" {
+		if r, err := stage.Decide(t.Context(), scenario.Scenario{Path: "/x", Token: map[string]any{}}); err != nil ||
+			r.Reason() != "policy_timeout" {
 			t.Fatalf("%s, %v", r.Reason(), err)
 		}
 	}

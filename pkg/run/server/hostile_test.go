@@ -56,23 +56,27 @@ func TestHostilePeers(t *testing.T) {
 		return out
 	}
 	attacks := map[string][]byte{
-		"nothing":                   nil,
-		"half a preface":            []byte(preface[:10]),
-		"HTTP/1.1":                  []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-		"TLS":                       {0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3},
-		"junk":                      junk,
-		"junk after the preface":    append([]byte(preface), junk...),
-		"PING flood":                repeat(frame(6, 0, 0, make([]byte, 8)), 20_000),
-		"SETTINGS flood":            repeat(settings, 20_000),
-		"SETTINGS ACK flood":        repeat(ack, 20_000),
-		"rapid reset":               reset(5_000),
-		"CONTINUATION without end":  append(append(bytes.Clone(start), frame(1, 0, 1, []byte{0x83})...), bytes.Repeat(frame(9, 0, 1, bytes.Repeat([]byte{0, 1, 'a', 1, 'b'}, 1000)), 500)...),
-		"a window of zero":          append(append(bytes.Clone([]byte(preface)), frame(4, 0, 0, []byte{0, 4, 0, 0, 0, 0})...), frame(1, 4, 1, []byte{0x83, 0x86})...),
-		"WINDOW_UPDATE overflow":    repeat(frame(8, 0, 0, []byte{0x7f, 0xff, 0xff, 0xff}), 10),
-		"a frame of 16 MiB":         append(bytes.Clone(start), 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1),
-		"a stream of an even id":    append(bytes.Clone(start), frame(1, 5, 2, []byte{0x83})...),
-		"PRIORITY of itself":        repeat(frame(2, 0, 1, []byte{0, 0, 0, 1, 1}), 100),
-		"GOAWAY and on":             append(append(bytes.Clone(start), frame(7, 0, 0, make([]byte, 8))...), frame(6, 0, 0, make([]byte, 8))...),
+		"nothing":                nil,
+		"half a preface":         []byte(preface[:10]),
+		"HTTP/1.1":               []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+		"TLS":                    {0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3},
+		"junk":                   junk,
+		"junk after the preface": append([]byte(preface), junk...),
+		"PING flood":             repeat(frame(6, 0, 0, make([]byte, 8)), 20_000),
+		"SETTINGS flood":         repeat(settings, 20_000),
+		"SETTINGS ACK flood":     repeat(ack, 20_000),
+		"rapid reset":            reset(5_000),
+		"CONTINUATION without end": append(append(bytes.Clone(start), frame(1, 0, 1, []byte{0x83})...),
+			bytes.Repeat(frame(9, 0, 1, bytes.Repeat([]byte{0, 1, 'a', 1, 'b'}, 1000)), 500)...),
+		"a window of zero": append(
+			append(bytes.Clone([]byte(preface)), frame(4, 0, 0, []byte{0, 4, 0, 0, 0, 0})...),
+			frame(1, 4, 1, []byte{0x83, 0x86})...),
+		"WINDOW_UPDATE overflow": repeat(frame(8, 0, 0, []byte{0x7f, 0xff, 0xff, 0xff}), 10),
+		"a frame of 16 MiB":      append(bytes.Clone(start), 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1),
+		"a stream of an even id": append(bytes.Clone(start), frame(1, 5, 2, []byte{0x83})...),
+		"PRIORITY of itself":     repeat(frame(2, 0, 1, []byte{0, 0, 0, 1, 1}), 100),
+		"GOAWAY and on": append(append(bytes.Clone(start), frame(7, 0, 0, make([]byte, 8))...),
+			frame(6, 0, 0, make([]byte, 8))...),
 		"a DATA frame of no stream": append(bytes.Clone(start), frame(0, 0, 5, []byte("x"))...),
 	}
 	before := runtime.NumGoroutine()
@@ -100,7 +104,8 @@ func TestHostilePeers(t *testing.T) {
 	}
 	connected.Wait()
 	for range 200 {
-		if res := r.check(t, "/admin/x", map[string]string{"authorization": "Bearer " + token}); res.GetOkResponse() == nil {
+		if res := r.check(t, "/admin/x", map[string]string{
+			"authorization": "Bearer " + token}); res.GetOkResponse() == nil {
 			t.Fatalf("beside hostile peers: %v", res)
 		}
 		if res := r.check(t, "/admin/x", nil); res.GetDeniedResponse().GetStatus().GetCode() != 401 {
@@ -130,13 +135,15 @@ func TestNothingGrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests := []map[string]string{nil, {"authorization": "Bearer " + good}, {"authorization": "Bearer x.y.z"}, {"authorization": "Bearer " + strings.Repeat("a", 20_000)}, {"accept": "text/html"}}
+	requests := []map[string]string{nil, {"authorization": "Bearer " + good}, {"authorization": "Bearer x.y.z"},
+		{"authorization": "Bearer " + strings.Repeat("a", 20_000)}, {"accept": "text/html"}}
 	measure := func(n int) (goroutines int, heap uint64) {
 		var clients sync.WaitGroup
 		for range 4 {
 			clients.Go(func() {
 				for i := range n / 4 {
-					if _, err := r.auth.Check(t.Context(), get([]string{"/", "/admin/x", "/a/../b"}[i%3], requests[i%len(requests)])); err != nil {
+					if _, err := r.auth.Check(t.Context(), get([]string{"/", "/admin/x", "/a/../b"}[i%3],
+						requests[i%len(requests)])); err != nil {
 						t.Error(err)
 						return
 					}

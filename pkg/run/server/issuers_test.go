@@ -97,7 +97,8 @@ func TestOpaqueTokens(t *testing.T) {
 	idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) })
 	expect("while the issuer is away", other, 503, "introspection_unavailable")
 	idp.Fail(nil)
-	eventually(t, "the breaker lets calls through again", func() bool { return r.check(t, "/admin/x", bearer(other)).GetOkResponse() != nil })
+	eventually(t, "the breaker lets calls through again",
+		func() bool { return r.check(t, "/admin/x", bearer(other)).GetOkResponse() != nil })
 
 	socket, err := control.NewClient(c.Control)
 	if err != nil {
@@ -110,13 +111,17 @@ func TestOpaqueTokens(t *testing.T) {
 	expect("another's", other, 200, "")
 
 	list, err := socket.Issuers(t.Context())
-	if err != nil || len(list) != 1 || !list[0].Usable || len(list[0].Keys) != 4 || len(list[0].Warnings) != 1 || !strings.Contains(list[0].Warnings[0], "phishing-resistant") {
+	if err != nil || len(list) != 1 || !list[0].Usable || len(list[0].Keys) != 4 || len(list[0].Warnings) != 1 ||
+		!strings.Contains(list[0].Warnings[0], "phishing-resistant") {
 		t.Errorf("%+v, %v", list, err)
 	}
 	_, metrics := page(t, r, "/metrics")
 	for _, want := range []string{
-		`stepward_jwks_usable{issuer_name="corp"} 1`, `stepward_jwks_keys{issuer_name="corp"} 4`, `stepward_jwks_skipped_keys{issuer_name="corp"} 0`, `stepward_jwks_last_success_timestamp_seconds{issuer_name="corp"} 1`,
-		`stepward_introspection_total{issuer_name="corp",result="inactive"} 1`, `stepward_introspection_total{issuer_name="corp",result="error"}`, `stepward_revocations 1`,
+		`stepward_jwks_usable{issuer_name="corp"} 1`, `stepward_jwks_keys{issuer_name="corp"} 4`,
+		`stepward_jwks_skipped_keys{issuer_name="corp"} 0`,
+		`stepward_jwks_last_success_timestamp_seconds{issuer_name="corp"} 1`,
+		`stepward_introspection_total{issuer_name="corp",result="inactive"} 1`,
+		`stepward_introspection_total{issuer_name="corp",result="error"}`, `stepward_revocations 1`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
@@ -144,7 +149,9 @@ func TestRevokedAcrossReload(t *testing.T) {
 	var next atomic.Bool
 	enforced := make(chan config.Config, 10)
 	r := run(t, c, server.Options{
-		Snapshot: snapshot.Options{Client: client, Revocations: index}, Enforce: func(c config.Config) { enforced <- c },
+		Snapshot: snapshot.Options{Client: client, Revocations: index}, Enforce: func(c config.Config) {
+			enforced <- c
+		},
 		Reload: func(*files.Look) (config.Config, error) {
 			if next.Load() {
 				return more, nil
@@ -185,11 +192,14 @@ func TestIntrospectionByCertificate(t *testing.T) {
 	defer idp.Close()
 	asked := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		if len(r.TLS.PeerCertificates) != 1 || r.TLS.PeerCertificates[0].Subject.CommonName != "gateway" || r.PostFormValue("client_id") != "gateway" {
+		if len(r.TLS.PeerCertificates) != 1 || r.TLS.PeerCertificates[0].Subject.CommonName != "gateway" ||
+			r.PostFormValue("client_id") != "gateway" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprintf(w, `{"active":true,"token_type":"Bearer","aud":%q,"sub":"alice","exp":%d,"acr":"phr","auth_time":%d}`, testidp.Audience, time.Now().Unix()+60, time.Now().Unix())
+		fmt.Fprintf(
+			w, `{"active":true,"token_type":"Bearer","aud":%q,"sub":"alice","exp":%d,"acr":"phr","auth_time":%d}`,
+			testidp.Audience, time.Now().Unix()+60, time.Now().Unix())
 	}))
 	asked.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	asked.StartTLS()
@@ -199,7 +209,8 @@ func TestIntrospectionByCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gateway"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gateway"},
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -208,9 +219,11 @@ func TestIntrospectionByCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authorities := append(idp.Authority(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: asked.Certificate().Raw})...)
+	authorities := append(idp.Authority(),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: asked.Certificate().Raw})...)
 	for name, block := range map[string][]byte{
-		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), "ca.pem": authorities,
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "key.pem": pem.EncodeToMemory(
+			&pem.Block{Type: "PRIVATE KEY", Bytes: private}), "ca.pem": authorities,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), block, 0o600); err != nil {
 			t.Fatal(err)
@@ -221,7 +234,8 @@ func TestIntrospectionByCertificate(t *testing.T) {
 		c.Outbound.CAFile = filepath.Join(dir, "ca.pem")
 		c.Issuers[0].Introspection.Endpoint = asked.URL
 		if auth == "tls_client_auth" {
-			c.Issuers[0].Introspection.AuthMethod, c.Issuers[0].Introspection.CertFile, c.Issuers[0].Introspection.KeyFile = auth, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+			c.Issuers[0].Introspection.AuthMethod, c.Issuers[0].Introspection.CertFile,
+				c.Issuers[0].Introspection.KeyFile = auth, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 		}
 		r := run(t, c, server.Options{})
 		eventually(t, "ready", r.Ready)
@@ -231,7 +245,8 @@ func TestIntrospectionByCertificate(t *testing.T) {
 		t.Errorf("with the certificate: %v", res)
 	}
 	res := open("client_secret_basic").check(t, "/admin/x", bearer("opaque"))
-	if got := res.GetDynamicMetadata().GetFields()["reason"].GetStringValue(); res.GetOkResponse() != nil || got != "introspection_unavailable" {
+	if got := res.GetDynamicMetadata().GetFields()["reason"].GetStringValue(); res.GetOkResponse() != nil ||
+		got != "introspection_unavailable" {
 		t.Errorf("without it: %s", got)
 	}
 }

@@ -42,8 +42,9 @@ func newAuthority(t testing.TB) authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -64,7 +65,8 @@ func (a authority) issue(t testing.TB, until time.Time, uris ...string) (cert, k
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.ParseIP("127.0.0.1")},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -83,7 +85,8 @@ func (a authority) issue(t testing.TB, until time.Time, uris ...string) (cert, k
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }
 
 // calls reports whether a caller with these credentials is answered at all.
@@ -116,7 +119,8 @@ func TestTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{pair}})
+		return credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{
+			pair}})
 	}
 	hour := time.Now().Add(time.Hour)
 	for name, v := range map[string]struct {
@@ -131,7 +135,8 @@ func TestTLS(t *testing.T) {
 		"expired":             {as(ours, time.Now().Add(-time.Hour), "spiffe://example.com/envoy"), false},
 		"plain text":          {insecure.NewCredentials(), false},
 		"without certificate": {credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}), false},
-		"an old version":      {credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}), false},
+		"an old version": {credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}),
+			false},
 	} {
 		if err := calls(t, target, v.c); (err == nil) != v.ok {
 			t.Errorf("%s: %v", name, err)
@@ -172,7 +177,8 @@ func TestUnixSocket(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
-	if _, err := server.Listen("unix://"+path, 0o600); err == nil || !strings.Contains(err.Error(), "served by another") {
+	if _, err := server.Listen("unix://"+path, 0o600); err == nil || !strings.Contains(
+		err.Error(), "served by another") {
 		t.Errorf("a socket that is served: %v", err)
 	}
 	first.(*net.UnixListener).SetUnlinkOnClose(false)

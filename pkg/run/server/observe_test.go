@@ -40,7 +40,8 @@ func TestEveryDecisionIsObserved(t *testing.T) {
 				if by, _ := observed.Load(id); id == "" || by != revision {
 					t.Errorf("decision %q is observed as one of %v; want %s", id, by, revision)
 				}
-				entry := logged.FilterField(zap.String("decision_id", id)).FilterField(zap.String("policy_revision", revision))
+				entry := logged.FilterField(zap.String("decision_id", id)).FilterField(
+					zap.String("policy_revision", revision))
 				if entry.Len() != 1 {
 					t.Errorf("decision %q is logged %d times as one of %s", id, entry.Len(), revision)
 				}

@@ -140,7 +140,8 @@ func TestKeycloak(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, x := range snapshot.Examine(t.Context(), c, c.Issuers[0]) {
-			if x.Grade == "fail" || x.Name == "introspection" && !strings.Contains(x.Detail, "introspect") && !strings.Contains(x.Detail, "in its aud") {
+			if x.Grade == "fail" || x.Name == "introspection" && !strings.Contains(x.Detail, "introspect") &&
+				!strings.Contains(x.Detail, "in its aud") {
 				t.Errorf("doctor: %+v", x)
 			}
 		}
@@ -211,15 +212,17 @@ func TestOIDCProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	private := filepath.Join(t.TempDir(), "client.pem")
-	if err := os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := realidp.NewOIDCProvider(t, string(keys))
 	for name, more := range map[string]string{
 		"client_secret_basic": `client_id: gateway, client_secret_file: secret`,
 		"client_secret_post":  `client_id: gateway, auth_method: client_secret_post, client_secret_file: secret`,
-		"private_key_jwt":     `client_id: gateway-key, auth_method: private_key_jwt, key_file: ` + private + `, key_id: k1`,
-		"signed answers":      `client_id: gateway-jwt, client_secret_file: secret, response: jwt`,
+		"private_key_jwt": `client_id: gateway-key, auth_method: private_key_jwt, key_file: ` + private +
+			`, key_id: k1`,
+		"signed answers": `client_id: gateway-jwt, client_secret_file: secret, response: jwt`,
 	} {
 		t.Run("introspection/"+name, func(t *testing.T) {
 			r := run(t, trusting(t, p, "rfc9068", "", `

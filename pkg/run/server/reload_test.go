@@ -100,7 +100,8 @@ func serveDir(t testing.TB, dir string, o server.Options) folder {
 
 // variantOf returns the variant whose marks an answer bears, which must all agree.
 func variantOf(res *authv3.CheckResponse) (string, error) {
-	marks := map[string]bool{res.GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["variant"].GetStringValue(): true}
+	marks := map[string]bool{
+		res.GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["variant"].GetStringValue(): true}
 	text := ""
 	for _, h := range res.GetOkResponse().GetHeaders() {
 		if h.GetHeader().GetKey() == "x-variant" {
@@ -144,7 +145,8 @@ func TestReloadIsWhole(t *testing.T) {
 	var clients sync.WaitGroup
 	for i := range 3 {
 		clients.Go(func() {
-			headers := []map[string]string{{"accept": "application/json"}, {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}}[i%2]
+			headers := []map[string]string{{"accept": "application/json"},
+				{"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}}[i%2]
 			for n := 0; ctx.Err() == nil; n++ {
 				res, err := f.auth.Check(t.Context(), get([]string{"/public", "/x"}[n%2], headers))
 				if err != nil {
@@ -183,7 +185,8 @@ func TestReloadIsWhole(t *testing.T) {
 
 func get(path string, headers map[string]string) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: path, Host: "app.example.com", Scheme: "https", Headers: headers},
+		Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: path, Host: "app.example.com", Scheme: "https",
+			Headers: headers},
 	}}}
 }
 
@@ -207,10 +210,12 @@ func TestFollowsFiles(t *testing.T) {
 		}
 		write(t, f.dir, map[string]string{"policy/policy.rego": variant("b")["policy/policy.rego"]})
 		eventually(t, "the policy of b", func() bool {
-			return f.check(t, "/public", nil).GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["variant"].GetStringValue() == "b"
+			return f.check(t, "/public",
+				nil).GetDynamicMetadata().GetFields()["policy"].GetStructValue().GetFields()["variant"].GetStringValue() == "b"
 		})
 		revision := f.Revision()
-		write(t, f.dir, map[string]string{"policy/more.rego": "package stepward.policy\nimport rego.v2\ndeny if true\n"})
+		write(t, f.dir, map[string]string{
+			"policy/more.rego": "package stepward.policy\nimport rego.v2\ndeny if true\n"})
 		eventually(t, "the failure is told of", func() bool {
 			_, body := page(t, f.running, "/readyz?verbose")
 			return strings.Contains(body, "more.rego:3:1: deny must be a set of objects")
@@ -328,7 +333,8 @@ func TestReloadWaitsForKeys(t *testing.T) {
 	idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
 	f := serveFolder(t, variant("a"), server.Options{})
 	next := variant("b")
-	next["stepward.yaml"] = strings.Replace(next["stepward.yaml"], "issuers: [", `issuers: [{ name: new, issuer: "`+idp.URL+`", audiences: [x] }, `, 1)
+	next["stepward.yaml"] = strings.Replace(next["stepward.yaml"], "issuers: [", `issuers: [{ name: new, issuer: "`+
+		idp.URL+`", audiences: [x] }, `, 1)
 	write(t, f.dir, next)
 	eventually(t, "it says what it waits for", func() bool {
 		_, body := page(t, f.running, "/readyz?verbose")
@@ -338,7 +344,10 @@ func TestReloadWaitsForKeys(t *testing.T) {
 		t.Error("in force without its keys")
 	}
 	idp.Fail(nil)
-	eventually(t, "b once the keys are there", func() bool { return strings.Contains(fmt.Sprint(f.check(t, "/x", nil)), "realm-b") })
+	eventually(t, "b once the keys are there", func() bool {
+		return strings.Contains(fmt.Sprint(f.check(t, "/x", nil)),
+			"realm-b")
+	})
 }
 
 // What cannot change while it runs is refused, not half done.

@@ -34,7 +34,8 @@ func TestRevisions(t *testing.T) {
 	}
 	next := func(n int) {
 		was := f.Revision()
-		write(t, f.dir, map[string]string{"policy/policy.rego": files["policy/policy.rego"] + fmt.Sprintf("\n# %d\n", n)})
+		write(t, f.dir, map[string]string{"policy/policy.rego": files["policy/policy.rego"] + fmt.Sprintf(
+			"\n# %d\n", n)})
 		f.Reload()
 		eventually(t, "the next", func() bool { return f.Revision() != was })
 	}

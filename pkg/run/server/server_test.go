@@ -71,24 +71,28 @@ func run(t testing.TB, c config.Config, o server.Options) running {
 	}
 	var stopped error
 	once := false
-	r := running{Server: s, auth: authv3.NewAuthorizationClient(conn), health: grpc_health_v1.NewHealthClient(conn), stop: func() error {
-		if !once {
-			once = true
-			cancel()
-			stopped = <-done
-			conn.Close()
-		}
-		return stopped
-	}}
+	r := running{Server: s, auth: authv3.NewAuthorizationClient(conn), health: grpc_health_v1.NewHealthClient(conn),
+		stop: func() error {
+			if !once {
+				once = true
+				cancel()
+				stopped = <-done
+				conn.Close()
+			}
+			return stopped
+		}}
 	t.Cleanup(func() { r.stop() })
 	return r
 }
 
 func (r running) check(t testing.TB, path string, headers map[string]string) *authv3.CheckResponse {
 	t.Helper()
-	res, err := r.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: path, Host: "app.example.com", Scheme: "https", Headers: headers},
-	}}})
+	res, err := r.auth.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: path, Host: "app.example.com",
+				Scheme:  "https",
+				Headers: headers},
+		}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +141,10 @@ func TestLifeCycle(t *testing.T) {
 		}
 		defer idp.Close()
 		idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-		r := run(t, settings(t, idp, ""), server.Options{Version: "v-test", Snapshot: snapshot.Options{Client: idp.Client()}})
-		if res := r.check(t, "/", nil); res.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(res.GetDeniedResponse().GetBody(), "not_ready") {
+		r := run(t, settings(t, idp, ""), server.Options{Version: "v-test", Snapshot: snapshot.Options{
+			Client: idp.Client()}})
+		if res := r.check(t, "/", nil); res.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(
+			res.GetDeniedResponse().GetBody(), "not_ready") {
 			t.Errorf("not ready: %v", res)
 		}
 		if status, body := page(t, r, "/readyz?verbose"); status != 503 || !strings.Contains(body, "keys of corp") {
@@ -158,13 +164,15 @@ func TestLifeCycle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res := r.check(t, "/admin/x", map[string]string{"authorization": "Bearer " + token}); res.GetOkResponse() == nil {
+		if res := r.check(t, "/admin/x", map[string]string{
+			"authorization": "Bearer " + token}); res.GetOkResponse() == nil {
 			t.Errorf("enough: %v", res)
 		}
 		if res := r.check(t, "/admin/x", nil); res.GetDeniedResponse().GetStatus().GetCode() != 401 {
 			t.Errorf("nothing: %v", res)
 		}
-		for path, want := range map[string]string{"/healthz": "ok", "/version": "v-test", "/metrics": `stepward_decisions_total{reason="no_credentials",result="challenge"} 1`} {
+		for path, want := range map[string]string{"/healthz": "ok", "/version": "v-test",
+			"/metrics": `stepward_decisions_total{reason="no_credentials",result="challenge"} 1`} {
 			if status, body := page(t, r, path); status != 200 || !strings.Contains(body, want) {
 				t.Errorf("%s: %d %.200s", path, status, body)
 			}
@@ -192,7 +200,8 @@ func TestOptionalIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res := r.check(t, "/orders", map[string]string{"authorization": "Bearer " + token}); res.GetDeniedResponse().GetStatus().GetCode() != 503 {
+	if res := r.check(t, "/orders", map[string]string{
+		"authorization": "Bearer " + token}); res.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Errorf("%v", res)
 	}
 }
@@ -216,8 +225,10 @@ func TestNewRefuses(t *testing.T) {
 		"a policy that does not load": func(c *config.Config) {
 			c.Policy.Paths = []string{write("bad.rego", "package stepward.policy\ndeny if true")}
 		},
-		"an empty key file":    func(c *config.Config) { c.Issuers[0].JWKSFile = write("empty.json", "") },
-		"half a key file":      func(c *config.Config) { c.Issuers[0].JWKSFile = write("half.json", string(idp.JWKS()[:200])) },
+		"an empty key file": func(c *config.Config) { c.Issuers[0].JWKSFile = write("empty.json", "") },
+		"half a key file": func(c *config.Config) {
+			c.Issuers[0].JWKSFile = write("half.json", string(idp.JWKS()[:200]))
+		},
 		"a missing key file":   func(c *config.Config) { c.Issuers[0].JWKSFile = filepath.Join(dir, "missing") },
 		"a port that is taken": func(c *config.Config) { c.Listen = strings.TrimPrefix(idp.URL, "http://") },
 	} {

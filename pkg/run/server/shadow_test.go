@@ -29,11 +29,16 @@ require contains {"level": "anonymous"} if input.request.segments[0] in {"news",
 
 // candidates are policies that would change everything, or do harm.
 var candidates = map[string]string{
-	"stricter": enforcedPolicy + "\nrequire contains {\"level\": \"mfa\"} if input.request.segments[0] == \"shop\"\n\ndeny contains {\"code\": \"closed\"} if input.request.segments[0] == \"closed\"\n",
-	"loops":    enforcedPolicy + "\nrequire contains {\"level\": \"mfa\"} if {\n\tsome x in numbers.range(1, 100000)\n\tsome y in numbers.range(1, 100000)\n\tx + y < 0\n}\n",
-	"hangs":    enforcedPolicy + "\nrequire contains {\"level\": \"mfa\"} if regex.match(\"^((((a+)+)+)+)+$\", input.request.headers[\"x-long\"])\n",
-	"grows":    enforcedPolicy + "\nx0 := concat(\"\", [s | some _ in numbers.range(1, 100000); s := \"0123456789\"])\n\nx1 := concat(\"\", [s | some _ in numbers.range(1, 400); s := x0])\n\nrequire contains {\"level\": \"mfa\"} if contains(x1, \"never\")\n",
-	"fails":    enforcedPolicy + "\nrequire contains {\"level\": \"mfa\", \"max_age\": to_number(input.request.path)}\n",
+	"stricter": enforcedPolicy +
+		"\nrequire contains {\"level\": \"mfa\"} if input.request.segments[0] == \"shop\"\n\ndeny contains {\"code\": \"closed\"} if input.request.segments[0] == \"closed\"\n",
+	"loops": enforcedPolicy +
+		"\nrequire contains {\"level\": \"mfa\"} if {\n\tsome x in numbers.range(1, 100000)\n\tsome y in numbers.range(1, 100000)\n\tx + y < 0\n}\n",
+	"hangs": enforcedPolicy +
+		"\nrequire contains {\"level\": \"mfa\"} if regex.match(\"^((((a+)+)+)+)+$\", input.request.headers[\"x-long\"])\n",
+	"grows": enforcedPolicy +
+		"\nx0 := concat(\"\", [s | some _ in numbers.range(1, 100000); s := \"0123456789\"])\n\nx1 := concat(\"\", [s | some _ in numbers.range(1, 400); s := x0])\n\nrequire contains {\"level\": \"mfa\"} if contains(x1, \"never\")\n",
+	"fails": enforcedPolicy +
+		"\nrequire contains {\"level\": \"mfa\", \"max_age\": to_number(input.request.path)}\n",
 }
 
 // shadowed serves the enforced policy, with a candidate beside it unless that is empty.
@@ -84,16 +89,21 @@ func TestCandidate(t *testing.T) {
 		}
 		return report.Decisions+report.Left["behind"] == 20
 	})
-	for kind, want := range map[divergence.Kind]int64{divergence.NewlyChallenged: 5, divergence.NewlyRefused: 5, divergence.Same: 10} {
+	for kind, want := range map[divergence.Kind]int64{divergence.NewlyChallenged: 5, divergence.NewlyRefused: 5,
+		divergence.Same: 10} {
 		if report.Left["behind"] == 0 && report.Kinds[kind] != want {
 			t.Errorf("%s: %d; want %d", kind, report.Kinds[kind], want)
 		}
 	}
-	if !slices.ContainsFunc(report.Rules, func(g divergence.Group) bool { return g.Name == "stepward.policy.require (p.rego:7)" }) {
+	if !slices.ContainsFunc(report.Rules, func(g divergence.Group) bool {
+		return g.Name == "stepward.policy.require (p.rego:7)"
+	}) {
 		t.Errorf("no rule: %+v", report.Rules)
 	}
 	_, metrics := page(t, r, "/metrics")
-	for _, want := range []string{`stepward_candidate_decisions_total{difference="newly_challenged"}`, `stepward_candidate_divergences_total{difference="newly_refused",rule="stepward.policy.deny (p.rego:9)"}`, "stepward_candidate_revision_info{"} {
+	for _, want := range []string{`stepward_candidate_decisions_total{difference="newly_challenged"}`,
+		`stepward_candidate_divergences_total{difference="newly_refused",rule="stepward.policy.deny (p.rego:9)"}`,
+		"stepward_candidate_revision_info{"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
 		}
@@ -129,7 +139,8 @@ func TestCandidateThatDoesHarm(t *testing.T) {
 				// The short time for a policy is of both: a busy machine may miss it.
 				eventually(t, "an answer in time", func() bool {
 					res = r.check(t, path, headers)
-					return res.GetDynamicMetadata().GetFields()["reason"].GetStringValue() != string(stepup.PolicyTimeout)
+					return res.GetDynamicMetadata().GetFields()["reason"].GetStringValue() != string(
+						stepup.PolicyTimeout)
 				})
 				if res.GetStatus().GetCode() != status {
 					t.Fatalf("%s: %v", path, res)
@@ -167,11 +178,13 @@ func TestCandidateThatDoesHarm(t *testing.T) {
 func TestBrokenCandidate(t *testing.T) {
 	t.Parallel()
 	files := variant("a")
-	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "paths: [policy]", "paths: [policy], candidate: { paths: [next] }", 1)
+	files["stepward.yaml"] = strings.Replace(files["stepward.yaml"], "paths: [policy]",
+		"paths: [policy], candidate: { paths: [next] }", 1)
 	files["next/policy.rego"] = variant("b")["policy/policy.rego"]
 	f := serveFolder(t, files, server.Options{})
 	write(t, f.dir, map[string]string{"next/policy.rego": "package stepward.policy\nrequire contains"})
-	eventually(t, "the reload is refused", func() bool { _, text := page(t, f.running, "/readyz?verbose"); return strings.Contains(text, "failed") })
+	eventually(t, "the reload is refused",
+		func() bool { _, text := page(t, f.running, "/readyz?verbose"); return strings.Contains(text, "failed") })
 	if res := f.check(t, "/public", nil); res.GetStatus().GetCode() != 0 {
 		t.Errorf("%v", res)
 	}
@@ -218,7 +231,8 @@ func BenchmarkCandidate(b *testing.B) {
 func p99(b *testing.B, r running) time.Duration {
 	const workers, each, every = 4, 500, 4 * time.Millisecond
 	req := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/shop", Host: "app.example.com", Scheme: "https"},
+		Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/shop", Host: "app.example.com",
+			Scheme: "https"},
 	}}}
 	var mu sync.Mutex
 	var all sync.WaitGroup

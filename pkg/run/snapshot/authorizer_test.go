@@ -24,10 +24,12 @@ errors: { status: 500 }
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := a.Normalize; !n.FoldPathCase || n.TrustedHops != 1 || n.CertificateHop != 2 || n.MaxPath != 1024 || n.MaxSegments != 7 {
+	if n := a.Normalize; !n.FoldPathCase || n.TrustedHops != 1 || n.CertificateHop != 2 || n.MaxPath != 1024 ||
+		n.MaxSegments != 7 {
 		t.Errorf("%+v", n)
 	}
-	if w := a.Answers; w.HeaderPrefix != "x-auth-" || !w.RemoveAuthorization || w.Realm != "bank" || !w.HideRequirements || w.FaultStatus != 500 || !slices.Equal(w.DPoPAlgorithms, []string{"ES256", "EdDSA"}) {
+	if w := a.Answers; w.HeaderPrefix != "x-auth-" || !w.RemoveAuthorization || w.Realm != "bank" ||
+		!w.HideRequirements || w.FaultStatus != 500 || !slices.Equal(w.DPoPAlgorithms, []string{"ES256", "EdDSA"}) {
 		t.Errorf("%+v", w)
 	}
 	if a.Deadline != 2*time.Second || a.Observe != nil || a.Gate != nil || a.Now == nil || a.Rand == nil {
@@ -46,7 +48,9 @@ errors: { status: 500 }
 func TestProofAlgorithms(t *testing.T) {
 	origins := []string{"https://api.example.com"}
 	got := proofAlgorithms([]config.Issuer{
-		{DPoP: config.DPoP{Algorithms: []string{"RS256"}}}, {DPoP: config.DPoP{Origins: origins, Algorithms: []string{"ES384", "ES256"}}}, {DPoP: config.DPoP{Origins: origins}},
+		{DPoP: config.DPoP{Algorithms: []string{"RS256"}}},
+		{DPoP: config.DPoP{Origins: origins, Algorithms: []string{"ES384", "ES256"}}},
+		{DPoP: config.DPoP{Origins: origins}},
 	})
 	if want := []string{"ES384", "ES256", "EdDSA"}; !slices.Equal(got, want) {
 		t.Errorf("%q; want %q", got, want)
@@ -55,14 +59,16 @@ func TestProofAlgorithms(t *testing.T) {
 
 // A decision is uploaded with what its snapshot knows of the policy.
 func TestDecided(t *testing.T) {
-	x := made(t, parse(t, t.TempDir(), corp("")+"log: { input: true, mask: [/input/token/claims/email], keep: [/input/request/query] }\n"), nil)
+	x := made(t, parse(t, t.TempDir(), corp("")+
+		"log: { input: true, mask: [/input/token/claims/email], keep: [/input/request/query] }\n"), nil)
 	r := &authz.Record{ID: "d1"}
 	x.policy.revisions = map[string]string{"authz": "r1"}
 	d := x.Decided(r)
 	if d.Record != r || d.Path != "" || d.Revisions["authz"] != "r1" {
 		t.Errorf("%+v", d)
 	}
-	if want := (decisionlog.Masks{More: []string{"/input/token/claims/email"}, Keep: []string{"/input/request/query"}}); !slices.Equal(d.Masks.More, want.More) || !slices.Equal(d.Masks.Keep, want.Keep) {
+	if want := (decisionlog.Masks{More: []string{"/input/token/claims/email"}, Keep: []string{
+		"/input/request/query"}}); !slices.Equal(d.Masks.More, want.More) || !slices.Equal(d.Masks.Keep, want.Keep) {
 		t.Errorf("%+v", d.Masks)
 	}
 	x.Config.Policy.Compat = config.OPAEnvoy

@@ -51,7 +51,8 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%s: %s is %q, %q; want %q, %q", what, point, got, detail, want, says)
 		}
 	}
-	for _, point := range []string{"discovery", "keys", "algorithms", "clock", "introspection", "levels", "dpop", "pushed requests"} {
+	for _, point := range []string{"discovery", "keys", "algorithms", "clock", "introspection", "levels", "dpop",
+		"pushed requests"} {
 		expect("all well", good, point, "ok", "")
 	}
 	change := func(f func(*config.Config)) config.Config {
@@ -60,13 +61,23 @@ func TestExamine(t *testing.T) {
 		f(&c)
 		return c
 	}
-	expect("an unknown authority", change(func(c *config.Config) { c.Outbound.CAFile = "" }), "discovery", "fail", "outbound.ca_file")
-	expect("a slash too many", change(func(c *config.Config) { c.Issuers[0].Issuer += "/" }), "discovery", "fail", "byte for byte")
-	expect("another algorithm", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES384"} }), "algorithms", "fail", "no key is for")
-	expect("fewer algorithms", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES256"} }), "algorithms", "warn", "are refused")
-	expect("a wrong client", change(func(c *config.Config) { c.Issuers[0].Introspection.ClientID = "web" }), "introspection", "fail", "client_id")
-	expect("dpop that is not there", change(func(c *config.Config) { c.Issuers[0].DPoP.Origins = []string{"https://api.example.com"} }), "dpop", "warn", "not name it")
-	idp.Metadata(map[string]any{"acr_values_supported": []string{"loa:1", "loa:2"}, "pushed_authorization_request_endpoint": idp.URL + "/par", "dpop_signing_alg_values_supported": []string{"ES256"}})
+	expect("an unknown authority", change(func(c *config.Config) { c.Outbound.CAFile = "" }), "discovery", "fail",
+		"outbound.ca_file")
+	expect("a slash too many", change(func(c *config.Config) { c.Issuers[0].Issuer += "/" }), "discovery", "fail",
+		"byte for byte")
+	expect("another algorithm", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES384"} }),
+		"algorithms", "fail", "no key is for")
+	expect("fewer algorithms", change(func(c *config.Config) { c.Issuers[0].Algorithms = []string{"ES256"} }),
+		"algorithms", "warn", "are refused")
+	expect("a wrong client", change(func(c *config.Config) { c.Issuers[0].Introspection.ClientID = "web" }),
+		"introspection", "fail", "client_id")
+	expect("dpop that is not there", change(func(c *config.Config) {
+		c.Issuers[0].DPoP.Origins = []string{
+			"https://api.example.com"}
+	}), "dpop", "warn", "not name it")
+	idp.Metadata(map[string]any{"acr_values_supported": []string{"loa:1", "loa:2"},
+		"pushed_authorization_request_endpoint": idp.URL + "/par", "dpop_signing_alg_values_supported": []string{
+			"ES256"}})
 	expect("a level that is not there", good, "levels", "warn", "phishing-resistant")
 	expect("what it supports", good, "pushed requests", "ok", "RFC 9126")
 	idp.Fail(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) })
@@ -77,8 +88,10 @@ func TestExamine(t *testing.T) {
 
 // The configuration is compared with what the issuer says of itself, where it says anything.
 func TestMetadataPoints(t *testing.T) {
-	levels := []config.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2", "3"}}, {Name: "by methods", AMR: [][]string{{"mfa"}}}}
-	issuer := config.Issuer{Assurance: config.Assurance{Claim: "acr"}, Introspection: config.Introspection{Endpoint: "https://a/introspect"}}
+	levels := []config.Level{{Name: "password", ACR: []string{"1"}}, {Name: "mfa", ACR: []string{"2", "3"}},
+		{Name: "by methods", AMR: [][]string{{"mfa"}}}}
+	issuer := config.Issuer{Assurance: config.Assurance{Claim: "acr"}, Introspection: config.Introspection{
+		Endpoint: "https://a/introspect"}}
 	const name = "https://idp.example.com"
 	for what, v := range map[string]struct {
 		m          keyset.Metadata
@@ -86,18 +99,33 @@ func TestMetadataPoints(t *testing.T) {
 		point      string
 		grade, say string // of the worst point of that name; empty for none
 	}{
-		"nothing said":            {m: keyset.Metadata{}, point: "levels"},
-		"no levels said":          {m: keyset.Metadata{Issuer: name}, point: "levels", grade: "ok", say: "no acr_values_supported"},
-		"some of the values":      {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "3"}}, point: "levels", grade: "ok", say: "level"},
-		"a level out of reach":    {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1"}}, point: "levels", grade: "warn", say: "level mfa is proven by 2, 3"},
-		"its own words":           {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "silver"}}, change: func(i *config.Issuer) { i.Levels = map[string]config.Words{"mfa": {ACR: []string{"silver"}}} }, point: "levels", grade: "ok"},
-		"its own words, unknown":  {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "2"}}, change: func(i *config.Issuer) { i.Levels = map[string]config.Words{"mfa": {ACR: []string{"gold"}}} }, point: "levels", grade: "warn", say: "gold"},
-		"levels by another claim": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"9"}}, change: func(i *config.Issuer) { i.Assurance.Claim = "amr" }, point: "levels"},
-		"dpop not named":          {m: keyset.Metadata{Issuer: name}, change: func(i *config.Issuer) { i.DPoP.Origins = []string{"https://api.example.com"} }, point: "dpop", grade: "warn"},
-		"dpop named":              {m: keyset.Metadata{Issuer: name, DPoPAlgorithms: []string{"ES256"}}, change: func(i *config.Issuer) { i.DPoP.Origins = []string{"https://api.example.com"} }, point: "dpop", grade: "ok", say: "ES256"},
-		"introspection elsewhere": {m: keyset.Metadata{Issuer: name, IntrospectionEndpoint: "https://b/introspect"}, point: "introspection", grade: "warn", say: "https://b/introspect"},
-		"introspection there":     {m: keyset.Metadata{Issuer: name, IntrospectionEndpoint: "https://a/introspect"}, point: "introspection", grade: "ok"},
-		"claims parameter":        {m: keyset.Metadata{Issuer: name, ClaimsParameter: true}, point: "claims parameter", grade: "ok", say: "essential"},
+		"nothing said": {m: keyset.Metadata{}, point: "levels"},
+		"no levels said": {m: keyset.Metadata{Issuer: name}, point: "levels", grade: "ok",
+			say: "no acr_values_supported"},
+		"some of the values": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "3"}}, point: "levels",
+			grade: "ok", say: "level"},
+		"a level out of reach": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1"}}, point: "levels",
+			grade: "warn", say: "level mfa is proven by 2, 3"},
+		"its own words": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "silver"}},
+			change: func(i *config.Issuer) { i.Levels = map[string]config.Words{"mfa": {ACR: []string{"silver"}}} },
+			point:  "levels", grade: "ok"},
+		"its own words, unknown": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"1", "2"}},
+			change: func(i *config.Issuer) { i.Levels = map[string]config.Words{"mfa": {ACR: []string{"gold"}}} },
+			point:  "levels", grade: "warn", say: "gold"},
+		"levels by another claim": {m: keyset.Metadata{Issuer: name, ACRValues: []string{"9"}},
+			change: func(i *config.Issuer) { i.Assurance.Claim = "amr" }, point: "levels"},
+		"dpop not named": {m: keyset.Metadata{Issuer: name}, change: func(i *config.Issuer) {
+			i.DPoP.Origins = []string{"https://api.example.com"}
+		}, point: "dpop", grade: "warn"},
+		"dpop named": {m: keyset.Metadata{Issuer: name, DPoPAlgorithms: []string{"ES256"}},
+			change: func(i *config.Issuer) { i.DPoP.Origins = []string{"https://api.example.com"} }, point: "dpop",
+			grade: "ok", say: "ES256"},
+		"introspection elsewhere": {m: keyset.Metadata{Issuer: name, IntrospectionEndpoint: "https://b/introspect"},
+			point: "introspection", grade: "warn", say: "https://b/introspect"},
+		"introspection there": {m: keyset.Metadata{Issuer: name, IntrospectionEndpoint: "https://a/introspect"},
+			point: "introspection", grade: "ok"},
+		"claims parameter": {m: keyset.Metadata{Issuer: name, ClaimsParameter: true}, point: "claims parameter",
+			grade: "ok", say: "essential"},
 	} {
 		i := issuer
 		if v.change != nil {
@@ -128,8 +156,9 @@ func TestExamineKeys(t *testing.T) {
 		issuer     config.Issuer
 		grade, say string
 	}{
-		"from discovery":     {config.Issuer{Issuer: idp.URL}, "ok", "usable from " + idp.URL},
-		"from an address":    {config.Issuer{Issuer: idp.URL, JWKSURI: idp.URL + "/jwks"}, "ok", "usable from " + idp.URL + "/jwks"},
+		"from discovery": {config.Issuer{Issuer: idp.URL}, "ok", "usable from " + idp.URL},
+		"from an address": {config.Issuer{Issuer: idp.URL, JWKSURI: idp.URL + "/jwks"}, "ok",
+			"usable from " + idp.URL + "/jwks"},
 		"from no address":    {config.Issuer{Issuer: idp.URL, JWKSURI: idp.URL + "/nowhere"}, "fail", "404"},
 		"from a file":        {config.Issuer{Issuer: idp.URL, JWKSFile: file}, "ok", "usable from " + file},
 		"from no file":       {config.Issuer{Issuer: idp.URL, JWKSFile: file + ".gone"}, "fail", file + ".gone"},
@@ -146,7 +175,8 @@ func TestExamineKeys(t *testing.T) {
 		}
 	}
 	broken := config.Config{Outbound: config.Outbound{CAFile: filepath.Join(dir, "nowhere")}}
-	if list := Examine(t.Context(), broken, config.Issuer{}); len(list) != 1 || list[0].Name != "outbound" || list[0].Grade != "fail" {
+	if list := Examine(t.Context(), broken, config.Issuer{}); len(list) != 1 || list[0].Name != "outbound" ||
+		list[0].Grade != "fail" {
 		t.Errorf("%+v", list)
 	}
 	for off, want := range map[time.Duration]string{time.Second: "ok", -time.Minute: "fail", time.Minute: "fail"} {

@@ -38,7 +38,8 @@ func pair(t testing.TB, until time.Time) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: until.Add(-2 * time.Hour), NotAfter: until}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: until.Add(-2 * time.Hour), NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,8 @@ func pair(t testing.TB, until time.Time) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }
 
 // The listener has TLS where it is configured, asks for certificates where it names their
@@ -71,14 +73,19 @@ func TestListenerTLS(t *testing.T) {
 	}{
 		"plain":               {c: config.TLS{}},
 		"its own certificate": {c: good},
-		"of callers, too":     {c: with(func(c *config.TLS) { c.ClientCAFile = good.CertFile }), client: tls.RequireAndVerifyClientCert},
-		"no certificate":      {c: with(func(c *config.TLS) { c.CertFile = filepath.Join(dir, "nowhere") }), says: "tls: "},
-		"no key":              {c: with(func(c *config.TLS) { c.KeyFile = filepath.Join(dir, "nowhere") }), says: "nowhere"},
-		"no PEM":              {c: with(func(c *config.TLS) { c.CertFile = text }), says: "tls: " + text},
-		"another key":         {c: with(func(c *config.TLS) { c.KeyFile = over.KeyFile }), says: good.CertFile},
-		"expired":             {c: over, says: over.CertFile + " has expired at "},
-		"no authority":        {c: with(func(c *config.TLS) { c.ClientCAFile = text }), says: text + " holds no certificate in PEM"},
-		"authority nowhere":   {c: with(func(c *config.TLS) { c.ClientCAFile = filepath.Join(dir, "nowhere") }), says: "nowhere"},
+		"of callers, too": {c: with(func(c *config.TLS) { c.ClientCAFile = good.CertFile }),
+			client: tls.RequireAndVerifyClientCert},
+		"no certificate": {c: with(func(c *config.TLS) { c.CertFile = filepath.Join(dir, "nowhere") }),
+			says: "tls: "},
+		"no key": {c: with(func(c *config.TLS) { c.KeyFile = filepath.Join(dir, "nowhere") }),
+			says: "nowhere"},
+		"no PEM":      {c: with(func(c *config.TLS) { c.CertFile = text }), says: "tls: " + text},
+		"another key": {c: with(func(c *config.TLS) { c.KeyFile = over.KeyFile }), says: good.CertFile},
+		"expired":     {c: over, says: over.CertFile + " has expired at "},
+		"no authority": {c: with(func(c *config.TLS) { c.ClientCAFile = text }),
+			says: text + " holds no certificate in PEM"},
+		"authority nowhere": {c: with(func(c *config.TLS) { c.ClientCAFile = filepath.Join(dir, "nowhere") }),
+			says: "nowhere"},
 	} {
 		got, err := newTLS(v.c, files.NewLook())
 		if (err == nil) != (v.says == "") || err != nil && !strings.Contains(err.Error(), v.says) {
@@ -88,7 +95,8 @@ func TestListenerTLS(t *testing.T) {
 		if err != nil && got != nil {
 			t.Errorf("%s: an error, and a listener", name)
 		}
-		if v.c.CertFile == "" && got != nil || err == nil && got != nil && (got.ClientAuth != v.client || got.MinVersion != tls.VersionTLS12) {
+		if v.c.CertFile == "" && got != nil || err == nil && got != nil &&
+			(got.ClientAuth != v.client || got.MinVersion != tls.VersionTLS12) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -129,7 +137,8 @@ func TestCheckCaller(t *testing.T) {
 // A file of keys holds one or more, and an error names the file and none of its content.
 func TestReadKeys(t *testing.T) {
 	dir := t.TempDir()
-	one, two := base64.RawURLEncoding.EncodeToString(make([]byte, 32)), base64.RawURLEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
+	one, two := base64.RawURLEncoding.EncodeToString(make([]byte, 32)), base64.RawURLEncoding.EncodeToString(
+		[]byte("0123456789abcdef0123456789abcdef"))
 	for name, v := range map[string]struct {
 		text string
 		n    int
@@ -147,7 +156,8 @@ func TestReadKeys(t *testing.T) {
 		if len(keys) != v.n || (err == nil) != (v.says == "") {
 			t.Errorf("%s: %d keys, %v", name, len(keys), err)
 		}
-		if err != nil && (!strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), v.says) || strings.Contains(err.Error(), "c2Vj")) {
+		if err != nil && (!strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), v.says) ||
+			strings.Contains(err.Error(), "c2Vj")) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -169,7 +179,8 @@ func TestSealer(t *testing.T) {
 		"none":      {"", "holds no key"},
 	} {
 		seal, err := newSealer(config.LoginRedirect{SealingKeysFile: put(t, dir, name, v.text)}, o)
-		if (err == nil) != (v.says == "") || (seal != nil) != (err == nil) || err != nil && !strings.Contains(err.Error(), v.says) {
+		if (err == nil) != (v.says == "") || (seal != nil) != (err == nil) || err != nil && !strings.Contains(
+			err.Error(), v.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -64,7 +64,8 @@ func bundles(revision, policy string) *bundle.Set {
 // decide asks x about a request, and returns whether it is let in.
 func decide(t testing.TB, x *snapshot.Snapshot) bool {
 	t.Helper()
-	r := x.Authorizer.Authorize(t.Context(), request.Raw{Method: "GET", Host: "app.example.com", Target: "/x", Scheme: "https"})
+	r := x.Authorizer.Authorize(t.Context(), request.Raw{Method: "GET", Host: "app.example.com", Target: "/x",
+		Scheme: "https"})
 	return r.Response.Kind == response.Allow
 }
 
@@ -74,8 +75,10 @@ func TestEverySnapshotIsObserved(t *testing.T) {
 	dir := folder(t, map[string]string{"p/p.rego": open, "c/c.rego": closed, "p/risk.json": `{"risk": {"alice": 1}}`,
 		"opa.yaml": "services: { c: { url: \"https://c.example.com\" } }\nbundles: { authz: { service: c } }\n"})
 	candidate := "candidate: { paths: [" + filepath.Join(dir, "c") + "] }"
-	files := configured(t, dir, "policy: { timeout: 10s, paths: ["+filepath.Join(dir, "p")+"], "+candidate+" }\ndata: { max_age: { risk: 1h } }\n")
-	bundled := configured(t, dir, "policy: { timeout: 10s, "+candidate+" }\nbundles: { config_file: "+filepath.Join(dir, "opa.yaml")+" }\n")
+	files := configured(t, dir, "policy: { timeout: 10s, paths: ["+filepath.Join(dir, "p")+"], "+candidate+
+		" }\ndata: { max_age: { risk: 1h } }\n")
+	bundled := configured(t, dir, "policy: { timeout: 10s, "+candidate+" }\nbundles: { config_file: "+filepath.Join(
+		dir, "opa.yaml")+" }\n")
 	bundled.Bundles.Text = "services: { c: { url: \"https://c.example.com\" } }\nbundles: { authz: { service: c } }\n"
 	var seen []*snapshot.Snapshot
 	var records []*authz.Record
@@ -170,11 +173,13 @@ func TestObserverIsRequired(t *testing.T) {
 func TestTallyOutlivesAReload(t *testing.T) {
 	dir := folder(t, map[string]string{"p/p.rego": open, "c/c.rego": closed, "d/d.rego": open})
 	settings := func(candidate string) config.Config {
-		return configured(t, dir, "policy: { paths: ["+filepath.Join(dir, "p")+"], candidate: { paths: ["+filepath.Join(dir, candidate)+"] } }\n")
+		return configured(t, dir, "policy: { paths: ["+filepath.Join(dir, "p")+"], candidate: { paths: ["+filepath.Join(
+			dir, candidate)+"] } }\n")
 	}
 	build := func(candidate string, previous *snapshot.Snapshot) *snapshot.Snapshot {
 		t.Helper()
-		x, err := snapshot.New(t.Context(), settings(candidate), snapshot.Options{Observe: snapshot.Unobserved, Previous: previous})
+		x, err := snapshot.New(t.Context(), settings(candidate), snapshot.Options{Observe: snapshot.Unobserved,
+			Previous: previous})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,8 @@ const anonymous = "package stepward.policy\n\nimport rego.v2\n\nrequire contains
 
 // set returns a complete set of one bundle with that revision and policy.
 func set(revision, policy string) *bundle.Set {
-	return &bundle.Set{Revisions: map[string]string{"authz": revision}, Sources: []rego.Source{{Name: "bundles:authz/policy.rego", Text: []byte(policy), Bundled: true}}}
+	return &bundle.Set{Revisions: map[string]string{"authz": revision}, Sources: []rego.Source{
+		{Name: "bundles:authz/policy.rego", Text: []byte(policy), Bundled: true}}}
 }
 
 // fromBundles returns a configuration whose policy comes from bundles, with more of policy's own
@@ -26,7 +27,8 @@ func fromBundles(t testing.TB, dir, more string) config.Config {
 	t.Helper()
 	const opa = "services: { c: { url: \"https://c.example.com\" } }\nbundles: { authz: { service: c } }\n"
 	put(t, dir, "opa.yaml", opa)
-	c := parse(t, dir, strings.Replace(corp(""), "policy: { default: true }", "policy: { timeout: 100ms"+more+" }\nbundles: { config_file: opa.yaml }", 1))
+	c := parse(t, dir, strings.Replace(corp(""), "policy: { default: true }", "policy: { timeout: 100ms"+more+
+		" }\nbundles: { config_file: opa.yaml }", 1))
 	c.Bundles.Text = opa
 	return c
 }
@@ -35,15 +37,18 @@ func fromBundles(t testing.TB, dir, more string) config.Config {
 func TestNoPolicyNamed(t *testing.T) {
 	levels := []config.Level{{Name: "mfa", ACR: []string{"2"}}, {Name: "phishing-resistant", ACR: []string{"3"}}}
 	o := Options{Observe: Unobserved}
-	if _, err := New(t.Context(), config.Config{}.WithDefaults(), o); err == nil || !strings.Contains(err.Error(), "no policy is named") {
+	if _, err := New(t.Context(), config.Config{}.WithDefaults(), o); err == nil || !strings.Contains(
+		err.Error(), "no policy is named") {
 		t.Errorf("%v", err)
 	}
-	if _, err := New(t.Context(), config.Config{Policy: config.Policy{Default: true}, Levels: levels}.WithDefaults(), o); err != nil {
+	if _, err := New(t.Context(), config.Config{Policy: config.Policy{Default: true}, Levels: levels}.WithDefaults(),
+		o); err != nil {
 		t.Error(err)
 	}
 	for name, c := range map[string]config.Config{
-		"nowhere":   {Policy: config.Policy{Paths: []string{filepath.Join(t.TempDir(), "nowhere")}}, Levels: levels},
-		"candidate": {Policy: config.Policy{Default: true, Candidate: config.Candidate{Paths: []string{filepath.Join(t.TempDir(), "nowhere")}}}, Levels: levels},
+		"nowhere": {Policy: config.Policy{Paths: []string{filepath.Join(t.TempDir(), "nowhere")}}, Levels: levels},
+		"candidate": {Policy: config.Policy{Default: true, Candidate: config.Candidate{
+			Paths: []string{filepath.Join(t.TempDir(), "nowhere")}}}, Levels: levels},
 	} {
 		if x, err := New(t.Context(), c.WithDefaults(), o); err == nil || x != nil {
 			t.Errorf("%s: %v", name, err)
@@ -56,7 +61,8 @@ func TestNoPolicyNamed(t *testing.T) {
 // gets the sources' own name as well.
 func TestPolicyOfBundles(t *testing.T) {
 	dir := t.TempDir()
-	file := put(t, dir, "more.rego", "package stepward.route.more\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"}\n")
+	file := put(t, dir, "more.rego",
+		"package stepward.route.more\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"}\n")
 	o := Options{Observe: Unobserved}
 	first, err := New(t.Context(), fromBundles(t, dir, ""), o)
 	if err != nil {
@@ -68,7 +74,8 @@ func TestPolicyOfBundles(t *testing.T) {
 		t.Errorf("waits for %q with %s", waiting, revision(first))
 	}
 	with := func(s *bundle.Set) Options { more := o; more.Bundles = s; return more }
-	next, err := first.WithBundles(t.Context(), with(&bundle.Set{Revisions: map[string]string{"authz": "r1"}, Missing: []string{"risk"}}))
+	next, err := first.WithBundles(t.Context(),
+		with(&bundle.Set{Revisions: map[string]string{"authz": "r1"}, Missing: []string{"risk"}}))
 	if err != nil || !slices.Contains(next.Waiting(), "bundle risk") {
 		t.Errorf("waits for %q: %v", next.Waiting(), err)
 	}
@@ -89,7 +96,8 @@ func TestPolicyOfBundles(t *testing.T) {
 	if err != nil || revision(other) != "r1@"+other.policy.hash || other.policy.hash == hash {
 		t.Errorf("%v", err)
 	}
-	if _, err := next.WithBundles(t.Context(), with(set("r2", "package stepward.policy\n\nrequire contains 1"))); err == nil {
+	if _, err := next.WithBundles(t.Context(),
+		with(set("r2", "package stepward.policy\n\nrequire contains 1"))); err == nil {
 		t.Error("a broken bundle is taken")
 	}
 	beside, err := New(t.Context(), fromBundles(t, dir, ", paths: ["+file+"]"), with(set("r1", anonymous)))
@@ -101,7 +109,8 @@ func TestPolicyOfBundles(t *testing.T) {
 	if _, err := New(t.Context(), lost, o); err == nil {
 		t.Error("a file beside the bundles is missing, and nobody is told")
 	}
-	if _, err := New(t.Context(), two, o); err == nil || !strings.Contains(err.Error(), "policy.default does not go with the bundles") {
+	if _, err := New(t.Context(), two, o); err == nil || !strings.Contains(
+		err.Error(), "policy.default does not go with the bundles") {
 		t.Errorf("%v", err)
 	}
 }
@@ -130,7 +139,9 @@ func TestLibraryBesideAPolicy(t *testing.T) {
 	}
 	brought := rego.Source{Name: "mine.rego", Text: all[0].Text}
 	rest, err := Library([]rego.Source{brought})
-	if err != nil || len(rest) >= len(all) || slices.ContainsFunc(rest, func(s rego.Source) bool { return s.Name == all[0].Name }) {
+	if err != nil || len(rest) >= len(all) || slices.ContainsFunc(rest, func(s rego.Source) bool {
+		return s.Name == all[0].Name
+	}) {
 		t.Errorf("%d of %d, %v", len(rest), len(all), err)
 	}
 	for name, paths := range map[string][]string{"shipped": nil, "own": {put(t, t.TempDir(), "p.rego", anonymous)}} {
@@ -159,7 +170,8 @@ func TestLoadPolicy(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	path = put(t, t.TempDir(), "p.rego", "package stepward.policy\n\nrequire contains {\"levle\": 1}\n")
-	if p, err := LoadPolicy(t.Context(), config.Policy{Paths: []string{path}}, terms.rego, nil); err == nil || p != nil {
+	if p, err := LoadPolicy(t.Context(), config.Policy{Paths: []string{path}}, terms.rego, nil); err == nil ||
+		p != nil {
 		t.Errorf("a broken policy is one: %v", err)
 	}
 }
@@ -210,9 +222,11 @@ func TestSignals(t *testing.T) {
 	}; !slices.Equal(shown, want) {
 		t.Errorf("%q;\nwant %q", shown, want)
 	}
-	for i, want := range []struct{ at, later, earlier bool }{{false, true, true}, {true, true, true}, {false, true, true}} {
+	for i, want := range []struct{ at, later, earlier bool }{{false, true, true}, {true, true, true},
+		{false, true, true}} {
 		s := list[i]
-		if s.expired(now, s.asOf()) != want.at || s.expired(now.Add(time.Hour), s.asOf()) != want.later || s.expired(now.Add(-2*time.Hour), s.asOf()) != want.earlier {
+		if s.expired(now, s.asOf()) != want.at || s.expired(now.Add(time.Hour), s.asOf()) != want.later ||
+			s.expired(now.Add(-2*time.Hour), s.asOf()) != want.earlier {
 			t.Errorf("%s: %v", s.name, s.asOf())
 		}
 	}
@@ -242,7 +256,8 @@ func TestSignals(t *testing.T) {
 func TestSealedLook(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "p.rego", anonymous)
-	put(t, dir, "stepward.yaml", strings.Replace(corp(""), "default: true", "paths: [p.rego]", 1)+"levels: [{ name: mfa, acr: [\"2\"] }]\n")
+	put(t, dir, "stepward.yaml", strings.Replace(corp(""), "default: true", "paths: [p.rego]", 1)+
+		"levels: [{ name: mfa, acr: [\"2\"] }]\n")
 	load := func(l *files.Look) (config.Config, error) {
 		return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
 	}

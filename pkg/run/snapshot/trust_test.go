@@ -34,7 +34,8 @@ levels: [{ name: password, acr: ["loa:1"] }, { name: mfa, acr: ["loa:2"] }, { na
 
 // corp returns an issuer that is never asked, with more members.
 func corp(more string) string {
-	return `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x]` + more + ` }]` + "\npolicy: { default: true }\n"
+	return `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: [x]` + more + ` }]` +
+		"\npolicy: { default: true }\n"
 }
 
 // made returns the snapshot of c after previous, which may be nil.
@@ -85,7 +86,8 @@ func TestKeysGoOn(t *testing.T) {
 			t.Errorf("%s changes: another client %v", name, changed)
 		}
 	}
-	if next := made(t, parse(t, dir, corp(", optional: true")), first); !next.Keys[0].Optional || len(next.Waiting()) != 0 || !slices.Equal(first.Waiting(), []string{"keys of corp"}) {
+	if next := made(t, parse(t, dir, corp(", optional: true")), first); !next.Keys[0].Optional ||
+		len(next.Waiting()) != 0 || !slices.Equal(first.Waiting(), []string{"keys of corp"}) {
 		t.Errorf("waits for %q, and %q", first.Waiting(), next.Waiting())
 	}
 }
@@ -104,7 +106,8 @@ func TestKeyring(t *testing.T) {
 	first := made(t, parse(t, dir, text), nil)
 	same := made(t, parse(t, dir, strings.Replace(text, "[x]", "[y]", 1)), first)
 	other := made(t, parse(t, dir, strings.Replace(text, "corp", "acme", 1)), same)
-	file := made(t, parse(t, dir, strings.Replace(corp(", jwks_file: "+put(t, dir, "keys.json", string(idp.JWKS()))), "https://idp.example.com", idp.URL, 1)), nil)
+	file := made(t, parse(t, dir, strings.Replace(corp(", jwks_file: "+put(t, dir, "keys.json", string(idp.JWKS()))),
+		"https://idp.example.com", idp.URL, 1)), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ring := NewKeyring(ctx)
@@ -113,7 +116,8 @@ func TestKeyring(t *testing.T) {
 		wait.Until(t, "keys", func() bool { return len(x.Waiting()) == 0 })
 	}
 	if len(ring.running) != 2 {
-		t.Errorf("%d fetch; want one for the two that are alike, one for the other, and none for the file", len(ring.running))
+		t.Errorf("%d fetch; want one for the two that are alike, one for the other, and none for the file",
+			len(ring.running))
 	}
 	ring.Retain(nil, same)
 	if len(ring.running) != 1 || ring.running[first.Keys[0].remote] == nil {
@@ -138,20 +142,28 @@ func TestBrokenIssuers(t *testing.T) {
 	}
 	put(t, dir, "short", base64.RawURLEncoding.EncodeToString(make([]byte, 8)))
 	introspected := func(more string) string {
-		return corp(`, introspection: { endpoint: "https://idp.example.com/introspect", client_id: gateway, ` + more + ` }`)
+		return corp(`, introspection: { endpoint: "https://idp.example.com/introspect", client_id: gateway, ` + more +
+			` }`)
 	}
 	for name, v := range map[string]struct{ text, says string }{
 		"no keys":           {corp(", jwks_file: nowhere"), "keys of issuer corp: "},
 		"keys that are not": {corp(", jwks_file: text"), "keys of issuer corp: "},
-		"no nonce keys":     {corp(`, dpop: { origins: ["https://api.example.com"], nonce: required, nonce_keys_file: empty }`), "issuer corp: dpop: "},
-		"short nonce keys":  {corp(`, dpop: { origins: ["https://api.example.com"], nonce: required, nonce_keys_file: short }`), "issuer corp: dpop: "},
-		"no secret":         {introspected("client_secret_file: nowhere"), "introspection of issuer corp: "},
-		"an empty secret":   {introspected("client_secret_file: empty"), "is empty; it must hold the client secret"},
-		"no key":            {introspected("auth_method: private_key_jwt, key_file: nowhere"), "introspection of issuer corp: "},
+		"no nonce keys": {
+			corp(`, dpop: { origins: ["https://api.example.com"], nonce: required, nonce_keys_file: empty }`),
+			"issuer corp: dpop: "},
+		"short nonce keys": {
+			corp(`, dpop: { origins: ["https://api.example.com"], nonce: required, nonce_keys_file: short }`),
+			"issuer corp: dpop: "},
+		"no secret":       {introspected("client_secret_file: nowhere"), "introspection of issuer corp: "},
+		"an empty secret": {introspected("client_secret_file: empty"), "is empty; it must hold the client secret"},
+		"no key": {introspected("auth_method: private_key_jwt, key_file: nowhere"),
+			"introspection of issuer corp: "},
 		"a key that is not": {introspected("auth_method: private_key_jwt, key_file: text"), filepath.Join(dir, "text")},
-		"no certificate":    {introspected("auth_method: tls_client_auth, cert_file: nowhere, key_file: nowhere"), "introspection of issuer corp: outbound: "},
-		"no authority":      {corp("") + "outbound: { ca_file: text }\n", "holds no certificate in PEM"},
-		"no client":         {corp("") + "outbound: { cert_file: text, key_file: text }\n", "outbound: " + filepath.Join(dir, "text")},
+		"no certificate": {introspected("auth_method: tls_client_auth, cert_file: nowhere, key_file: nowhere"),
+			"introspection of issuer corp: outbound: "},
+		"no authority": {corp("") + "outbound: { ca_file: text }\n", "holds no certificate in PEM"},
+		"no client": {corp("") + "outbound: { cert_file: text, key_file: text }\n",
+			"outbound: " + filepath.Join(dir, "text")},
 		"authority nowhere": {corp("") + "outbound: { ca_file: nowhere }\n", "outbound: "},
 	} {
 		gone := put(t, dir, "nowhere", "there when the configuration is checked")
@@ -165,7 +177,8 @@ func TestBrokenIssuers(t *testing.T) {
 		}
 	}
 	tr := trust{options: Options{}.withDefaults()}
-	if _, err := tr.introspection(config.Issuer{Introspection: config.Introspection{AuthMethod: "none"}}, jwt.Issuer{}, stepup.Ladder{}); err == nil {
+	if _, err := tr.introspection(config.Issuer{Introspection: config.Introspection{AuthMethod: "none"}}, jwt.Issuer{},
+		stepup.Ladder{}); err == nil {
 		t.Error("an issuer is asked without proof of who asks")
 	}
 }
@@ -179,12 +192,14 @@ func TestTermsForProofs(t *testing.T) {
 		c                config.DPoP
 		is, early, asked bool
 	}{
-		"none":     {c: config.DPoP{}},
-		"proofs":   {c: config.DPoP{Origins: []string{"https://api.example.com"}}, is: true, early: true},
-		"required": {c: config.DPoP{Origins: []string{"https://api.example.com"}, NonceKeysFile: keys}, is: true, asked: true},
+		"none":   {c: config.DPoP{}},
+		"proofs": {c: config.DPoP{Origins: []string{"https://api.example.com"}}, is: true, early: true},
+		"required": {c: config.DPoP{Origins: []string{"https://api.example.com"}, NonceKeysFile: keys}, is: true,
+			asked: true},
 	} {
 		d, err := newDPoP(v.c, nil, files.NewLook())
-		if err != nil || (d != nil) != v.is || d != nil && ((d.Early != nil) != v.early || (d.Nonces != nil) != v.asked) {
+		if err != nil || (d != nil) != v.is || d != nil &&
+			((d.Early != nil) != v.early || (d.Nonces != nil) != v.asked) {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
 	}
@@ -194,7 +209,8 @@ func TestTermsForProofs(t *testing.T) {
 // list may not lead there.
 func TestReachable(t *testing.T) {
 	c := reachable(config.Outbound{Allow: []string{"keys.example.com"}}, []config.Issuer{
-		{Issuer: "https://idp.example.com", JWKSURI: "https://10.0.0.7/keys"}, {Issuer: "http://127.0.0.1:8080", Introspection: config.Introspection{Endpoint: "https://[::1]/introspect"}},
+		{Issuer: "https://idp.example.com", JWKSURI: "https://10.0.0.7/keys"},
+		{Issuer: "http://127.0.0.1:8080", Introspection: config.Introspection{Endpoint: "https://[::1]/introspect"}},
 	})
 	if want := []string{"keys.example.com", "10.0.0.7", "127.0.0.1", "::1"}; !slices.Equal(c.Allow, want) {
 		t.Errorf("%q; want %q", c.Allow, want)

@@ -43,17 +43,20 @@ func TestOTLP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := request.New(request.Raw{Method: "POST", Host: "app.example.com", Target: "/pay?code=SECRET", Scheme: "https", Headers: []request.Field{
-		{Name: "authorization", Value: "Bearer SECRET"}, {Name: "cookie", Value: "s=SECRET"},
-	}}, request.Options{})
+	q, err := request.New(request.Raw{Method: "POST", Host: "app.example.com", Target: "/pay?code=SECRET",
+		Scheme: "https", Headers: []request.Field{
+			{Name: "authorization", Value: "Bearer SECRET"}, {Name: "cookie", Value: "s=SECRET"},
+		}}, request.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	ctx, span := tracing.tracer.Start(t.Context(), "check")
 	(&Observer{Log: zap.New(core), Metrics: NewMetrics("v1"), Tracing: tracing}).Observe(ctx, &authz.Record{
-		ID: "decision-1", Time: now, Duration: time.Millisecond, Request: q, Judgement: authz.Judgement{Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
-		Token: &token.Token{Subject: "alice", IssuerName: "corp", Claims: map[string]any{"email": "SECRET"}}, Stages: authz.Stages{Normalized: now, Verified: now, Evaluated: now},
+		ID: "decision-1", Time: now, Duration: time.Millisecond, Request: q, Judgement: authz.Judgement{
+			Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
+		Token:  &token.Token{Subject: "alice", IssuerName: "corp", Claims: map[string]any{"email": "SECRET"}},
+		Stages: authz.Stages{Normalized: now, Verified: now, Evaluated: now},
 	})
 	span.End()
 	limited := wait.Context(t)
@@ -65,7 +68,8 @@ func TestOTLP(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for path, wants := range map[string][]string{"/v1/traces": {"decision-1", "evaluate", "verify"}, "/v1/logs": {"decision-1", "insufficient_level", "/pay", "alice"}} {
+	for path, wants := range map[string][]string{"/v1/traces": {"decision-1", "evaluate", "verify"},
+		"/v1/logs": {"decision-1", "insufficient_level", "/pay", "alice"}} {
 		for _, want := range wants {
 			if !bytes.Contains(got[path], []byte(want)) {
 				t.Errorf("%s lacks %q", path, want)

@@ -52,7 +52,8 @@ func declared(t *testing.T) []series {
 
 // kinds are the kinds of metrics, by the functions that declare them. What NewDesc
 // describes is made when metrics are read; all such are gauges.
-var kinds = map[string]string{"counter": "counter", "gauge": "gauge", "gaugeFunc": "gauge", "histogram": "histogram", "NewDesc": "gauge"}
+var kinds = map[string]string{"counter": "counter", "gauge": "gauge", "gaugeFunc": "gauge", "histogram": "histogram",
+	"NewDesc": "gauge"}
 
 // declaration returns the metric that a call declares.
 func declaration(call *ast.CallExpr) (series, bool) {
@@ -84,17 +85,20 @@ func literals(list []ast.Expr) []string {
 
 func TestReferenceMetrics(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Metrics\n\nWritten by `make docs` from `pkg/run/telemetry`. Served at `/metrics` of the admin\naddress. No label is chosen by a client: there is none with a path, user or token.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	b.WriteString(
+		"# Metrics\n\nWritten by `make docs` from `pkg/run/telemetry`. Served at `/metrics` of the admin\naddress. No label is chosen by a client: there is none with a path, user or token.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, s := range declared(t) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.name, s.kind, strings.Join(s.labels, ", "), s.help)
 	}
-	b.WriteString("\nBeside these there are `grpc_server_started_total`, `grpc_server_handled_total`,\n`grpc_server_handling_seconds`, `grpc_server_msg_received_total` and\n`grpc_server_msg_sent_total` of the Check listener, and those of the Go runtime\n(`go_…`) and the process (`process_…`).\n")
+	b.WriteString(
+		"\nBeside these there are `grpc_server_started_total`, `grpc_server_handled_total`,\n`grpc_server_handling_seconds`, `grpc_server_msg_received_total` and\n`grpc_server_msg_sent_total` of the Check listener, and those of the Go runtime\n(`go_…`) and the process (`process_…`).\n")
 	golden.Check(t, "../../../docs/reference/metrics.md", b.String())
 }
 
 func TestReferenceLog(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Decision log\n\nWritten by `make docs` from `pkg/run/telemetry`. One line of JSON for each decision; a\nmember that says nothing is left out. It never holds a token, a cookie, a code or a\nquery string.\n\n| member | meaning |\n|---|---|\n| `ts` `level` `msg` | time, `info` (`warn` for our own faults), `decision` |\n")
+	b.WriteString(
+		"# Decision log\n\nWritten by `make docs` from `pkg/run/telemetry`. One line of JSON for each decision; a\nmember that says nothing is left out. It never holds a token, a cookie, a code or a\nquery string.\n\n| member | meaning |\n|---|---|\n| `ts` `level` `msg` | time, `info` (`warn` for our own faults), `decision` |\n")
 	for _, f := range Fields {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Name, f.Meaning)
 	}
@@ -127,13 +131,16 @@ var metricName = regexp.MustCompile(`\b(stepward|grpc_server|envoy|process|go)_[
 // known reports whether a query's metric exists.
 func known(t *testing.T, name string) bool {
 	for _, s := range declared(t) {
-		if name == s.name || s.kind == "histogram" && slices.Contains([]string{s.name + "_bucket", s.name + "_sum", s.name + "_count"}, name) {
+		if name == s.name || s.kind == "histogram" && slices.Contains(
+			[]string{s.name + "_bucket", s.name + "_sum", s.name + "_count"}, name) {
 			return true
 		}
 	}
 	return slices.Contains([]string{
-		"grpc_server_handled_total", "grpc_server_handling_seconds_bucket", "process_resident_memory_bytes", "go_goroutines", "process_cpu_seconds_total",
-		"envoy_http_ext_authz_error", "envoy_http_ext_authz_failure_mode_allowed", "envoy_http_ext_authz_ok", "envoy_http_ext_authz_denied",
+		"grpc_server_handled_total", "grpc_server_handling_seconds_bucket", "process_resident_memory_bytes",
+		"go_goroutines", "process_cpu_seconds_total",
+		"envoy_http_ext_authz_error", "envoy_http_ext_authz_failure_mode_allowed", "envoy_http_ext_authz_ok",
+		"envoy_http_ext_authz_denied",
 	}, name)
 }
 
@@ -182,7 +189,8 @@ func TestDashboardAndAlerts(t *testing.T) {
 	for _, g := range alerts.Groups {
 		for _, r := range g.Rules {
 			queries["alert "+r.Alert] = r.Expr
-			if !strings.Contains(string(runbook), "\n## "+r.Alert+"\n") || r.Annotations["summary"] == "" || r.Labels["severity"] == "" {
+			if !strings.Contains(string(runbook), "\n## "+r.Alert+"\n") || r.Annotations["summary"] == "" ||
+				r.Labels["severity"] == "" {
 				t.Errorf("%s has no section in the runbook, summary or severity", r.Alert)
 			}
 		}

@@ -25,7 +25,8 @@ import (
 func observe(t *testing.T, r authz.Record) (lines string, metrics string) {
 	t.Helper()
 	var out bytes.Buffer
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&out), zap.InfoLevel)
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&out),
+		zap.InfoLevel)
 	m := telemetry.NewMetrics("v1")
 	m.Enforced("rev1")
 	m.Refreshed("corp", errors.New("down"))
@@ -46,20 +47,24 @@ func observe(t *testing.T, r authz.Record) (lines string, metrics string) {
 
 func record(t *testing.T) authz.Record {
 	t.Helper()
-	r, err := request.New(request.Raw{ID: "req-1", Method: "POST", Host: "app.example.com", Target: "/pay?code=SECRET-CODE", Scheme: "https", Headers: []request.Field{
-		{Name: "authorization", Value: "Bearer SECRET-TOKEN"}, {Name: "cookie", Value: "s=SECRET-COOKIE"},
-		{Name: "traceparent", Value: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
-	}}, request.Options{})
+	r, err := request.New(request.Raw{ID: "req-1", Method: "POST", Host: "app.example.com",
+		Target: "/pay?code=SECRET-CODE", Scheme: "https", Headers: []request.Field{
+			{Name: "authorization", Value: "Bearer SECRET-TOKEN"}, {Name: "cookie", Value: "s=SECRET-COOKIE"},
+			{Name: "traceparent", Value: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+		}}, request.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
+	gap := stepup.Gap{Part: stepup.PartLevel, Requirement: stepup.Requirement{
+		Level: "mfa", Rule: "stepward.policy.require (p.rego:3)", Reason: "pay"}}
 	return authz.Record{
 		ID: "d1", Duration: 1500 * time.Microsecond, Request: r, Scheme: credential.Bearer,
-		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}", ClientID: "web", Proofs: []token.Proof{{ACR: "1"}}, Claims: map[string]any{"email": "SECRET-EMAIL"}},
+		Token: &token.Token{Issuer: "https://idp.example.com", IssuerName: "corp", Subject: "alice\r\n{\"forged\":1}",
+			ClientID: "web", Proofs: []token.Proof{{ACR: "1"}}, Claims: map[string]any{"email": "SECRET-EMAIL"}},
 		Judgement: authz.Judgement{
 			Revision: "rev1", Held: "password", Decision: stepup.Challenge{Why: stepup.InsufficientLevel},
-			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap}, Age: stepup.AgeOf(time.Minute)},
+			Shortfall: stepup.Shortfall{Level: "mfa", Unmet: []stepup.Gap{gap}, Shadowed: []stepup.Gap{gap},
+				Age: stepup.AgeOf(time.Minute)},
 		},
 		Response: response.Response{Status: 401},
 	}
@@ -76,15 +81,19 @@ func TestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"decision_id": "d1", "request_id": "req-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "method": "POST", "host": "app.example.com", "path": "/pay",
-		"kind": "fetch", "issuer": "https://idp.example.com", "issuer_name": "corp", "held_level": "password", "required_level": "mfa", "auth_age": 60.0, "result": "challenge", "reason": "insufficient_level",
-		"rule": "stepward.policy.require (p.rego:3)", "policy_revision": "rev1", "duration_ms": 1.5, "status": 401.0, "policy_reason": "pay",
+		"decision_id": "d1", "request_id": "req-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "method": "POST",
+		"host": "app.example.com", "path": "/pay",
+		"kind": "fetch", "issuer": "https://idp.example.com", "issuer_name": "corp", "held_level": "password",
+		"required_level": "mfa", "auth_age": 60.0, "result": "challenge", "reason": "insufficient_level",
+		"rule": "stepward.policy.require (p.rego:3)", "policy_revision": "rev1", "duration_ms": 1.5, "status": 401.0,
+		"policy_reason": "pay",
 	} {
 		if event[name] != want {
 			t.Errorf("%s: %v; want %v", name, event[name], want)
 		}
 	}
-	if strings.Contains(lines+metrics, "SECRET") || strings.Contains(metrics, "alice") || strings.Contains(metrics, "/pay") {
+	if strings.Contains(lines+metrics, "SECRET") || strings.Contains(metrics, "alice") || strings.Contains(
+		metrics, "/pay") {
 		t.Error("a secret is told, or a client's value is a label")
 	}
 	for _, want := range []string{
@@ -102,12 +111,16 @@ func TestEvent(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	r := record(t)
-	r.Token, r.Failure, r.Decision = nil, &token.Error{Code: token.BadSignature, IssuerName: "corp", Issuer: "https://idp.example.com"}, stepup.Challenge{Why: stepup.TokenBadSignature}
-	if lines, metrics := observe(t, r); !strings.Contains(lines, `"issuer":"https://idp.example.com","issuer_name":"corp"`) || !strings.Contains(metrics, `stepward_token_failures_total{issuer_name="corp",reason="token_bad_signature"} 1`) {
+	r.Token, r.Failure, r.Decision = nil, &token.Error{Code: token.BadSignature, IssuerName: "corp",
+		Issuer: "https://idp.example.com"}, stepup.Challenge{Why: stepup.TokenBadSignature}
+	if lines, metrics := observe(t, r); !strings.Contains(
+		lines, `"issuer":"https://idp.example.com","issuer_name":"corp"`) || !strings.Contains(
+		metrics, `stepward_token_failures_total{issuer_name="corp",reason="token_bad_signature"} 1`) {
 		t.Error("a token failure is not counted")
 	}
 	lines, _ := observe(t, authz.Record{Judgement: authz.Judgement{Fault: errors.New("disk on fire")}})
-	if !strings.Contains(lines, "disk on fire") || !strings.Contains(lines, `"level":"warn"`) || !strings.Contains(lines, `"result":"error"`) {
+	if !strings.Contains(lines, "disk on fire") || !strings.Contains(lines, `"level":"warn"`) || !strings.Contains(
+		lines, `"result":"error"`) {
 		t.Errorf("a fault of our own: %s", lines)
 	}
 }
@@ -121,11 +134,13 @@ func TestRefusedRequestShowsWhatWasAsked(t *testing.T) {
 		"/\u202e\u009b/" + strings.Repeat("a", 10000): `"path":"/\\xe2\\x80\\xae\\xc2\\x9b/aaa`,
 		"/orders?code=SECRET":                         `"path":"/orders"`, // as ever
 	} {
-		asked, err := request.New(request.Raw{Method: "GET", Host: "app.example.com", Scheme: "https", Target: target}, request.Options{})
+		asked, err := request.New(request.Raw{Method: "GET", Host: "app.example.com", Scheme: "https", Target: target},
+			request.Options{})
 		if (err == nil) != strings.HasPrefix(target, "/orders") {
 			t.Fatal(err)
 		}
-		lines, _ := observe(t, authz.Record{Request: asked, Judgement: authz.Judgement{Fault: err, Decision: stepup.Deny{Why: stepup.RequestAmbiguous}}})
+		lines, _ := observe(t, authz.Record{Request: asked, Judgement: authz.Judgement{
+			Fault: err, Decision: stepup.Deny{Why: stepup.RequestAmbiguous}}})
 		if !strings.Contains(lines, want) || strings.Contains(lines, "SECRET") || len(lines) > 4096 {
 			t.Errorf("%.40q: %s", target, lines)
 		}

@@ -24,10 +24,12 @@ type health struct {
 	tracing *Tracing
 }
 
-func (h health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
+func (h health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse,
+	error) {
 	start := time.Now()
 	h.tracing.draw(ctx, &authz.Record{
-		ID: "d1", Time: start, Duration: 4 * time.Millisecond, Judgement: authz.Judgement{Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
+		ID: "d1", Time: start, Duration: 4 * time.Millisecond, Judgement: authz.Judgement{
+			Decision: stepup.Challenge{Why: stepup.InsufficientLevel}},
 		Stages: authz.Stages{Normalized: start.Add(time.Millisecond), Verified: start.Add(2 * time.Millisecond)},
 	})
 	return &grpc_health_v1.HealthCheckResponse{}, nil
@@ -56,7 +58,8 @@ func TestTracing(t *testing.T) {
 	}
 	defer conn.Close()
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
-	for name, value := range map[string]string{"traceparent": "00-" + id + "-00f067aa0ba902b7-01", "b3": id + "-00f067aa0ba902b7-1"} {
+	for name, value := range map[string]string{"traceparent": "00-" + id + "-00f067aa0ba902b7-01",
+		"b3": id + "-00f067aa0ba902b7-1"} {
 		spans.Reset()
 		ctx := metadata.AppendToOutgoingContext(t.Context(), name, value)
 		if _, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil {
@@ -70,7 +73,8 @@ func TestTracing(t *testing.T) {
 			}
 			names[s.Name] = s.EndTime.Sub(s.StartTime)
 		}
-		if len(names) != 4 || names["normalize"] != time.Millisecond || names["verify"] != time.Millisecond || names["answer"] != 2*time.Millisecond {
+		if len(names) != 4 || names["normalize"] != time.Millisecond || names["verify"] != time.Millisecond ||
+			names["answer"] != 2*time.Millisecond {
 			t.Errorf("%s: %v", name, names)
 		}
 	}
@@ -81,9 +85,10 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 		env map[string]string
 		on  bool
 	}{
-		"nothing":             {nil, false},
-		"an exporter":         {map[string]string{"OTEL_TRACES_EXPORTER": "console"}, true},
-		"none":                {map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, false},
+		"nothing":     {nil, false},
+		"an exporter": {map[string]string{"OTEL_TRACES_EXPORTER": "console"}, true},
+		"none": {map[string]string{"OTEL_TRACES_EXPORTER": "none",
+			"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, false},
 		"an endpoint":         {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, true},
 		"another's endpoint":  {map[string]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://127.0.0.1:4318"}, false},
 		"switched off by all": {map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, false},

@@ -54,21 +54,26 @@ func TestConfiguration(t *testing.T) {
 		more map[string]string
 		want string // of the findings; empty where it is valid
 	}{
-		"valid":             {configText, nil, ""},
-		"unknown key":       {configText + "lsten: x\n", nil, `unknown key "lsten"`},
-		"refused policy":    {configText, map[string]string{"p.rego": "package stepward.policy\nrequire := 1\n"}, "p.rego:2:"},
-		"no keys":           {configText, map[string]string{"keys.json": "{}"}, "keys.json"},
-		"bundles no server": {strings.Replace(configText, "policy:", "bundles: { config_file: opa.yaml }\npolicy:", 1), map[string]string{"opa.yaml": "bundles: { a: { service: s } }\n"}, `bundle "a"`},
+		"valid":       {configText, nil, ""},
+		"unknown key": {configText + "lsten: x\n", nil, `unknown key "lsten"`},
+		"refused policy": {configText, map[string]string{"p.rego": "package stepward.policy\nrequire := 1\n"},
+			"p.rego:2:"},
+		"no keys": {configText, map[string]string{"keys.json": "{}"}, "keys.json"},
+		"bundles no server": {strings.Replace(configText, "policy:", "bundles: { config_file: opa.yaml }\npolicy:", 1),
+			map[string]string{"opa.yaml": "bundles: { a: { service: s } }\n"}, `bundle "a"`},
 	} {
 		r, err := check(t, c.text, c.more, validation.Options{})
 		if err != nil || (len(r.Findings) == 0) != (c.want == "") || !strings.Contains(r.Findings.Error(), c.want) {
 			t.Errorf("%s: %v\n%v; want %q", name, err, r.Findings, c.want)
 		}
-		if c.want == "" && (r.Revision == "" || r.Candidate != r.Revision || !strings.Contains(r.MutationRule, "tenant")) {
+		if c.want == "" && (r.Revision == "" || r.Candidate != r.Revision || !strings.Contains(r.MutationRule,
+			"tenant")) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	_, err := validation.Configuration(t.Context(), "missing", func(*files.Look) (config.Config, error) { return config.Load("missing", config.Options{}) }, validation.Options{})
+	_, err := validation.Configuration(t.Context(), "missing", func(*files.Look) (config.Config, error) {
+		return config.Load("missing", config.Options{})
+	}, validation.Options{})
 	if err == nil {
 		t.Error("a file that is not there is valid")
 	}
@@ -76,8 +81,10 @@ func TestConfiguration(t *testing.T) {
 
 // A policy that is only in bundles has no headers that are known here.
 func TestRuleNeedsFiles(t *testing.T) {
-	opa := map[string]string{"opa.yaml": "services: { s: { url: https://b.example.com } }\nbundles: { a: { service: s, signing: { keyid: k } } }\nkeys: { k: { algorithm: HS256, key: x } }\n"}
-	text := strings.Replace(configText, "policy: { paths: [p.rego], ", "bundles: { config_file: opa.yaml }\npolicy: { ", 1)
+	opa := map[string]string{
+		"opa.yaml": "services: { s: { url: https://b.example.com } }\nbundles: { a: { service: s, signing: { keyid: k } } }\nkeys: { k: { algorithm: HS256, key: x } }\n"}
+	text := strings.Replace(configText, "policy: { paths: [p.rego], ", "bundles: { config_file: opa.yaml }\npolicy: { ",
+		1)
 	if r, err := check(t, text, opa, validation.Options{}); err != nil || len(r.Findings) > 0 {
 		t.Errorf("%v, %v", r.Findings, err)
 	}
@@ -96,7 +103,8 @@ func TestProxies(t *testing.T) {
 		return []byte(open), nil
 	}}
 	r, err := check(t, configText, nil, o)
-	if err != nil || !strings.Contains(r.Findings.Error(), "failure_mode_allow is true") || !strings.HasSuffix(r.Name, "stepward.yaml with envoy.yaml") {
+	if err != nil || !strings.Contains(r.Findings.Error(), "failure_mode_allow is true") || !strings.HasSuffix(
+		r.Name, "stepward.yaml with envoy.yaml") {
 		t.Errorf("%s: %v, %v", r.Name, r.Findings, err)
 	}
 	o.Proxies = []string{"missing"}
@@ -107,12 +115,15 @@ func TestProxies(t *testing.T) {
 
 // An issuer that does not answer keeps its own tokens out, and nobody's where it is optional.
 func TestOnline(t *testing.T) {
-	text := strings.NewReplacer("https://idp.example.com", "http://127.0.0.1:1", ", jwks_file: keys.json", "").Replace(configText)
+	text := strings.NewReplacer("https://idp.example.com", "http://127.0.0.1:1", ", jwks_file: keys.json", "").Replace(
+		configText)
 	r, err := check(t, text, nil, validation.Options{Online: true})
-	if err != nil || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Message, "issuer corp: ") || r.Findings[0].Path != "issuers[0]" {
+	if err != nil || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Message, "issuer corp: ") ||
+		r.Findings[0].Path != "issuers[0]" {
 		t.Errorf("%v, %v", r.Findings, err)
 	}
-	r, err = check(t, strings.Replace(text, "audiences:", "optional: true, audiences:", 1), nil, validation.Options{Online: true})
+	r, err = check(t, strings.Replace(text, "audiences:", "optional: true, audiences:", 1), nil, validation.Options{
+		Online: true})
 	if err != nil || len(r.Findings) != 0 || len(r.Warnings) == 0 {
 		t.Errorf("%v, %v, %v", r.Findings, r.Warnings, err)
 	}
@@ -135,26 +146,32 @@ func TestPolicy(t *testing.T) {
 	if err != nil || len(r.Findings) > 0 || r.Revision == "" || !strings.Contains(r.MutationRule, "tenant") {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err = validation.Policy(t.Context(), c, write("bad.rego", "package stepward.policy\nrequire := 1\n"), validation.Options{})
+	r, err = validation.Policy(t.Context(), c, write("bad.rego", "package stepward.policy\nrequire := 1\n"),
+		validation.Options{})
 	if err != nil || len(r.Findings) == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err = validation.Policy(t.Context(), c, write("doubtful.rego", policyText+"deny contains {\"code\": \"a\"} if input.token.claims.level < 3\n"), validation.Options{})
+	r, err = validation.Policy(t.Context(), c,
+		write("doubtful.rego", policyText+"deny contains {\"code\": \"a\"} if input.token.claims.level < 3\n"),
+		validation.Options{})
 	if err != nil || len(r.Findings) > 0 || r.Warned() == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := validation.Policy(t.Context(), c, []string{filepath.Join(dir, "missing.rego")}, validation.Options{}); err == nil {
+	if _, err := validation.Policy(t.Context(), c, []string{filepath.Join(dir, "missing.rego")},
+		validation.Options{}); err == nil {
 		t.Error("a policy that is not there is valid")
 	}
 	c.Policy = config.Policy{Compat: config.OPAEnvoy}
-	r, err = validation.Policy(t.Context(), c, write("opa.rego", "package envoy.authz\nallow := true\n"), validation.Options{})
+	r, err = validation.Policy(t.Context(), c, write("opa.rego", "package envoy.authz\nallow := true\n"),
+		validation.Options{})
 	if err != nil || len(r.Findings) > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
 var found = validation.Report{Name: "stepward.yaml", Revision: "4f1c", Candidate: "9a", Warnings: finding.List{
-	{File: "p.rego", Line: 1, Column: 1, Code: "x", Message: "m", Severity: finding.Warning}, {File: "p.rego", Line: 2, Column: 1, Message: "n", Severity: finding.Note}}}
+	{File: "p.rego", Line: 1, Column: 1, Code: "x", Message: "m", Severity: finding.Warning},
+	{File: "p.rego", Line: 2, Column: 1, Message: "n", Severity: finding.Note}}}
 
 func TestPrint(t *testing.T) {
 	printed := func(r validation.Report, format string) string {
@@ -164,7 +181,8 @@ func TestPrint(t *testing.T) {
 		}
 		return out.String()
 	}
-	if got, want := printed(found, "text"), "p.rego:1:1: warning: m [x]\np.rego:2:1: note: n\nstepward.yaml is valid; policy revision 4f1c, candidate 9a; 1 warning\n"; got != want {
+	if got, want := printed(found, "text"),
+		"p.rego:1:1: warning: m [x]\np.rego:2:1: note: n\nstepward.yaml is valid; policy revision 4f1c, candidate 9a; 1 warning\n"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	two := found
@@ -174,7 +192,8 @@ func TestPrint(t *testing.T) {
 	}
 	refused := found
 	refused.Findings = finding.List{{File: "stepward.yaml", Line: 3, Column: 1, Message: "no"}}
-	if got := printed(refused, "text"); strings.Contains(got, "is valid") || !strings.HasPrefix(got, "stepward.yaml:3:1: no\n") {
+	if got := printed(refused, "text"); strings.Contains(got, "is valid") || !strings.HasPrefix(
+		got, "stepward.yaml:3:1: no\n") {
 		t.Error(got)
 	}
 	for _, r := range []validation.Report{found, refused, {}} {
@@ -184,11 +203,13 @@ func TestPrint(t *testing.T) {
 			Findings, Warnings []finding.Finding
 		}
 		text := printed(r, "json")
-		if err := json.Unmarshal([]byte(text), &read); err != nil || read.Valid != (len(r.Findings) == 0) || read.Findings == nil || read.Warnings == nil || read.PolicyRevision != r.Revision {
+		if err := json.Unmarshal([]byte(text), &read); err != nil || read.Valid != (len(r.Findings) == 0) ||
+			read.Findings == nil || read.Warnings == nil || read.PolicyRevision != r.Revision {
 			t.Errorf("%s: %v", text, err)
 		}
 		for format, want := range map[string]string{"sarif": `"2.1.0"`, "github": ""} {
-			if got := printed(r, format); !strings.Contains(got, want) || strings.Count(got, "::")/2 != len(r.Findings)+len(r.Warnings) && format == "github" {
+			if got := printed(r, format); !strings.Contains(got, want) || strings.Count(got, "::")/2 != len(r.Findings)+
+				len(r.Warnings) && format == "github" {
 				t.Errorf("%s: %s", format, got)
 			}
 		}
@@ -204,7 +225,8 @@ func TestFix(t *testing.T) {
 	fix := &finding.Fix{Old: "lvl", New: "level"}
 	told := map[string]int{}
 	tell := func(file string, n int) { told[file] = n }
-	r := validation.Report{Findings: finding.List{{File: file, Line: 1, Column: 1, Fix: fix}, {File: "-", Line: 1, Column: 1, Fix: fix}}, Warnings: finding.List{{File: "missing", Line: 1, Column: 1}}}
+	r := validation.Report{Findings: finding.List{{File: file, Line: 1, Column: 1, Fix: fix},
+		{File: "-", Line: 1, Column: 1, Fix: fix}}, Warnings: finding.List{{File: "missing", Line: 1, Column: 1}}}
 	if err := r.Fix(tell); err != nil || told[file] != 1 || len(told) != 1 {
 		t.Errorf("%v, %v", told, err)
 	}

@@ -55,7 +55,8 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("unknown: %+v, %v", a, err)
 	}
 	wrong := open(t, idp, introspection.Config{Authenticate: introspection.Basic("gateway", "guess")})
-	if a, err := wrong.Introspect(t.Context(), good); !errors.Is(err, introspection.ErrUnavailable) || a.Active || !strings.Contains(err.Error(), "client_id") {
+	if a, err := wrong.Introspect(t.Context(), good); !errors.Is(err, introspection.ErrUnavailable) || a.Active ||
+		!strings.Contains(err.Error(), "client_id") {
 		t.Errorf("with a wrong secret: %+v, %v", a, err)
 	}
 }
@@ -69,13 +70,18 @@ func TestAuthenticate(t *testing.T) {
 		"post": {introspection.Post("gateway", "s"), func(r *http.Request) bool {
 			return r.PostFormValue("client_id") == "gateway" && r.PostFormValue("client_secret") == "s"
 		}},
-		"private_key_jwt": {introspection.PrivateKeyJWT("gateway", func() (string, error) { return "signed", nil }), func(r *http.Request) bool {
-			return r.PostFormValue("client_assertion") == "signed" && r.PostFormValue("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+		"private_key_jwt": {introspection.PrivateKeyJWT("gateway", func() (string, error) { return "signed", nil }),
+			func(r *http.Request) bool {
+				return r.PostFormValue("client_assertion") == "signed" && r.PostFormValue(
+					"client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+			}},
+		"tls": {introspection.TLS("gateway"), func(r *http.Request) bool {
+			return r.PostFormValue("client_id") == "gateway"
 		}},
-		"tls": {introspection.TLS("gateway"), func(r *http.Request) bool { return r.PostFormValue("client_id") == "gateway" }},
-		"broken": {introspection.PrivateKeyJWT("gateway", func() (string, error) { return "", errors.New("no key") }), func(*http.Request) bool {
-			return true
-		}},
+		"broken": {introspection.PrivateKeyJWT("gateway", func() (string, error) { return "", errors.New("no key") }),
+			func(*http.Request) bool {
+				return true
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			idp := start(t)
@@ -86,7 +92,8 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("%+v, %v", a, err)
 			}
 			idp.Authenticate(func(*http.Request) bool { return false })
-			if a, err := open(t, idp, introspection.Config{Authenticate: x.prove}).Introspect(t.Context(), token); err == nil || a.Active {
+			if a, err := open(t, idp, introspection.Config{Authenticate: x.prove}).Introspect(
+				t.Context(), token); err == nil || a.Active {
 				t.Errorf("where the issuer does not know it: %+v, %v", a, err)
 			}
 		})
@@ -143,7 +150,8 @@ func TestBadAnswers(t *testing.T) {
 			// Beside it, with the same client: a good answer is one, and the bad one was not
 			// remembered.
 			idp.Fail(body(200, jsonType, good))
-			wait.Until(t, "a good answer afterwards", func() bool { a, err := c.Introspect(t.Context(), "token"); return err == nil && a.Active })
+			wait.Until(t, "a good answer afterwards",
+				func() bool { a, err := c.Introspect(t.Context(), "token"); return err == nil && a.Active })
 		})
 	}
 }
@@ -220,7 +228,8 @@ func TestDeadline(t *testing.T) {
 	cancel()
 	c.Introspect(gone, "second")
 	wait.Until(t, "two calls are under way", func() bool { return idp.HitsOf("/introspect") == 2 })
-	if _, err := c.Introspect(t.Context(), "third"); !errors.Is(err, introspection.ErrUnavailable) || !strings.Contains(err.Error(), "under way") {
+	if _, err := c.Introspect(t.Context(), "third"); !errors.Is(err, introspection.ErrUnavailable) || !strings.Contains(
+		err.Error(), "under way") {
 		t.Errorf("more calls than may be made: %v", err)
 	}
 	close(release)
@@ -235,7 +244,8 @@ func TestDeadline(t *testing.T) {
 // FuzzParse: what is read as an answer says in so many words whether the token is
 // active.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`{"active":true}`, `{"active":false}`, `{"active":"true"}`, `{"active":true,"active":false}`, `[]`, ``, "\ufeff{}", `{"active":true,"exp":1e999}`} {
+	for _, s := range []string{`{"active":true}`, `{"active":false}`, `{"active":"true"}`,
+		`{"active":true,"active":false}`, `[]`, ``, "\ufeff{}", `{"active":true,"exp":1e999}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -43,12 +43,15 @@ func TestAssertion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := jwt.Assertion{Key: signer, KeyID: "k1", ClientID: "gateway", Audience: "https://idp.example.com", Now: func() time.Time { return now }, Rand: rand.Reader}.Sign()
+		raw, err := jwt.Assertion{Key: signer, KeyID: "k1", ClientID: "gateway", Audience: "https://idp.example.com",
+			Now: func() time.Time { return now }, Rand: rand.Reader}.Sign()
 		if err != nil {
 			t.Fatal(err)
 		}
 		header, claims := decoded(t, raw)
-		if header["alg"] != alg || header["kid"] != "k1" || claims["iss"] != "gateway" || claims["sub"] != "gateway" || claims["aud"] != "https://idp.example.com" || claims["jti"] == "" || claims["exp"] != float64(now.Unix()+60) {
+		if header["alg"] != alg || header["kid"] != "k1" || claims["iss"] != "gateway" || claims["sub"] != "gateway" ||
+			claims["aud"] != "https://idp.example.com" || claims["jti"] == "" || claims["exp"] != float64(
+			now.Unix()+60) {
 			t.Errorf("%v %v", header, claims)
 		}
 		if !signedBy(t, raw, signer.Public()) {
@@ -95,7 +98,8 @@ func signedBy(t *testing.T, raw string, public crypto.PublicKey) bool {
 	case ed25519.PublicKey:
 		return ed25519.Verify(k, []byte(raw[:at]), signature)
 	case *ecdsa.PublicKey:
-		return len(signature) == 64 && ecdsa.Verify(k, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+		return len(signature) == 64 && ecdsa.Verify(k, digest[:], new(big.Int).SetBytes(signature[:32]),
+			new(big.Int).SetBytes(signature[32:]))
 	}
 	return false
 }

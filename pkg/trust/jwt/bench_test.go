@@ -33,7 +33,8 @@ func BenchmarkVerify(b *testing.B) {
 		b.Fatal(err)
 	}
 	verifier := func(cache int) *jwt.Verifier {
-		v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Keys: keys}}, jwt.Options{CacheSize: cache}, func() time.Time { return now })
+		v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience},
+			Keys: keys}}, jwt.Options{CacheSize: cache}, func() time.Time { return now })
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -43,7 +44,8 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw}); (err == nil) != good {
+				if _, err := v.Verify(context.Background(), request.Request{}, credential.Credential{
+					Scheme: credential.Bearer, Raw: raw}); (err == nil) != good {
 					b.Fatal(err)
 				}
 			}
@@ -63,8 +65,10 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	run("cached/RS256", verifier(0), rs, true)
 	run("garbage/not three parts", verifier(-1), strings.Repeat("a", 600), false)
-	run("garbage/not base64url", verifier(-1), strings.Repeat("a", 100)+"."+strings.Repeat("+", 400)+"."+strings.Repeat("a", 300), false)
-	run("garbage/not JSON", verifier(-1), strings.Repeat("YWFh", 30)+"."+strings.Repeat("YWFh", 100)+"."+strings.Repeat("YWFh", 80), false)
+	run("garbage/not base64url", verifier(-1), strings.Repeat("a", 100)+"."+strings.Repeat("+", 400)+"."+strings.Repeat(
+		"a", 300), false)
+	run("garbage/not JSON", verifier(-1), strings.Repeat("YWFh", 30)+"."+strings.Repeat("YWFh", 100)+"."+strings.Repeat(
+		"YWFh", 80), false)
 	run("garbage/again", verifier(0), rs[:len(rs)-8]+"AAAAAAAA", false)
 }
 
@@ -85,7 +89,8 @@ func bare(b *testing.B, public crypto.PublicKey, raw string) {
 			ok = rsa.VerifyPKCS1v15(p, crypto.SHA256, digest[:], signature) == nil
 		case *ecdsa.PublicKey:
 			digest := sha256.Sum256(signed)
-			ok = ecdsa.Verify(p, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+			ok = ecdsa.Verify(p, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(
+				signature[32:]))
 		case ed25519.PublicKey:
 			ok = ed25519.Verify(p, signed, signature)
 		}

@@ -54,12 +54,14 @@ func newRemembering(t *testing.T, size int) *remembering {
 	if r.keys.Static, err = keyset.NewStatic("keys", r.idp.JWKS()); err != nil {
 		t.Fatal(err)
 	}
-	v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: r.idp.URL, Audiences: []string{testidp.Audience}, Keys: r.keys}}, jwt.Options{CacheSize: size}, func() time.Time { return r.now })
+	v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: r.idp.URL, Audiences: []string{testidp.Audience},
+		Keys: r.keys}}, jwt.Options{CacheSize: size}, func() time.Time { return r.now })
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.verify = func(raw string) token.Code {
-		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer,
+			Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return failed.Code

@@ -21,7 +21,8 @@ func tokensOf() map[jwt.Profile]map[string]any {
 
 // illTyped are values that no claim has which names something, is a time or an object.
 var illTyped = map[string]any{
-	"null": json.RawMessage("null"), "a number": 7, "true": true, "empty": "", "an array": []any{}, "an array of text": []any{"x"}, "an object": map[string]any{}, "an object of text": map[string]any{"a": "b"},
+	"null": json.RawMessage("null"), "a number": 7, "true": true, "empty": "", "an array": []any{},
+	"an array of text": []any{"x"}, "an object": map[string]any{}, "an object of text": map[string]any{"a": "b"},
 }
 
 // Every claim that is acted on, or that the profile requires, has the type of its RFC,
@@ -74,7 +75,8 @@ func TestClaimTypes(t *testing.T) {
 			}
 		}
 	}
-	if _, code := opaque.verify(opaque.idp.Opaque("", map[string]any{"jti": "1", "sid": "2", "azp": "web"})); code != "" {
+	if _, code := opaque.verify(opaque.idp.Opaque(
+		"", map[string]any{"jti": "1", "sid": "2", "azp": "web"})); code != "" {
 		t.Errorf("introspection: %s", code)
 	}
 }

@@ -59,9 +59,11 @@ func bend(rng *rand.Rand, raw, other string) string {
 	case 4: // something else in the JSON
 		i := rng.IntN(2)
 		if text, err := base64.RawURLEncoding.DecodeString(parts[i]); err == nil {
-			swaps := []string{`"1"`, `"2"`, `ES256`, `RS256`, `RS256`, `none`, `"es"`, `"rs"`, `alice`, `bob`, `}`, `,"acr":"2"}`, `{`, ` {`, `:`, `: `, `at+jwt`, `AT+JWT`}
+			swaps := []string{`"1"`, `"2"`, `ES256`, `RS256`, `RS256`, `none`, `"es"`, `"rs"`, `alice`, `bob`, `}`,
+				`,"acr":"2"}`, `{`, ` {`, `:`, `: `, `at+jwt`, `AT+JWT`}
 			k := 2 * rng.IntN(len(swaps)/2)
-			parts[i] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(text), swaps[k], swaps[k+1], 1)))
+			parts[i] = base64.RawURLEncoding.EncodeToString(
+				[]byte(strings.Replace(string(text), swaps[k], swaps[k+1], 1)))
 		}
 	case 5: // cut
 		return raw[:rng.IntN(len(raw)+1)]

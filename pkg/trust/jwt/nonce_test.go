@@ -38,7 +38,8 @@ func TestDPoPNonce(t *testing.T) {
 		"one that was made up":     {"AAAAAGtJ0gAAAAAAAAAAAAAAAAAAAAAA", token.DPoPNonce},
 		"one that is no base64url": {"+", token.DPoPNonce},
 	} {
-		if _, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".nonce": v.nonce}), ""); code != v.want {
+		if _, code, _ := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".nonce": v.nonce}),
+			""); code != v.want {
 			t.Errorf("%s: %q; want %q", name, code, v.want)
 		}
 	}

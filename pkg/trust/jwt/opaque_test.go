@@ -42,24 +42,29 @@ func newAsking(t *testing.T, in jwt.Introspection, change func(*jwt.Issuer, *int
 	clock := func() time.Time { return now }
 	client := idp.Client()
 	t.Cleanup(client.Close)
-	i := jwt.Issuer{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Leeway: 30 * time.Second, Keys: keys}
+	i := jwt.Issuer{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Leeway: 30 * time.Second,
+		Keys: keys}
 	signed := jwt.NewSigned(i, clock)
-	i.Lists = statuslist.New(statuslist.Config{Client: client, Hosts: []string{"127.0.0.1"}, Now: clock, Verify: func(ctx context.Context, raw string) (map[string]any, error) {
-		return signed.Claims(ctx, raw, statuslist.Type)
-	}})
-	c := introspection.Config{Endpoint: idp.URL + "/introspect", Client: client, Authenticate: introspection.Basic("gateway", testidp.ClientSecret), Now: clock}
+	i.Lists = statuslist.New(statuslist.Config{Client: client, Hosts: []string{"127.0.0.1"}, Now: clock,
+		Verify: func(ctx context.Context, raw string) (map[string]any, error) {
+			return signed.Claims(ctx, raw, statuslist.Type)
+		}})
+	c := introspection.Config{Endpoint: idp.URL + "/introspect", Client: client, Authenticate: introspection.Basic(
+		"gateway", testidp.ClientSecret), Now: clock}
 	i.Introspection = &in
 	if change != nil {
 		change(&i, &c)
 	}
 	in.Client = introspection.New(c)
 	index := revocation.New(0, clock)
-	v, err := jwt.NewVerifier([]jwt.Issuer{i, {Name: "other", URL: "https://other.example.com", Audiences: []string{"x"}, Keys: keys}}, jwt.Options{Revoked: index.Revoked}, clock)
+	v, err := jwt.NewVerifier([]jwt.Issuer{i, {Name: "other", URL: "https://other.example.com", Audiences: []string{
+		"x"}, Keys: keys}}, jwt.Options{Revoked: index.Revoked}, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return asking{idp, index, func(raw string) (*token.Token, token.Code) {
-		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+		got, err := v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer,
+			Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return got, failed.Code
@@ -72,9 +77,12 @@ func newAsking(t *testing.T, in jwt.Introspection, change func(*jwt.Issuer, *int
 // refusal stands the token that is as good as it would have been.
 func TestOpaque(t *testing.T) {
 	a := newAsking(t, jwt.Introspection{}, nil)
-	good, code := a.verify(a.idp.Opaque("", map[string]any{"acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write"}))
-	if code != "" || good.Strongest().ACR != "loa:2" || !slices.Equal(good.Strongest().AMR, []string{"pwd", "otp"}) || good.Subject != "alice" || good.ClientID != "web" || !good.Strongest().At.Equal(now) ||
-		!slices.Equal(good.Scopes, []string{"read", "write"}) || good.IssuerName != "corp" || good.Principal != token.User {
+	good, code := a.verify(a.idp.Opaque("", map[string]any{"acr": "loa:2", "amr": []string{"pwd", "otp"},
+		"scope": "read write"}))
+	if code != "" || good.Strongest().ACR != "loa:2" || !slices.Equal(good.Strongest().AMR, []string{"pwd", "otp"}) ||
+		good.Subject != "alice" || good.ClientID != "web" || !good.Strongest().At.Equal(now) ||
+		!slices.Equal(good.Scopes, []string{"read", "write"}) || good.IssuerName != "corp" ||
+		good.Principal != token.User {
 		t.Fatalf("%+v, %s", good, code)
 	}
 	for name, x := range map[string]struct {
@@ -96,10 +104,12 @@ func TestOpaque(t *testing.T) {
 		"no token_type":            {map[string]any{"token_type": nil}, token.WrongType},
 		"Keycloak's refresh token": {map[string]any{"typ": "Refresh"}, token.WrongType},
 		"Cognito's ID token":       {map[string]any{"token_use": "id"}, token.WrongType},
-		"bound to a key":           {map[string]any{"cnf": map[string]any{"jkt": strings.Repeat("A", 43)}}, token.BadBinding},
-		"bound to a certificate":   {map[string]any{"cnf": map[string]any{"x5t#S256": strings.Repeat("A", 43)}}, token.BadBinding},
-		"bound in another way":     {map[string]any{"cnf": map[string]any{"x": "y"}}, token.BadBinding},
-		"a status that is none":    {map[string]any{"status": map[string]any{"status_list": "x"}}, token.BadClaims},
+		"bound to a key": {map[string]any{"cnf": map[string]any{"jkt": strings.Repeat("A", 43)}},
+			token.BadBinding},
+		"bound to a certificate": {map[string]any{"cnf": map[string]any{"x5t#S256": strings.Repeat("A", 43)}},
+			token.BadBinding},
+		"bound in another way":  {map[string]any{"cnf": map[string]any{"x": "y"}}, token.BadBinding},
+		"a status that is none": {map[string]any{"status": map[string]any{"status_list": "x"}}, token.BadClaims},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, code := a.verify(a.idp.Opaque("", x.changes)); code != x.want {
@@ -151,7 +161,8 @@ func TestWhoseOpaque(t *testing.T) {
 func TestWeaker(t *testing.T) {
 	levels := map[string]int{"loa:1": 1, "loa:2": 2}
 	a := newAsking(t, jwt.Introspection{All: true, Rank: func(p token.Proof) int { return levels[p.ACR] }}, nil)
-	base := map[string]any{"jti": "t1", "acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write", "auth_time": now.Unix() - 10}
+	base := map[string]any{"jti": "t1", "acr": "loa:2", "amr": []string{"pwd", "otp"}, "scope": "read write",
+		"auth_time": now.Unix() - 10}
 	verify := func(changes map[string]any, answer map[string]any) (*token.Token, token.Code) {
 		t.Helper()
 		merged := map[string]any{}
@@ -164,7 +175,8 @@ func TestWeaker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		full := map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience, "exp": now.Unix() + 300, "sub": "alice"}
+		full := map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience, "exp": now.Unix() + 300,
+			"sub": "alice"}
 		for _, m := range []map[string]any{merged, answer} {
 			for k, v := range m {
 				full[k] = v
@@ -183,22 +195,33 @@ func TestWeaker(t *testing.T) {
 		authTime    int64
 		code        token.Code
 	}{
-		"alike":                   {acr: "loa:2", amr: "pwd otp", scopes: "read write", authTime: -10},
-		"inactive":                {answer: map[string]any{"active": false}, code: token.Inactive},
-		"the session is weaker":   {answer: map[string]any{"acr": "loa:1"}, acr: "loa:1", amr: "pwd otp", scopes: "read write", authTime: -10},
-		"the session is stronger": {jwt: map[string]any{"acr": "loa:1"}, answer: map[string]any{"acr": "loa:2"}, acr: "loa:1", amr: "pwd otp", scopes: "read write", authTime: -10},
-		"the answer has no acr":   {answer: map[string]any{"acr": nil}, amr: "pwd otp", scopes: "read write", authTime: -10},
-		"the answer has no amr":   {answer: map[string]any{"amr": nil}, acr: "loa:2", scopes: "read write", authTime: -10},
-		"fewer methods":           {answer: map[string]any{"amr": []string{"pwd"}}, acr: "loa:2", amr: "pwd", scopes: "read write", authTime: -10},
-		"fewer scopes":            {answer: map[string]any{"scope": "read admin"}, acr: "loa:2", amr: "pwd otp", scopes: "read", authTime: -10},
-		"signed in again since":   {answer: map[string]any{"auth_time": now.Unix()}, acr: "loa:2", amr: "pwd otp", scopes: "read write", authTime: -10},
-		"signed in longer ago":    {answer: map[string]any{"auth_time": now.Unix() - 100}, acr: "loa:2", amr: "pwd otp", scopes: "read write", authTime: -100},
-		"nobody knows when":       {answer: map[string]any{"auth_time": nil}, acr: "loa:2", amr: "pwd otp", scopes: "read write", authTime: 1},
-		"ended already":           {answer: map[string]any{"exp": now.Unix() - 31}, code: token.Expired},
-		"another subject":         {answer: map[string]any{"sub": "mallory"}, code: token.BadClaims},
-		"another token":           {answer: map[string]any{"jti": "t2"}, code: token.BadClaims},
-		"bound, says the answer":  {answer: map[string]any{"cnf": map[string]any{"jkt": strings.Repeat("A", 43)}}, code: token.BadBinding},
-		"for another audience":    {answer: map[string]any{"aud": "https://elsewhere.example.com"}, code: token.WrongAudience},
+		"alike":    {acr: "loa:2", amr: "pwd otp", scopes: "read write", authTime: -10},
+		"inactive": {answer: map[string]any{"active": false}, code: token.Inactive},
+		"the session is weaker": {answer: map[string]any{"acr": "loa:1"}, acr: "loa:1", amr: "pwd otp",
+			scopes: "read write", authTime: -10},
+		"the session is stronger": {jwt: map[string]any{"acr": "loa:1"}, answer: map[string]any{"acr": "loa:2"},
+			acr: "loa:1", amr: "pwd otp", scopes: "read write", authTime: -10},
+		"the answer has no acr": {answer: map[string]any{"acr": nil}, amr: "pwd otp", scopes: "read write",
+			authTime: -10},
+		"the answer has no amr": {answer: map[string]any{"amr": nil}, acr: "loa:2", scopes: "read write",
+			authTime: -10},
+		"fewer methods": {answer: map[string]any{"amr": []string{"pwd"}}, acr: "loa:2", amr: "pwd",
+			scopes: "read write", authTime: -10},
+		"fewer scopes": {answer: map[string]any{"scope": "read admin"}, acr: "loa:2", amr: "pwd otp",
+			scopes: "read", authTime: -10},
+		"signed in again since": {answer: map[string]any{"auth_time": now.Unix()}, acr: "loa:2", amr: "pwd otp",
+			scopes: "read write", authTime: -10},
+		"signed in longer ago": {answer: map[string]any{"auth_time": now.Unix() - 100}, acr: "loa:2", amr: "pwd otp",
+			scopes: "read write", authTime: -100},
+		"nobody knows when": {answer: map[string]any{"auth_time": nil}, acr: "loa:2", amr: "pwd otp",
+			scopes: "read write", authTime: 1},
+		"ended already":   {answer: map[string]any{"exp": now.Unix() - 31}, code: token.Expired},
+		"another subject": {answer: map[string]any{"sub": "mallory"}, code: token.BadClaims},
+		"another token":   {answer: map[string]any{"jti": "t2"}, code: token.BadClaims},
+		"bound, says the answer": {answer: map[string]any{"cnf": map[string]any{"jkt": strings.Repeat("A", 43)}},
+			code: token.BadBinding},
+		"for another audience": {answer: map[string]any{"aud": "https://elsewhere.example.com"},
+			code: token.WrongAudience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, code := verify(x.jwt, x.answer)
@@ -213,7 +236,8 @@ func TestWeaker(t *testing.T) {
 				at = time.Time{}
 			}
 			proof := got.Strongest()
-			if proof.ACR != x.acr || strings.Join(proof.AMR, " ") != x.amr || strings.Join(got.Scopes, " ") != x.scopes || !proof.At.Equal(at) {
+			if proof.ACR != x.acr || strings.Join(proof.AMR, " ") != x.amr ||
+				strings.Join(got.Scopes, " ") != x.scopes || !proof.At.Equal(at) {
 				t.Errorf("%q %q %q %s", proof.ACR, proof.AMR, got.Scopes, proof.At)
 			}
 			if acr, _ := got.Claims["acr"].(string); acr != x.acr {
@@ -247,7 +271,9 @@ func TestSignedAnswer(t *testing.T) {
 		t.Fatalf("signed: %s", code)
 	}
 	answer := func(changes, header map[string]any) func(http.ResponseWriter, *http.Request) {
-		claims := map[string]any{"iss": a.idp.URL, "aud": "gateway", "iat": now.Unix(), "token_introspection": map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience, "exp": now.Unix() + 60, "sub": "alice"}}
+		claims := map[string]any{"iss": a.idp.URL, "aud": "gateway", "iat": now.Unix(),
+			"token_introspection": map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience,
+				"exp": now.Unix() + 60, "sub": "alice"}}
 		for k, v := range changes {
 			claims[k] = v
 		}
@@ -273,14 +299,17 @@ func TestSignedAnswer(t *testing.T) {
 		changes, header map[string]any
 		want            token.Code
 	}{
-		"good":                      {},
-		"another issuer's":          {changes: map[string]any{"iss": "https://other.example.com"}, want: token.IntrospectionOut},
-		"for another client":        {changes: map[string]any{"aud": "web"}, want: token.IntrospectionOut},
-		"old":                       {changes: map[string]any{"iat": now.Unix() - 120}, want: token.IntrospectionOut},
-		"from the future":           {changes: map[string]any{"iat": now.Unix() + 60}, want: token.IntrospectionOut},
-		"without a time":            {changes: map[string]any{"iat": "x"}, want: token.IntrospectionOut},
-		"without an answer":         {changes: map[string]any{"token_introspection": true}, want: token.IntrospectionOut},
-		"active as text":            {changes: map[string]any{"token_introspection": map[string]any{"active": "true"}}, want: token.IntrospectionOut},
+		"good": {},
+		"another issuer's": {changes: map[string]any{"iss": "https://other.example.com"},
+			want: token.IntrospectionOut},
+		"for another client": {changes: map[string]any{"aud": "web"}, want: token.IntrospectionOut},
+		"old":                {changes: map[string]any{"iat": now.Unix() - 120}, want: token.IntrospectionOut},
+		"from the future":    {changes: map[string]any{"iat": now.Unix() + 60}, want: token.IntrospectionOut},
+		"without a time":     {changes: map[string]any{"iat": "x"}, want: token.IntrospectionOut},
+		"without an answer": {changes: map[string]any{"token_introspection": true},
+			want: token.IntrospectionOut},
+		"active as text": {changes: map[string]any{"token_introspection": map[string]any{"active": "true"}},
+			want: token.IntrospectionOut},
 		"an access token, not that": {header: map[string]any{"typ": "at+jwt"}, want: token.IntrospectionOut},
 		"signed by nobody known":    {header: map[string]any{"key": "rogue"}, want: token.IntrospectionOut},
 	} {

@@ -58,7 +58,8 @@ func produce(t *testing.T) produced {
 		if err := json.Unmarshal(out, &one); err != nil {
 			t.Fatal(err)
 		}
-		all.Keys, all.Tokens, all.Proofs = append(all.Keys, one.Keys...), append(all.Tokens, one.Tokens...), append(all.Proofs, one.Proofs...)
+		all.Keys, all.Tokens, all.Proofs = append(all.Keys, one.Keys...), append(all.Tokens, one.Tokens...),
+			append(all.Proofs, one.Proofs...)
 	}
 	return all
 }
@@ -78,9 +79,12 @@ func TestIndependentProducers(t *testing.T) {
 	var issuers []jwt.Issuer
 	for _, profile := range []jwt.Profile{jwt.RFC9068, jwt.Keycloak, jwt.Entra, jwt.Generic} {
 		issuers = append(issuers, jwt.Issuer{
-			Name: string(profile), URL: "https://" + string(profile) + ".example.com", Audiences: []string{testidp.Audience}, Profile: profile, Keys: keys,
-			Algorithms: []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"},
-			DPoP:       &jwt.DPoP{Origins: []string{"https://api.example.com"}, Replays: jwt.NewMemoryReplays(100, func() time.Time { return now.Add(-time.Hour) })},
+			Name: string(profile), URL: "https://" + string(profile) + ".example.com", Audiences: []string{
+				testidp.Audience}, Profile: profile, Keys: keys,
+			Algorithms: []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+				"EdDSA"},
+			DPoP: &jwt.DPoP{Origins: []string{"https://api.example.com"}, Replays: jwt.NewMemoryReplays(
+				100, func() time.Time { return now.Add(-time.Hour) })},
 		})
 	}
 	v, err := jwt.NewVerifier(issuers, jwt.Options{}, func() time.Time { return now })
@@ -88,13 +92,15 @@ func TestIndependentProducers(t *testing.T) {
 		t.Fatal(err)
 	}
 	verify := func(scheme credential.Scheme, raw, proof string) (*token.Token, error) {
-		return v.Verify(context.Background(), request.Request{Method: "GET", Host: "api.example.com", RawPath: "/orders/1"},
+		return v.Verify(context.Background(), request.Request{Method: "GET", Host: "api.example.com",
+			RawPath: "/orders/1"},
 			credential.Credential{Scheme: scheme, Raw: raw, Proof: proof})
 	}
 	for _, x := range all.Tokens {
 		name := x.Producer + " " + x.Alg + " " + x.Profile
 		got, err := verify(credential.Bearer, x.Token, "")
-		if err != nil || got.Subject != "alice" || got.Strongest().ACR != "2" || got.IssuerName != x.Profile || !got.Strongest().At.Equal(now.Add(-10*time.Second)) {
+		if err != nil || got.Subject != "alice" || got.Strongest().ACR != "2" || got.IssuerName != x.Profile ||
+			!got.Strongest().At.Equal(now.Add(-10*time.Second)) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		for i := 0; i < len(x.Token); i += 17 {

@@ -34,7 +34,8 @@ func TestProofsOfBeforeARestart(t *testing.T) {
 			var clock *door
 			d, h := newDoor(t, func(p *jwt.DPoP) {
 				p.Nonces, p.Early = terms.always, terms.early
-				p.Replays = jwt.NewMemoryReplays(100, func() time.Time { return clock.time() }) // the process begins now
+				// the process begins now
+				p.Replays = jwt.NewMemoryReplays(100, func() time.Time { return clock.time() })
 			}), newHolder(t)
 			clock = d
 			raw := d.mint(t, claims("cnf", map[string]any{"jkt": h.thum}))
@@ -52,14 +53,16 @@ func TestProofsOfBeforeARestart(t *testing.T) {
 				}
 			}
 			d.now = now.Add(time.Second)
-			_, code, failed := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix()}), "")
+			_, code, failed := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix()}),
+				"")
 			if terms.always == nil && terms.early == nil {
 				if code != token.DPoPProof {
 					t.Errorf("%q", code)
 				}
 			} else if code != token.DPoPNonce || failed.Nonce == "" {
 				t.Fatalf("a client is not told how to go on: %q", code)
-			} else if _, code, err := d.present(credential.DPoP, raw, h.prove(t, raw, map[string]any{".iat": d.now.Unix(), ".nonce": failed.Nonce}), ""); code != "" {
+			} else if _, code, err := d.present(credential.DPoP, raw,
+				h.prove(t, raw, map[string]any{".iat": d.now.Unix(), ".nonce": failed.Nonce}), ""); code != "" {
 				t.Errorf("with the nonce that was sent: %q, %v", code, err)
 			}
 			d.now = now.Add(6 * time.Second)
@@ -112,7 +115,8 @@ func FuzzReplays(f *testing.F) {
 				t.Fatal(err)
 			}
 			if before, was := used[n]; was && first && before.After(since) && at.Sub(before) < keep {
-				t.Fatalf("a use of %s ago is forgotten within %s, and Since says %s ago", at.Sub(before), keep, at.Sub(since))
+				t.Fatalf("a use of %s ago is forgotten within %s, and Since says %s ago", at.Sub(before), keep,
+					at.Sub(since))
 			}
 			if first {
 				used[n] = at
@@ -142,18 +146,24 @@ func TestDPoPTokensWithoutAKey(t *testing.T) {
 			changes map[string]any
 			want    token.Code
 		}{
-			"Bearer":                             {nil, ""},
-			"token_type DPoP":                    {map[string]any{"token_type": "DPoP"}, token.BadBinding},
-			"token_type dpop":                    {map[string]any{"token_type": "dpop"}, token.BadBinding},
-			"Keycloak's typ":                     {map[string]any{"typ": "DPoP"}, token.BadBinding},
-			"cnf is null":                        {map[string]any{"token_type": "DPoP", "cnf": json.RawMessage("null")}, token.BadBinding},
-			"bound to a certificate, not a key":  {map[string]any{"token_type": "DPoP", "cnf": map[string]any{"x5t#S256": rfc8705Thumbprint}}, token.BadBinding},
-			"bound to a key, presented as it is": {map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": rfc9449Thumbprint}}, token.BadBinding},
+			"Bearer":          {nil, ""},
+			"token_type DPoP": {map[string]any{"token_type": "DPoP"}, token.BadBinding},
+			"token_type dpop": {map[string]any{"token_type": "dpop"}, token.BadBinding},
+			"Keycloak's typ":  {map[string]any{"typ": "DPoP"}, token.BadBinding},
+			"cnf is null": {map[string]any{"token_type": "DPoP", "cnf": json.RawMessage("null")},
+				token.BadBinding},
+			"bound to a certificate, not a key": {
+				map[string]any{"token_type": "DPoP", "cnf": map[string]any{"x5t#S256": rfc8705Thumbprint}},
+				token.BadBinding},
+			"bound to a key, presented as it is": {
+				map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": rfc9449Thumbprint}},
+				token.BadBinding},
 		} {
 			raw := a.idp.Opaque("", x.changes)
 			if all {
 				raw = r.mintOf(t, a.idp)
-				answer := map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience, "exp": now.Unix() + 300, "sub": "alice", "iss": a.idp.URL}
+				answer := map[string]any{"active": true, "token_type": "Bearer", "aud": testidp.Audience,
+					"exp": now.Unix() + 300, "sub": "alice", "iss": a.idp.URL}
 				for k, v := range x.changes {
 					answer[k] = v
 				}

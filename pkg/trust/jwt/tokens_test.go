@@ -34,7 +34,8 @@ func hmacWith(r rig, kid string) testidp.Token {
 func saltOf(r rig, salt int) func(string) []byte {
 	return func(signed string) []byte {
 		digest := sha256.Sum256([]byte(signed))
-		s, err := rsa.SignPSS(rand.Reader, r.idp.Signer("ps").(*rsa.PrivateKey), crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt})
+		s, err := rsa.SignPSS(rand.Reader, r.idp.Signer("ps").(*rsa.PrivateKey), crypto.SHA256, digest[:],
+			&rsa.PSSOptions{SaltLength: salt})
 		if err != nil {
 			panic(err)
 		}
@@ -62,13 +63,19 @@ func TestSpellings(t *testing.T) {
 	parts := strings.Split(good, ".")
 	last := parts[2][len(parts[2])-1]
 	for name, raw := range map[string]string{
-		"empty": "", "dots": "..", "two parts": parts[0] + "." + parts[1], "no signature": parts[0] + "." + parts[1] + ".",
-		"four parts": good + ".x", "five parts": good + ".x.y", "padding": good + "==", "line feed": good + "\n", "line feed inside": parts[0] + ".\n" + parts[1] + "." + parts[2],
-		"leading space": " " + good, "standard alphabet": strings.NewReplacer("-", "+", "_", "/").Replace(good) + "+",
-		"trailing bits":   good[:len(good)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", last)+1)%64]),
-		"JSON":            `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
-		"a header of two": b64(`{"alg":"ES256","alg":"none","kid":"es","typ":"at+jwt"}`) + "." + parts[1] + "." + parts[2],
-		"a million dots":  strings.Repeat(".", 16000),
+		"empty": "", "dots": "..", "two parts": parts[0] + "." + parts[1], "no signature": parts[0] + "." + parts[1] +
+			".",
+		"four parts": good + ".x", "five parts": good + ".x.y", "padding": good + "==", "line feed": good + "\n",
+		"line feed inside": parts[0] + ".\n" + parts[1] + "." + parts[2],
+		"leading space":    " " + good, "standard alphabet": strings.NewReplacer("-", "+", "_", "/").Replace(good) +
+			"+",
+		"trailing bits": good[:len(good)-1] + string(
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", last)+1)%64]),
+		"JSON": `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] +
+			`"}`,
+		"a header of two": b64(`{"alg":"ES256","alg":"none","kid":"es","typ":"at+jwt"}`) + "." + parts[1] + "." +
+			parts[2],
+		"a million dots": strings.Repeat(".", 16000),
 	} {
 		t.Run(name, func(t *testing.T) { check(t, r, raw, token.Malformed) })
 	}
@@ -87,15 +94,19 @@ func TestSpellings(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	r := newRig(t, jwt.RFC9068)
-	tok, err := r.verify(r.mint(t, claims("acr", "loa:2", "amr", []string{"pwd", "otp"}, "scope", "read write", "auth_time", now.Unix()-5)))
-	if err != nil || tok.Subject != "alice" || tok.ClientID != "web" || tok.Principal != token.User || tok.Strongest().ACR != "loa:2" || len(tok.Strongest().AMR) != 2 ||
-		len(tok.Scopes) != 2 || !tok.Strongest().At.Equal(now.Add(-5*time.Second)) || tok.IssuerName != "corp" || tok.SenderConstrained {
+	tok, err := r.verify(r.mint(t, claims("acr", "loa:2", "amr", []string{"pwd", "otp"}, "scope", "read write",
+		"auth_time", now.Unix()-5)))
+	if err != nil || tok.Subject != "alice" || tok.ClientID != "web" || tok.Principal != token.User ||
+		tok.Strongest().ACR != "loa:2" || len(tok.Strongest().AMR) != 2 ||
+		len(tok.Scopes) != 2 || !tok.Strongest().At.Equal(now.Add(-5*time.Second)) || tok.IssuerName != "corp" ||
+		tok.SenderConstrained {
 		t.Errorf("%+v, %v", tok, err)
 	}
 	if tok, err := r.verify(r.mint(t, claims("sub", "web"))); err != nil || tok.Principal != token.Client {
 		t.Errorf("a client for itself: %s, %v", tok.Principal, err)
 	}
-	if _, err := r.verifier.Verify(t.Context(), request.Request{}, credential.Credential{Scheme: credential.DPoP, Raw: r.mint(t, testidp.Token{})}); err == nil {
+	if _, err := r.verifier.Verify(t.Context(), request.Request{}, credential.Credential{Scheme: credential.DPoP,
+		Raw: r.mint(t, testidp.Token{})}); err == nil {
 		t.Error("a DPoP credential is accepted without a proof")
 	}
 }
@@ -105,7 +116,9 @@ func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s
 // AT-04: a key that two issuers share lets no token of one pass as the other's, and the
 // example of RFC 9470 §6.1 is read as it is meant.
 func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
-	idp, err := testidp.New(testidp.Options{Issuer: "https://as.example.net", Now: func() time.Time { return time.Unix(1646340250, 0) }})
+	idp, err := testidp.New(testidp.Options{Issuer: "https://as.example.net", Now: func() time.Time {
+		return time.Unix(1646340250, 0)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,17 +138,20 @@ func TestSharedKeysAndTheExampleOfRFC9470(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+		return v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer,
+			Raw: raw})
 	}
 	const example = `{"iss":"https://as.example.net","sub":"someone@example.net","aud":"https://rs.example.com","exp":1646343000,"iat":1646340200,"jti":"e1j3V_bKic8-LAEB_lccD0G","client_id":"s6BhdRkqt3","scope":"purchase","auth_time":1646340198,"acr":"myACR"}`
 	got, err := verify(example)
-	if err != nil || got.Strongest().ACR != "myACR" || got.Strongest().At.Unix() != 1646340198 || got.IssuerName != "one" || len(got.Scopes) != 1 {
+	if err != nil || got.Strongest().ACR != "myACR" || got.Strongest().At.Unix() != 1646340198 ||
+		got.IssuerName != "one" || len(got.Scopes) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if got, err := verify(strings.Replace(example, "as.example.net", "two.example.net", 1)); err == nil {
 		t.Errorf("a token of one for the audience of the other: %+v", got)
 	}
-	if got, err := verify(strings.Replace(strings.Replace(example, "as.example.net", "two.example.net", 1), "rs.example", "two.example", 1)); err != nil || got.IssuerName != "two" {
+	if got, err := verify(strings.Replace(strings.Replace(example, "as.example.net", "two.example.net", 1),
+		"rs.example", "two.example", 1)); err != nil || got.IssuerName != "two" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -165,7 +181,9 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: "https://idp.example.com", Audiences: []string{testidp.Audience}, Algorithms: algorithms, Keys: keys}}, jwt.Options{}, func() time.Time { return now })
+		v, err := jwt.NewVerifier([]jwt.Issuer{
+			{Name: "corp", URL: "https://idp.example.com", Audiences: []string{testidp.Audience},
+				Algorithms: algorithms, Keys: keys}}, jwt.Options{}, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +191,8 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+		_, err = v.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer,
+			Raw: raw})
 		var failed *token.Error
 		if errors.As(err, &failed) {
 			return failed.Code
@@ -187,15 +206,16 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 		header     map[string]any
 		want       token.Code
 	}{
-		"JW-02 pinned by its set":               {idp.JWKS(), nil, "ps", nil, ""},
-		"JW-02 by the default list, RS256":      {unpinned, nil, "rs", nil, ""},
-		"JW-02 by the default list, not PS256":  {unpinned, nil, "ps", nil, token.BadAlgorithm},
-		"JW-02 pinned by configuration":         {unpinned, []string{"PS256"}, "ps", nil, ""},
-		"JW-02 first of two, PS256":             {unpinned, []string{"PS256", "RS256"}, "ps", nil, ""},
-		"JW-02 first of two, not RS256":         {unpinned, []string{"PS256", "RS256"}, "rs", nil, token.BadAlgorithm},
-		"JW-12 EdDSA":                           {idp.JWKS(), nil, "ed", nil, ""},
-		"JW-12 Ed25519":                         {idp.JWKS(), nil, "ed", map[string]any{"alg": "Ed25519"}, ""},
-		"JW-12 Ed25519 where EdDSA is listed":   {unpinned, []string{"EdDSA"}, "ed", map[string]any{"alg": "Ed25519"}, ""},
+		"JW-02 pinned by its set":              {idp.JWKS(), nil, "ps", nil, ""},
+		"JW-02 by the default list, RS256":     {unpinned, nil, "rs", nil, ""},
+		"JW-02 by the default list, not PS256": {unpinned, nil, "ps", nil, token.BadAlgorithm},
+		"JW-02 pinned by configuration":        {unpinned, []string{"PS256"}, "ps", nil, ""},
+		"JW-02 first of two, PS256":            {unpinned, []string{"PS256", "RS256"}, "ps", nil, ""},
+		"JW-02 first of two, not RS256":        {unpinned, []string{"PS256", "RS256"}, "rs", nil, token.BadAlgorithm},
+		"JW-12 EdDSA":                          {idp.JWKS(), nil, "ed", nil, ""},
+		"JW-12 Ed25519":                        {idp.JWKS(), nil, "ed", map[string]any{"alg": "Ed25519"}, ""},
+		"JW-12 Ed25519 where EdDSA is listed": {unpinned, []string{"EdDSA"}, "ed", map[string]any{"alg": "Ed25519"},
+			""},
 		"JW-12 EdDSA where Ed25519 is listed":   {unpinned, []string{"Ed25519"}, "ed", nil, ""},
 		"JW-12 neither where neither is listed": {unpinned, []string{"ES256"}, "ed", nil, token.BadAlgorithm},
 	} {

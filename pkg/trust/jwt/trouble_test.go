@@ -37,12 +37,13 @@ func newTroubled(b *testing.B, bounds keyset.Bounds, index *revocation.Index) tr
 	}
 	client := outbound.New(outbound.Config{Roots: idp.Roots(), Allow: []string{"127.0.0.1"}, Timeout: 30 * time.Second})
 	fetched := make(chan keyset.Fetch, 100_000)
-	keys := keyset.NewRemote(keyset.RemoteConfig{Issuer: idp.URL, JWKSURI: idp.URL + "/jwks", Client: client, Bounds: bounds, OnFetch: func(f keyset.Fetch) {
-		select {
-		case fetched <- f:
-		default:
-		}
-	}})
+	keys := keyset.NewRemote(keyset.RemoteConfig{Issuer: idp.URL, JWKSURI: idp.URL + "/jwks", Client: client,
+		Bounds: bounds, OnFetch: func(f keyset.Fetch) {
+			select {
+			case fetched <- f:
+			default:
+			}
+		}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); keys.Run(ctx) }()
@@ -54,7 +55,8 @@ func newTroubled(b *testing.B, bounds keyset.Bounds, index *revocation.Index) tr
 	if index != nil {
 		o.Revoked = index.Revoked
 	}
-	v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Keys: keys}}, o, time.Now)
+	v, err := jwt.NewVerifier([]jwt.Issuer{{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience},
+		Keys: keys}}, o, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -145,7 +147,8 @@ func flood(b *testing.B, x troubled) (stop func()) {
 			case <-tick.C:
 			}
 			for range 50 {
-				head := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"ES256","typ":"at+jwt","kid":"k%d"}`, floods.Add(1)))
+				head := base64.RawURLEncoding.EncodeToString(
+					fmt.Appendf(nil, `{"alg":"ES256","typ":"at+jwt","kid":"k%d"}`, floods.Add(1)))
 				all.Go(func() {
 					short, done := context.WithTimeout(ctx, 150*time.Millisecond)
 					defer done()
@@ -171,12 +174,14 @@ func BenchmarkLookup(b *testing.B) {
 	quiet := newTroubled(b, keyset.Bounds{}, index)
 	busy := newTroubled(b, keyset.Bounds{RefreshMin: time.Millisecond, RefreshMax: time.Millisecond}, index)
 	busy.slowly(100 * time.Millisecond)
-	presented := token.Token{Issuer: "https://idp.example.com", Subject: "alice", Claims: map[string]any{"jti": "x", "sid": "y"}}
+	presented := token.Token{Issuer: "https://idp.example.com", Subject: "alice", Claims: map[string]any{
+		"jti": "x", "sid": "y"}}
 	const batch = 20_000
 	round := func(x troubled) time.Duration {
 		begin := time.Now()
 		for range batch {
-			if _, err := x.keys.Key(context.Background(), "es", "ES256"); err != nil || x.keys.Generation() == 0 || index.Revoked(presented) {
+			if _, err := x.keys.Key(context.Background(), "es", "ES256"); err != nil || x.keys.Generation() == 0 ||
+				index.Revoked(presented) {
 				b.Fatal(err)
 			}
 		}

@@ -65,7 +65,8 @@ func FuzzHeader(f *testing.F) {
 			return
 		}
 		for name, v := range o {
-			if s, ok := v.(string); !ok || name != "alg" && name != "kid" && name != "typ" || name == "alg" && s != h.alg || bytes.Contains(text, []byte("crit")) && name == "crit" {
+			if s, ok := v.(string); !ok || name != "alg" && name != "kid" && name != "typ" || name == "alg" &&
+				s != h.alg || bytes.Contains(text, []byte("crit")) && name == "crit" {
 				t.Fatalf("%s: %+v", text, h)
 			}
 		}

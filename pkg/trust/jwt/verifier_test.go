@@ -35,8 +35,10 @@ func newRig(t testing.TB, profile jwt.Profile) rig {
 		t.Fatal(err)
 	}
 	v, err := jwt.NewVerifier([]jwt.Issuer{
-		{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Profile: profile, Leeway: 30 * time.Second, Keys: keys},
-		{Name: "other", URL: "https://other.example.com", Audiences: []string{testidp.Audience}, Algorithms: []string{"RS256"}, Keys: outage{}},
+		{Name: "corp", URL: idp.URL, Audiences: []string{testidp.Audience}, Profile: profile, Leeway: 30 * time.Second,
+			Keys: keys},
+		{Name: "other", URL: "https://other.example.com", Audiences: []string{testidp.Audience}, Algorithms: []string{
+			"RS256"}, Keys: outage{}},
 	}, jwt.Options{}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +66,8 @@ func (r rig) mint(t testing.TB, tok testidp.Token) string {
 }
 
 func (r rig) verify(raw string) (*token.Token, error) {
-	return r.verifier.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer, Raw: raw})
+	return r.verifier.Verify(context.Background(), request.Request{}, credential.Credential{Scheme: credential.Bearer,
+		Raw: raw})
 }
 
 func claims(kv ...any) testidp.Token {
@@ -86,7 +89,8 @@ func TestVerify(t *testing.T) {
 	r := newRig(t, jwt.RFC9068)
 	at := func(s int) int64 { return now.Unix() + int64(s) }
 	whole := func(acr string) string {
-		return `{"iss":"` + r.idp.URL + `","aud":"` + testidp.Audience + `","sub":"a","client_id":"c","jti":"j","iat":1,"exp":4000000000,` + acr + `}`
+		return `{"iss":"` + r.idp.URL + `","aud":"` + testidp.Audience +
+			`","sub":"a","client_id":"c","jti":"j","iat":1,"exp":4000000000,` + acr + `}`
 	}
 	for _, v := range []struct {
 		name string
@@ -119,7 +123,8 @@ func TestVerify(t *testing.T) {
 		{"AT-04 another issuer's name, our key", claims("iss", "https://other.example.com"), token.BadAlgorithm},
 		{"AT-05 ID token", claims("nonce", "n"), token.WrongType},
 		{"AT-05 ID token by at_hash", claims("at_hash", "n"), token.WrongType},
-		{"AT-05 logout token", testidp.Token{Header: map[string]any{"typ": "logout+jwt"}, Claims: map[string]any{"events": map[string]any{}}}, token.WrongType},
+		{"AT-05 logout token", testidp.Token{Header: map[string]any{"typ": "logout+jwt"}, Claims: map[string]any{
+			"events": map[string]any{}}}, token.WrongType},
 		{"AT-05 DPoP proof", head("typ", "dpop+jwt"), token.WrongType},
 		{"AT-05 introspection response", head("typ", "token-introspection+jwt"), token.WrongType},
 
@@ -127,9 +132,12 @@ func TestVerify(t *testing.T) {
 		{"JW-01 alg None", head("alg", "None"), token.BadAlgorithm},
 		{"JW-01 alg es256", head("alg", "es256"), token.BadAlgorithm},
 		{"JW-01 alg ES384", head("alg", "ES384"), token.BadAlgorithm},
-		{"JW-01 RS256 with the key of PS256", testidp.Token{Key: "ps", Header: map[string]any{"alg": "RS256"}}, token.BadAlgorithm},
-		{"JW-01 PS256 with the key of RS256", testidp.Token{Key: "rs", Header: map[string]any{"alg": "PS256"}}, token.BadAlgorithm},
-		{"JW-01 ES256 with an RSA key", testidp.Token{Key: "rs", Header: map[string]any{"alg": "ES256"}}, token.BadAlgorithm},
+		{"JW-01 RS256 with the key of PS256", testidp.Token{Key: "ps", Header: map[string]any{"alg": "RS256"}},
+			token.BadAlgorithm},
+		{"JW-01 PS256 with the key of RS256", testidp.Token{Key: "rs", Header: map[string]any{"alg": "PS256"}},
+			token.BadAlgorithm},
+		{"JW-01 ES256 with an RSA key", testidp.Token{Key: "rs", Header: map[string]any{"alg": "ES256"}},
+			token.BadAlgorithm},
 		{"JW-01 HS256 with the public key", hmacWith(r, "rs"), token.BadAlgorithm},
 		{"JW-01 no alg", head("alg", nil), token.Malformed},
 		{"JW-04 jwk", head("jwk", map[string]any{"kty": "EC"}), token.Malformed},
@@ -169,14 +177,17 @@ func TestVerify(t *testing.T) {
 
 		{"not our key", testidp.Token{Key: "rogue", Header: map[string]any{"kid": "es"}}, token.BadSignature},
 		{"a key that is not published", key("rogue"), token.UnknownKey},
-		{"signature of nothing", testidp.Token{Sign: func(string) []byte { return make([]byte, 64) }}, token.BadSignature},
+		{"signature of nothing", testidp.Token{Sign: func(string) []byte { return make([]byte, 64) }},
+			token.BadSignature},
 		{"signature too short", testidp.Token{Sign: func(string) []byte { return []byte{1} }}, token.BadSignature},
 		{"signature as DER", testidp.Token{Sign: der(r)}, token.BadSignature},
-		{"expired and not our key", testidp.Token{Key: "rogue", Header: map[string]any{"kid": "es"}, Claims: map[string]any{"exp": 1}}, token.BadSignature},
+		{"expired and not our key", testidp.Token{Key: "rogue", Header: map[string]any{"kid": "es"},
+			Claims: map[string]any{"exp": 1}}, token.BadSignature},
 		{"iss with a slash more", claims("iss", r.idp.URL+"/"), token.UntrustedIssuer},
 		{"iss in upper case", claims("iss", strings.ToUpper(r.idp.URL)), token.UntrustedIssuer},
 		{"iss an array", claims("iss", []string{r.idp.URL}), token.UntrustedIssuer},
-		{"keys that cannot be had", testidp.Token{Key: "rs", Claims: map[string]any{"iss": "https://other.example.com"}}, token.KeysUnavailable},
+		{"keys that cannot be had", testidp.Token{
+			Key: "rs", Claims: map[string]any{"iss": "https://other.example.com"}}, token.KeysUnavailable},
 		{"bound to a key", claims("cnf", map[string]any{"jkt": "x"}), token.BadBinding},
 		{"bound to nothing", claims("cnf", map[string]any{}), token.BadBinding},
 		{"acr a number", claims("acr", 2), token.BadClaims},
@@ -219,21 +230,33 @@ func TestProfiles(t *testing.T) {
 		tok     testidp.Token
 		want    token.Code
 	}{
-		{"keycloak access token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"typ": "Bearer", "azp": "web", "client_id": nil}}, ""},
-		{"keycloak ID token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"typ": "ID", "azp": "web"}}, token.WrongType},
-		{"keycloak refresh token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"typ": "Refresh", "azp": "web"}}, token.WrongType},
-		{"keycloak without a kind", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"azp": "web"}}, token.WrongType},
+		{"keycloak access token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{
+			"typ": "Bearer", "azp": "web", "client_id": nil}}, ""},
+		{"keycloak ID token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{
+			"typ": "ID", "azp": "web"}}, token.WrongType},
+		{"keycloak refresh token", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{
+			"typ": "Refresh", "azp": "web"}}, token.WrongType},
+		{"keycloak without a kind", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"azp": "web"}},
+			token.WrongType},
 		{"keycloak at+jwt", jwt.Keycloak, claims("azp", "web"), ""},
 		{"keycloak at+jwt of another kind", jwt.Keycloak, claims("azp", "web", "typ", "ID"), token.WrongType},
-		{"keycloak without azp", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"typ": "Bearer"}}, token.BadClaims},
-		{"entra access token", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{"ver": "2.0", "azp": "web", "scp": "read"}}, ""},
-		{"entra ID token", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{"ver": "2.0", "azp": "web"}}, token.WrongType},
-		{"entra version 1", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{"ver": "1.0", "azp": "web", "scp": "read"}}, token.WrongType},
-		{"generic JWT", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"jti": nil, "client_id": nil, "iat": nil}}, ""},
+		{"keycloak without azp", jwt.Keycloak, testidp.Token{Header: jwtType, Claims: map[string]any{"typ": "Bearer"}},
+			token.BadClaims},
+		{"entra access token", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{
+			"ver": "2.0", "azp": "web", "scp": "read"}}, ""},
+		{"entra ID token", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{
+			"ver": "2.0", "azp": "web"}}, token.WrongType},
+		{"entra version 1", jwt.Entra, testidp.Token{Header: jwtType, Claims: map[string]any{"ver": "1.0", "azp": "web",
+			"scp": "read"}}, token.WrongType},
+		{"generic JWT", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"jti": nil, "client_id": nil,
+			"iat": nil}}, ""},
 		{"generic without typ", jwt.Generic, testidp.Token{Header: map[string]any{"typ": nil}}, ""},
-		{"generic ID token", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"nonce": "n"}}, token.WrongType},
-		{"generic logout token", jwt.Generic, testidp.Token{Header: map[string]any{"typ": "logout+jwt"}}, token.WrongType},
-		{"generic without sub", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"sub": nil}}, token.BadClaims},
+		{"generic ID token", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"nonce": "n"}},
+			token.WrongType},
+		{"generic logout token", jwt.Generic, testidp.Token{Header: map[string]any{"typ": "logout+jwt"}},
+			token.WrongType},
+		{"generic without sub", jwt.Generic, testidp.Token{Header: jwtType, Claims: map[string]any{"sub": nil}},
+			token.BadClaims},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			r := newRig(t, v.profile)
@@ -266,7 +289,8 @@ func TestNewVerifierRefuses(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	r := newRig(f, jwt.RFC9068)
 	good := r.mint(f, testidp.Token{})
-	for _, s := range []string{good, good + ".", "a.b.c", "..", b64(`{"alg":"none"}`) + "." + b64(`{"iss":"`+r.idp.URL+`"}`) + ".", strings.Replace(good, ".", "..", 1)} {
+	for _, s := range []string{good, good + ".", "a.b.c", "..", b64(`{"alg":"none"}`) + "." + b64(
+		`{"iss":"`+r.idp.URL+`"}`) + ".", strings.Replace(good, ".", "..", 1)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -104,7 +104,8 @@ func TestWycheproof(t *testing.T) {
 				total++
 				switch got := signed(raw, key); {
 				case got && v.Result != "valid":
-					t.Errorf("%s %d (%s, %s): an invalid token is accepted: %v", file, v.TcID, g.Comment, v.Comment, v.Flags)
+					t.Errorf("%s %d (%s, %s): an invalid token is accepted: %v", file, v.TcID, g.Comment, v.Comment,
+						v.Flags)
 				case got:
 					accepted++
 				case v.Result == "valid" && !symmetric(key):
@@ -115,7 +116,8 @@ func TestWycheproof(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d vectors: %d accepted, %d that are labelled valid refused; %d controls", total, accepted, refused, controls)
+	t.Logf("%d vectors: %d accepted, %d that are labelled valid refused; %d controls", total, accepted, refused,
+		controls)
 	if controls < 10 || total < 450 || accepted < 25 || refused > 12 {
 		t.Errorf("%d vectors, %d accepted, %d valid ones refused", total, accepted, refused)
 	}
@@ -145,7 +147,8 @@ func control(t *testing.T, private, public []byte) (string, bool) {
 	if err := headers.Set("kid", key.KeyID()); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := jws.Sign([]byte(`{"sub":"control"}`), jws.WithKey(jwa.SignatureAlgorithm(alg), key, jws.WithProtectedHeaders(headers)))
+	raw, err := jws.Sign([]byte(`{"sub":"control"}`), jws.WithKey(jwa.SignatureAlgorithm(alg), key,
+		jws.WithProtectedHeaders(headers)))
 	if err != nil {
 		t.Fatalf("%s: %v", alg, err)
 	}

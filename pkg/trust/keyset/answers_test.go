@@ -52,17 +52,25 @@ func badAnswers(idp *testidp.IDP) map[string]http.HandlerFunc {
 		"404":                jsonWith(404, good),
 		"204":                func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
 		"304":                func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) },
-		"HTML":               func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>maintenance</html>")) },
+		"HTML": func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte("<html>maintenance</html>"))
+		},
 		"good keys as HTML": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Write([]byte(good))
 		},
-		"no type": func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil; w.Write([]byte(good)) },
+		"no type": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			w.Write(
+				[]byte(good))
+		},
 		"another host": func(w http.ResponseWriter, q *http.Request) {
 			http.Redirect(w, q, "https://localhost:1/jwks", http.StatusFound)
 		},
-		"round and round": func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, q.URL.Path, http.StatusFound) },
-		"dropped":         drop,
+		"round and round": func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, q.URL.Path, http.StatusFound)
+		},
+		"dropped": drop,
 		"less than announced": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "100000")
@@ -115,7 +123,8 @@ func TestBadAnswers(t *testing.T) {
 			<-s.fetched
 		}
 		// The breaker and the cooldown may be in the way for a moment.
-		wait.Until(t, name+": it is refused afterwards", func() bool { return errors.Is(s.find(t, name), keyset.ErrUnknownKey) })
+		wait.Until(t, name+": it is refused afterwards",
+			func() bool { return errors.Is(s.find(t, name), keyset.ErrUnknownKey) })
 		if t.Failed() {
 			return
 		}
@@ -131,7 +140,9 @@ func TestBadKeysBesideGood(t *testing.T) {
 	t.Parallel()
 	idp := start(t, true)
 	good := string(idp.JWKS())
-	idp.Fail(jsonWith(200, strings.Replace(good, `[`, `[{"kty":"oct","k":"AAAA","kid":"es9"},{"kty":"RSA","n":"AQAB","e":"AQ","kid":"r9"},{"kty":"AKP","kid":"a9"},{},7,`, 1)))
+	idp.Fail(jsonWith(200, strings.Replace(
+		good, `[`,
+		`[{"kty":"oct","k":"AAAA","kid":"es9"},{"kty":"RSA","n":"AQAB","e":"AQ","kid":"r9"},{"kty":"AKP","kid":"a9"},{},7,`, 1)))
 	s := loaded(t, idp, keyset.RemoteConfig{JWKSURI: idp.URL + "/jwks"})
 	expect(t, "the good one", s.find(t, "es"), nil)
 	expect(t, "a symmetric one", s.find(t, "es9"), keyset.ErrUnknownKey)

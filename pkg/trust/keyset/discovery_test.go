@@ -15,9 +15,10 @@ func TestDiscoveryRefuses(t *testing.T) {
 	t.Parallel()
 	idp := start(t, true)
 	for name, document := range map[string]string{
-		"another issuer":     `{"issuer":"` + idp.URL + `/","jwks_uri":"` + idp.URL + `/jwks"}`,
-		"another spelling":   `{"Issuer":"` + idp.URL + `","jwks_uri":"` + idp.URL + `/jwks"}`,
-		"two issuers":        `{"issuer":"https://evil.example.com","issuer":"` + idp.URL + `","jwks_uri":"` + idp.URL + `/jwks"}`,
+		"another issuer":   `{"issuer":"` + idp.URL + `/","jwks_uri":"` + idp.URL + `/jwks"}`,
+		"another spelling": `{"Issuer":"` + idp.URL + `","jwks_uri":"` + idp.URL + `/jwks"}`,
+		"two issuers": `{"issuer":"https://evil.example.com","issuer":"` + idp.URL + `","jwks_uri":"` + idp.URL +
+			`/jwks"}`,
 		"keys in plain text": `{"issuer":"` + idp.URL + `","jwks_uri":"http://idp.example.com/jwks"}`,
 		"no jwks_uri":        `{"issuer":"` + idp.URL + `"}`,
 		"a file":             `{"issuer":"` + idp.URL + `","jwks_uri":"file:///etc/passwd"}`,
@@ -47,7 +48,8 @@ func TestDiscoveryOAuth(t *testing.T) {
 	t.Parallel()
 	idp := start(t, true)
 	idp.Handle("/.well-known/oauth-authorization-server/tenant", func(w http.ResponseWriter, q *http.Request) {
-		jsonWith(200, `{"issuer":"`+idp.URL+`/tenant","jwks_uri":"`+idp.URL+`/jwks","acr_values_supported":["a"],"claims_parameter_supported":true}`)(w, q)
+		jsonWith(200, `{"issuer":"`+idp.URL+`/tenant","jwks_uri":"`+idp.URL+
+			`/jwks","acr_values_supported":["a"],"claims_parameter_supported":true}`)(w, q)
 	})
 	s := loaded(t, idp, keyset.RemoteConfig{Issuer: idp.URL + "/tenant"})
 	expect(t, "a key", s.find(t, "es"), nil)

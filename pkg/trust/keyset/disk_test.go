@@ -44,10 +44,11 @@ func TestCacheFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		"not there":       {change: func(t *testing.T, file string) { os.Remove(file) }},
-		"another issuer":  {config: keyset.RemoteConfig{Issuer: "https://127.0.0.1:1"}},
-		"another place":   {config: keyset.RemoteConfig{JWKSURI: idp.URL + "/keys"}},
-		"too old":         {config: keyset.RemoteConfig{Now: func() time.Time { return time.Now().Add(25 * time.Hour) }}},
+		"not there":      {change: func(t *testing.T, file string) { os.Remove(file) }},
+		"another issuer": {config: keyset.RemoteConfig{Issuer: "https://127.0.0.1:1"}},
+		"another place":  {config: keyset.RemoteConfig{JWKSURI: idp.URL + "/keys"}},
+		"too old": {config: keyset.RemoteConfig{
+			Now: func() time.Time { return time.Now().Add(25 * time.Hour) }}},
 		"from the future": {config: keyset.RemoteConfig{Now: func() time.Time { return time.Now().Add(-time.Hour) }}},
 	} {
 		t.Run(name, func(t *testing.T) {

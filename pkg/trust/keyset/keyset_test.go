@@ -48,16 +48,17 @@ func TestParseSkips(t *testing.T) {
 		return nil
 	}
 	for name, bad := range map[string]any{
-		"private":         pick("es", "kid", "x", "d", "AAAA"),
-		"symmetric":       map[string]any{"kty": "oct", "k": "AAAA", "kid": "x"},
-		"encryption":      pick("rs", "kid", "x", "use", "enc"),
-		"operations":      pick("rs", "kid", "x", "key_ops", []string{"encrypt"}),
-		"post-quantum":    map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "x"},
-		"short RSA":       map[string]any{"kty": "RSA", "n": strings.Repeat("q", 339) + "9", "e": "AQAB", "kid": "x"},
-		"exponent 1":      pick("rs", "kid", "x", "e", "AQ"),
-		"exponent 3":      pick("rs", "kid", "x", "e", "Aw"),
-		"off the curve":   pick("es", "kid", "x", "x", strings.Repeat("A", 42)+"E"),
-		"another curve":   map[string]any{"kty": "EC", "crv": "secp256k1", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43), "kid": "x"},
+		"private":       pick("es", "kid", "x", "d", "AAAA"),
+		"symmetric":     map[string]any{"kty": "oct", "k": "AAAA", "kid": "x"},
+		"encryption":    pick("rs", "kid", "x", "use", "enc"),
+		"operations":    pick("rs", "kid", "x", "key_ops", []string{"encrypt"}),
+		"post-quantum":  map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "x"},
+		"short RSA":     map[string]any{"kty": "RSA", "n": strings.Repeat("q", 339) + "9", "e": "AQAB", "kid": "x"},
+		"exponent 1":    pick("rs", "kid", "x", "e", "AQ"),
+		"exponent 3":    pick("rs", "kid", "x", "e", "Aw"),
+		"off the curve": pick("es", "kid", "x", "x", strings.Repeat("A", 42)+"E"),
+		"another curve": map[string]any{"kty": "EC", "crv": "secp256k1", "x": strings.Repeat("A", 43),
+			"y": strings.Repeat("A", 43), "kid": "x"},
 		"Ed448":           map[string]any{"kty": "OKP", "crv": "Ed448", "x": strings.Repeat("A", 76), "kid": "x"},
 		"kid is a number": pick("es", "kid", 1),
 		"not an object":   "x",
@@ -105,7 +106,8 @@ func TestParseSkips(t *testing.T) {
 			t.Errorf("a key without a name answers to one: %v", err)
 		}
 	}
-	for _, bad := range []string{"", "{}", `{"keys":[]}`, `{"keys":null}`, "<html>", `{"keys":{}}`, "[]", `{"Keys":[{}]}`, `{"keys":[],"keys":[]}`, "\ufeff" + string(idp.JWKS()), string(idp.JWKS()) + "{}"} {
+	for _, bad := range []string{"", "{}", `{"keys":[]}`, `{"keys":null}`, "<html>", `{"keys":{}}`, "[]",
+		`{"Keys":[{}]}`, `{"keys":[],"keys":[]}`, "\ufeff" + string(idp.JWKS()), string(idp.JWKS()) + "{}"} {
 		if _, _, err := keyset.Parse([]byte(bad)); err == nil {
 			t.Errorf("%q is a key set", bad)
 		}
@@ -120,7 +122,8 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(idp.JWKS())
-	for _, s := range []string{`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"Keys":[{}]}`, `[]`, "", `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`} {
+	for _, s := range []string{`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"Keys":[{}]}`, `[]`, "",
+		`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -157,7 +160,9 @@ func FuzzMetadata(f *testing.F) {
 	for _, s := range []string{
 		`{"issuer":"https://idp.example.com","jwks_uri":"https://idp.example.com/jwks","acr_values_supported":["1",2],"claims_parameter_supported":true}`,
 		`{"issuer":"https://idp.example.com/","jwks_uri":"https://a"}`,
-		`{"issuer":"https://idp.example.com","jwks_uri":"http://idp.example.com/jwks"}`, `{"issuer":"https://idp.example.com","jwks_uri":"https://a","token_endpoint":"file:///etc/passwd"}`, `{"Issuer":"https://idp.example.com"}`, `{}`, ``, `[]`,
+		`{"issuer":"https://idp.example.com","jwks_uri":"http://idp.example.com/jwks"}`,
+		`{"issuer":"https://idp.example.com","jwks_uri":"https://a","token_endpoint":"file:///etc/passwd"}`,
+		`{"Issuer":"https://idp.example.com"}`, `{}`, ``, `[]`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -166,7 +171,8 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, u := range []string{m.JWKSURI, m.TokenEndpoint, m.IntrospectionEndpoint, m.AuthorizationEndpoint, m.PushedRequestEndpoint} {
+		for _, u := range []string{m.JWKSURI, m.TokenEndpoint, m.IntrospectionEndpoint, m.AuthorizationEndpoint,
+			m.PushedRequestEndpoint} {
 			if u != "" && address.CheckURL(u) != nil {
 				t.Fatalf("leads to %q", u)
 			}

@@ -110,7 +110,8 @@ func TestUnknownKid(t *testing.T) {
 		t.Errorf("%d fetches within the cooldown", n-before)
 	}
 	<-s.fetched
-	if f := s.next(t, clock, 10*time.Second); f.Err != nil { // the one for y, when the cooldown is over, without being asked again
+	// the one for y, when the cooldown is over, without being asked again
+	if f := s.next(t, clock, 10*time.Second); f.Err != nil {
 		t.Error(f.Err)
 	}
 	expect(t, "another after it", s.find(t, "y"), keyset.ErrUnknownKey)
@@ -230,7 +231,9 @@ func TestRotations(t *testing.T) {
 	t.Parallel()
 	idp := start(t, true)
 	const cooldown = 100 * time.Millisecond
-	s := loaded(t, idp, keyset.RemoteConfig{Bounds: keyset.Bounds{Cooldown: cooldown, RefreshMin: 200 * time.Millisecond, RemovedAfter: 200 * time.Millisecond}})
+	s := loaded(t, idp, keyset.RemoteConfig{
+		Bounds: keyset.Bounds{Cooldown: cooldown, RefreshMin: 200 * time.Millisecond,
+			RemovedAfter: 200 * time.Millisecond}})
 	var current atomic.Pointer[string]
 	first := "es"
 	current.Store(&first)
@@ -279,12 +282,14 @@ func TestRotations(t *testing.T) {
 // trusted, and nobody is told that it is their fault.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	for name, x := range map[string]struct{ limit, outage time.Duration }{"an hour": {2 * time.Hour, time.Hour}, "a day": {25 * time.Hour, 24 * time.Hour}} {
+	for name, x := range map[string]struct{ limit, outage time.Duration }{"an hour": {2 * time.Hour, time.Hour},
+		"a day": {25 * time.Hour, 24 * time.Hour}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			idp := start(t, true)
 			clock := wait.NewClock()
-			s := loaded(t, idp, keyset.RemoteConfig{Now: clock.Now, After: clock.After, Bounds: keyset.Bounds{StaleIfError: x.limit}})
+			s := loaded(t, idp, keyset.RemoteConfig{Now: clock.Now, After: clock.After, Bounds: keyset.Bounds{
+				StaleIfError: x.limit}})
 			generation := s.Generation()
 			idp.Close()
 			if f := s.next(t, clock, 5*time.Minute); f.Err == nil {

@@ -86,7 +86,8 @@ func TestAddresses(t *testing.T) {
 		{"10.1.2.3", nil, true}, {"10.1.2.3", []string{"other.test"}, true},
 		{"172.16.0.1", nil, true}, {"192.168.1.1", nil, true}, {"100.64.0.1", nil, true},
 		{"127.0.0.1", nil, true}, {"::1", nil, true}, {"0.0.0.0", nil, true}, {"::", nil, true},
-		{"fc00::1", nil, true}, {"::7f00:1", nil, true}, {"64:ff9b::7f00:1", nil, true}, {"64:ff9b::a01:203", nil, true},
+		{"fc00::1", nil, true}, {"::7f00:1", nil, true}, {"64:ff9b::7f00:1", nil, true},
+		{"64:ff9b::a01:203", nil, true},
 		{"240.0.0.1", nil, true}, {"198.18.0.1", nil, true},
 		{"127.0.0.1", []string{"idp.test"}, false},
 		{"127.0.0.1", []string{"IDP.test."}, false},
@@ -100,20 +101,25 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestLiteralAddresses(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "ok")
+	}))
 	defer server.Close()
 	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	res, err := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}}).Get(t.Context(), server.URL, "", 10)
+	res, err := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}}).Get(t.Context(), server.URL,
+		"", 10)
 	if err != nil || string(res.Body) != "ok" {
 		t.Errorf("an allowed address: %v, %v", res, err)
 	}
-	for _, address := range []string{server.URL, "https://169.254.169.254/latest/meta-data", "https://[fe80::1%25eth0]/", "https://0x7f000001/", "https://2130706433/", "https://127.1/"} {
+	for _, address := range []string{server.URL, "https://169.254.169.254/latest/meta-data",
+		"https://[fe80::1%25eth0]/", "https://0x7f000001/", "https://2130706433/", "https://127.1/"} {
 		_, err := outbound.New(outbound.Config{Roots: roots, Allow: []string{"example.com"}, Timeout: time.Second}).Get(t.Context(), address, "", 10) // clock: nobody is to be reached
 		if err == nil {
 			t.Errorf("%s was called", address)
 		}
 	}
-	for _, address := range []string{"http://example.com", "ftp://example.com", "https://u:p@example.com/", "file:///etc/passwd", "/x"} {
+	for _, address := range []string{"http://example.com", "ftp://example.com", "https://u:p@example.com/",
+		"file:///etc/passwd", "/x"} {
 		if _, err := outbound.New(outbound.Config{}).Get(t.Context(), address, "", 10); err == nil {
 			t.Errorf("%s was called", address)
 		}
@@ -141,7 +147,8 @@ func TestRebinding(t *testing.T) {
 	if n := accepted.Load(); n != 0 {
 		t.Errorf("%d connections", n)
 	}
-	control := outbound.New(outbound.Config{Allow: []string{"idp.test"}, Resolver: names(t, "127.0.0.1"), Timeout: wait.Bound})
+	control := outbound.New(outbound.Config{Allow: []string{"idp.test"}, Resolver: names(t, "127.0.0.1"),
+		Timeout: wait.Bound})
 	control.Get(t.Context(), "https://idp.test:"+port, "", 10)
 	if accepted.Load() == 0 {
 		t.Error("the name leads nowhere, so this test shows nothing")
@@ -177,12 +184,18 @@ func TestAnswers(t *testing.T) {
 		z.Close()
 	})
 	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
+	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusFound)
+	})
 	mux.HandleFunc("/metadata", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/latest/", http.StatusFound)
 	})
-	mux.HandleFunc("/near", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/exact", http.StatusFound) })
-	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
+	mux.HandleFunc("/near", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/exact", http.StatusFound)
+	})
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/loop", http.StatusFound)
+	})
 	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	client := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}, Timeout: wait.Bound})
 	hurried := outbound.New(outbound.Config{Roots: roots, Allow: []string{"127.0.0.1"}, Timeout: 300 * time.Millisecond}) // clock: nobody answers
@@ -252,7 +265,8 @@ func TestProxy(t *testing.T) {
 		t.Errorf("the proxy was asked for %v", got)
 	}
 	asked.Store(nil)
-	if _, err := client.Get(t.Context(), "https://169.254.169.254/", "", 10); !errors.Is(err, outbound.ErrAddress) || asked.Load() != nil {
+	if _, err := client.Get(t.Context(), "https://169.254.169.254/", "", 10); !errors.Is(err, outbound.ErrAddress) ||
+		asked.Load() != nil {
 		t.Errorf("the proxy was asked for the metadata service: %v", err)
 	}
 }

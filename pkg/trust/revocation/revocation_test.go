@@ -27,19 +27,24 @@ func TestRevoked(t *testing.T) {
 		token   token.Token
 		revoked bool
 	}{
-		"jti":                     {revocation.Entry{Issuer: issuer, JTI: "t1"}, good, true},
-		"another jti":             {revocation.Entry{Issuer: issuer, JTI: "t2"}, good, false},
-		"another issuer":          {revocation.Entry{Issuer: issuer + "/", JTI: "t1"}, good, false},
-		"sid":                     {revocation.Entry{Issuer: issuer, SID: "s1"}, good, true},
-		"a jti like a sid":        {revocation.Entry{Issuer: issuer, SID: "t1"}, good, false},
-		"sub":                     {revocation.Entry{Issuer: issuer, Subject: "alice"}, good, true},
-		"another sub":             {revocation.Entry{Issuer: issuer, Subject: "bob"}, good, false},
-		"sub, issued after":       {revocation.Entry{Issuer: issuer, Subject: "alice", Before: now.Add(-2 * time.Minute)}, good, false},
-		"sub, issued then":        {revocation.Entry{Issuer: issuer, Subject: "alice", Before: now.Add(-time.Minute)}, good, true},
-		"sub, nobody knows when":  {revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Unix(1, 0)}, presented("", "", "alice", time.Time{}), true},
-		"a client without a sub":  {revocation.Entry{Issuer: issuer, Subject: "alice"}, presented("t9", "", "", now), false},
-		"a token without claims":  {revocation.Entry{Issuer: issuer, JTI: "t1"}, token.Token{Issuer: issuer}, false},
-		"a jti that is no string": {revocation.Entry{Issuer: issuer, JTI: "1"}, token.Token{Issuer: issuer, Claims: map[string]any{"jti": 1}}, false},
+		"jti":              {revocation.Entry{Issuer: issuer, JTI: "t1"}, good, true},
+		"another jti":      {revocation.Entry{Issuer: issuer, JTI: "t2"}, good, false},
+		"another issuer":   {revocation.Entry{Issuer: issuer + "/", JTI: "t1"}, good, false},
+		"sid":              {revocation.Entry{Issuer: issuer, SID: "s1"}, good, true},
+		"a jti like a sid": {revocation.Entry{Issuer: issuer, SID: "t1"}, good, false},
+		"sub":              {revocation.Entry{Issuer: issuer, Subject: "alice"}, good, true},
+		"another sub":      {revocation.Entry{Issuer: issuer, Subject: "bob"}, good, false},
+		"sub, issued after": {revocation.Entry{Issuer: issuer, Subject: "alice",
+			Before: now.Add(-2 * time.Minute)}, good, false},
+		"sub, issued then": {revocation.Entry{Issuer: issuer, Subject: "alice", Before: now.Add(-time.Minute)},
+			good, true},
+		"sub, nobody knows when": {revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Unix(1, 0)},
+			presented("", "", "alice", time.Time{}), true},
+		"a client without a sub": {revocation.Entry{Issuer: issuer, Subject: "alice"}, presented("t9", "", "", now),
+			false},
+		"a token without claims": {revocation.Entry{Issuer: issuer, JTI: "t1"}, token.Token{Issuer: issuer}, false},
+		"a jti that is no string": {revocation.Entry{Issuer: issuer, JTI: "1"},
+			token.Token{Issuer: issuer, Claims: map[string]any{"jti": 1}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			index := revocation.New(0, func() time.Time { return now })
@@ -83,7 +88,8 @@ func TestBounds(t *testing.T) {
 		return err
 	}
 	for n := range 3 {
-		if err := revoke(revocation.Entry{JTI: fmt.Sprint(n), Until: now.Add(time.Duration(n+1) * time.Hour)}); err != nil {
+		if err := revoke(revocation.Entry{
+			JTI: fmt.Sprint(n), Until: now.Add(time.Duration(n+1) * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,7 +107,8 @@ func TestBounds(t *testing.T) {
 	if index.Revoked(presented("0", "", "", now)) || len(index.Entries()) != 2 {
 		t.Error("an entry is in force after its end")
 	}
-	if err := revoke(revocation.Entry{JTI: "more"}); err != nil || index.Len() != 3 || !index.Revoked(presented("more", "", "", now)) {
+	if err := revoke(revocation.Entry{JTI: "more"}); err != nil || index.Len() != 3 || !index.Revoked(
+		presented("more", "", "", now)) {
 		t.Errorf("room that became free: %v, %d", err, index.Len())
 	}
 	if err := revoke(revocation.Entry{Subject: "alice"}); !errors.Is(err, revocation.ErrFull) {

@@ -78,7 +78,8 @@ func TestValid(t *testing.T) {
 		}
 	}
 	for _, index := range []int64{104, 1 << 40} {
-		if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: index}); !errors.Is(err, statuslist.ErrReference) || good {
+		if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: index}); !errors.Is(
+			err, statuslist.ErrReference) || good {
 			t.Errorf("%d: %t, %v", index, good, err)
 		}
 	}
@@ -89,11 +90,14 @@ func TestValid(t *testing.T) {
 
 // §4.1 of the draft: two bits a token, lowest bits first.
 func TestBits(t *testing.T) {
-	for bits, want := range map[int][]bool{1: {false, true, true, false}, 2: {false, false, true, false}, 4: {false, false}, 8: {false}} {
+	for bits, want := range map[int][]bool{1: {false, true, true, false}, 2: {false, false, true, false},
+		4: {false, false}, 8: {false}} {
 		r := open(t)
-		uri := r.publish(t, nil, map[string]any{"status_list": map[string]any{"bits": bits, "lst": testidp.Deflate([]byte{0b11001001})}})
+		uri := r.publish(t, nil, map[string]any{
+			"status_list": map[string]any{"bits": bits, "lst": testidp.Deflate([]byte{0b11001001})}})
 		for index, w := range want {
-			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: int64(index)}); err != nil || good != w {
+			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{
+				URI: uri, Index: int64(index)}); err != nil || good != w {
 				t.Errorf("%d bits, %d: %t, %v", bits, index, good, err)
 			}
 		}
@@ -125,7 +129,8 @@ func TestBadLists(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := open(t)
 			uri := r.publish(t, nil, changes)
-			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: 1}); !errors.Is(err, statuslist.ErrUnavailable) || good {
+			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: 1}); !errors.Is(
+				err, statuslist.ErrUnavailable) || good {
 				t.Errorf("%t, %v", good, err)
 			}
 			r.publish(t, nil, nil)
@@ -165,7 +170,8 @@ func TestBadLists(t *testing.T) {
 			r := open(t)
 			uri := r.publish(t, nil, nil)
 			r.idp.Fail(answer(r.idp))
-			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: 1}); !errors.Is(err, statuslist.ErrUnavailable) || good {
+			if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri, Index: 1}); !errors.Is(
+				err, statuslist.ErrUnavailable) || good {
 				t.Errorf("%t, %v", good, err)
 			}
 		})
@@ -202,16 +208,20 @@ func TestAges(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	r := open(t)
-	for _, uri := range []string{"https://evil.example.com/1", "http://127.0.0.1.example.com/1", "https://localhost/1", "file:///etc/passwd", "", "//127.0.0.1/1", "https://user@127.0.0.1/1"} {
-		if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri}); !errors.Is(err, statuslist.ErrReference) || good {
+	for _, uri := range []string{"https://evil.example.com/1", "http://127.0.0.1.example.com/1", "https://localhost/1",
+		"file:///etc/passwd", "", "//127.0.0.1/1", "https://user@127.0.0.1/1"} {
+		if good, err := r.lists.Valid(t.Context(), statuslist.Reference{URI: uri}); !errors.Is(
+			err, statuslist.ErrReference) || good {
 			t.Errorf("%s: %t, %v", uri, good, err)
 		}
 	}
 	list := func(v any) map[string]any { return map[string]any{"status": map[string]any{"status_list": v}} }
 	for name, claims := range map[string]map[string]any{
-		"not an object": list("x"), "no uri": list(map[string]any{"idx": json.Number("1")}), "no idx": list(map[string]any{"uri": "https://a"}),
-		"below zero": list(map[string]any{"uri": "https://a", "idx": json.Number("-1")}), "a fraction": list(map[string]any{"uri": "https://a", "idx": json.Number("1.5")}),
-		"text": list(map[string]any{"uri": "https://a", "idx": "1"}),
+		"not an object": list("x"), "no uri": list(map[string]any{"idx": json.Number("1")}),
+		"no idx":     list(map[string]any{"uri": "https://a"}),
+		"below zero": list(map[string]any{"uri": "https://a", "idx": json.Number("-1")}),
+		"a fraction": list(map[string]any{"uri": "https://a", "idx": json.Number("1.5")}),
+		"text":       list(map[string]any{"uri": "https://a", "idx": "1"}),
 	} {
 		if _, there, err := statuslist.Of(claims); !errors.Is(err, statuslist.ErrReference) || there {
 			t.Errorf("%s: %t, %v", name, there, err)
@@ -222,7 +232,8 @@ func TestReferences(t *testing.T) {
 			t.Errorf("%s: %t, %v", name, there, err)
 		}
 	}
-	if got, there, err := statuslist.Of(list(map[string]any{"uri": "https://a", "idx": json.Number("3")})); err != nil || !there || got.Index != 3 {
+	if got, there, err := statuslist.Of(
+		list(map[string]any{"uri": "https://a", "idx": json.Number("3")})); err != nil || !there || got.Index != 3 {
 		t.Errorf("%+v, %t, %v", got, there, err)
 	}
 }
@@ -235,7 +246,8 @@ func FuzzRead(f *testing.F) {
 	f.Add(8, "AAAA", "", int64(-1))
 	f.Fuzz(func(t *testing.T, bits int, lst, sub string, index int64) {
 		data, each, err := statuslist.ReadForTest(map[string]any{
-			"sub": sub, "iat": json.Number("1"), "status_list": map[string]any{"bits": json.Number(strings.TrimSpace(jsonOf(bits))), "lst": lst},
+			"sub": sub, "iat": json.Number("1"), "status_list": map[string]any{
+				"bits": json.Number(strings.TrimSpace(jsonOf(bits))), "lst": lst},
 		}, "https://a")
 		if err != nil {
 			return

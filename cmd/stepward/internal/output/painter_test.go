@@ -19,12 +19,15 @@ func TestDecisionLine(t *testing.T) {
 		level  string
 		want   string
 	}{
-		{explain.Answer{Result: "challenge", Reason: "insufficient_level", Status: 401}, []explain.Missing{{Part: "level"}}, "password", `"alice" has password, needs mfa` + "\n"},
-		{explain.Answer{Result: "challenge", Reason: "stale_authentication", Status: 401}, []explain.Missing{{Part: "age"}}, "mfa", `"alice" has mfa, needs mfa, more recent` + "\n"},
+		{explain.Answer{Result: "challenge", Reason: "insufficient_level", Status: 401}, []explain.Missing{
+			{Part: "level"}}, "password", `"alice" has password, needs mfa` + "\n"},
+		{explain.Answer{Result: "challenge", Reason: "stale_authentication", Status: 401}, []explain.Missing{
+			{Part: "age"}}, "mfa", `"alice" has mfa, needs mfa, more recent` + "\n"},
 		{explain.Answer{Result: "allow", Reason: "ok", Allowed: true}, nil, "mfa", `"alice" has mfa` + "\n"},
 	} {
 		var out strings.Builder
-		(&Painter{Out: &out}).Decision(explain.Explanation{Level: c.level, Needs: "mfa", Token: &explain.Token{Subject: "alice"}, Missing: c.lacks, Answer: c.answer})
+		(&Painter{Out: &out}).Decision(explain.Explanation{Level: c.level, Needs: "mfa", Token: &explain.Token{
+			Subject: "alice"}, Missing: c.lacks, Answer: c.answer})
 		if !strings.HasSuffix(out.String(), c.want) {
 			t.Errorf("%q; want %q at its end", out.String(), c.want)
 		}
@@ -33,7 +36,8 @@ func TestDecisionLine(t *testing.T) {
 
 // An allow is green and nothing else is; without colours nothing is painted.
 func TestColours(t *testing.T) {
-	for status, want := range map[int]string{200: Green, 204: Green, 302: Blue, 400: Red, 401: Yellow, 403: Red, 503: Red} {
+	for status, want := range map[int]string{200: Green, 204: Green, 302: Blue, 400: Red, 401: Yellow, 403: Red,
+		503: Red} {
 		if got := StatusColour(status); got != want {
 			t.Errorf("%d is %s; want %s", status, got, want)
 		}
@@ -46,7 +50,8 @@ func TestColours(t *testing.T) {
 		if got := strings.Contains(out.String(), "\x1b["); got != colour {
 			t.Errorf("%q", out.String())
 		}
-		if !strings.Contains(out.String(), "in use\n"+strings.Repeat(" ", 27)+"by another\n") || !strings.Contains(out.String(), "stop it") {
+		if !strings.Contains(out.String(), "in use\n"+strings.Repeat(" ", 27)+"by another\n") || !strings.Contains(
+			out.String(), "stop it") {
 			t.Errorf("%q", out.String())
 		}
 	}
@@ -56,7 +61,8 @@ func TestWords(t *testing.T) {
 	if got := OneOf([]string{"a", "b", "c"}); got != "a, b or c" {
 		t.Error(got)
 	}
-	for name, want := range map[string]string{"a/b.yaml": "a/b.yaml", "with space": "'with space'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "": "''"} {
+	for name, want := range map[string]string{"a/b.yaml": "a/b.yaml", "with space": "'with space'", "it's": `'it'\''s'`,
+		"$(x)": "'$(x)'", "": "''"} {
 		if got := Quoted(name); got != want {
 			t.Errorf("%q: %s; want %s", name, got, want)
 		}

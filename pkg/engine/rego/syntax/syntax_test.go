@@ -14,7 +14,8 @@ import (
 // module parses text as the policy.
 func module(t *testing.T, text string) *ast.Module {
 	t.Helper()
-	m, err := ast.ParseModuleWithOpts("p.rego", "package stepward.policy\nimport data.helpers\n"+text, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	m, err := ast.ParseModuleWithOpts("p.rego", "package stepward.policy\nimport data.helpers\n"+text,
+		ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,8 @@ func TestFields(t *testing.T) {
 func TestPatterns(t *testing.T) {
 	for p, ok := range map[string]bool{
 		"/": true, "/a/*/b": true, "/a/**": true, "/a/": true,
-		"a": false, "/a//b": false, "/**/a": false, "/a*": false, "/{id}": false, "/a/..": false, "/%61": false, "/a?x": false, "/a ": false,
+		"a": false, "/a//b": false, "/**/a": false, "/a*": false, "/{id}": false, "/a/..": false, "/%61": false,
+		"/a?x": false, "/a ": false,
 	} {
 		err := syntax.CheckPattern(p, false)
 		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "\x00") {
@@ -91,7 +93,8 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("method %q: %t", m, !ok)
 		}
 	}
-	for h, ok := range map[string]bool{"a.example": true, "a:80": true, "[::1]": true, "A.example": false, "a.": false, "*.a": false} {
+	for h, ok := range map[string]bool{"a.example": true, "a:80": true, "[::1]": true, "A.example": false, "a.": false,
+		"*.a": false} {
 		if (syntax.CheckHost(h) == nil) != ok {
 			t.Errorf("host %q: %t", h, !ok)
 		}
@@ -101,15 +104,18 @@ func TestPatterns(t *testing.T) {
 // The names that mean something to Stepward, and none beside them.
 func TestNames(t *testing.T) {
 	for path, want := range map[string][2]bool{ // it decides; it is ours
-		"data.stepward.policy": {true, true}, "data.stepward.route.pay": {true, true}, "data.stepward.route": {false, true},
-		"data.stepward.route.pay.more": {false, true}, "data.stepward.lib.aal": {false, true}, "data.app": {false, false},
+		"data.stepward.policy": {true, true}, "data.stepward.route.pay": {true, true}, "data.stepward.route": {
+			false, true},
+		"data.stepward.route.pay.more": {false, true}, "data.stepward.lib.aal": {false, true},
+		"data.app": {false, false},
 	} {
 		ref := ast.MustParseRef(path)
 		if got := [2]bool{syntax.IsEntry(ref), syntax.IsOurs(ref)}; got != want {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	if !syntax.IsTest("a/p_test.rego") || syntax.IsTest("a/test.rego") || !syntax.IsTestRule("todo_test_x") || syntax.IsTestRule("tests") {
+	if !syntax.IsTest("a/p_test.rego") || syntax.IsTest("a/test.rego") || !syntax.IsTestRule("todo_test_x") ||
+		syntax.IsTestRule("tests") {
 		t.Error("tests")
 	}
 	if !slices.Contains(syntax.EntryRules, syntax.Require) || fmt.Sprint(len(syntax.EntryRules)) != "5" {
