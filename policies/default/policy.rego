@@ -1,8 +1,8 @@
 # METADATA
 # title: The policy that is shipped
 # description: |
-#   A valid token everywhere, more where data.routes says so, and nothing on the
-#   paths of data.public_paths. Copy this folder and make it yours: most rules
+#   Requires a valid token everywhere, more where data.routes says so, and nothing
+#   on the paths in data.public_paths. Copy this folder and adapt it: most rules
 #   need no Rego, only a line of data.
 package stepward.policy
 
@@ -10,8 +10,8 @@ import rego.v2
 
 import data.stepward.lib.routes
 
-# A public page can be read without signing in. It says so; a request that no
-# rule covers is refused.
+# A public page can be read without signing in. It needs a rule that says so: a
+# request that no rule covers is refused.
 public if {
 	input.request.method in {"GET", "HEAD"}
 	input.request.path in data.public_paths
@@ -32,6 +32,6 @@ require contains entry.require if {
 	routes.matches(entry, input.request)
 }
 
-# The upstream learns the tenant from us or not at all: what a client sends
-# under this name is removed.
+# The upstream learns the tenant only from us: a header of this name from a
+# client is removed.
 headers["x-tenant"] := input.token.claims.tenant

@@ -2,8 +2,8 @@
 # title: NIST authenticator assurance levels from amr and acr
 # description: |
 #   Says which AAL of NIST SP 800-63B a token's authentication methods (RFC 8176)
-#   and acr support. Whether an issuer fills amr truthfully is for you to know:
-#   where it does not, map its acr values to levels in the configuration instead.
+#   and acr support. You must know whether your issuer fills amr truthfully: if it
+#   does not, map its acr values to levels in the configuration instead.
 # related_resources:
 # - https://pages.nist.gov/800-63-4/sp800-63b.html
 # - https://www.rfc-editor.org/rfc/rfc8176

@@ -1,10 +1,10 @@
 # METADATA
 # title: Roles, scopes and groups of a token
 # description: |
-#   Reads the places where identity providers put roles. What is missing is
+#   Reads the places where identity providers put roles. A missing claim counts as
 #   empty, so `not access.role(input.token, "payroll")` holds when nobody is
-#   signed in and when the claim is not there. Ask for what must be true: a rule that
-#   asks more of who has a role asks nothing of a caller whose role cannot be read.
+#   signed in and when the claim is missing. Ask for what must be true: a rule that asks
+#   more of callers with a role asks nothing of a caller whose role cannot be read.
 package stepward.lib.access
 
 import rego.v2
@@ -50,8 +50,8 @@ scopes(token, wanted) if {
 # METADATA
 # title: Whether a token is one of some programs
 # description: |
-#   A client that acts for itself and is on the list. A user's token of that client is
-#   not: nobody steps up for a program, but somebody can for a user.
+#   Holds for a client that acts for itself and is on the list. It does not hold for a
+#   user's token of that client: a program cannot step up, but a user can.
 # custom:
 #   arguments:
 #     clients: "stepward.words#/$defs/clients"

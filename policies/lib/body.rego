@@ -1,11 +1,11 @@
 # METADATA
 # title: Values of a request's body
 # description: |
-#   Reads JSON bodies, where Envoy sends them along (with_request_body). A rule that comes
-#   to a body that is there and could not be read ends in 400 body_unreadable; these
-#   functions ask `body.state` first, so that a policy can say something else of it, such
-#   as that it is large. A body that is not there has no values: deny it with
-#   `body.unreadable`, where a request needs one.
+#   Reads JSON bodies, if Envoy sends them along (with_request_body). A rule that reaches
+#   a body that is there and could not be read ends in 400 body_unreadable. These
+#   functions ask `body.state` first, so that a policy can treat such a body differently,
+#   for example as large. A missing body has no values: if a request needs a body, deny
+#   with `body.unreadable`.
 package stepward.lib.body
 
 import rego.v2
@@ -16,7 +16,7 @@ unreadable(request) if not request.body.state == "json"
 
 # METADATA
 # title: The number at a path of the body
-# description: Undefined where there is none, also where it is text that looks like one.
+# description: Undefined if there is none, or if there is text that looks like a number.
 # custom:
 #   arguments:
 #     path: "stepward.words#/$defs/path"
@@ -29,7 +29,7 @@ number(request, path) := n if {
 
 # METADATA
 # title: Whether the number at a path is there and at most so much
-# description: Holds for nothing that cannot be judged, so ask for it and not for its contrary.
+# description: Never holds for a body that cannot be judged, so ask for it and not for its opposite.
 # custom:
 #   arguments:
 #     path: "stepward.words#/$defs/path"

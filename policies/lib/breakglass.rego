@@ -2,8 +2,8 @@
 # title: Break-glass access
 # description: |
 #   Lets on-call staff past a refusal in an emergency, on three conditions: a role, a
-#   reason in a header, and whatever level the policy requires for it. Put what `used`
-#   returns into metadata, so that the access log raises the alarm.
+#   reason in a header, and the level that the policy requires for it. Put the result of
+#   `used` into metadata, so that the access log raises the alarm.
 package stepward.lib.breakglass
 
 import rego.v2
@@ -12,7 +12,7 @@ import data.stepward.lib.access
 
 # METADATA
 # title: The reason that a caller with the role has given
-# description: The header must be there once, with 10 characters or more.
+# description: The header must appear once, with 10 characters or more.
 # custom:
 #   arguments:
 #     role: "stepward.words#/$defs/word"

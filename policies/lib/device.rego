@@ -1,10 +1,10 @@
 # METADATA
 # title: Device posture
 # description: |
-#   Whether a request comes from a device that is looked after: by the name in its
-#   client certificate, which Envoy has verified, or by a header that the mesh sets.
-#   A header proves something only where the proxy in front removes what clients send
-#   under its name: `stepward validate` reminds of that.
+#   Says whether a request comes from a managed device: by the name in its client
+#   certificate, which Envoy has verified, or by a header that the mesh sets. A header
+#   proves something only if the proxy in front removes the client's own header of that
+#   name; `stepward validate` reminds you of that.
 package stepward.lib.device
 
 import rego.v2
@@ -23,7 +23,7 @@ by_certificate(source, prefixes) if {
 
 # METADATA
 # title: Whether the mesh says that the device complies
-# description: The header must be there once, with exactly this value.
+# description: The header must appear once, with exactly this value.
 # custom:
 #   arguments:
 #     name: "stepward.words#/$defs/header"

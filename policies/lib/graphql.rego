@@ -1,28 +1,28 @@
 # METADATA
 # title: GraphQL
 # description: |
-#   Tells requests that may change something from those that only read. What cannot be
-#   told may change something: a persisted query, of which only the name is known; a
-#   document beside another one, of which each server picks its own; a body that is no
-#   JSON; a WebSocket.
+#   Tells requests that may change something from requests that only read. If it cannot
+#   tell, the request may change something: a persisted query, whose name alone is known;
+#   two documents in one request, because servers differ in which one they run; a body
+#   that is not JSON; a WebSocket.
 #
-#   A document is not parsed but looked through: without the word `mutation` nothing in
-#   it is one, and what merely mentions it is taken for one.
+#   A document is searched, not parsed: without the word `mutation` it holds no mutation,
+#   and if it merely mentions the word, it counts as one.
 package stepward.lib.graphql
 
 import rego.v2
 
 import data.stepward.lib.body
 
-# What a request may have beside its document. Everything else is some server's name for
-# a document that it keeps: id, documentId, doc_id, queryId, hash, extensions.
+# The members that a request may have. Any other may be some server's name for a document
+# that it keeps: id, documentId, doc_id, queryId, hash. The rule silent checks extensions.
 members := {"query", "variables", "operationName", "extensions"}
 
 parameters := {"query", "variables", "operationName"}
 
 # METADATA
 # title: The documents of a request, alone or in a batch
-# description: Empty where not all that a server might run is in them.
+# description: Empty if a server might run something that is not in them.
 documents(request) := [document] if {
 	request.method in {"GET", "HEAD", "POST"}
 	request.body.state == "none"
@@ -40,7 +40,7 @@ documents(request) := [document] if {
 
 # METADATA
 # title: Whether a request only reads
-# description: Holds for nothing that cannot be judged, so ask for it and not for its contrary.
+# description: Never holds for a request that cannot be judged, so ask for it and not for its opposite.
 reads(request) if {
 	count(documents(request)) > 0
 	every d in documents(request) {
@@ -48,7 +48,7 @@ reads(request) if {
 	}
 }
 
-# The body holds what is run, and the URL nothing that a server would run in its place.
+# The server runs the body: the URL holds nothing that it would run instead.
 only_body(request) if {
 	request.method == "POST"
 	plain(request)
@@ -56,8 +56,8 @@ only_body(request) if {
 	not body.unreadable(request)
 }
 
-# The URL holds parameters of GraphQL once each and no others, and no protocol follows
-# that is not HTTP. Some servers separate parameters at a semicolon too.
+# The URL holds GraphQL's parameters, each once, and no others, and the connection stays
+# HTTP. Some servers also separate parameters at a semicolon.
 plain(request) if {
 	not request.kind == "websocket"
 	every name, values in request.query {
@@ -78,7 +78,7 @@ operation(o) := o.query if {
 	silent(object.get(o, "extensions", null))
 }
 
-# Extensions that say nothing of what is run: none, or which client it is.
+# Extensions that do not affect what is run: none, or the client's name.
 silent(extensions) if extensions in [null, {}]
 
 silent(extensions) if {

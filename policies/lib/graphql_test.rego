@@ -51,7 +51,7 @@ test_may_change if {
 	}
 }
 
-# A server that keeps documents runs what the name stands for, whatever else is there.
+# A server that keeps documents runs the one that is named, and ignores the rest.
 test_may_change_by_name if {
 	every name in ["id", "documentId", "document_id", "doc_id", "docId", "queryId", "query_id", "hash", "sha256Hash", "operationId", "persistedQuery", "Query", "QUERY", "operations", "mutation", ""] {
 		not graphql.reads(post({name: "x"}))

@@ -6,7 +6,7 @@
 #
 #       {"service": "shop.v1.Payments", "methods": ["Pay", "Refund"], "require": {"level": "mfa"}}
 #
-#   Without `methods` an entry is for all of the service.
+#   Without `methods` an entry applies to the whole service.
 package stepward.lib.grpc
 
 import rego.v2
@@ -20,8 +20,8 @@ call(request) := {"service": request.segments[0], "method": request.segments[1]}
 # METADATA
 # title: Whether an entry is about a call
 # description: |
-#   Written as `some entry in data.methods` and `grpc.matches(entry, input.request)` in a
-#   rule of require or deny, a table of thousands costs no more than one of ten.
+#   If a rule of require or deny uses `some entry in data.methods` and
+#   `grpc.matches(entry, input.request)`, a table of thousands costs no more than one of ten.
 # custom:
 #   arguments:
 #     entry: "stepward.grpc#/items"
@@ -31,7 +31,7 @@ matches(entry, request) if {
 	method_matches(entry, c.method)
 }
 
-# What cannot be read in an entry limits it to nothing: the entry is for more, not for less.
+# An unreadable member does not limit an entry: the entry applies to more calls, not fewer.
 service_matches(entry, _) if not is_string(entry.service)
 
 service_matches(entry, service) if entry.service == service

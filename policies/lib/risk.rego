@@ -5,10 +5,10 @@
 #
 #       {"alice": {"score": 80}, "bob": {"score": 5}}
 #
-#   A subject without a score, or with one that is none, is `unknown`, and
-#   `risk.at_least` takes what is unknown for risky: a caller without a subject, too, and
-#   everybody where the table is missing or too old to be believed (data.max_age). So the
-#   table lists everybody who may be at ease.
+#   A subject without a valid score is `unknown`, and `risk.at_least` treats the unknown
+#   as risky. That includes a caller without a subject, and everybody if the table is
+#   missing or too old to be trusted (data.max_age). So the table must list every subject
+#   who is not risky.
 package stepward.lib.risk
 
 import rego.v2

@@ -7,13 +7,13 @@
 #       {"path": "/payments/**", "safe_methods": ["GET", "HEAD", "OPTIONS"], "require": {"level": "mfa"}}
 #
 #   A path pattern is compared segment by segment, so a final slash makes no
-#   difference: `*` stands for one segment, `**` at the end for any number, none
-#   included. Without `hosts` an entry is for every host.
+#   difference. `*` stands for one segment, `**` at the end for any number, including
+#   none. Without `hosts` an entry applies to every host.
 #
-#   An entry is for every method but its `safe_methods`. Name what is safe, and not what
-#   needs more: an application may do with PROPPATCH or FOO what it does with POST. With
-#   `methods` an entry is only for these; where one of them may change something, also for
-#   every method that is none of GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE.
+#   An entry applies to every method except its `safe_methods`. Name the safe methods, not
+#   the others: an application may treat PROPPATCH or FOO like POST. With `methods` an
+#   entry applies only to these; if one of them may change something, it also applies to
+#   every method other than GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE.
 package stepward.lib.routes
 
 import rego.v2
@@ -21,9 +21,9 @@ import rego.v2
 # METADATA
 # title: Whether an entry is about a request
 # description: |
-#   Written as `some entry in data.routes` and `routes.matches(entry, input.request)` in a
-#   rule of require or deny, a table of thousands costs no more than one of ten, and
-#   `stepward matrix` can settle it for each route.
+#   If a rule of require or deny uses `some entry in data.routes` and
+#   `routes.matches(entry, input.request)`, a table of thousands costs no more than one of
+#   ten, and `stepward matrix` can settle it for each route.
 # custom:
 #   arguments:
 #     entry: "stepward.routes#/items"
@@ -34,12 +34,12 @@ matches(entry, request) if {
 	entry_path_matches(entry, request.segments)
 }
 
-# What cannot be read in an entry limits it to nothing: the entry is for more, not for less.
+# An unreadable member does not limit an entry: the entry applies to more requests, not fewer.
 method_matches(entry, _) if not is_array(entry.methods)
 
 method_matches(entry, method) if method in entry.methods
 
-# What a method does that is not of everyday use only the application knows.
+# Only the application knows what an uncommon method does.
 method_matches(entry, method) if {
 	not method in (safe | {"POST", "PUT", "PATCH", "DELETE"})
 	some listed in entry.methods
@@ -48,7 +48,7 @@ method_matches(entry, method) if {
 
 # METADATA
 # title: The methods that only read (RFC 9110 §9.2.1)
-# description: TRACE is left out. It returns what it is sent, and no application needs it.
+# description: TRACE is left out. It echoes the request, and no application needs it.
 safe := {"GET", "HEAD", "OPTIONS"}
 
 host_matches(entry, _) if not is_array(entry.hosts)

@@ -1,8 +1,8 @@
 # METADATA
 # title: Tenants
 # description: |
-#   Which tenant a request is about, and whether its caller belongs there. Where
-#   either is not known they do not belong together: `tenants.crosses` holds.
+#   Says which tenant a request is about, and whether its caller belongs there. If
+#   either is unknown, they do not belong together: `tenants.crosses` holds.
 package stepward.lib.tenants
 
 import rego.v2
@@ -22,7 +22,7 @@ of_path(request, prefix) := request.segments[count(prefix)] if {
 
 # METADATA
 # title: The tenant in a host such as acme.app.example.com
-# description: What stands before the suffix, which begins with a dot, if it is one label.
+# description: The part before the suffix, if it is one label. The suffix begins with a dot.
 # custom:
 #   arguments:
 #     suffix: "stepward.words#/$defs/suffix"
@@ -48,8 +48,8 @@ of_token(token, claim) := tenant if {
 # METADATA
 # title: Whether a caller leaves its tenant
 # description: |
-#   Holds as well where the request has no tenant, so a rule says first which requests are
-#   about one: `input.request.segments[0] == "t"`.
+#   Also holds if the request has no tenant, so a rule must first say which requests have
+#   one: `input.request.segments[0] == "t"`.
 # custom:
 #   arguments:
 #     claim: "stepward.words#/$defs/word"

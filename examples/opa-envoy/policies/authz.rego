@@ -1,4 +1,4 @@
-# A policy that was written for opa-envoy-plugin, and is not changed.
+# A policy that was written for opa-envoy-plugin, unchanged.
 package shop.authz
 
 import input.attributes.request.http

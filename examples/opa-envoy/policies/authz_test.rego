@@ -2,7 +2,7 @@ package shop.authz_test
 
 import data.shop.authz
 
-# As `opa test` runs it.
+# This also runs under `opa test`.
 test_a_guest_does_not_pay if {
 	not authz.decision.allowed with input as request("POST", "YWxpY2U6cGFzcw==")
 }
@@ -11,7 +11,7 @@ test_a_cashier_pays if {
 	authz.decision.allowed with input as request("POST", "Ym9iOnBhc3M=")
 }
 
-# What is answered, to whom.
+# The answer that each caller gets.
 test_nobody_is_told if {
 	a := stepward.answer({"path": "/payments", "method": "POST"})
 	a.status == 403

@@ -1,5 +1,5 @@
-# The same policy after the shop has begun to issue tokens: cashiers bring one, and paying
-# needs a second factor in the last five minutes. Only `require` is new to the decision.
+# The same policy after the shop has started to issue tokens: cashiers bring one, and paying
+# needs a second factor in the last five minutes. Only `require` is new in the decision.
 package shop.authz
 
 import input.attributes.request.http
@@ -10,7 +10,7 @@ decision := {"allowed": true, "headers": {"x-role": role}, "require": require} i
 
 permitted["GET"] if role
 
-permitted["POST"] if input.parsed_path[0] == "payments" # who pays, the token proves
+permitted["POST"] if input.parsed_path[0] == "payments" # the token proves who pays
 
 require contains {"level": "mfa", "max_age": "5m", "scope": ["pay"], "reason": "payments move money"} if {
 	not http.method in {"GET", "HEAD", "OPTIONS"}

@@ -26,5 +26,5 @@ require contains {"level": "phishing-resistant", "max_age": "5m", "reason": "bre
 	emergency
 }
 
-# The alarm: Envoy's access log has it, and whatever watches that.
+# The alarm: it appears in Envoy's access log, for a monitor to pick up.
 metadata["break_glass"] := emergency if input.request.segments[0] == "production"

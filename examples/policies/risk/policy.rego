@@ -7,7 +7,7 @@ import data.stepward.lib.risk
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-# The table data.risk says who is risky.
+# The table data.risk has the scores.
 # METADATA
 # title: Who is risky, or not known to be safe, proves more before it changes anything
 require contains {"level": "mfa", "max_age": "15m"} if {

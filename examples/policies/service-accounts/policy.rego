@@ -7,7 +7,7 @@ import data.stepward.lib.access
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-# The programs that are let in are named in data.programs.
+# data.programs lists the programs that are let in.
 # METADATA
 # title: Reports need a second factor, but of the nightly job
 # description: No program can step up. The exempted client shows a token that is bound to its key.

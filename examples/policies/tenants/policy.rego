@@ -7,7 +7,7 @@ import data.stepward.lib.tenants
 # A valid token everywhere; most requests meet no stop sign.
 require contains {"level": "authenticated"}
 
-# The tenant of a route stands behind /t.
+# The tenant of a route comes after /t.
 # METADATA
 # title: Nobody leaves its tenant
 deny contains {"code": "wrong_tenant", "reason": "another tenant", "status": 404} if {
@@ -22,5 +22,5 @@ require contains {"level": "mfa"} if {
 	input.request.segments[2] == "settings"
 }
 
-# The application learns the tenant from us or not at all.
+# The application learns the tenant only from us.
 headers["x-tenant"] := tenants.of_token(input.token, "tenant")
