@@ -29,10 +29,10 @@ $(STEPWARD):
 demo: build ## Watch a step-up happen behind a real Envoy, which is fetched into .tools the first time (35 MB)
 	$(STEPWARD) demo
 
-# What is downloaded stays in .tools, the caches of npm and Maven too.
+# Downloads stay in .tools, including the caches of npm and Maven.
 NPM := npm ci --cache $(TOOLS)/npm --no-audit --no-fund --ignore-scripts
 
-# Libraries of others that make tokens for our tests, each pinned by its lock file.
+# Third-party libraries that make tokens for our tests, each pinned by its lock file.
 PRODUCERS := $(TOOLS)/producers
 FROM      := pkg/trust/jwt/testdata/producers
 
@@ -48,7 +48,7 @@ $(PRODUCERS)/.made: $(FROM)/package-lock.json $(FROM)/requirements.txt $(FROM)/m
 .PHONY: producers
 producers: $(PRODUCERS)/.made ## Install the libraries that make tokens for our tests
 
-# Identity providers of others, each pinned.
+# Third-party identity providers, each pinned.
 KEYCLOAK := 26.7.3
 NODE_IDP := $(TOOLS)/oidc-provider
 NODE_SRC := pkg/internal/realidp/testdata/oidc-provider
@@ -68,8 +68,8 @@ $(NODE_IDP)/.made: $(NODE_SRC)/package-lock.json $(NODE_SRC)/package.json $(NODE
 .PHONY: providers
 providers: $(TOOLS)/keycloak-$(KEYCLOAK)/.made $(NODE_IDP)/.made ## Install the identity providers that tests run against
 
-# A browser for the tests of the pages: Debian's, where we may install it, and rules of
-# accessibility for what it shows.
+# A browser for the tests of the pages: Debian's, if we may install it, and accessibility
+# rules for the pages.
 BROWSER := $(TOOLS)/axe
 AXE     := pkg/author/playground/testdata/axe
 
@@ -86,7 +86,7 @@ browser: $(BROWSER)/.made ## Install Chromium, as root on Debian, and axe-core, 
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
 	else echo "Chromium is missing: install it, for example with apt-get install chromium"; test "$$CI" != true; fi
 
-# The steps of these, and what each leaves out, stand in pkg/internal/gates.
+# pkg/internal/gates has the steps of these, and what each leaves out.
 .PHONY: unit
 unit: ## Test what is fast, in half a minute: the loop for working
 	@go run ./pkg/internal/gates unit
@@ -111,8 +111,8 @@ check: $(STATICCHECK) $(SUMTYPE) vulnerabilities ## Formatting, vet, staticcheck
 	go mod tidy -diff
 	go mod verify
 
-# A machine that cannot reach the database is told so, and is not at fault. GOVULNDB names
-# another one, such as a copy in a file:// URL.
+# If the machine cannot reach the database, this says so and does not fail. GOVULNDB names
+# another database, such as a copy in a file:// URL.
 .PHONY: vulnerabilities
 vulnerabilities: $(GOVULNCHECK) ## Look for known vulnerabilities that our code reaches, where their database can be reached
 	@if out="$$($(GOVULNCHECK) $(GOVULNDB:%=-db %) ./... 2>&1)"; then echo "$$out" | tail -1; \
@@ -132,7 +132,7 @@ $(GOVULNCHECK):
 	mv $(TOOLS)/bin/govulncheck $@
 
 # The go command sometimes reports its own deadline as a failure when the time of a
-# target is up; it then names no failing input. That alone is forgiven.
+# target is up; it then names no failing input. Only that is forgiven.
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (5s)
 	@found=0; failed=0; for dir in $$(go list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do \
@@ -157,11 +157,11 @@ cover: ## Test coverage by package
 	go test -cover ./...
 
 .PHONY: docs
-docs: ## Write the reference pages anew
+docs: ## Regenerate the reference pages
 	go test ./pkg/config ./pkg/run/telemetry ./pkg/policy ./pkg/author/proxy ./pkg/internal/golden -run TestReference -count=1 -args -update
 
 .PHONY: pictures
-pictures: browser ## Take the pictures of docs/images anew
+pictures: browser ## Retake the pictures in docs/images
 	go test ./pkg/author/playground -run TestBrowser -count=1 -args -update
 
 .PHONY: soak
@@ -179,9 +179,9 @@ mutants: ## Plant each known bug in turn and see that a test turns red
 clean: ## Remove what was built; .tools stays
 	rm -rf bin dist .coverage
 
-# A release. Everything carries the time of the commit and is made by the Go that the
+# A release. Everything carries the commit's time and is built with the Go version that the
 # Dockerfile names, so that anyone can make the same bytes.
-# VERSION is that of the tag on HEAD, or else says the commit: pkg/internal/release/version.
+# VERSION comes from the tag on HEAD; without a tag it names the commit: pkg/internal/release/version.
 GIVEN     := $(patsubst v%,%,$(VERSION))
 override VERSION = $(or $(GIVEN),$(shell pkg/internal/release/version))
 COMMIT     = $(shell pkg/internal/release/version commit)
@@ -234,7 +234,7 @@ sbom: build $(SBOM_TOOL) ## Write dist/stepward.cdx.json, the bill of materials 
 test-release: ## Test the release: make one, run its image, build in every way
 	cd pkg/internal/release && go vet ./... && go mod tidy -diff && go test -count=1 -timeout 30m ./...
 
-# COLD=1 gives the second one an empty build cache: it then compiles everything anew.
+# COLD=1 gives the second one an empty build cache, so it compiles everything again.
 .PHONY: reproducible
 reproducible: ## Make the release of HEAD twice, in two folders, and compare
 	@a="$$(mktemp -d)"; b="$$(mktemp -d)"; trap 'rm -rf "$$a" "$$b"' EXIT; \
