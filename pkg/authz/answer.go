@@ -14,16 +14,16 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Answers is how decisions are worded. The zero Answers discloses nothing it
-// should not, redirects nobody and answers no CORS preflight.
+// Answers words decisions. The zero Answers discloses nothing it should not, redirects
+// nobody and answers no CORS preflight.
 type Answers struct {
 	HeaderPrefix        string // of identity headers: "x-stepward-"
 	RemoveAuthorization bool   // keep a verified credential from the upstream too
 
 	Realm            string // RFC 9110 §11.5
 	ResourceMetadata string // URL for RFC 9728 §5.1, or empty
-	// DPoPAlgorithms are those of proofs (RFC 9449 §7.1); empty where no issuer's
-	// tokens may be bound by DPoP.
+	// DPoPAlgorithms lists the algorithms that a proof may use (RFC 9449 §7.1). It is empty
+	// if no issuer's tokens may be bound by DPoP.
 	DPoPAlgorithms []string
 	// HideRequirements drops levels, acr and age from answers to API clients
 	// (challenge.disclose: none; RFC 9470 §9).
@@ -38,9 +38,9 @@ type Answers struct {
 // reaches reports whether a redirect in answer to r would reach a person.
 func (w Answers) reaches(r request.Request) bool { return w.Login != nil && w.Login.Reaches(r) }
 
-// answer words r's decision, unless its words are given, and attaches the metadata. A panic
-// on the way refuses, and so does a decision that is not known or is worded as another kind
-// of answer.
+// answer words r's decision, unless the words are already there, and attaches the metadata.
+// It refuses if wording panics, if the decision is unknown, or if the words make another
+// kind of answer.
 func (a *Authorizer) answer(r *Record, own *response.Response) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -93,7 +93,7 @@ func (w Answers) word(r *Record, settable []string) response.Response {
 	return w.deny(r, stepup.Deny{Why: stepup.Internal})
 }
 
-// challenge answers with 401, or with 403 where only the scope is too small (RFC 6750 §3.1).
+// challenge answers with 401, or with 403 if only the scope falls short (RFC 6750 §3.1).
 func (w Answers) challenge(r *Record, d stepup.Challenge) response.Response {
 	return w.refusal(r, d.Why.Status(), w.problem(r, d.Why, d.Ask), w.authenticate(r, d.Why, d.Ask))
 }
@@ -120,8 +120,8 @@ func (w Answers) deny(r *Record, d stepup.Deny) response.Response {
 	return w.refusal(r, status, p, fields)
 }
 
-// worded refuses in the policy's own words. Where the policy has neither headers nor a body
-// of its own, ours say why.
+// worded refuses in the policy's own words. If the policy gives neither headers nor a body,
+// ours say why.
 func (w Answers) worded(r *Record, d stepup.Deny, status int) response.Response {
 	own := d.Denial.Wording
 	if !own.HasBody && len(own.Headers) == 0 && status >= 400 {
@@ -135,9 +135,9 @@ func (w Answers) worded(r *Record, d stepup.Deny, status int) response.Response 
 	return res
 }
 
-// redirect answers with 302 a request that can simply be repeated after the login. For
-// any other a page of ours moves on by GET: a page's form-action policy would
-// stop a redirected form on its way to the identity provider.
+// redirect answers with 302 if the request can simply be repeated after the login.
+// Otherwise it serves a page of ours that moves on by GET, because a page's form-action
+// policy would stop a redirected form on its way to the identity provider.
 func (w Answers) redirect(r *Record, d stepup.Redirect) response.Response {
 	to := w.Login.Begin(r.Request, d.Ask)
 	var cookies []request.Field
@@ -157,8 +157,8 @@ func (w Answers) redirect(r *Record, d stepup.Redirect) response.Response {
 }
 
 // authenticate returns the WWW-Authenticate headers, one for each scheme, and the nonce
-// that the next proof must have. A caller whose token is not valid is told no
-// requirement (RFC 9470 §9), nor is anyone when requirements are hidden.
+// that the next proof must have. It tells the requirement only to a caller with a valid
+// token (RFC 9470 §9), and to nobody if requirements are hidden.
 func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []request.Field {
 	params := []stepup.Param{
 		{Name: "realm", Value: w.Realm},
@@ -185,8 +185,8 @@ func (w Answers) authenticate(r *Record, why stepup.Reason, ask stepup.Ask) []re
 	return fields
 }
 
-// schemes returns the schemes that a caller is challenged under: the one that it used, or
-// both if it used none or its bearer token had to be bound, or was (RFC 9449 §7.1, §7.2).
+// schemes returns the schemes that a challenge names: the one that the caller used, or both
+// if it used none or if its bearer token was bound or had to be (RFC 9449 §7.1, §7.2).
 func (w Answers) schemes(used credential.Scheme, why stepup.Reason) (bearer, dpop bool) {
 	offered := len(w.DPoPAlgorithms) > 0
 	if used == credential.DPoP && offered {
@@ -195,8 +195,8 @@ func (w Answers) schemes(used credential.Scheme, why stepup.Reason) (bearer, dpo
 	return true, offered && (used == "" || why == stepup.NotSenderConstrained || why == stepup.TokenBinding)
 }
 
-// tells reports whether an answer for this reason goes to a caller who has shown
-// a valid token and lacks only more of it.
+// tells reports whether an answer for this reason goes to a caller whose token is valid but
+// not strong enough.
 func tells(why stepup.Reason) bool {
 	switch why {
 	case stepup.InsufficientLevel, stepup.StaleAuthentication, stepup.InsufficientScope:
@@ -205,8 +205,8 @@ func tells(why stepup.Reason) bool {
 	return false
 }
 
-// disclosed returns ask without what is hidden. A scope is no statement about
-// authentication and stays.
+// disclosed returns ask without its hidden parts. A scope stays, since it says nothing
+// about authentication.
 func (w Answers) disclosed(ask stepup.Ask) stepup.Ask {
 	if w.HideRequirements {
 		return stepup.Ask{Scope: ask.Scope}

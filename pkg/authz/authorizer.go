@@ -15,28 +15,28 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Authorizer decides requests. All fields but the gates, the site's and Observe are required, and none is
-// changed after the first call.
+// Authorizer decides requests. All fields are required except the gates, the site's fields
+// and Observe. None may change after the first call.
 type Authorizer struct {
 	Normalize request.Options
 	Verifier  Verifier
 	Policy    Policy
-	// Ladder orders the levels in the words used for callers of no known issuer;
-	// Ladders, by issuer name, has the words of issuers that have their own.
+	// Ladder orders the levels, in the words used for callers of no known issuer. Ladders
+	// holds, by issuer name, the ladders of issuers that have words of their own.
 	Ladder  stepup.Ladder
 	Ladders map[string]stepup.Ladder
 	Answers Answers
 
-	// Deadline bounds a decision, whatever time the caller gives. A caller's own
-	// earlier deadline is kept with a margin, so that the answer still arrives.
+	// Deadline bounds a decision, however much time the caller gives. If the caller's own
+	// deadline is earlier, we keep it with a margin, so that the answer still arrives.
 	Deadline time.Duration
 
-	// Gate limits how many decisions are made at once; nil does not.
+	// Gate limits how many decisions are made at once; nil means no limit.
 	Gate *Gate
 
 	// Site answers requests under [SitePath]; nil leaves that path to the policy and the
-	// upstream, like any other. It has a deadline and a gate of its own, so that a slow site
-	// takes neither time nor a place from decisions.
+	// upstream, like any other. It has its own deadline and gate, so that a slow site takes
+	// neither time nor places from decisions.
 	Site         Site
 	SiteDeadline time.Duration
 	SiteGate     *Gate
@@ -51,9 +51,9 @@ type Authorizer struct {
 // errPanic stands for the value of a panic, which may hold anything.
 var errPanic = errors.New("authz: a stage panicked")
 
-// Authorize takes raw through every stage. It always returns an answer: see the
-// package comment for the order, and [stepup.Decide] for the order of judgement.
-// A context that has ended, or ends on the way, is a refusal.
+// Authorize takes raw through every stage. It always returns an answer: see the package
+// comment for the order, and [stepup.Decide] for the order of judgement. If the context has
+// ended, or ends on the way, the answer is a refusal.
 func (a *Authorizer) Authorize(ctx context.Context, raw request.Raw) Record {
 	r := Record{ID: newID(a.Rand), Time: a.Now(), Judgement: Judgement{Revision: a.Policy.Traits().Revision,
 		Held: stepup.Anonymous}}
@@ -112,7 +112,7 @@ func (a *Authorizer) decide(ctx context.Context, raw request.Raw, r *Record) {
 	r.Stages.Evaluated = a.Now()
 }
 
-// normalize reads raw into r, and reports whether it can be read in one way only.
+// normalize reads raw into r, and reports whether there is only one way to read it.
 func (a *Authorizer) normalize(raw request.Raw, r *Record) bool {
 	if r.Request, r.Fault = request.New(raw, a.Normalize); r.Fault != nil {
 		r.Decision = stepup.Deny{Why: normalizationReason(r.Fault)}
@@ -159,8 +159,9 @@ func (p *askedOnce) Evaluate(ctx context.Context, in policy.Input) (policy.Resul
 	return p.result, p.err
 }
 
-// verify turns a credential into the token of r or into the reason why not, and never into
-// both or neither. A bad one that the browser added by itself is as good as none.
+// verify turns a credential into the token of r or into the reason why there is none:
+// always exactly one of them. A bad credential that the browser added by itself counts as
+// none.
 func (a *Authorizer) verify(ctx context.Context, c credential.Credential, r *Record) {
 	if !c.Present() {
 		return
@@ -216,9 +217,9 @@ func policyReason(err error) stepup.Reason {
 	return stepup.PolicyError
 }
 
-// budget returns ctx with our own deadline: after d, or after nine tenths of
-// what the caller has left, but at most 20 ms less, so that the answer is back
-// before the caller stops waiting and makes up one of its own.
+// budget returns ctx with our own deadline: after d, or a tenth (at most 20 ms) before the
+// caller's deadline if that is earlier. Our answer must be back before the caller stops
+// waiting and makes up its own.
 func budget(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)

@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/response"
 )
 
-// CORS lets pages of other origins read our answers (Fetch, "CORS protocol").
-// The zero CORS lets none; a preflight is then judged like any request.
+// CORS lets pages of other origins read our answers (Fetch, "CORS protocol"). The zero CORS
+// allows none, and a preflight is then judged like any other request.
 type CORS struct {
 	Origins      []string // compared exactly with Origin
 	AllowHeaders []string // for Access-Control-Allow-Headers
@@ -27,8 +27,8 @@ func (c CORS) isPreflight(r request.Request) bool {
 		r.Headers.Get("access-control-request-method"))
 }
 
-// preflight allows the method that was asked about: which methods there are is
-// the upstream's to say, and the request itself is judged when it comes.
+// preflight allows the method that was asked about. Only the upstream knows which methods
+// exist, and the request itself is judged when it arrives.
 func (c CORS) preflight(r request.Request) response.Response {
 	return response.Response{Kind: response.Serve, Status: 204, Headers: []request.Field{
 		{Name: "access-control-allow-origin", Value: c.origin(r)},
@@ -41,7 +41,7 @@ func (c CORS) preflight(r request.Request) response.Response {
 	}}
 }
 
-// readable returns the headers that let the page which caused a refusal read it.
+// readable returns the headers that let the page read the refusal that it caused.
 func (c CORS) readable(r request.Request, headers []request.Field) []request.Field {
 	if len(c.Origins) == 0 {
 		return nil

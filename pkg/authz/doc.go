@@ -1,7 +1,7 @@
 // Package authz is the spine: read it first.
 //
-// [Authorizer.Authorize] takes a request from end to end, one way, through
-// values that each package makes once and nobody changes:
+// [Authorizer.Authorize] takes a request from one end to the other. At each stage one
+// package makes a value, and nobody changes it afterwards:
 //
 //	request.New        what is asked            pkg/request
 //	credential.Extract what is presented        pkg/credential
@@ -11,13 +11,12 @@
 //	stepup.Decide      what to answer           pkg/stepup
 //	Answers            how to say it            answer.go; effects.go for an allow
 //
-// A request to an address of our own is not judged. A [Site] serves it: site.go. What the
-// spine needs of others stands in seams.go.
+// A request to one of our own addresses is not judged: a [Site] serves it (site.go). The
+// interfaces that the spine needs from others are in seams.go.
 //
-// What each stage made is kept in a [Record]: that is what is logged, counted
-// and explained. Any stage that fails, or that runs out of time, or that panics,
-// ends in a refusal, since only stepup.Decide can make an Allow and only an Allow
-// is worded as one.
+// A [Record] keeps what each stage made, to be logged, counted and explained. A stage that
+// fails, runs out of time or panics ends in a refusal, since only stepup.Decide can make an
+// Allow and only an Allow is worded as one.
 //
 // An Authorizer is a snapshot: configuration, policy, ladder and keys of one
 // revision. It is immutable and serves any number of goroutines; a reload makes

@@ -12,8 +12,8 @@ import (
 	"github.com/stepward/stepward/pkg/response"
 )
 
-// allow lets r through, with every effect of the decision: what it does to the request that
-// goes to the upstream, and to the answer that comes back. Nothing else adds to these.
+// allow lets r through, with every effect of the decision on the request to the upstream
+// and on the response that comes back. No other function adds effects.
 func (w Answers) allow(r *Record, settable []string) response.Response {
 	e := edit{set: map[string]bool{}}
 	w.identify(&e, r)
@@ -62,8 +62,9 @@ func (w Answers) identify(e *edit, r *Record) {
 	}
 }
 
-// removeForged removes whatever an upstream could take for a header of ours, or for one that
-// the policy can set: otherwise a client could forge what we happen not to set.
+// removeForged removes every header that an upstream could take for one of ours, or for one
+// that the policy can set. Otherwise a client could forge the headers that we happen not to
+// set.
 func (w Answers) removeForged(e *edit, r *Record, settable []string) {
 	for _, name := range response.IdentityHeaders() {
 		e.remove(w.HeaderPrefix + name)
@@ -83,9 +84,9 @@ func (w Answers) removeForged(e *edit, r *Record, settable []string) {
 	}
 }
 
-// removeCredentials removes what was presented and not verified, so that an
-// upstream that trusts us does not trust it. A header of another scheme passes;
-// one that the proxy did not show us was not verified either.
+// removeCredentials removes credentials that were presented but not verified, so that an
+// upstream that trusts us does not trust them. A header of another scheme passes. A header
+// that the proxy did not show us was not verified either.
 func (w Answers) removeCredentials(e *edit, r *Record) {
 	verified := r.Token != nil && !w.RemoveAuthorization
 	if !verified && (r.Scheme != "" || !r.Request.Headers.Has("authorization")) {

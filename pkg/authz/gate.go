@@ -2,9 +2,9 @@ package authz
 
 import "sync/atomic"
 
-// Gate admits calls up to a limit. A call that is not admitted is refused at once:
-// one that waited would be answered after the proxy has stopped listening, and
-// would have cost as much as one that counts.
+// Gate admits calls up to a limit. A call that is not admitted is refused at once. If it
+// waited, its answer would come after the proxy has stopped listening, at the full cost of
+// a useful one.
 //
 // A Gate outlives the authorizers that share it, and serves many goroutines. A nil
 // Gate admits everything.
@@ -21,10 +21,10 @@ func NewGate(limit int) *Gate {
 	return g
 }
 
-// SetLimit admits up to limit calls from now on; those that are inside stay.
+// SetLimit admits up to limit calls from now on; calls already inside stay.
 func (g *Gate) SetLimit(limit int) { g.limit.Store(int64(limit)) }
 
-// enter reports whether a call is admitted; one that is must leave.
+// enter reports whether a call is admitted. An admitted call must leave.
 func (g *Gate) enter() bool {
 	if g == nil {
 		return true
@@ -43,7 +43,7 @@ func (g *Gate) leave() {
 	}
 }
 
-// Load is how many calls are under way, and how many have been answered so far.
+// Load returns how many calls are under way, and how many have been answered so far.
 func (g *Gate) Load() (inFlight int64, answered uint64) {
 	return g.inFlight.Load(), g.answered.Load()
 }

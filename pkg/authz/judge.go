@@ -12,9 +12,9 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Question is a request and who makes it: all that a judgement depends on beside the
-// policy. Neither a credential nor the way in which it was verified is part of it, so a
-// question can be asked again: of another policy, or much later.
+// Question holds a request and its caller: everything that a judgement depends on besides
+// the policy. It holds neither a credential nor how it was verified, so the same question
+// can be put to another policy, or again much later.
 type Question struct {
 	Request   request.Request
 	Presented bool         // the caller brought a credential of ours
@@ -23,7 +23,7 @@ type Question struct {
 	Time      time.Time    // at which ages are judged
 }
 
-// Judgement is what a policy and the rules of step-up made of a question. The zero
+// Judgement holds what a policy and the rules of step-up made of a question. The zero
 // Judgement refuses.
 type Judgement struct {
 	Revision string // of the policy
@@ -31,7 +31,7 @@ type Judgement struct {
 	Policy    policy.Result        // what the rules returned
 	Required  []stepup.Requirement // rules and floors together
 	Shortfall stepup.Shortfall
-	Levels    []string // that are proven, weakest first
+	Levels    []string // proven, weakest first
 	Held      string   // the strongest of them; anonymous for nobody
 
 	Decision stepup.Decision
@@ -40,8 +40,8 @@ type Judgement struct {
 	Fault error
 }
 
-// Judge asks p what q requires, compares it with what q's caller has at that time, and
-// decides. An error of p is a refusal, and so is a panic.
+// Judge asks p what q requires, compares that with what q's caller can show at that time,
+// and decides. If p fails or panics, the decision is a refusal.
 func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgement) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -73,8 +73,8 @@ func (a *Authorizer) Judge(ctx context.Context, p Policy, q Question) (j Judgeme
 	return j
 }
 
-// Reason is why the request was answered as it was; [stepup.Internal] before
-// anything was decided.
+// Reason says why the request was answered as it was. Before anything is decided it is
+// [stepup.Internal].
 func (j Judgement) Reason() stepup.Reason {
 	if j.Decision == nil {
 		return stepup.Internal
@@ -82,11 +82,11 @@ func (j Judgement) Reason() stepup.Reason {
 	return j.Decision.Reason()
 }
 
-// Result is the coarse outcome.
+// Result returns the coarse outcome.
 func (j Judgement) Result() stepup.Result { return stepup.ResultOf(j.Decision) }
 
-// Rule names the rule behind the decision: that of the denial, or of the first requirement
-// that is not met, or of the strictest requirement there is.
+// Rule names the rule behind the decision: the one that denied, or else the first whose
+// requirement is not met, or else the strictest.
 func (j Judgement) Rule() string {
 	if d, ok := j.Decision.(stepup.Deny); ok && d.Denial.Rule != "" {
 		return d.Denial.Rule

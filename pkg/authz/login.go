@@ -9,26 +9,27 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// LoginRedirect is the [Login] of a login application of the operator's own, to which
-// browsers are sent (login_redirect). The zero LoginRedirect redirects nobody.
+// LoginRedirect is the [Login] that sends browsers to the operator's own login application
+// (login_redirect). The zero LoginRedirect redirects nobody.
 type LoginRedirect struct {
 	URL   *url.URL
 	Hosts []string // the hosts it serves, in the normal form of request.Host
-	// Seal encrypts what is required for the login application, so that it can travel in
-	// an address that anybody can read; nil writes it out.
+	// Seal encrypts the requirement for the login application, so that it can travel in an
+	// address that anybody can read. If Seal is nil, the requirement is written in clear.
 	Seal func(ask stepup.Ask) string
-	// Hide leaves out what is required where it would be written out.
+	// Hide leaves out a requirement that would be written in clear.
 	Hide bool
-	// InsecureOrigin, where set, is the origin of a listed host for browsers that come to it by
-	// other than https and its default port, as in a demonstration on loopback; empty is
-	// https. It MUST NOT be made of what a client says. A service leaves it nil.
+	// InsecureOrigin, if set, returns the origin of a listed host that browsers do not
+	// reach by https on the default port, as in a demonstration on loopback; empty means
+	// https. It MUST NOT be derived from anything a client says. A real service leaves it
+	// nil.
 	InsecureOrigin func(host string) string
 }
 
 var _ Login = LoginRedirect{}
 
-// Reaches reports whether r is a navigation to a listed host. A host that is not listed could
-// be one that the client made up.
+// Reaches reports whether r is a navigation to a listed host. The client could have made up
+// a host that is not listed.
 func (l LoginRedirect) Reaches(r request.Request) bool {
 	return l.serves(r) && r.Kind.Interactive()
 }
@@ -43,8 +44,8 @@ func (l LoginRedirect) Begin(r request.Request, ask stepup.Ask) Departure {
 	return Departure{Location: l.target(ask, l.returnTo(r))}
 }
 
-// Link returns the address of the login application. It has no return target: the page that
-// the person looks at is the client's to know.
+// Link returns the address of the login application. It has no return target: only the
+// client knows which page the person is looking at.
 func (l LoginRedirect) Link(r request.Request, ask stepup.Ask) string {
 	if !l.serves(r) {
 		return ""
@@ -73,8 +74,8 @@ func (l LoginRedirect) target(ask stepup.Ask, returnTo string) string {
 	return u.String()
 }
 
-// returnTo returns the page that was asked for, on the https origin of a listed host:
-// never the scheme or the host that the client named.
+// returnTo returns the page that was asked for, on the https origin of a listed host. It
+// never uses the scheme or the host that the client named.
 func (l LoginRedirect) returnTo(r request.Request) string {
 	origin := ""
 	if l.InsecureOrigin != nil {

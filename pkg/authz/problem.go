@@ -32,8 +32,8 @@ type problem struct {
 	DecisionID string        `json:"decision_id"`
 }
 
-// problem words a refusal. What is required stands in it only for a caller who
-// has shown a valid token, and then only if it is not hidden.
+// problem words a refusal. It includes the requirement only for a caller who has shown a
+// valid token, and only if requirements are not hidden.
 func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
 	p := problem{
 		Type:       problemBase + kebab(problemName(why)),
@@ -48,7 +48,7 @@ func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
 	shown := w.disclosed(ask)
 	p.Scope = strings.Join(shown.Scope, " ")
 	if w.HideRequirements && why != stepup.InsufficientScope {
-		p.Reason = "" // the level or the age: which of them is hidden too
+		p.Reason = "" // the level or the age: hide which one, too
 		return p
 	}
 	p.Missing = r.Shortfall.Missing()
@@ -67,8 +67,8 @@ func (w Answers) problem(r *Record, why stepup.Reason, ask stepup.Ask) problem {
 }
 
 // publicReason returns the reason that a client is told. Only the holder of a token learns
-// what exactly is wrong with it, and who holds it is known once the signature is verified.
-// Others would learn how to forge one.
+// what exactly is wrong with it, and we know the holder only once the signature is
+// verified. Anyone else would learn how to forge one.
 func publicReason(why stepup.Reason) string {
 	switch why {
 	case stepup.TokenExpired, stepup.TokenTooOld, stepup.NotSenderConstrained:
@@ -80,7 +80,7 @@ func publicReason(why stepup.Reason) string {
 	return string(why)
 }
 
-// problemName names the kind of problem: the OAuth error where there is one.
+// problemName names the kind of problem, by the OAuth error if there is one.
 func problemName(why stepup.Reason) string {
 	if code := why.ErrorCode(); code != "" {
 		return code
@@ -113,8 +113,8 @@ func title(why stepup.Reason) string {
 	return "Temporarily unavailable"
 }
 
-// description returns the error_description of a challenge (RFC 6750 §3): constant
-// for each error, and empty where there is no error.
+// description returns the error_description of a challenge (RFC 6750 §3): constant for each
+// error, and empty if there is no error.
 func description(why stepup.Reason) string {
 	switch why {
 	case stepup.InsufficientLevel:
@@ -143,9 +143,9 @@ func description(why stepup.Reason) string {
 	return ""
 }
 
-// refusal returns the answer with p in the form that suits the client: a page where a
-// person looks, one plain line for gRPC, whose clients show the body as the
-// message of the status, and a problem document otherwise.
+// refusal returns the answer with p in the form that suits the client: a page if a person
+// is looking, one plain line for gRPC, whose clients show the body as the status message,
+// and otherwise a problem document.
 func (w Answers) refusal(r *Record, status int, p problem, fields []request.Field) response.Response {
 	p.Status = status
 	res := response.Response{Status: status}

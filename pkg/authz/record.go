@@ -9,9 +9,8 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Record holds what every stage made of one request. It never holds a
-// credential, but it does hold the claims of a token and a query string, which
-// do not belong into a log.
+// Record holds what every stage made of one request. It never holds a credential, but it
+// does hold the claims of a token and a query string, which do not belong in a log.
 //
 // A Record is not changed after Authorize has returned it. Stages that were not
 // reached are zero.
@@ -30,12 +29,12 @@ type Record struct {
 	Response response.Response
 }
 
-// Question is what the policy was asked about, where the request came that far.
+// Question is what the policy was asked about, if the request got that far.
 func (r Record) Question() Question {
 	return Question{Request: r.Request, Presented: r.Scheme != "", Token: r.Token, Failure: r.Failure, Time: r.Time}
 }
 
-// Stages are the times at which stages ended; zero for one that was not reached.
+// Stages holds the time at which each stage ended; zero if it was not reached.
 type Stages struct {
 	Normalized, Verified, Evaluated time.Time
 }

@@ -12,18 +12,19 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// sealedFor is how long a login application should believe what was sealed.
+// sealedFor limits how long a login application should believe a sealed requirement.
 const sealedFor = 10 * time.Minute
 
-// sealedBlock is the length, in bytes, of which every sealed text is a multiple.
+// sealedBlock is the block length in bytes: every sealed text is padded to a multiple of
+// it.
 const sealedBlock = 256
 
 // sealedHeader says how a requirement is sealed: as a compact JWE under the key itself (RFC
-// 7516 §7.1, RFC 7518 §4.5, §5.3), which libraries of any language open.
+// 7516 §7.1, RFC 7518 §4.5, §5.3), which libraries in any language can open.
 const sealedHeader = `{"alg":"dir","enc":"A256GCM","typ":"step-up+jwe"}`
 
-// NewSealer makes the Seal of a [LoginRedirect] with a key of 32 bytes. What it seals is a JSON
-// object: acr_values and max_age as an authorization request has them, iat and exp.
+// NewSealer makes the Seal of a [LoginRedirect] with a key of 32 bytes. It seals a JSON
+// object with iat, exp, and acr_values and max_age as in an authorization request.
 func NewSealer(key []byte, now func() time.Time) (func(stepup.Ask) string, error) {
 	if len(key) != 32 {
 		return nil, fmt.Errorf("authz: a sealing key has %d bytes, and must have 32", len(key))
@@ -48,7 +49,7 @@ func NewSealer(key []byte, now func() time.Time) (func(stepup.Ask) string, error
 		if err != nil {
 			return "" // texts and numbers are always JSON
 		}
-		for len(text)%sealedBlock != 0 { // or the length would say what is asked for
+		for len(text)%sealedBlock != 0 { // otherwise the length would reveal what is asked for
 			text = append(text, ' ')
 		}
 		header := base64.RawURLEncoding.EncodeToString([]byte(sealedHeader))

@@ -13,18 +13,18 @@ import (
 
 // Verifier turns a credential, presented with a request, into a token.
 //
-// Verify returns a token only when every check of the issuer's configuration
-// has passed. Any failure is a *[token.Error]; another error is taken as our own
-// fault. It must return soon after ctx ends, and is called from many goroutines.
-// It need not look at levels, freshness or scopes.
+// Verify returns a token only when every check of the issuer's configuration has passed.
+// Any failure is a *[token.Error]; any other error counts as our own fault. It must return
+// soon after ctx ends, and is called from many goroutines. It need not look at levels,
+// freshness or scopes.
 type Verifier interface {
 	Verify(ctx context.Context, r request.Request, c credential.Credential) (*token.Token, error)
 }
 
-// Verifiers are those of each scheme. A scheme that has none cannot be verified.
+// Verifiers holds one verifier for each scheme. A scheme without one cannot be verified.
 type Verifiers map[credential.Scheme]Verifier
 
-// Verify has the verifier of c's scheme judge it.
+// Verify passes c to the verifier of its scheme.
 func (v Verifiers) Verify(ctx context.Context, r request.Request, c credential.Credential) (*token.Token, error) {
 	of := v[c.Scheme]
 	if of == nil {
@@ -33,49 +33,49 @@ func (v Verifiers) Verify(ctx context.Context, r request.Request, c credential.C
 	return of.Verify(ctx, r, c)
 }
 
-// Login sends a person away to prove what a request lacks, and back. It answers from what it
-// has: it must not use the network, and is called from many goroutines.
+// Login sends a person away to prove what a request lacks, and back again. It answers from
+// memory and must not use the network. It is called from many goroutines.
 type Login interface {
 	// Reaches reports whether a redirect in answer to r would reach a person who can log in
 	// and come back.
 	Reaches(r request.Request) bool
-	// Begin starts a login that is to prove what ask says, for a person whose browser made
-	// r. It is called only for a request that Reaches.
+	// Begin starts a login that should prove what ask says, for the person whose browser
+	// made r. It is called only if Reaches reports true for r.
 	Begin(r request.Request, ask stepup.Ask) Departure
 	// Link returns where the client of r may send a person to prove what ask says, or
-	// nothing where there is no such place.
+	// nothing if there is no such place.
 	Link(r request.Request, ask stepup.Ask) string
 }
 
-// Departure is where a browser is sent to log in.
+// Departure says where a browser is sent to log in.
 type Departure struct {
 	Location string
 	Cookies  []string // Set-Cookie headers that go with the answer (RFC 6265 §4.1)
 }
 
-// Site answers requests to addresses of our own, those under [SitePath]. They never reach
-// the upstream.
+// Site answers requests to our own addresses, under [SitePath]. They never reach the
+// upstream.
 //
-// Serve returns what it decided and how that is answered: a [stepup.Page] is served, and
-// anything else refuses. It never allows. It should return soon after ctx ends. One that does
-// not is left behind, and keeps its place in the site's gate until it returns. It is called
-// from many goroutines.
+// Serve returns its decision and the answer to send. A [stepup.Page] is served; any other
+// decision refuses, and none allows. It should return soon after ctx ends. If it does not,
+// the caller goes on without it, and it keeps its place in the site's gate until it
+// returns. It is called from many goroutines.
 type Site interface {
 	Serve(ctx context.Context, r request.Request) (stepup.Decision, response.Response)
 }
 
-// SitePath begins the path of every address of our own.
+// SitePath begins the path of each of our own addresses.
 const SitePath = "/_stepward/"
 
 // Policy says what a request requires.
 //
-// Evaluate must return soon after ctx ends, with an error that wraps
-// [policy.ErrTimeout] when time ran out and [policy.ErrRoute] when in.Routes
-// names what there is not. It must not return a partial result with a nil
-// error. It is called from many goroutines.
+// Evaluate must return soon after ctx ends, with an error that wraps [policy.ErrTimeout]
+// when time ran out and [policy.ErrRoute] when in.Routes names something that does not
+// exist. It must not return a partial result with a nil error. It is called from many
+// goroutines.
 type Policy interface {
 	Evaluate(ctx context.Context, in policy.Input) (policy.Result, error)
-	// Traits returns the facts that hold for every evaluation. It is called several
-	// times for each request, and always returns the same.
+	// Traits returns the facts that hold for every evaluation. It is called several times
+	// for each request, and always returns the same facts.
 	Traits() policy.Traits
 }

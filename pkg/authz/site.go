@@ -10,9 +10,9 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// isSite reports whether raw is for a site. It is asked before the gate of decisions, so that
-// a flood of such requests takes no place there. Without a site there is nothing special
-// about the path.
+// isSite reports whether raw is for a site. It is called before the gate for decisions, so
+// that a flood of such requests takes no places there. Without a site the path is like any
+// other.
 func (a *Authorizer) isSite(raw request.Raw) bool {
 	if a.Site == nil {
 		return false
@@ -21,15 +21,15 @@ func (a *Authorizer) isSite(raw request.Raw) bool {
 	return ok && strings.HasPrefix(path, SitePath)
 }
 
-// served is what a site made of a request.
+// served holds what a site made of a request.
 type served struct {
 	decision stepup.Decision
 	response *response.Response // nil after a panic
 	fault    error
 }
 
-// serve has the site answer raw, and returns its words. It returns nil where the site did
-// not answer, and r then says why.
+// serve lets the site answer raw, and returns its words. It returns nil if the site did not
+// answer, and r then says why.
 func (a *Authorizer) serve(ctx context.Context, raw request.Raw, r *Record) *response.Response {
 	defer r.refusePanic()
 	if !a.normalize(raw, r) {
@@ -39,7 +39,7 @@ func (a *Authorizer) serve(ctx context.Context, raw request.Raw, r *Record) *res
 		r.Decision = stepup.Deny{Why: stepup.Overloaded}
 		return nil
 	}
-	done := make(chan served, 1) // so that a site which comes too late can still leave
+	done := make(chan served, 1) // so that a site that finishes too late can still leave
 	go func() {
 		defer a.SiteGate.leave()
 		done <- a.ask(ctx, r.Request)
@@ -53,7 +53,7 @@ func (a *Authorizer) serve(ctx context.Context, raw request.Raw, r *Record) *res
 	}
 }
 
-// ask has the site serve r. A panic refuses.
+// ask lets the site serve r. A panic refuses.
 func (a *Authorizer) ask(ctx context.Context, r request.Request) (s served) {
 	defer func() {
 		if p := recover(); p != nil {

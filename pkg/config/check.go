@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// choices lists the words that a key may have, by its path without indices.
+// choices lists the words that a key accepts, by its path without indices.
 var choices = map[string][]string{
 	"issuers[].algorithms[]": {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384",
 		"PS512", "EdDSA", "Ed25519"},
@@ -35,7 +35,7 @@ var choices = map[string][]string{
 
 var index = regexp.MustCompile(`\[\d+\]`)
 
-// check looks at what the values mean, section by section.
+// check checks what the values mean, section by section.
 func (d *decoder) check(c Config, o Options) {
 	d.listener(c.Listen, c.TLS, o.InsecurePlaintextListener)
 	d.tls(c.TLS)
@@ -62,7 +62,7 @@ func (d *decoder) check(c Config, o Options) {
 	d.outbound(c.Outbound)
 }
 
-// oneOf refuses a word that is not among the choices at path.
+// oneOf refuses a word that is not one of the choices for path.
 func (d *decoder) oneOf(path, value string) {
 	known := choices[index.ReplaceAllString(path, "[]")]
 	if slices.Contains(known, value) {
@@ -72,7 +72,7 @@ func (d *decoder) oneOf(path, value string) {
 		"one of "+strings.Join(known, ", "))
 }
 
-// eachOf refuses the words of a list that are not among the choices at its path.
+// eachOf refuses the words of a list that are not among the choices for its path.
 func (d *decoder) eachOf(path string, values []string) {
 	for i, v := range values {
 		d.oneOf(fmt.Sprintf("%s[%d]", path, i), v)
@@ -112,7 +112,7 @@ func isHost(s string) bool {
 	return err == nil && s != "" && u.Host == s && s == strings.ToLower(s)
 }
 
-// pair requires that a certificate and its key are named together.
+// pair requires that a certificate and its key be named together.
 func (d *decoder) pair(path, certFile, keyFile, message string) {
 	if (certFile == "") != (keyFile == "") {
 		d.failAt(path, message, "")

@@ -10,9 +10,9 @@ import (
 
 var shortName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`)
 
-// trusted requires issuers. An operator who trusts none must say so twice: in the file
-// and on the command line. A policy of opa-envoy-plugin verifies tokens itself, so for
-// such a policy the file is enough.
+// trusted requires issuers. An operator who trusts none must say so twice: in the file and
+// on the command line. A policy written for opa-envoy-plugin verifies tokens itself, so
+// there the file is enough.
 func (d *decoder) trusted(issuers []Issuer, p Policy, none bool) {
 	switch {
 	case d.places["issuers"] == nil:
@@ -82,7 +82,7 @@ func (d *decoder) issuer(at string, x Issuer) {
 	}
 }
 
-// keys checks bounds, each of which holds the next.
+// keys checks that each bound holds the next.
 func (d *decoder) keys(at string, k Keys) {
 	const day = 24 * time.Hour
 	for _, x := range []struct {
@@ -127,10 +127,10 @@ func (d *decoder) dpop(at string, x DPoP) {
 	}
 }
 
-// makeKey is a command that prints a key of 32 bytes.
+// makeKey is a command that prints a 32-byte key.
 const makeKey = "head -c 32 /dev/urandom | basenc --base64url | tr -d ="
 
-// introspection requires what its way of authentication needs, and nothing else.
+// introspection requires exactly the keys that its authentication method needs.
 func (d *decoder) introspection(at string, x Introspection) {
 	d.oneOf(at+".tokens", x.Tokens)
 	d.oneOf(at+".auth_method", x.AuthMethod)
@@ -176,8 +176,8 @@ func (d *decoder) credentials(at string, x Introspection) {
 	}
 }
 
-// opaque tells the issuers of opaque tokens apart: a token is shown to its own issuer
-// only.
+// opaque requires that the issuers of opaque tokens can be told apart: a token is shown
+// only to its own issuer.
 func (d *decoder) opaque(issuers []Issuer) {
 	for i, x := range issuers {
 		for j, y := range issuers[:i] {

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// longestSocket bounds the path of a socket, in bytes: the kernel has little more.
+// longestSocket limits the path of a socket, in bytes. The kernel's own limit is only
+// slightly higher.
 const longestSocket = 100
 
-// listener permits plain text where nobody else can listen: on a socket, on loopback, or
-// where the operator says so.
+// listener permits plain text only where nobody else can listen, on a socket or on
+// loopback, or if the operator says so.
 func (d *decoder) listener(listen string, t TLS, insecure bool) {
 	if path, ok := strings.CutPrefix(listen, "unix://"); ok {
 		if !isSocket(path) {
@@ -116,7 +117,8 @@ func (d *decoder) log(l Log, bundles Bundles) {
 	d.pointers("log.keep", l.Keep, keepsInput)
 }
 
-// pointers requires JSON pointers (RFC 6901) into the input, and that an input is kept.
+// pointers requires JSON pointers (RFC 6901) into the input, and requires that an input be
+// kept.
 func (d *decoder) pointers(path string, list []string, keepsInput bool) {
 	for i, p := range list {
 		if !strings.HasPrefix(p, "/input/") || strings.HasSuffix(p, "/") {

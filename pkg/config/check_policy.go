@@ -9,7 +9,7 @@ import (
 
 var decisionPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
 
-// source requires that the file says what decides.
+// source requires that the file name the policy that decides.
 func (d *decoder) source(p Policy, bundles Bundles) {
 	switch {
 	case d.places["policy"] == nil:
@@ -25,8 +25,8 @@ func (d *decoder) source(p Policy, bundles Bundles) {
 	}
 }
 
-// policy refuses the keys of another product's policies without compat, and what such
-// policies cannot have with it.
+// policy refuses the keys that belong to another product's policies if compat is missing,
+// and the keys that such policies cannot use if compat is set.
 func (d *decoder) policy(p Policy, bundles Bundles) {
 	if p.Compat == "" {
 		for name, used := range map[string]bool{"path": p.Path != "", "skip_body": p.SkipBody,
@@ -53,7 +53,8 @@ func (d *decoder) policy(p Policy, bundles Bundles) {
 	}
 }
 
-// reserved reports whether a member of data is not the operator's.
+// reserved reports whether a member of data belongs to Stepward rather than to the
+// operator.
 func reserved(name string) bool { return name == "stepward" || name == "system" || name == "" }
 
 func (d *decoder) optionalData(p Policy) {

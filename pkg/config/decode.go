@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// decoder walks the document and the Go value that it fills side by side, and remembers
-// where each member stands.
+// decoder walks the document and the Go value that it fills in parallel, and remembers the
+// position of each member.
 type decoder struct {
 	file   string
 	getenv func(string) string
@@ -29,8 +29,8 @@ func (d *decoder) fail(n *yaml.Node, path, message, hint string) {
 	d.found = append(d.found, f)
 }
 
-// failAt reports something about the member at path, at the nearest place that is
-// written out.
+// failAt reports something about the member at path, at the nearest position that is in the
+// file.
 func (d *decoder) failAt(path, message, hint string) {
 	for p := path; ; {
 		if n := d.places[p]; n != nil {
@@ -82,9 +82,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-// nothing treats a key without a value as missing, where the value is a single one. It
-// refuses a key that should hold others: a file that was cut ends like this, and without
-// them it means something else.
+// nothing treats a key without a value as missing if it takes a single value. It refuses
+// such a key if it should hold others: a file that was cut short ends like this, and means
+// something else without them.
 func (d *decoder) nothing(n *yaml.Node, v reflect.Value, path string) {
 	switch v.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:

@@ -14,12 +14,12 @@ import (
 
 // Options hold what the command line says about a configuration.
 type Options struct {
-	// InsecurePlaintextListener permits a Check listener off loopback. Every host that can
-	// reach it MUST be trusted: it asks for no certificate.
+	// InsecurePlaintextListener permits a plaintext Check listener beyond loopback. Every
+	// host that can reach it MUST be trusted: it asks for no certificate.
 	InsecurePlaintextListener bool
-	// InsecurePolicyNetwork permits policies of opa-envoy-plugin to call other hosts
-	// during a decision. The author of such a policy chooses which hosts are called and
-	// with what, and each call counts against the time of the decision.
+	// InsecurePolicyNetwork permits policies written for opa-envoy-plugin to call other
+	// hosts during a decision. The author of such a policy chooses which hosts to call and
+	// what to send, and each call counts against the time of the decision.
 	InsecurePolicyNetwork bool
 	// InsecureBundles permits bundles, decision logs and status over plain HTTP, and
 	// services whose certificate nobody checks. Anyone on the network path can then decide.
@@ -30,18 +30,18 @@ type Options struct {
 	// Excerpt accepts a text without issuers and policy: part of a configuration whose
 	// policy is named elsewhere, as on the page of the playground.
 	Excerpt bool
-	// Look reads the files; nil means a look of its own.
+	// Look reads the files; nil means a new one.
 	Look *files.Look
 	// Getenv reads the environment, as [os.Getenv] does.
 	Getenv func(string) string
-	// Listen and Admin, where set, override environment and file.
+	// Listen and Admin, if set, override environment and file.
 	Listen, Admin string
 }
 
 // Load reads and checks the configuration in a file. File names in it are relative to its
-// folder. The error is a [finding.List] when something is wrong in the file, and another
-// error when it cannot be read. Sources of the Config are set even then, so that they can
-// be watched until somebody mends them.
+// folder. The error is a [finding.List] if something in the file is wrong, and another
+// error if the file cannot be read. Even then the Sources of the Config are set, so that
+// they can be watched until somebody fixes them.
 func Load(file string, o Options) (Config, error) {
 	if o.Look == nil {
 		o.Look = files.NewLook()
@@ -53,7 +53,7 @@ func Load(file string, o Options) (Config, error) {
 	return Parse(file, text, o)
 }
 
-// Parse does what [Load] does, for a text that has already been read.
+// Parse does what [Load] does, for text that has already been read.
 func Parse(file string, text []byte, o Options) (Config, error) {
 	root, err := strictyaml.Document(text)
 	if err != nil {
@@ -79,7 +79,8 @@ func Parse(file string, text []byte, o Options) (Config, error) {
 	return c, nil
 }
 
-// overrides applies flag over environment over file.
+// overrides applies flags and environment: a flag overrides the environment, which
+// overrides the file.
 func overrides(c Config, o Options) Config {
 	for _, x := range []struct {
 		field     *string
@@ -97,7 +98,7 @@ func overrides(c Config, o Options) Config {
 
 var yamlPlace = regexp.MustCompile(`line (\d+)(?:, column (\d+))?:? *`)
 
-// syntax returns the finding of a text that is not YAML.
+// syntax returns the finding for a text that is not YAML.
 func syntax(file string, err error) finding.Finding {
 	f := finding.Finding{File: file, Line: 1, Column: 1, Code: "config", Message: err.Error()}
 	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {

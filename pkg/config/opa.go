@@ -35,7 +35,7 @@ func (d *decoder) opa(file string) string {
 }
 
 // expandAll replaces ${NAME} in every value. A value that was written without quotes is
-// read again, because a variable can hold a number.
+// parsed again, because a variable can hold a number.
 func (d *decoder) expandAll(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "${") {
 		n.Value = d.expand(n, "")

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// The words of the tag `file`. Every field that names a file or a folder has one of them;
-// such names are relative to the folder of the configuration.
+// The values of the tag `file`. Every field that names a file or a folder has one of them.
+// Such names are relative to the folder of the configuration.
 const (
-	read    = "read"    // read when the configuration comes into force: it must exist, and is watched
+	read    = "read"    // read when the configuration takes effect: it must exist, and is watched
 	kept    = "kept"    // a folder that Stepward itself writes: it must exist, and is not watched
 	written = "written" // a file that Stepward creates
 )
@@ -39,7 +39,7 @@ func (d *decoder) resolve(c *Config) {
 	c.Bundles.Text = d.opa(c.Bundles.ConfigFile)
 }
 
-// paths visits every name of a file in v, which stands at a path.
+// paths visits every file name in v, the value at path.
 func (d *decoder) paths(v reflect.Value, at string, visit func(path, use string, name *string)) {
 	switch v.Kind() {
 	case reflect.Slice:
@@ -67,7 +67,7 @@ func (d *decoder) paths(v reflect.Value, at string, visit func(path, use string,
 	}
 }
 
-// exists reports a file that is not there.
+// exists reports a file that does not exist.
 func (d *decoder) exists(path, name string) {
 	if err := d.look.Exists(name); err != nil {
 		d.failAt(path, err.Error(), "file names are relative to the folder of "+filepath.Base(d.file))

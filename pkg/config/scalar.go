@@ -41,7 +41,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// expand replaces ${NAME} by the value of the environment variable, which must be set.
+// expand replaces ${NAME} with the value of the environment variable, which must be set.
 func (d *decoder) expand(n *yaml.Node, path string) string {
 	return variable.ReplaceAllStringFunc(n.Value, func(m string) string {
 		name := m[2 : len(m)-1]

@@ -8,11 +8,11 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// curly lists quotation marks that word processors write and that YAML takes for text.
+// curly lists quotation marks that word processors write and that YAML reads as text.
 const curly = "“”„‟‘’‚‛«»‹›＂＇"
 
-// slips reports valid YAML that is hardly what its author meant: typographic quotes,
-// anchors, tags and templates. They would be read as something else, or as nothing.
+// slips reports valid YAML that its author hardly meant: typographic quotes, anchors, tags
+// and templates. They would be read as something else, or as nothing.
 func (d *decoder) slips(n *yaml.Node) {
 	switch {
 	case n.Anchor != "":

@@ -2,8 +2,9 @@
 // who it is. That is the bearer or DPoP token of the Authorization header (RFC 6750 §2.1,
 // RFC 9449 §7.1).
 //
-// It looks at syntax only. What is in a credential is the verifier's business, and what it
-// is checked against, such as the method or a client certificate, is in the request.
+// The package looks at syntax only. The verifier reads what is inside a credential, and
+// finds what to check it against, such as the method or a client certificate, in the
+// request.
 package credential
 
 // Scheme is the way in which a credential is presented.
@@ -18,16 +19,16 @@ const (
 	Session Scheme = "session"
 )
 
-// Ambient reports whether a browser adds credentials of this scheme by itself. Whoever sends
-// such a request may not know of the credential, so a bad one is no credential at all.
+// Ambient reports whether a browser adds credentials of this scheme by itself. The sender
+// of such a request may not know about the credential, so a bad one counts as none.
 func (s Scheme) Ambient() bool { return s == Session }
 
-// Credential is what was presented, as it was presented. The zero Credential is
-// none at all.
+// Credential holds what was presented, unchanged. The zero Credential means that nothing
+// was.
 type Credential struct {
 	Scheme Scheme
 	Raw    string // the token itself: never logged
-	Proof  string // the DPoP header, by which a bound token is checked (RFC 9449 §4); never logged
+	Proof  string // the DPoP header that proves a bound token (RFC 9449 §4); never logged
 }
 
 // Present reports whether anything was presented.

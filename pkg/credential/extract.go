@@ -8,20 +8,20 @@ import (
 )
 
 // ErrMalformed is returned for an Authorization header that is not a scheme, spaces and
-// visible ASCII (RFC 9110 §11.4), or is of a scheme of ours and its rest is not one
-// b64token (RFC 6750 §2.1). It is answered with 400, whatever the policy says.
+// visible ASCII (RFC 9110 §11.4), or that has one of our schemes but not exactly one
+// b64token after it (RFC 6750 §2.1). The answer is 400, whatever the policy says.
 var ErrMalformed = errors.New("credential: the Authorization header is not a scheme, spaces and visible ASCII, " +
 	"with one token where the scheme is ours")
 
 // Extract finds the credential of r.
 //
-// The scheme is compared without regard to case and followed by one or more
-// spaces (RFC 9110 §11.1). Another scheme than Bearer or DPoP is no credential, and
-// neither is a scheme of ours with nothing behind it. What is not of that form is refused
-// under any scheme: a tab, a space in front or a byte of Latin-1 makes another scheme of
-// "Bearer x" here, and is skipped by many an application.
+// The scheme is compared without regard to case and followed by one or more spaces (RFC
+// 9110 §11.1). A scheme other than Bearer or DPoP is no credential, and neither is one of
+// our schemes with nothing after it. A header of any other form is refused under every
+// scheme: with a tab, a leading space or a byte of Latin-1, "Bearer x" has another scheme
+// here, while many applications skip that byte.
 //
-// That nothing is presented twice has been seen to by [request.New].
+// [request.New] has already checked that nothing is presented twice.
 func Extract(r request.Request) (Credential, error) {
 	header := r.Headers.Get("authorization")
 	if header == "" {
@@ -44,12 +44,12 @@ func Extract(r request.Request) (Credential, error) {
 
 var ours = map[string]Scheme{"bearer": Bearer, "dpop": DPoP}
 
-// split takes a header apart into the scheme and what follows its spaces. It is not ok
-// unless both are there, and the rest is visible ASCII with spaces between.
+// split splits a header into the scheme and the rest after the spaces. It returns ok only
+// if both are there and the rest is visible ASCII, with spaces allowed in between.
 //
-// An exclamation mark is refused, too. It is what Envoy writes for a byte that is not
-// UTF-8 where it sends headers as a map, so it may be any byte; and what a client sent
-// must mean the same in both of Envoy's encodings.
+// An exclamation mark is refused, too. When Envoy sends headers as a map, it writes one for
+// each byte that is not UTF-8, so it may stand for any byte. A header must mean the same in
+// both of Envoy's encodings.
 func split(header string) (scheme, rest string, ok bool) {
 	end := 0
 	for end < len(header) && request.IsToken(header[end:end+1]) {

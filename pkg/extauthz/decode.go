@@ -12,12 +12,12 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// partialBody is the header by which Envoy says that it sent the body along, and
-// whether all of it. Envoy removes what a client sends under this name.
+// partialBody is the header by which Envoy says that it sent the body along, and whether it
+// sent all of it. Envoy removes any header of this name that a client sends.
 const partialBody = "x-envoy-auth-partial-body"
 
-// decode reads what Envoy reports. Everything in a CheckRequest is optional: what
-// is not there is zero.
+// decode reads what Envoy reports. Everything in a CheckRequest is optional: a missing
+// field is zero.
 func decode(req *authv3.CheckRequest) request.Raw {
 	attributes := req.GetAttributes()
 	http := attributes.GetRequest().GetHttp()
@@ -44,8 +44,8 @@ func decode(req *authv3.CheckRequest) request.Raw {
 	return raw
 }
 
-// fields lists the header lines of either encoding: header_map, which keeps lines
-// apart and bytes as they came, or the map. Where both are there the former wins.
+// fields lists the header lines of either encoding: header_map, which keeps lines apart and
+// bytes unchanged, or the map. If both are there, header_map wins.
 func fields(http *authv3.AttributeContext_HttpRequest) []request.Field {
 	if lines := http.GetHeaderMap().GetHeaders(); len(lines) > 0 {
 		out := make([]request.Field, 0, len(lines))
@@ -59,7 +59,7 @@ func fields(http *authv3.AttributeContext_HttpRequest) []request.Field {
 	for name := range headers {
 		names = append(names, name)
 	}
-	slices.Sort(names) // the order of a map must not show in an answer
+	slices.Sort(names) // map order must not show in an answer
 	out := make([]request.Field, 0, len(names))
 	for _, name := range names {
 		out = append(out, request.Field{Name: name, Value: headers[name]})
@@ -127,8 +127,8 @@ func plain(v *structpb.Value) any {
 	return nil
 }
 
-// ParseCheckRequest reads a CheckRequest that was captured as JSON, in the
-// protobuf JSON mapping. An unknown field is an error.
+// ParseCheckRequest reads a CheckRequest captured as JSON, in the protobuf JSON mapping. An
+// unknown field is an error.
 func ParseCheckRequest(text []byte) (request.Raw, error) {
 	var req authv3.CheckRequest
 	if err := protojson.Unmarshal(text, &req); err != nil {

@@ -1,11 +1,10 @@
-// Package extauthz is the edge to Envoy: it turns a CheckRequest of
-// envoy.service.auth.v3 into a request, has it decided, and turns the answer into
-// a CheckResponse. decode.go and encode.go are the two directions, server.go the
-// call.
+// Package extauthz is the edge to Envoy: it turns a CheckRequest of envoy.service.auth.v3
+// into a request, asks for a decision, and turns the answer into a CheckResponse. decode.go
+// and encode.go hold the two directions, and server.go holds the call.
 //
-// What matters here is what Envoy does with an answer. A response whose status is
-// OK lets the request through, whatever it says besides, and so does one that was
-// never filled in; a gRPC error lets it through where the filter was told to fail
-// open. So a decision is never a gRPC error, a response is made in one place, and
-// what is not certainly an allow is a denied response.
+// What matters here is what Envoy does with an answer. A response with status OK lets the
+// request through, whatever else it says. So does a response that was never filled in. A
+// gRPC error lets the request through if the filter is set to fail open. So a decision is
+// never a gRPC error, only one place makes responses, and anything that is not certainly an
+// allow becomes a denied response.
 package extauthz

@@ -17,12 +17,12 @@ import (
 	"github.com/stepward/stepward/pkg/response"
 )
 
-// maxMetadata bounds the dynamic metadata, in bytes of its strings.
+// maxMetadata limits the dynamic metadata, counted in bytes of its strings.
 const maxMetadata = 16 << 10
 
-// encode returns r as Envoy understands it, by its kind. It is the only place where a
-// CheckResponse is made. An answer that could be misread, with a control byte in a header or
-// with a status that its kind cannot have, becomes the fixed refusal of an internal fault.
+// encode returns r as Envoy understands it, by its kind. It is the only place that makes a
+// CheckResponse. An answer that could be misread, with a control byte in a header or a
+// status that its kind cannot have, becomes the fixed refusal for an internal fault.
 func encode(r response.Response) *authv3.CheckResponse {
 	var res *authv3.CheckResponse
 	switch {
@@ -41,7 +41,7 @@ func encode(r response.Response) *authv3.CheckResponse {
 	return res
 }
 
-// allowed returns an allow, or nil when r holds what must not reach an upstream.
+// allowed returns an allow, or nil if r holds something that must not reach an upstream.
 func allowed(r response.Response) *authv3.CheckResponse {
 	if !clean(r.Set, requestHeader) || !clean(r.Add, responseHeader) {
 		return nil
@@ -78,12 +78,12 @@ func allowed(r response.Response) *authv3.CheckResponse {
 	}
 }
 
-// escape returns s for a query: Envoy writes it into the request line as it comes.
+// escape encodes s for a query: Envoy writes it into the request line unchanged.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// answered returns the answer that Envoy gives in place of the upstream, or nil when r
-// holds what must not reach a client. Its gRPC status is never OK, also where the client is
-// served what it asked for: to Envoy OK means that the request goes through.
+// answered returns the answer that Envoy gives instead of the upstream's, or nil if r holds
+// something that must not reach a client. Its gRPC status is never OK, even if the client
+// gets what it asked for: to Envoy OK means that the request goes through.
 func answered(r response.Response) *authv3.CheckResponse {
 	if !clean(r.Headers, responseHeader) {
 		return nil
@@ -106,9 +106,9 @@ func answered(r response.Response) *authv3.CheckResponse {
 	}
 }
 
-// overwrite replaces what the client or the upstream sent. Of a request header
-// Envoy reads append and ignores the action; of a response header it reads the
-// action. So both are set, to the same effect.
+// overwrite replaces what the client or the upstream sent. For a request header Envoy reads
+// append and ignores the action; for a response header it reads the action. So we set both,
+// to the same effect.
 func overwrite(f request.Field) *corev3.HeaderValueOption {
 	h := unset(f)
 	//lint:ignore SA1019 the field that Envoy reads for request headers is the deprecated one
@@ -117,15 +117,15 @@ func overwrite(f request.Field) *corev3.HeaderValueOption {
 	return h
 }
 
-// unset leaves it to Envoy's default, which is the one way in which a refusal
-// keeps several headers of one name, and an allow the upstream's cookies.
+// unset leaves the choice to Envoy's default. Only with that does a refusal keep several
+// headers of one name, and an allow keep the upstream's cookies.
 func unset(f request.Field) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value}}
 }
 
-// clean reports whether every name is permitted and no value holds a control
-// byte: Envoy passes CR and LF of a refusal on, and the client sees two headers.
-// A value that is not UTF-8 could not be sent, and would be a gRPC error.
+// clean reports whether every name is permitted and no value holds a control byte: Envoy
+// passes on CR and LF in a refusal, and the client sees two headers. A value that is not
+// UTF-8 could not be sent, and would cause a gRPC error.
 func clean(fields []request.Field, permitted func(string) bool) bool {
 	for _, f := range fields {
 		if !permitted(f.Name) || !utf8.ValidString(f.Value) {
@@ -157,8 +157,8 @@ func responseHeader(name string) bool {
 	return request.IsToken(name) && name == strings.ToLower(name)
 }
 
-// dynamic returns m for Envoy's access log. What does not fit is left out: a log line
-// is never worth an answer.
+// dynamic returns m for Envoy's access log. It leaves out what does not fit: losing an
+// answer is worse than losing part of a log line.
 func dynamic(m map[string]any) *structpb.Struct {
 	if len(m) == 0 {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// report returns req as a document: its populated fields. Headers stand under
-// attributes.request.http.headers in either encoding.
+// report returns the populated fields of req as a document. Headers of either encoding are
+// under attributes.request.http.headers.
 func report(req *authv3.CheckRequest) map[string]any {
 	http := req.GetAttributes().GetRequest().GetHttp()
 	doc := populated(req.ProtoReflect())
@@ -38,8 +38,8 @@ func at(doc map[string]any, names ...string) map[string]any {
 	return doc
 }
 
-// joined returns the headers by name. It joins lines of one name by commas, as Envoy does
-// where it sends a map.
+// joined returns the headers by name. It joins lines of one name with commas, as Envoy does
+// when it sends a map.
 func joined(http *authv3.AttributeContext_HttpRequest) map[string]string {
 	out := map[string]string{}
 	for _, f := range fields(http) {
@@ -54,7 +54,7 @@ func joined(http *authv3.AttributeContext_HttpRequest) map[string]string {
 }
 
 // populated returns the populated fields of m by their JSON names, with numbers as numbers.
-// The JSON mapping of protobuf writes a time as a text and an int64 in quotes.
+// The JSON mapping of protobuf writes a time as text and an int64 in quotes.
 func populated(m protoreflect.Message) map[string]any {
 	if s, ok := m.Interface().(*structpb.Struct); ok {
 		return object(s)
@@ -97,7 +97,8 @@ func single(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
 	return v.Interface()
 }
 
-// Reported returns raw as if Envoy had reported it, with the attributes of its message.
+// Reported returns raw as if Envoy had reported it, with the attributes that Envoy's
+// message would have.
 func Reported(raw request.Raw) request.Raw {
 	raw.Attributes = decode(message(raw)).Attributes
 	return raw

@@ -16,11 +16,11 @@ import (
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
-	// Current is the snapshot that decides, or nil while there is none, which
-	// refuses. It is called once for each Check.
+	// Current returns the snapshot that decides, or nil while there is none; then every
+	// request is refused. It is called once for each Check.
 	Current func() *authz.Authorizer
-	// OnPanic, if set, is told of a panic outside of the stages, which is a fault
-	// of this package.
+	// OnPanic, if set, is told about a panic outside the stages, which is a fault of this
+	// package.
 	OnPanic func(any)
 }
 
@@ -32,8 +32,8 @@ func Register(registrar grpc.ServiceRegistrar, s *Server) {
 // ServiceName is the name under which Envoy's health checks ask for the server.
 const ServiceName = "envoy.service.auth.v3.Authorization"
 
-// Check decides a request. The error is always nil: Envoy takes a gRPC error for
-// "could not ask", and a filter that fails open would let the request through.
+// Check decides a request. The error is always nil: to Envoy a gRPC error means "could not
+// ask", and a filter that fails open would let the request through.
 func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (res *authv3.CheckResponse, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,7 +54,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (res *auth
 	return encode(answer), nil
 }
 
-// refusal returns the answer where no snapshot is there to word one.
+// refusal returns the answer if there is no snapshot to word one.
 func refusal(why stepup.Reason) response.Response {
 	return response.Response{
 		Status: why.Status(),

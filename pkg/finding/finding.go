@@ -1,9 +1,9 @@
-// Package finding says what is wrong with what an operator wrote: everything at once,
-// each thing with its place and a hint. Configurations, policies and the files that are
-// checked beside them are refused with a [List].
+// Package finding says what is wrong with something that an operator wrote: all of it at
+// once, each point with its position and a hint. Configurations, policies and the files
+// checked with them are refused with a [List].
 //
-// A list prints itself as lines that editors can jump to, as SARIF, and as workflow
-// commands of GitHub. [YAML] turns a parser's complaint into the slip behind it.
+// A list prints itself as lines that editors can jump to, as SARIF, and as GitHub workflow
+// commands. [YAML] turns a parser's complaint into the slip behind it.
 package finding
 
 import (
@@ -20,23 +20,23 @@ type Finding struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
-	Code    string `json:"code,omitempty"` // a word for the kind of trouble
+	Code    string `json:"code,omitempty"` // the kind of trouble, in one word
 	Path    string `json:"path,omitempty"` // of the member, as issuers[0].issuer
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do
 	// Severity is empty for something that is refused, Warning for something that may not
-	// mean what it says, or Note for something that is right and worth knowing.
+	// mean what it says, or Note for something that is correct but worth knowing.
 	Severity string `json:"severity,omitempty"`
-	Fix      *Fix   `json:"fix,omitempty"` // nil where there is none that is safe
+	Fix      *Fix   `json:"fix,omitempty"` // nil if no fix is safe
 }
 
-// Warning and Note are the severities of what is not refused.
+// Warning and Note are the severities of findings that do not refuse anything.
 const (
 	Warning = "warning"
 	Note    = "note"
 )
 
-// Fix replaces the text Old, which begins at the place of the finding, by New.
+// Fix replaces the text Old, which begins at the position of the finding, with New.
 type Fix struct {
 	Old string `json:"old"`
 	New string `json:"new"`
@@ -58,7 +58,7 @@ func (f Finding) String() string {
 	return s
 }
 
-// List holds all that is wrong with something that is refused. It is an error.
+// List holds everything that is wrong with something that is refused. It is an error.
 type List []Finding
 
 // Error writes one line for each finding, with hints.
@@ -70,7 +70,7 @@ func (l List) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Tidy returns l in order of place, without what was found twice in one place.
+// Tidy returns l in order of position, without duplicates.
 func (l List) Tidy() List {
 	slices.SortStableFunc(l, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
@@ -80,7 +80,7 @@ func (l List) Tidy() List {
 	})
 }
 
-// Closest returns the known word that s was probably meant to be, or nothing.
+// Closest returns the known word that the author of s probably meant, or nothing.
 func Closest(s string, known []string) string {
 	best, distance := "", max(2, len(s)/3)+1
 	for _, k := range known {
@@ -99,12 +99,12 @@ func DidYouMean(s string, known []string) string {
 	return ""
 }
 
-// Apply makes every fix for a file in its text, and returns how many it made. It leaves
-// out a fix whose place holds something else.
+// Apply makes every fix for a file in its text, and returns how many it made. It leaves out
+// a fix if the text there is no longer Old.
 func (l List) Apply(file string, text []byte) ([]byte, int) {
 	lines := strings.SplitAfter(string(text), "\n")
 	made := 0
-	for _, f := range slices.Backward(slices.Clone(l).Tidy()) { // from the end, so that places stay true
+	for _, f := range slices.Backward(slices.Clone(l).Tidy()) { // from the end, so that positions stay valid
 		if f.Fix == nil || f.File != file || f.Line > len(lines) {
 			continue
 		}

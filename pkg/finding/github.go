@@ -23,8 +23,8 @@ func (l List) GitHub(out io.Writer) error {
 	return nil
 }
 
-// message escapes a text so that it stays on one line; property escapes the value of a
-// property, which ends at more characters.
+// message escapes a text so that it stays on one line. property escapes the value of a
+// property, which more characters would end.
 var (
 	message  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// masked holds a text in which quotes, comments and block texts are blotted out, so that
-// what is left has its meaning from YAML. Lines keep their columns.
+// masked holds a text with quotes, comments and block scalars blotted out, so that only
+// YAML syntax is left. Lines keep their columns.
 type masked struct {
 	lines []string // as they were written
 	plain []string // blotted out
@@ -21,7 +21,7 @@ const blot = '\x01'
 
 var blockText = regexp.MustCompile(`(?:^|[:\-] +)[|>][-+0-9]* *$`)
 
-// maskYAML blots out what is not syntax.
+// maskYAML blots out everything that is not syntax.
 func maskYAML(text string, gave gaveUp) masked {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	m := masker{masked: masked{lines: strings.Split(text, "\n"), gave: gave}, block: -1}
@@ -34,12 +34,12 @@ func maskYAML(text string, gave gaveUp) masked {
 	return m.masked
 }
 
-// masker remembers what the next line begins in.
+// masker remembers the state in which the next line begins.
 type masker struct {
 	masked
 	quote byte // the open quote, or 0
 	began slip // where it was opened
-	block int  // the indentation above a block text, or -1
+	block int  // the indentation above a block scalar, or -1
 }
 
 // line blots out one line.
@@ -63,8 +63,7 @@ func (m *masker) line(n int, line string) string {
 	return string(out)
 }
 
-// plainText looks at what stands outside of quotes, and returns how many bytes it has
-// dealt with.
+// plainText handles text outside quotes, and returns how many bytes it consumed.
 func (m *masker) plainText(n int, line string, out []byte, i int) int {
 	switch c := line[i]; {
 	case (c == '"' || c == '\'') && begins(out[:i]):
@@ -76,7 +75,7 @@ func (m *masker) plainText(n int, line string, out []byte, i int) int {
 	return 1
 }
 
-// quoted blots out what stands in quotes, and returns how many bytes that was.
+// quoted blots out text in quotes, and returns how many bytes it consumed.
 func (m *masker) quoted(n int, line string, out []byte, i int) int {
 	c := line[i]
 	out[i] = blot
@@ -91,8 +90,8 @@ func (m *masker) quoted(n int, line string, out []byte, i int) int {
 	return 1
 }
 
-// behind remembers text that stands right after a closing quote, or after spaces, near the
-// place at which the parser gave up.
+// behind remembers text that follows a closing quote, directly or after spaces, near where
+// the parser gave up.
 func (m *masker) behind(n int, line string, at int) {
 	if m.after != nil || n+1 < m.gave.line-1 {
 		return
@@ -107,7 +106,7 @@ func (m *masker) behind(n int, line string, at int) {
 	}
 }
 
-// begins reports whether a value may begin after what stands before it on its line.
+// begins reports whether a value may begin here, given the text before it on its line.
 func begins(before []byte) bool {
 	s := strings.TrimRight(string(before), " \t")
 	if s == "" {
@@ -117,13 +116,13 @@ func begins(before []byte) bool {
 	case '[', '{', ',':
 		return true
 	case ':', '-', '?':
-		return len(s) < len(before) // with a space behind it
+		return len(s) < len(before) // with a space after it
 	}
 	return false
 }
 
-// near visits the line at which the parser gave up, the line above it that says
-// something, and the line after it, until look returns true.
+// near visits the line where the parser gave up, the last line above it with content, and
+// the line after it, until look returns true.
 func (y masked) near(look func(n int, plain string) bool) {
 	at := min(y.gave.line, len(y.plain)) - 1
 	for _, n := range []int{at, y.above(at), at + 1} {
@@ -133,7 +132,7 @@ func (y masked) near(look func(n int, plain string) bool) {
 	}
 }
 
-// above returns the last line before n that says something, or -1.
+// above returns the last line before n with content, or -1.
 func (y masked) above(n int) int {
 	for n--; n >= 0; n-- {
 		if s := strings.TrimSpace(y.plain[n]); s != "" && s[0] != blot && s != "---" {
@@ -143,7 +142,7 @@ func (y masked) above(n int) int {
 	return -1
 }
 
-// match returns the slip at the first match of what near the line.
+// match returns the slip at the first match of the expression what near the line.
 func (y masked) match(what *regexp.Regexp, group int, message, hint string) (s slip, ok bool) {
 	y.near(func(n int, plain string) bool {
 		at := what.FindStringSubmatchIndex(plain)

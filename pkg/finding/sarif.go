@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// SARIF writes l as a report in SARIF 2.1.0, which code hosts show beside the lines.
+// SARIF writes l as a report in SARIF 2.1.0, which code hosts show next to the lines.
 func (l List) SARIF(out io.Writer) error {
 	rules, results := []any{}, []any{}
 	seen := map[string]bool{}
@@ -41,7 +41,7 @@ func (f Finding) sarif() map[string]any {
 	}
 }
 
-// code returns the kind of trouble, which a report needs.
+// code returns the kind of trouble, which a SARIF report requires.
 func (f Finding) code() string {
 	if f.Code == "" {
 		return "config"
@@ -49,7 +49,7 @@ func (f Finding) code() string {
 	return f.Code
 }
 
-// level returns the severity as SARIF has it: error, warning or note.
+// level returns the severity in SARIF's words: error, warning or note.
 func (f Finding) level() string {
 	if f.Severity == "" {
 		return "error"

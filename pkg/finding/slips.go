@@ -106,7 +106,7 @@ func (y masked) colon() (slip, bool) {
 		"put the value in quotes")
 }
 
-// bracket finds brackets that are not closed where the parser gave up, and those that
+// bracket finds brackets that are still open where the parser gave up, and brackets that
 // close nothing.
 func (y masked) bracket() (slip, bool) {
 	open, stray := y.brackets()
@@ -124,15 +124,15 @@ func (y masked) bracket() (slip, bool) {
 		"separate members by commas, and close each bracket"}, true
 }
 
-// brackets returns the brackets that are open where the parser gave up, outermost first,
-// or one before that which closes nothing.
+// brackets returns the brackets that are open where the parser gave up, outermost first. If
+// an earlier bracket closes nothing, it returns that one instead.
 func (y masked) brackets() (open []slip, stray *slip) {
 	for n, line := range y.plain[:min(y.gave.line, len(y.plain))] {
 		for i, c := range line {
 			if len(open) > 0 && y.stopped(n, i) {
 				break
 			}
-			free := len(open) == 0 // outside of brackets they are syntax only where a value begins
+			free := len(open) == 0 // outside brackets they are syntax only where a value begins
 			switch {
 			case free && !begins([]byte(line[:i])):
 			case c == '[' || c == '{':
@@ -148,7 +148,7 @@ func (y masked) brackets() (open []slip, stray *slip) {
 	return open, nil
 }
 
-// stopped reports whether the parser had given up before a place, for want of a comma.
+// stopped reports whether the parser gave up before a position because a comma is missing.
 func (y masked) stopped(n, i int) bool {
 	return n+1 == y.gave.line && i+1 >= y.gave.column && strings.Contains(y.gave.says, "',' or")
 }
@@ -195,7 +195,7 @@ func spaces(n int) string {
 	return fmt.Sprintf("%d spaces", n)
 }
 
-// levels returns the depths that are open before line n, outermost first.
+// levels returns the indentation depths that are open before line n, outermost first.
 func (y masked) levels(n int) []int {
 	open := []int{}
 	for _, line := range y.plain[:n] {
@@ -211,8 +211,8 @@ func (y masked) levels(n int) []int {
 	return open
 }
 
-// depths returns the columns, from 0, at which a line begins: that of each dash and that
-// of what comes after it.
+// depths returns the columns, from 0, at which a line begins: the column of each dash and
+// of the text after it.
 func depths(line string) []int {
 	all := []int{}
 	for i := 0; i < len(line); i++ {

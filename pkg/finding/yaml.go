@@ -11,8 +11,8 @@ import (
 )
 
 // YAML explains why a text is not YAML. err is the parser's error, which says where the
-// parser gave up. When the slip is one that people often make, the finding says what it is
-// and where; otherwise it repeats what the parser says.
+// parser gave up. For a slip that people often make, the finding says what it is and where;
+// otherwise it repeats what the parser says.
 func YAML(file string, text []byte, err error) Finding {
 	gave := giveUp(err)
 	f := Finding{File: file, Line: gave.line, Column: gave.column, Code: "config", Message: "not YAML: " + gave.says,
@@ -39,7 +39,7 @@ func YAML(file string, text []byte, err error) Finding {
 type gaveUp struct {
 	line, column int
 	says         string
-	built        bool // it is YAML that no value can be made of
+	built        bool // it is YAML, but has no value
 }
 
 var twice = regexp.MustCompile(`mapping key (".*") already defined at line (\d+)`)
@@ -73,7 +73,7 @@ func (g gaveUp) hint() string {
 	return ""
 }
 
-// impossible words YAML that no value can be made of, with a hint.
+// impossible words the finding for YAML that has no value, with a hint.
 func (g gaveUp) impossible() (message, hint string) {
 	if m := twice.FindStringSubmatch(g.says); m != nil {
 		return "key " + m[1] + " stands here twice", "it is at line " + m[2] + " already; keep one of them"

@@ -28,10 +28,10 @@ var (
 	DenialKeys = []string{"code", "reason", "detail", "status", "always"}
 )
 
-// DecodeRequirement returns the requirement that rule returned as v, which holds
-// what JSON holds, with numbers as [json.Number]. What is not exactly as the
-// contract says is an error: a requirement that is half understood is none. Errors hold
-// names and places, never what was computed: that may be a query, a body or a claim.
+// DecodeRequirement returns the requirement that rule returned as v, a JSON value with
+// numbers as [json.Number]. Anything that departs from the contract is an error: a
+// requirement that we only half understand is none. Errors hold names and positions, never
+// computed values, which may be a query, a body or a claim.
 func DecodeRequirement(v any, rule string, ladder stepup.Ladder) (stepup.Requirement, error) {
 	o, err := object(v, RequirementKeys)
 	if err != nil {
@@ -137,7 +137,7 @@ func DecodeHeader(name string, v any) ([]string, error) {
 	return values, nil
 }
 
-// CheckMetadata returns an error when m is larger than the metadata may be.
+// CheckMetadata returns an error if m is larger than the limit for metadata.
 func CheckMetadata(m map[string]any) error {
 	b, err := json.Marshal(m)
 	if err != nil || len(b) > MaxMetadata {
@@ -232,8 +232,8 @@ func (d *decoder) age(key string) stepup.Age {
 	return stepup.AgeOf(length)
 }
 
-// decodeDuration reads whole seconds, as a number or in digits, or a length
-// such as "5m" or "1h30m". Route metadata carries numbers as float64.
+// decodeDuration reads whole seconds, as a number or as digits, or a length such as "5m" or
+// "1h30m". Route metadata carries numbers as float64.
 func decodeDuration(v any) (time.Duration, error) {
 	bad := fmt.Errorf("is neither whole seconds nor a length such as \"5m\"")
 	s, isText := v.(string)
@@ -266,8 +266,8 @@ func integer(v any) (int64, error) {
 	return 0, fmt.Errorf("is not a whole number")
 }
 
-// isACR reports whether s is what the space-separated list of acr_values can carry in a
-// quoted string (RFC 9470 §3).
+// isACR reports whether the space-separated list of acr_values can carry s in a quoted
+// string (RFC 9470 §3).
 func isACR(s string) bool {
 	return isWord(s) && !strings.ContainsAny(s, `"\`)
 }

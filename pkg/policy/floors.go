@@ -13,15 +13,14 @@ import (
 // Floors reads what a route itself asks for: requirements that a policy may
 // raise but not lower, and names of packages stepward.route.NAME that take part.
 //
-// There are three places, and all that speak apply: context extensions
-// stepward.level, stepward.max_age and stepward.policy (and stepward.allow, which is
-// read where a request is brought into its normal form); the route metadata
-// namespace "stepward" with level, max_age and policy; and annotations of an
-// HTTPRoute that Envoy Gateway reports, stepward-level, stepward-max-age and
-// stepward-policy.
+// There are three places, and everything found in them applies: the context extensions
+// stepward.level, stepward.max_age and stepward.policy (and stepward.allow, which is read
+// when a request is normalized); the route metadata namespace "stepward" with level,
+// max_age and policy; and the annotations of an HTTPRoute that Envoy Gateway reports,
+// stepward-level, stepward-max-age and stepward-policy.
 //
-// A key of ours that is not known, an unknown level and an ill-typed value are
-// errors that wrap [ErrRoute]: a misspelt floor would be no floor.
+// An unknown key of ours, an unknown level and an ill-typed value are errors that wrap
+// [ErrRoute]: otherwise a misspelt floor would silently be no floor.
 func Floors(route request.Route, ladder stepup.Ladder) (floors []stepup.Requirement, routes []string, err error) {
 	f := floorReader{ladder: ladder}
 	for _, key := range slices.Sorted(maps.Keys(route.Extensions)) {
@@ -89,8 +88,8 @@ func (f *floorReader) read(where, name string, value any) {
 	}
 }
 
-// allow checks the names of refusals that a route takes back, which [request.New] has
-// done. One that it does not know has taken nothing back.
+// allow checks the names of the refusals that a route lifts. [request.New] has already
+// lifted them; it ignores an unknown name.
 func (f *floorReader) allow(value string) {
 	names := request.AllowNames(value)
 	for _, name := range names {

@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// CheckRequestHeader returns an error when a policy may not set name on the request
-// to the upstream, where prefix is that of our own identity headers.
+// CheckRequestHeader returns an error if a policy may not set name on the request to the
+// upstream. prefix begins the names of our own identity headers.
 func CheckRequestHeader(name, prefix string) error {
 	if err := checkHeader(name, "authorization", "cookie", "dpop"); err != nil {
 		return err
@@ -20,7 +20,7 @@ func CheckRequestHeader(name, prefix string) error {
 	return nil
 }
 
-// CheckResponseHeader returns an error when a policy may not set name on the response.
+// CheckResponseHeader returns an error if a policy may not set name on the response.
 func CheckResponseHeader(name string) error {
 	return checkHeader(name)
 }
@@ -33,8 +33,8 @@ var framing = []string{"host", "connection", "te", "trailer", "transfer-encoding
 // message. No policy may change one.
 func IsFraming(name string) bool { return slices.Contains(framing, request.Spelling(name)) }
 
-// checkHeader refuses names that move or frame a message, that proxies trust, and
-// those in also. Names are compared as a careless reader takes them.
+// checkHeader refuses names that move or frame a message, names that proxies trust, and the
+// names in also. It compares names as a careless reader sees them.
 func checkHeader(name string, also ...string) error {
 	if name != strings.ToLower(name) || !request.IsToken(name) {
 		return fmt.Errorf("%q is not a header name in lower case", name)

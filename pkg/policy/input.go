@@ -8,15 +8,15 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// InputSchema is the JSON Schema of the document that policies see as input. The
-// compiler checks policies against it, so that a misspelt member is an error
-// when the policy is loaded and not a rule that never holds.
+// InputSchema is the JSON Schema of the document that policies see as input. The compiler
+// checks policies against it, so that a misspelt member is an error at load time and not a
+// rule that never holds.
 //
 //go:embed input.schema.json
 var InputSchema []byte
 
-// ResultSchema is the JSON Schema (draft 7) of what entry rules yield, as one object. It is
-// for editors and people: [DecodeRequirement] and [DecodeDenial] are stricter.
+// ResultSchema is the JSON Schema (draft 7) of the results of entry rules, as one object.
+// It is for editors and people: [DecodeRequirement] and [DecodeDenial] are stricter.
 //
 //go:embed result.schema.json
 var ResultSchema []byte
@@ -27,22 +27,23 @@ var hidden = map[string]bool{
 	"authorization": true, "proxy-authorization": true, "cookie": true, "dpop": true, "x-forwarded-client-cert": true,
 }
 
-// IsHidden reports whether no policy sees a request header of that name, where prefix is
-// that of our own identity headers.
+// IsHidden reports whether a request header of that name is hidden from every policy.
+// prefix begins the names of our own identity headers.
 func IsHidden(name, prefix string) bool {
 	return hidden[name] || strings.HasPrefix(name, ":") || strings.HasPrefix(name, prefix)
 }
 
-// timed lists claims that say when: a policy asks for freshness with max_age and
-// is not shown the time, so that its answer does not depend on it.
+// timed lists claims that hold times. A policy asks for freshness with max_age and never
+// sees the time, so its answer does not depend on it.
 var timed = map[string]bool{"exp": true, "iat": true, "nbf": true, "auth_time": true, "jti": true}
 
-// IsTimed reports whether no policy sees a claim of that name.
+// IsTimed reports whether a claim of that name is hidden from every policy because it holds
+// a time.
 func IsTimed(name string) bool { return timed[name] }
 
 // Document returns in as the JSON document that [InputSchema] describes, made of
-// map[string]any, []any and plain values. What is not known is absent, not
-// empty. prefix is that of our own identity headers.
+// map[string]any, []any and plain values. A member that is not known is absent, not empty.
+// prefix begins the names of our own identity headers.
 func (in Input) Document(prefix string) map[string]any {
 	doc := map[string]any{
 		"request": in.request(prefix),

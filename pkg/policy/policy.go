@@ -3,8 +3,8 @@
 // and the strict decoding between the two. It knows nothing of Rego.
 //
 // A policy never says "allow" and never sees the time: it says what strength of
-// authentication a request requires, and package stepup compares that with what
-// the caller has at this very second. A result may therefore be cached.
+// authentication a request requires, and package stepup compares that with what the caller
+// can show at that second. So a result may be cached.
 package policy
 
 import (
@@ -15,43 +15,43 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// ErrTimeout is returned by an evaluation that did not end within its budget.
-// It says nothing about the request.
+// ErrTimeout is returned by an evaluation that exceeded its time budget. It says nothing
+// about the request.
 var ErrTimeout = errors.New("policy: evaluation exceeded its time budget")
 
 // ErrRoute is wrapped by errors about what a route asked for: an unknown policy
 // name, level or key of ours, or an ill-typed value.
 var ErrRoute = errors.New("policy: route configuration")
 
-// ErrRequest is wrapped by an evaluation that could not read the request: the client
-// sent what is not what it says, such as a body that is no JSON.
+// ErrRequest is wrapped in the error of an evaluation that could not read the request: the
+// client sent something other than it declared, such as a JSON body that is not JSON.
 var ErrRequest = errors.New("policy: the request cannot be read")
 
-// ErrBody is wrapped by an evaluation in which a rule came to a body that is there and
-// could not be read as what the rule asks for.
+// ErrBody is wrapped in the error of an evaluation if a rule looked at a body that exists
+// but could not be read as the type that the rule expects.
 var ErrBody = errors.New("policy: a rule reads a body that could not be read")
 
-// Input is what a policy is asked about: a request, and who makes it.
+// Input holds what a policy is asked about: a request, and who makes it.
 type Input struct {
 	Request request.Request
-	// Token is nil when nobody is signed in, or not validly.
+	// Token is nil if nobody is validly signed in.
 	Token *token.Token
 	// Levels names the levels that Token proves, weakest first.
 	Levels []string
-	// Routes names the packages stepward.route.NAME that take part, by the
-	// route's own configuration.
+	// Routes names the packages stepward.route.NAME that the route's own configuration
+	// selects.
 	Routes []string
 }
 
 // Traits are the facts that a policy states about itself. They hold for every evaluation.
 type Traits struct {
-	// Revision names the sources that the policy was made from.
+	// Revision identifies the sources that the policy was built from.
 	Revision string
-	// RequestHeaders lists, in lower case, every request header that a rule can set. Each
-	// is removed from a request for which the policy does not set it.
+	// RequestHeaders lists, in lower case, every request header that a rule can set. If the
+	// policy does not set one of them, it is removed from the request.
 	RequestHeaders []string
 	// IgnoresToken is true when no rule looks at [Input.Token]. Such a policy is asked
-	// first, and a credential is verified only when the result requires something of the
+	// first, and a credential is verified only if the result requires something of the
 	// caller. The zero value is the safe one: with a rule that reads the token, asking
 	// first would let in callers whom the rule refuses.
 	IgnoresToken bool
@@ -67,11 +67,11 @@ type Result struct {
 	Response map[string][]string // response headers, on allow
 	Metadata map[string]any      // for the dynamic metadata
 
-	// PassCredential leaves a credential in the request to the upstream although nothing
-	// required that it be verified. The zero value takes it out.
+	// PassCredential leaves a credential in the request to the upstream even though nothing
+	// required us to verify it. The zero value removes it.
 	PassCredential bool
-	// AddBeside adds the headers of Response beside the upstream's own of the same names.
-	// The zero value overwrites those.
+	// AddBeside adds the headers of Response to the upstream's own of the same names. The
+	// zero value overwrites those.
 	AddBeside bool
 	// MetadataAtTop puts the members of Metadata at the top of the dynamic metadata. The
 	// zero value puts them under "policy".

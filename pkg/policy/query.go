@@ -8,8 +8,8 @@ import (
 )
 
 // CheckQuery returns an error that wraps [ErrRequest] if r edits a parameter that raw, the
-// query as it was sent, has under another spelling. Envoy looks for the bytes of a name, so
-// an application would find such a parameter beside the one that is set.
+// query as sent, contains under another spelling. Envoy matches the bytes of a name, so the
+// application would find the other spelling next to the one that we set.
 func (r Result) CheckQuery(raw string) error {
 	if len(r.SetQuery)+len(r.RemoveQuery) == 0 {
 		return nil

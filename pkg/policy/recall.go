@@ -9,12 +9,12 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// ParseInput reads back a document that [Input.Document] made, from a log of decisions for
-// example. Numbers are json.Number or float64. What was left out is absent; a member of
-// another type is an error, and so is a document without a request.
+// ParseInput reads back a document that [Input.Document] made, for example from a decision
+// log. Numbers are json.Number or float64. A member that was left out stays absent. A
+// member of the wrong type is an error, and so is a document without a request.
 //
-// What no policy sees does not come back: credentials, and when the token was issued or
-// its user authenticated.
+// Values that no policy sees do not come back: credentials, and when the token was issued
+// or its user authenticated.
 func ParseInput(document map[string]any) (Input, error) {
 	r := recall{}
 	asked, _ := document["request"].(map[string]any)
@@ -116,8 +116,8 @@ func (r *recall) request(o map[string]any) request.Request {
 	return out
 }
 
-// body reads a body back with its state. An old log has no states: there, what could not be
-// read is a body without JSON and form.
+// body reads a body back with its state. An old log has no states: there, an unreadable
+// body is one with neither JSON nor form.
 func (r *recall) body(o map[string]any) request.Body {
 	b := request.Body{
 		Present: member[bool](r, o, "present", "true or false"), Truncated: member[bool](r, o, "truncated",
@@ -144,7 +144,7 @@ func (r *recall) body(o map[string]any) request.Body {
 	return b
 }
 
-// headers reads the lines of header_values back. A header whose lines were left out is one
+// headers reads the lines of header_values back. A header without lines there counts as one
 // line.
 func (r *recall) headers(o map[string]any) request.Headers {
 	headers := request.Headers{}

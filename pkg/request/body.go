@@ -10,21 +10,20 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// BodyState says what a body could be read as, or why not.
+// BodyState says what a body was read as, or why it could not be read.
 type BodyState string
 
-// The states of a body. All but the first three are reasons why a body that is there
-// could not be read.
+// The states of a body. All but the first three say why an existing body could not be read.
 const (
 	BodyNone        BodyState = "none" // there is none
 	BodyJSON        BodyState = "json"
 	BodyForm        BodyState = "form"
 	BodyContentType BodyState = "content_type"     // neither type, more than one, or another charset
 	BodyEncoding    BodyState = "encoding"         // compressed, or encoded in another way
-	BodyTruncated   BodyState = "truncated"        // less has come than there is, or nothing of it
+	BodyTruncated   BodyState = "truncated"        // only part of it was sent to us, or nothing
 	BodyMalformed   BodyState = "malformed"        // not what its type says
-	BodyDuplicate   BodyState = "duplicate_member" // JSON in which a member stands twice
-	BodyTooLarge    BodyState = "too_large"        // beyond the limits of what is read
+	BodyDuplicate   BodyState = "duplicate_member" // JSON with a member that occurs twice
+	BodyTooLarge    BodyState = "too_large"        // larger than the limits allow
 )
 
 // BodyStates lists every state.
@@ -40,7 +39,7 @@ const (
 	maxFormFields = 1000
 )
 
-// Unreadable reports whether there is a body and it could not be read.
+// Unreadable reports whether there is a body that could not be read.
 func (s BodyState) Unreadable() bool {
 	switch s {
 	case "", BodyNone, BodyJSON, BodyForm:
@@ -50,8 +49,8 @@ func (s BodyState) Unreadable() bool {
 }
 
 // body returns what policies see of a body. A body is read whole or not at all, and only if
-// every reader reads it as the same: half a document says nothing about the other half, and
-// the upstream may pick either of two content types.
+// every reader would read it the same way: half a document says nothing about the other
+// half, and the upstream may pick either of two content types.
 func body(raw Raw, h Headers) Body {
 	b := Body{Present: raw.Body.Present, Truncated: raw.Body.Truncated}
 	switch {
@@ -94,9 +93,9 @@ func (b *Body) read(text []byte, media string) {
 	b.JSON, b.Form = nil, nil
 }
 
-// hasBody reports whether the request has a body, also where the proxy did not send it.
-// Over HTTP/2 and later nothing tells that one follows, but clients say the length of what
-// has a meaning (RFC 9110 §8.6): a POST that does not is taken for one with a body.
+// hasBody reports whether the request has a body, even if the proxy did not send it to us.
+// Over HTTP/2 and later nothing announces a body, but clients state the length of one that
+// has a meaning (RFC 9110 §8.6). We assume that a POST without a length has a body.
 func hasBody(raw Raw, h Headers) bool {
 	if raw.Body.Present {
 		return raw.Body.Truncated || len(raw.Body.Bytes) > 0 || declared(h)
@@ -122,7 +121,7 @@ func declared(h Headers) bool {
 	return h.Has("transfer-encoding") && !h.Has("content-length")
 }
 
-// short reports whether less has come than the headers say that there is.
+// short reports whether we received less than the headers announce.
 func short(raw Raw, h Headers) bool {
 	for _, v := range h.Values("content-length") {
 		if n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 63); err != nil || n > uint64(len(raw.Body.Bytes)) {
@@ -132,8 +131,8 @@ func short(raw Raw, h Headers) bool {
 	return false
 }
 
-// encoded reports whether a body is not the bytes that it stands for. A second spelling
-// of the header's name is one that an upstream of the CGI kind reads.
+// encoded reports whether the body's bytes still need decoding. It looks for other
+// spellings of the header's name, too, since upstreams of the CGI kind read those.
 func encoded(h Headers) bool {
 	for name, lines := range h {
 		switch Spelling(name) {
@@ -154,8 +153,9 @@ func encoded(h Headers) bool {
 	return false
 }
 
-// mediaType returns the one type of the body, in lower case, or empty: where the header is
-// missing, malformed, sent twice, spelt in another way, or names a charset other than UTF-8.
+// mediaType returns the one type of the body, in lower case. It returns empty if the header
+// is missing, malformed, sent twice, spelt another way, or names a charset other than
+// UTF-8.
 func mediaType(h Headers) string {
 	for name := range h {
 		if name != "content-type" && Spelling(name) == "content-type" {
@@ -179,8 +179,9 @@ var (
 	errFields = errors.Join(errors.New("request: the form has too many fields"), strictjson.ErrTooLarge)
 )
 
-// form reads a form as the URL Standard does, and refuses what other readers
-// take for another form: bad escapes, bytes that are no text, and ";", at which some separate.
+// form reads a form as the URL Standard does. It refuses forms that other readers read
+// differently: with bad escapes, bytes that are not UTF-8, or ";", which some readers take
+// as a separator.
 func form(text string) (map[string][]string, error) {
 	fields := map[string][]string{}
 	if strings.Count(text, "&") >= maxFormFields {

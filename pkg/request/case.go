@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// foldCase returns s in lower case, for upstreams that ignore case. They do not agree on which
-// letters are the same: one compares in lower case and one in upper case, where ſ is S and
-// ı is I, one knows more than ASCII and one does not. A letter on which they differ is
-// refused, or /payment%C5%BF would be /payments for an upstream and another path for a
-// policy.
+// foldCase returns s in lower case, for upstreams that ignore case. They do not agree on
+// which letters are the same: one compares in lower case and another in upper case, where ſ
+// is S and ı is I; one knows only ASCII and another knows more. A letter on which they
+// differ is refused. Otherwise /payment%C5%BF would be /payments to an upstream and another
+// path to a policy.
 func foldCase(s string) (string, error) {
 	for _, r := range s {
 		if unclearCase(r) {
@@ -21,11 +21,11 @@ func foldCase(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// expanding are letters in lower case that are more than one in upper case, with one of
-// ASCII among them.
+// expanding lists the lower-case letters that become several in upper case, at least one of
+// them ASCII.
 const expanding = "ßŉǰẖẗẘẙẚﬀﬁﬂﬃﬄﬅﬆ"
 
-// unclearCase reports whether readers that ignore case take r for different letters.
+// unclearCase reports whether readers that ignore case could disagree on which letter r is.
 func unclearCase(r rune) bool {
 	if r < utf8.RuneSelf {
 		return false

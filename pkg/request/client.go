@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// client fills in the address that the outermost of hops trusted proxies saw, or says why
-// there is none.
+// client fills in the address that the outermost of the trusted proxies saw, or says why
+// there is none. There are hops of them.
 //
-// X-Forwarded-For is counted from the right, and the proxy's own peer is the last of it:
-// Envoy has appended the peer where it uses the remote address, and where the last entry
-// is another it has not. Of a peer on loopback neither can be told, since Envoy appends
-// an address of its own machine for it.
+// It counts X-Forwarded-For from the right, with the proxy's own peer as the last entry.
+// Envoy has appended the peer if it uses the remote address; if the last entry is another
+// address, it has not. For a peer on loopback we cannot tell, since Envoy appends an
+// address of its own machine instead.
 func (r *Request) client(hops int) {
 	if hops <= 0 {
 		return
@@ -48,9 +48,9 @@ func clientAddress(forwardedFor []string, peer string, hops int) (address, doubt
 	return addr.String(), ""
 }
 
-// lastEntries returns the last n entries of a list that may stand on several lines, or as
-// many as there are. It does not look at what stands before them, which a client can make as
-// long as it likes.
+// lastEntries returns the last n entries of a list that may span several lines, or all of
+// them if there are fewer. It does not look at anything before them, since a client can
+// make that as long as it likes.
 func lastEntries(lines []string, n int) []string {
 	entries := make([]string, n)
 	i := n
@@ -68,8 +68,9 @@ func lastEntries(lines []string, n int) []string {
 	return entries[i:]
 }
 
-// parseAddress reads an address as proxies write it: alone, an IPv6 address in brackets
-// or not, and with a port (as Azure does). A zone says nothing on another machine.
+// parseAddress reads an address as proxies write it: with or without a port (Azure adds
+// one), and an IPv6 address with or without brackets. A zone means nothing on another
+// machine.
 func parseAddress(s string) (netip.Addr, bool) {
 	host := s
 	if inside, ok := strings.CutPrefix(s, "["); ok {

@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Headers maps lower-case names to values in the order sent. Where the proxy
-// merged repeated lines into one value it cannot be told apart from one line
-// with commas.
+// Headers maps lower-case names to values in the order sent. If the proxy merged repeated
+// lines into one value, that value looks the same as one line with commas.
 type Headers map[string][]string
 
 // Values returns the values of name, which must be in lower case, or nil.
@@ -35,8 +34,8 @@ func headers(fields []Field) Headers {
 	return h
 }
 
-// text replaces each byte that is not UTF-8 by "!", as Envoy does where it
-// sends headers as a map: both encodings then read the same.
+// text replaces each byte that is not UTF-8 by "!", as Envoy does when it sends headers as
+// a map, so that both encodings read the same.
 func text(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -54,8 +53,8 @@ func text(s string) string {
 	return b.String()
 }
 
-// printable returns s cut to limit bytes with everything but visible ASCII replaced:
-// for values that are only ever shown.
+// printable cuts s to limit bytes and replaces everything but visible ASCII, for values
+// that are only ever shown.
 func printable(s string, limit int) string {
 	if len(s) > limit {
 		s = s[:limit]
@@ -73,8 +72,8 @@ func printable(s string, limit int) string {
 	return s
 }
 
-// Spelling returns name as a careless reader takes it: lower case, with "_" and "."
-// read as "-". CGI and its heirs make one variable of all three.
+// Spelling returns name as a careless reader sees it: in lower case, with "_" and "." read
+// as "-". CGI and its descendants turn all three into the same variable.
 func Spelling(name string) string {
 	if !strings.ContainsAny(name, "_.ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		return name
@@ -103,8 +102,8 @@ func checkSize(fields []Field, opt Options) error {
 	return nil
 }
 
-// checkOverrides refuses headers by which a client asks the upstream for another
-// method or path than the one that is judged here.
+// checkOverrides refuses headers by which a client asks the upstream for a method or path
+// other than the one that we judge.
 func checkOverrides(h Headers, opt Options) error {
 	for name := range h {
 		if len(name) < len("x-http-method") || name[0] != 'x' {
@@ -124,9 +123,9 @@ func checkOverrides(h Headers, opt Options) error {
 	return nil
 }
 
-// checkRepeated refuses a credential that was sent twice. Envoy joins two
-// Authorization lines by a comma before anyone sees them, and of two readers one would
-// take the first and one the last. Schemes that are not ours have commas of their own.
+// checkRepeated refuses a credential that was sent twice. Envoy joins two Authorization
+// lines with a comma before anyone sees them. One reader would then use the first, and
+// another the last. Other schemes than ours use commas of their own.
 func checkRepeated(h Headers) error {
 	for _, name := range [...]string{"authorization", "dpop"} {
 		v := h[name]
@@ -137,7 +136,7 @@ func checkRepeated(h Headers) error {
 	return nil
 }
 
-// oursAmong reports whether an element of a list begins with a scheme of ours, whatever
+// oursAmong reports whether an element of a list begins with one of our schemes, whatever
 // follows it.
 func oursAmong(list string) bool {
 	for element := range strings.SplitSeq(list, ",") {
@@ -153,12 +152,12 @@ func oursAmong(list string) bool {
 	return false
 }
 
-// OurScheme reports whether an authentication scheme is one that we verify.
+// OurScheme reports whether we verify credentials of an authentication scheme.
 func OurScheme(scheme string) bool {
 	return strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")
 }
 
-// tokenByte reports whether c may stand in a token (RFC 9110 §5.6.2).
+// tokenByte reports whether c may occur in a token (RFC 9110 §5.6.2).
 func tokenByte(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':

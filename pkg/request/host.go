@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// host returns h in normal form: lower case, without trailing dot and without the
-// port that scheme implies. It refuses what is not a name, an IPv4 or a bracketed
-// IPv6 address (RFC 9110 §7.2), such as userinfo, lists, zones and leading zeros: a
-// host that two readers understand differently moves a request between virtual
-// hosts.
+// host returns h in normal form: lower case, without trailing dot and without the port that
+// scheme implies. It refuses anything but a name, an IPv4 or a bracketed IPv6 address (RFC
+// 9110 §7.2), such as userinfo, lists, zones and leading zeros: a host that two readers
+// understand differently moves a request between virtual hosts.
 func host(h, scheme string) (string, error) {
 	if h == "" {
 		return "", ambiguous("the request names no host")
@@ -51,8 +50,8 @@ func splitPort(h string) (name, port string, err error) {
 	return name, port, nil
 }
 
-// hostName checks a registered name or IPv4 address, by the rule of browsers
-// that a name whose last label is a number must be a whole IPv4 address.
+// hostName checks a registered name or IPv4 address. It follows the browsers' rule that a
+// name whose last label is a number must be a complete IPv4 address.
 func hostName(name string) (string, error) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if name == "" || len(name) > 253 {

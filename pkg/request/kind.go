@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Kind is the sort of client request, by which the form of an answer is chosen.
-// The zero Kind is treated as Other.
+// Kind says what sort of client sent a request, and so decides the form of the answer. The
+// zero Kind is treated as Other.
 type Kind string
 
 // The kinds, told apart by the Fetch Metadata headers that a browser sets and a
@@ -23,17 +23,16 @@ const (
 	Other       Kind = "other"
 )
 
-// Interactive reports whether a redirect to a login page reaches a person: only
-// a top-level navigation does. Elsewhere it is followed by code, or fails.
+// Interactive reports whether a redirect to a login page reaches a person: only a top-level
+// navigation does. Otherwise code follows the redirect, or it fails.
 func (k Kind) Interactive() bool { return k == Navigation }
 
 // HTML reports whether the answer is shown as a page.
 func (k Kind) HTML() bool { return k == Navigation || k == Frame }
 
-// kind reads the signals in order of how little they can be mistaken: the first
-// that is there decides. A prerender looks like a top-level navigation and
-// follows redirects, so sec-purpose comes before all of Fetch Metadata, and a
-// WebSocket handshake carries no Fetch Metadata at all.
+// kind reads the signals, the least ambiguous first, and the first one present decides. A
+// prerender looks like a top-level navigation and follows redirects, so sec-purpose comes
+// before all of Fetch Metadata, and a WebSocket handshake carries no Fetch Metadata at all.
 func kind(method string, h Headers) Kind {
 	switch {
 	case isGRPC(h.Get("content-type")):
@@ -54,8 +53,8 @@ func kind(method string, h Headers) Kind {
 	return Other
 }
 
-// isGRPC reports whether a request is gRPC itself. gRPC-Web and Connect are plain HTTP to their
-// clients and are answered so.
+// isGRPC reports whether a request is gRPC itself. gRPC-Web and Connect are plain HTTP to
+// their clients, and we answer them as such.
 func isGRPC(contentType string) bool {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	switch strings.TrimSpace(media) {
@@ -73,8 +72,8 @@ func fetchMetadata(h Headers) Kind {
 		case "document":
 			return Navigation
 		case "empty", "":
-			// A service worker passing a navigation on accepts HTML; a download
-			// link does not.
+			// A service worker that passes on a navigation accepts HTML; a download link
+			// does not.
 			if prefersHTML(h.Get("accept")) {
 				return Navigation
 			}
@@ -92,15 +91,15 @@ func fetchMetadata(h Headers) Kind {
 	return Other
 }
 
-// isPlainNavigation serves browsers on origins where they send no Fetch
-// Metadata: plain http off loopback.
+// isPlainNavigation recognizes a navigation without Fetch Metadata: browsers send none to
+// origins on plain http, other than loopback.
 func isPlainNavigation(method string, h Headers) bool {
 	return (method == "GET" || method == "HEAD") && !h.Has("origin") && prefersHTML(h.Get("accept"))
 }
 
-// prefersHTML reports whether an Accept header (RFC 9110 §12.5.1) names HTML and
-// nothing that is not a document before or above it. A wildcard is no wish for
-// HTML: that is what programs send.
+// prefersHTML reports whether an Accept header (RFC 9110 §12.5.1) names HTML, and names
+// nothing but documents before or above it. A wildcard does not ask for HTML: programs send
+// it.
 func prefersHTML(accept string) bool {
 	html, other := 0.0, 0.0
 	for part := range strings.SplitSeq(accept, ",") {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// ErrAmbiguous is wrapped by the error of a request that two readers could read
-// differently: it must be answered with 400, whatever the policy says.
+// ErrAmbiguous is wrapped in the error for a request that two readers could read
+// differently. The answer must be 400, whatever the policy says.
 var ErrAmbiguous = errors.New("request: ambiguous")
 
-// ErrRepeated is wrapped by the error of a request that carries a credential
-// more than once (RFC 6750 §3.1).
+// ErrRepeated is wrapped in the error for a request that carries a credential more than
+// once (RFC 6750 §3.1).
 var ErrRepeated = errors.New("request: credential repeated")
 
 // New returns raw in normal form.
@@ -20,8 +20,8 @@ var ErrRepeated = errors.New("request: credential repeated")
 // and quotes nothing that the client sent. The Request is then filled as far as
 // it could be read: enough to word an answer, not enough to decide on.
 //
-// Its cost is linear in the size of raw, and what is read of raw is bounded both in
-// bytes and in number: see [Options].
+// Its cost is linear in the size of raw, and [Options] bounds how much of raw is read, both
+// in bytes and in number.
 func New(raw Raw, opt Options) (Request, error) {
 	opt = opt.on(raw.Route)
 	r := Request{
@@ -36,7 +36,7 @@ func New(raw Raw, opt Options) (Request, error) {
 
 		Attributes: raw.Attributes,
 	}
-	if err := checkSize(raw.Headers, opt); err != nil { // before anything is made of them
+	if err := checkSize(raw.Headers, opt); err != nil { // before anything is built from them
 		return r, err
 	}
 	r.Headers = headers(raw.Headers)
@@ -74,9 +74,8 @@ func ambiguous(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrAmbiguous, fmt.Sprintf(format, args...))
 }
 
-// checkMethod refuses what is no token (RFC 9110 §9.1), lower-case spellings,
-// which some upstreams read as their upper-case namesakes, and CONNECT, whose
-// target is not a path.
+// checkMethod refuses a method that is not a token (RFC 9110 §9.1), lower-case spellings,
+// which some upstreams read as upper case, and CONNECT, whose target is not a path.
 func checkMethod(m string) error {
 	if m == "" || len(m) > 32 {
 		return ambiguous("the method is empty or too long")

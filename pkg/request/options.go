@@ -2,16 +2,15 @@ package request
 
 import "strings"
 
-// Options are the operator's choices for normalization. The zero Options are the
-// strictest; each Allow field takes back one refusal for an application that
-// needs it.
+// Options holds the operator's choices for normalization. The zero Options are the
+// strictest. Each Allow field lifts one refusal, for an application that needs it.
 type Options struct {
 	AllowPathParameters bool // ";" in a path segment
 	AllowEmptySegments  bool // "//" inside a path
 	AllowEncodedSlash   bool // "%2F" inside a path segment, where it stays
-	AllowDoubleEncoding bool // a path segment that holds an escape after it was decoded
-	AllowMethodOverride bool // X-HTTP-Method-Override and its like
-	AllowURLOverride    bool // X-Original-URL and its like
+	AllowDoubleEncoding bool // a path segment that still holds an escape after decoding
+	AllowMethodOverride bool // X-HTTP-Method-Override and the like
+	AllowURLOverride    bool // X-Original-URL and the like
 	FoldPathCase        bool // path_case: fold, for case-insensitive upstreams
 	TrustedHops         int  // proxies in front of ours whose X-Forwarded-For entries are believed
 	CertificateHop      int  // whose element of X-Forwarded-Client-Cert is believed, 1 being the last; 0 means nobody's
@@ -25,7 +24,7 @@ type Options struct {
 	MaxLines      int // of headers
 }
 
-// The limits on what is read of a request before anything is known of its sender.
+// The limits on how much of a request is read before anything is known about its sender.
 const (
 	DefaultMaxPath       = 4096
 	DefaultMaxSegments   = 256
@@ -35,7 +34,7 @@ const (
 	DefaultMaxLines      = 256
 )
 
-// or returns n, or the default where n is not set.
+// or returns n, or the default if n is not set.
 func or(n, byDefault int) int {
 	if n == 0 {
 		return byDefault
@@ -43,14 +42,14 @@ func or(n, byDefault int) int {
 	return n
 }
 
-// Refusals lists the names under which request.allow and the context extension
-// stepward.allow take single refusals back.
+// Refusals lists the names by which request.allow and the context extension stepward.allow
+// lift single refusals.
 func Refusals() []string {
 	return []string{"path_parameters", "empty_segments", "encoded_slash", "double_encoding", "method_override",
 		"url_override"}
 }
 
-// Allow takes the refusal of that name back, and reports whether there is one.
+// Allow lifts the refusal of that name, and reports whether there is one.
 func (o *Options) Allow(name string) bool {
 	switch name {
 	case "path_parameters":
@@ -71,11 +70,11 @@ func (o *Options) Allow(name string) bool {
 	return true
 }
 
-// AllowExtension is the context extension by which a route takes refusals back.
+// AllowExtension is the context extension by which a route lifts refusals.
 const AllowExtension = "stepward.allow"
 
-// on returns o as the route has it. A name that is not known takes nothing back. It is an
-// error, which is found where the rest of a route's extensions is read.
+// on returns o with the refusals lifted that the route lifts. An unknown name lifts nothing
+// here. It is an error, and is reported where the other extensions of a route are read.
 func (o Options) on(r Route) Options {
 	for _, name := range AllowNames(r.Extensions[AllowExtension]) {
 		o.Allow(name)
@@ -83,8 +82,8 @@ func (o Options) on(r Route) Options {
 	return o
 }
 
-// AllowNames returns the names in the value of a context extension, which are separated by
-// commas or spaces.
+// AllowNames returns the names in the value of a context extension, separated by commas or
+// spaces.
 func AllowNames(value string) []string {
 	return strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
 }

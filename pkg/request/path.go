@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// target splits the request target by hand: net/url would take "//x" for an
-// authority and repair what must be refused.
+// target splits the request target by hand: net/url would read "//x" as an authority and
+// repair targets that must be refused.
 func (r *Request) target(raw Raw, opt Options) error {
 	for i := range len(raw.Target) {
 		if c := raw.Target[i]; c <= ' ' || c == 0x7f {
@@ -38,16 +38,16 @@ func (r *Request) target(raw Raw, opt Options) error {
 	return nil
 }
 
-// PathOf returns the path of raw in the normal form that [New] gives it, at a small part of
-// the cost, and false where New refuses the request for its target.
+// PathOf returns the path of raw in the normal form that [New] gives it, at a fraction of
+// the cost. It returns false if New would refuse the request because of its target.
 func PathOf(raw Raw, opt Options) (string, bool) {
 	var r Request
 	err := r.target(raw, opt.on(raw.Route))
 	return r.Path, err == nil
 }
 
-// joined returns the path of segments. A slash inside of one, which is there only where the
-// operator allows it, stays encoded.
+// joined returns the path made of segments. A slash inside a segment, which only the
+// operator can allow, stays encoded.
 func joined(segments []string, slash bool) string {
 	var b strings.Builder
 	for _, s := range segments {
@@ -88,7 +88,7 @@ func split(path string, opt Options) ([]string, error) {
 			if !opt.AllowEmptySegments {
 				return nil, ambiguous("the path has an empty segment (request.allow: empty_segments)")
 			}
-			continue // an upstream that merges slashes sees none either
+			continue // an upstream that merges slashes does not see it either
 		}
 		if opt.FoldPathCase {
 			if d, err = foldCase(d); err != nil {
@@ -100,8 +100,8 @@ func split(path string, opt Options) ([]string, error) {
 	return segments, nil
 }
 
-// segment decodes one path segment once, and refuses it when an upstream that decodes
-// again would make another path of it. It looks at each byte a fixed number of times.
+// segment decodes one path segment once, and refuses it if an upstream that decodes again
+// would get another path. It looks at each byte a fixed number of times.
 func segment(s string, opt Options) (string, error) {
 	d, ok := unescape(s)
 	if !ok {
@@ -147,7 +147,7 @@ func checkSegment(s string, opt Options) error {
 			return ambiguous("the path has an encoded control byte")
 		}
 	}
-	for part := range strings.SplitSeq(s, "/") { // for an upstream that takes an encoded slash for one
+	for part := range strings.SplitSeq(s, "/") { // for an upstream that reads an encoded slash as a slash
 		if name, _, _ := strings.Cut(part, ";"); name == "." || name == ".." {
 			return ambiguous("the path has a dot segment")
 		}
@@ -155,8 +155,8 @@ func checkSegment(s string, opt Options) error {
 	return nil
 }
 
-// holdsEscape reports whether s has a percent-escape, or one of four digits after "%u"
-// as some servers decode it. A "%" that begins neither is a percent sign.
+// holdsEscape reports whether s has a percent-escape, or "%u" with four digits, which some
+// servers decode. Any other "%" is a percent sign.
 func holdsEscape(s string) bool {
 	for {
 		i := strings.IndexByte(s, '%')

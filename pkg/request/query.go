@@ -13,8 +13,8 @@ func checkQuery(raw string, opt Options) error {
 	return nil
 }
 
-// query returns the query string by name. It refuses nothing, since only a policy decides on
-// a query. What cannot be decoded stays as it was sent.
+// query returns the query string by name. It refuses nothing, since only a policy decides
+// on a query. Anything that cannot be decoded stays as it was sent.
 func query(raw string) map[string][]string {
 	if raw == "" {
 		return nil

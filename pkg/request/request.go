@@ -5,9 +5,9 @@
 // two readers could read differently is not repaired but refused: see
 // [ErrAmbiguous] and [ErrRepeated].
 //
-// Start at normalize.go, then path.go and host.go for paths and hosts, kind.go for telling a browser
-// navigation from an API call, header.go for headers. The package knows nothing
-// of Envoy, tokens or policies and imports only the standard library.
+// Start at normalize.go, then path.go and host.go for paths and hosts, kind.go for telling
+// a browser navigation from an API call, header.go for headers. The package knows nothing
+// about Envoy, tokens or policies, and imports only the standard library.
 package request
 
 // Raw is a request as a proxy reports it: untrusted, in the proxy's spelling.
@@ -25,15 +25,15 @@ type Raw struct {
 	SNI      string
 	Route    Route
 	// Attributes returns the report itself, for policies that read it in the proxy's own
-	// shape; nil if it did not come from Envoy. Each call makes a new document, of what JSON
-	// holds.
+	// shape. It is nil if the report did not come from Envoy. Each call makes a new
+	// document of JSON values.
 	Attributes func() map[string]any
 }
 
 // Field is one header line. Pseudo headers (":path") are header lines too.
 type Field struct{ Name, Value string }
 
-// RawBody is as much of the body as the proxy sends along.
+// RawBody holds as much of the body as the proxy sent along.
 type RawBody struct {
 	Present   bool // the proxy sends bodies for this route
 	Truncated bool // there was more than it sent
@@ -47,8 +47,7 @@ type Source struct {
 	Certificate string // URL-encoded PEM of the peer certificate
 }
 
-// Route is what the operator attached to the route that was matched. Clients
-// cannot set it.
+// Route holds what the operator attached to the matched route. Clients cannot set it.
 type Route struct {
 	Extensions map[string]string         // context extensions
 	Metadata   map[string]map[string]any // filter metadata by namespace
@@ -63,8 +62,8 @@ type Request struct {
 	Path     string // "/" plus the decoded segments, a final slash kept
 	Segments []string
 	RawPath  string // up to "?", as sent
-	// Asked is the path as sent, cut, escaped and without what looks like a secret: what
-	// is shown of a request that was refused before its path could be read.
+	// Asked is the path as sent, cut, escaped, and without anything that looks like a
+	// secret. It is shown for a request that was refused before its path could be read.
 	Asked    string
 	RawQuery string // after "?", as sent; never logged
 	Query    map[string][]string
@@ -77,15 +76,15 @@ type Request struct {
 
 	Source        Source
 	ClientAddress string // empty unless trusted hops are configured
-	// ClientCertificate is the SHA-256 digest of the client's certificate, in
-	// base64url, as a trusted proxy has forwarded it; empty unless one is configured.
+	// ClientCertificate is the SHA-256 digest of the client's certificate, in base64url, as
+	// a trusted proxy forwarded it. It is empty unless such a proxy is configured.
 	ClientCertificate string
-	// Doubts say, in the operator's words, what was sent and could not be believed: an
-	// address or a certificate that is therefore empty.
+	// Doubts say, in the operator's words, what was sent but could not be believed: an
+	// address or a certificate. The field for it is then empty.
 	Doubts []string
 	SNI    string
 	Route  Route
-	// Attributes is that of the [Raw]; nil where the request did not come from Envoy.
+	// Attributes is copied from the [Raw]; nil if the request did not come from Envoy.
 	Attributes func() map[string]any
 }
 
@@ -93,7 +92,7 @@ type Request struct {
 type Body struct {
 	Present   bool
 	Truncated bool
-	State     BodyState           // what it could be read as, or why not
-	JSON      any                 // of state [BodyJSON]
-	Form      map[string][]string // of state [BodyForm]
+	State     BodyState           // what it was read as, or why it could not be read
+	JSON      any                 // in state [BodyJSON]
+	Form      map[string][]string // in state [BodyForm]
 }

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// maxAsked is how much of a path is shown of a request that was refused.
+// maxAsked limits how much of the path of a refused request is shown.
 const maxAsked = 256
 
-// asked returns the path of a request target for people who look for the caller: up to the
-// query or fragment, cut, without userinfo, tokens and the values of parameters, and with
-// everything but visible ASCII escaped.
+// asked returns the path of a request target for people who need to find the caller: up to
+// the query or fragment, cut, without userinfo, tokens and the values of parameters, and
+// with everything but visible ASCII escaped.
 func asked(target string) string {
-	if len(target) > 4*maxAsked { // as long as it may be before secrets are taken out
+	if len(target) > 4*maxAsked { // the most that is read before secrets are taken out
 		target = target[:4*maxAsked]
 	}
 	if i := strings.IndexAny(target, "?#"); i >= 0 {

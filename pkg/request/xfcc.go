@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// What keeps a header from being read.
+// The reasons why a header cannot be read.
 var (
 	errXFCC      = errors.New("it is malformed")
 	errXFCCShort = errors.New("it has fewer elements than request.xfcc")
@@ -15,10 +15,10 @@ var (
 	errXFCCComma = errors.New("a comma after a URI or DNS name, which proxies do not quote, may be part of the name")
 )
 
-// certificate fills in the SHA-256 digest of the client's certificate, in base64url, as
-// the hop-th proxy from the right has added it to X-Forwarded-Client-Cert; hop 1 is the
-// last. It stays empty where that hop is not configured (0), has said nothing, or could
-// be misread: a token that is bound to a certificate is then refused.
+// certificate fills in the SHA-256 digest of the client's certificate, in base64url, as the
+// hop-th proxy from the right added it to X-Forwarded-Client-Cert; hop 1 is the last. The
+// digest stays empty if no hop is configured (0), or if that hop's element is missing or
+// could be misread. A token that is bound to a certificate is then refused.
 func (r *Request) certificate(hop int) {
 	lines := r.Headers["x-forwarded-client-cert"]
 	if hop < 1 || len(lines) == 0 {
@@ -36,10 +36,11 @@ func (r *Request) certificate(hop int) {
 // clientCertificate returns the digest in the hop-th element from the right.
 //
 // Envoy puts quotes around what may hold a comma, but not around URI and DNS names, which
-// the owner of a certificate chooses: `Hash=a;URI=x,Hash=b` is one element or two. What
-// follows such a name is therefore its owner's word until the header ends. An element
-// counts only if no such name stands before it, and its Hash only if none stands before
-// that: more commas than there are proxies make it none, and never another.
+// the owner of a certificate chooses: `Hash=a;URI=x,Hash=b` is one element or two. So the
+// owner may have written everything from such a name to the end of the header. An element
+// counts only if no such name precedes it, and its Hash counts only if no such name
+// precedes the Hash. Extra commas can therefore lose the digest, but never replace it by
+// another.
 func clientCertificate(header string, hop int) ([]byte, error) {
 	elements, err := splitXFCC(header)
 	if err != nil {
@@ -61,15 +62,15 @@ func clientCertificate(header string, hop int) ([]byte, error) {
 	return digest, nil
 }
 
-// xfccElement is what matters of what one proxy has added.
+// xfccElement holds the relevant part of what one proxy added.
 type xfccElement struct {
-	hash   string // the first, where no name of the certificate's stands before it
+	hash   string // the first, if no name from the certificate precedes it
 	hashes int
-	named  bool // it has a name that the certificate's owner chose, without quotes
+	named  bool // it has an unquoted name that the certificate's owner chose
 }
 
-// splitXFCC splits a header into the elements that proxies have added, each of pairs of
-// key and value. A value may be in quotes, in which a backslash escapes.
+// splitXFCC splits a header into the elements that proxies added. Each is a list of
+// key-value pairs. Inside a quoted value a backslash escapes the next byte.
 func splitXFCC(s string) ([]xfccElement, error) {
 	elements := make([]xfccElement, 0, strings.Count(s, ",")+1)
 	e := xfccElement{}
@@ -133,8 +134,8 @@ func valueXFCC(s string) (value, rest string, quoted bool, err error) {
 	return "", "", true, errXFCC
 }
 
-// holdsHash reports whether a value in quotes has a Hash inside as an element has one:
-// then the quote was opened by who stands before that element, to swallow it.
+// holdsHash reports whether a quoted value contains a Hash like that of an element. If so,
+// someone earlier in the header opened the quote to swallow that element.
 func holdsHash(quoted string) bool {
 	const key, digits = "hash=", 64
 	quoted = strings.ToLower(quoted)

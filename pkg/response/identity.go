@@ -1,7 +1,7 @@
 package response
 
-// The headers that tell an upstream who the caller is, by their names after the prefix that
-// is configured.
+// The headers that tell an upstream who the caller is: their names after the configured
+// prefix.
 const (
 	IdentitySubject    = "subject"
 	IdentityIssuer     = "issuer"
@@ -13,8 +13,8 @@ const (
 	IdentityDecisionID = "decision-id"
 )
 
-// IdentityHeaders lists those names. Each is removed from a request when it is not set, or
-// a client could forge it.
+// IdentityHeaders lists those names. Each is removed from a request if we do not set it;
+// otherwise a client could forge it.
 func IdentityHeaders() []string {
 	return []string{IdentitySubject, IdentityIssuer, IdentityLevel, IdentityACR, IdentityAMR, IdentityAuthTime,
 		IdentityClientID, IdentityDecisionID}

@@ -1,8 +1,8 @@
-// Package response is the last noun of the pipeline: what to answer, in the shape of HTTP
-// and before any proxy's protocol.
+// Package response is the last noun of the pipeline: what to answer, in HTTP terms and
+// independent of any proxy's protocol.
 //
-// A [Response] is of one [Kind]. The zero Response refuses, and only a response that is
-// [Response.Sound] is sent: see pkg/extauthz for how Envoy is told, and package page for
+// A [Response] has one [Kind]. The zero Response refuses, and only a response that is
+// [Response.Sound] is sent. See pkg/extauthz for how Envoy gets it, and package page for
 // the pages that people see.
 package response
 
@@ -12,13 +12,13 @@ import "github.com/stepward/stepward/pkg/request"
 type Kind int
 
 const (
-	// Refuse answers the client in place of the upstream. It is the zero Kind, and never
-	// has the status of a success.
+	// Refuse answers the client instead of the upstream. It is the zero Kind, and never has
+	// a success status.
 	Refuse Kind = iota
 	// Allow lets the request through to the upstream.
 	Allow
-	// Serve answers the client, too, with something of ours that it asked for. Only this
-	// kind has the status of a success.
+	// Serve also answers the client, with something of ours that it asked for. Only this
+	// kind has a success status.
 	Serve
 )
 
@@ -33,10 +33,10 @@ type Response struct {
 	Set    []request.Field // request headers: each overwrites what the client sent
 	Remove []string        // request headers: every line of these names goes
 	Add    []request.Field // response headers
-	// AddBeside leaves what the upstream sends under the names of Add, which is
-	// overwritten otherwise.
+	// AddBeside keeps the headers that the upstream sends under the names in Add. Otherwise
+	// Add overwrites them.
 	AddBeside   bool
-	SetQuery    []request.Field // query parameters, as they are meant: neither encoded nor decoded
+	SetQuery    []request.Field // query parameters, by their plain values: neither encoded nor decoded
 	RemoveQuery []string        // query parameters, likewise
 
 	// Otherwise Status, Headers and Body are the answer to the client. A name
@@ -50,9 +50,9 @@ type Response struct {
 	Metadata map[string]any
 }
 
-// Sound reports whether the status of r is one that its kind may have. A proxy that is
-// handed a refusal with the status of a success shows a client, or a cache, something
-// that passes for the upstream's answer; an allow with a status of its own is a mistake.
+// Sound reports whether the kind of r may have its status. Given a refusal with a success
+// status, a proxy would show a client, or a cache, something that passes for the upstream's
+// answer. An allow with a status of its own is a mistake.
 func (r Response) Sound() bool {
 	switch r.Kind {
 	case Allow:

@@ -28,7 +28,7 @@ const (
 	PartScope             Part = "scope"
 )
 
-// parts are all of them, in the order of judgement.
+// parts lists all of them, in the order of judgement.
 var parts = [...]Part{PartAudience, PartTokenAge, PartSenderConstrained, PartIssuer, PartLevel, PartAge, PartMethods,
 	PartScope}
 
@@ -53,27 +53,27 @@ type Ask struct {
 // Shortfall is what a caller lacks at one second. The zero Shortfall covers
 // nothing, and is refused.
 type Shortfall struct {
-	// Covered is true when at least one enforced rule spoke. Floors and shadow
+	// Covered is true when at least one enforced rule applied. Floors and shadow
 	// requirements do not cover a request.
 	Covered bool
 	// Needed is true when something above anonymous is required.
 	Needed bool
 	// Level is the strictest level required by name, anonymous at least.
 	Level string
-	// Rule is the rule behind Level.
+	// Rule names the rule behind Level.
 	Rule string
 	Ask  Ask
 	// Unmet holds at most one gap for each part, in the order of judgement. It
 	// is empty when there is no token to judge.
 	Unmet []Gap
-	// Shadowed holds what requirements that are only observed would add.
+	// Shadowed holds the gaps that requirements in shadow mode would add.
 	Shadowed []Gap
 	// Age is how long ago the user gave the strongest proof, in whole seconds; absent
 	// when the token does not say.
 	Age Age
 }
 
-// Missing lists the unmet parts that the caller may know of and could mend.
+// Missing lists the unmet parts that the caller may know about and could mend.
 func (s Shortfall) Missing() []Part {
 	var missing []Part
 	for _, g := range s.Unmet {
@@ -98,9 +98,9 @@ func (s Shortfall) gap(p Part) (Requirement, bool) {
 // Assess compares what is required with what t proves at now. With a nil token
 // it says only what is required.
 //
-// Each requirement is judged alone and on one proof: two that are both met by different
-// proofs are both met, but level, age and methods of one requirement must be met by the
-// same proof. Levels and ages come from t's own issuer, in the words of l.
+// Each requirement is judged alone and on one proof: different proofs may meet different
+// requirements, but one proof must meet the level, age and methods of one requirement.
+// Levels and ages come from t's own issuer, in the words of l.
 func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfall {
 	s := Shortfall{Level: Anonymous}
 	strictest := -1
@@ -137,15 +137,15 @@ func Assess(reqs []Requirement, l Ladder, t *token.Token, now time.Time) Shortfa
 	return s
 }
 
-// since returns whole seconds: NumericDate has no more in practice (RFC 7519 §2), and
-// a fraction of our own clock must not make a token a second too old.
+// since returns whole seconds: in practice NumericDate has no fraction (RFC 7519 §2), and a
+// fraction of our own clock must not make a token a second too old.
 func since(t, now time.Time) time.Duration {
 	return now.Truncate(time.Second).Sub(t)
 }
 
 // required returns the rank that r asks for. An acr list of its own ranks just above
-// authenticated, where the ladder does not order it. A level that is not on the
-// ladder cannot be proven by anything: it ranks above all.
+// authenticated, where the ladder does not order it. Nothing can prove a level that is not
+// on the ladder: it ranks above all.
 func (l Ladder) required(r Requirement) int {
 	if r.Level == "" {
 		return 1
@@ -171,8 +171,7 @@ func unmet(reqs []Requirement, l Ladder, t *token.Token, now time.Time) []Gap {
 	return gaps
 }
 
-// meets judges one part of one requirement. A part that it does not know is
-// unmet.
+// meets judges one part of one requirement. An unknown part is unmet.
 func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool {
 	switch p {
 	case PartAudience:
@@ -195,7 +194,7 @@ func (l Ladder) meets(p Part, r Requirement, t *token.Token, now time.Time) bool
 	return false
 }
 
-// meetsBy judges a part that a proof meets by the one proof that r is judged on.
+// meetsBy judges a part that depends on a proof, by the one proof that r is judged on.
 func (l Ladder) meetsBy(p Part, r Requirement, s credential.Scheme, proof *token.Proof, now time.Time) bool {
 	switch p {
 	case PartLevel:
@@ -206,8 +205,8 @@ func (l Ladder) meetsBy(p Part, r Requirement, s credential.Scheme, proof *token
 	return containsAll(proof.AMR, r.AMR)
 }
 
-// within reports whether at lies no further back than limit. A time that is not
-// known is never within one.
+// within reports whether at lies no further back than limit. An unknown time is never
+// within a limit.
 func within(limit Age, at, now time.Time) bool {
 	d, ok := limit.Get()
 	if !ok {
@@ -224,9 +223,9 @@ func containsAll(have, want []string) bool {
 	return !slices.ContainsFunc(want, func(x string) bool { return !slices.Contains(have, x) })
 }
 
-// ask merges requirements into one challenge. It takes in those that are met, too: otherwise
-// the client would be sent to and fro between them. A client that brings exactly what is
-// asked for here is let in, methods apart.
+// ask merges requirements into one challenge. It includes those that are already met:
+// otherwise the client would be sent back and forth between them. A client that brings
+// exactly what is asked for here is let in, apart from methods.
 func (l Ladder) ask(reqs []Requirement) Ask {
 	var a Ask
 	rank := 1
@@ -258,8 +257,8 @@ func (l Ladder) ask(reqs []Requirement) Ask {
 	return a
 }
 
-// common returns what every list accepts and rank accepts too, in the order of the
-// first list.
+// common returns the values that every list and rank accept, in the order of the first
+// list.
 func (l Ladder) common(lists [][]string, rank int) []string {
 	var all []string
 	for _, acr := range lists[0] {
@@ -271,7 +270,7 @@ func (l Ladder) common(lists [][]string, rank int) []string {
 	return all
 }
 
-// weakest returns the first level from rank upward that the issuer has words for.
+// weakest returns the first level, from rank upward, that the issuer has words for.
 func (l Ladder) weakest(rank int) (string, []string) {
 	for i, x := range l.levels {
 		if i+2 >= rank && len(x.ACR) > 0 {

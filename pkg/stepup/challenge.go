@@ -13,9 +13,9 @@ type Param struct{ Name, Value string }
 // parameters, each in quotes (RFC 9110 §11.6.1). Parsers are known to drop a
 // whole challenge over one unquoted value with a colon in it.
 //
-// A parameter without a value is left out, a name that was already there too,
-// and a byte that a quoted string of RFC 6750 §3 cannot carry (a control byte,
-// a quote, a backslash, anything that is not ASCII) becomes a space.
+// FormatChallenge leaves out a parameter without a value, and a name that occurred before.
+// A byte that a quoted string of RFC 6750 §3 cannot carry (a control byte, a quote, a
+// backslash, anything but ASCII) becomes a space.
 func FormatChallenge(scheme string, params []Param) string {
 	var b strings.Builder
 	b.WriteString(scheme)

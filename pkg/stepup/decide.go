@@ -2,7 +2,7 @@ package stepup
 
 import "github.com/stepward/stepward/pkg/token"
 
-// Decision is what to answer: one of [Allow], [Redirect], [Challenge], [Deny],
+// Decision says what to answer: one of [Allow], [Redirect], [Challenge], [Deny],
 // [Preflight] and [Page], and nothing else. A nil Decision refuses.
 //
 //sumtype:decl
@@ -33,10 +33,10 @@ type Deny struct {
 	Denial Denial // of the policy; zero when it did not speak
 }
 
-// Preflight answers a CORS preflight of an origin that is configured.
+// Preflight answers a CORS preflight from a configured origin.
 type Preflight struct{}
 
-// Page serves a page of ours that was asked for.
+// Page serves one of our own pages.
 type Page struct{}
 
 // Reason is [OK].
@@ -78,7 +78,7 @@ const (
 	ResultError     Result = "error" // refused for a fault of our own
 )
 
-// ResultOf returns the result of d. Of nil it is [ResultError].
+// ResultOf returns the result of d. For nil it is [ResultError].
 func ResultOf(d Decision) Result {
 	switch d := d.(type) {
 	case Allow:
@@ -102,7 +102,7 @@ func ResultOf(d Decision) Result {
 	return ResultError
 }
 
-// Case is all that a decision depends on.
+// Case holds everything that a decision depends on.
 type Case struct {
 	// Fault is our own: the policy or the route could not be evaluated, or no
 	// time was left. Empty when all went well.
@@ -112,8 +112,8 @@ type Case struct {
 
 	// Presented is true when the caller brought a credential of ours.
 	Presented bool
-	// Token is what the credential proves, nil when there is none or Failure
-	// says why it is worth nothing.
+	// Token is what the credential proves. It is nil if there is none, or if Failure says
+	// why it proves nothing.
 	Token   *token.Token
 	Failure *token.Error
 
@@ -149,7 +149,7 @@ func Decide(c Case) Decision {
 	return c.judge()
 }
 
-// unidentified answers a caller who must be known and is not.
+// unidentified answers a caller who must be known but is not.
 func (c Case) unidentified() Decision {
 	ask := c.Shortfall.Ask
 	switch {

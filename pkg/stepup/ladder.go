@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// The two levels that every ladder has below its own.
+// The two levels that every ladder has below the configured ones.
 const (
 	Anonymous     = "anonymous"     // nobody need be known
 	Authenticated = "authenticated" // a valid token, of whatever strength
@@ -25,18 +25,17 @@ type Level struct {
 // Ladder orders levels of authentication from weak to strong. It is immutable.
 // The zero Ladder knows only anonymous and authenticated.
 //
-// RFC 9470 §2 knows no order between acr values; the order is the operator's,
-// and it is defined in this one place. Names and values are compared exactly,
-// case and all; an acr value that no level names proves nothing above
-// authenticated.
+// RFC 9470 §2 knows no order between acr values; the order is the operator's, and it is
+// defined in this one place. Names and values are compared exactly, including case. An acr
+// value that no level names proves nothing above authenticated.
 type Ladder struct {
 	levels []Level
 	by     Assurance
 }
 
-// Assurance names the one claim of an issuer that proves a level. It is never one claim or
-// another: some providers put a low acr beside a rich amr, and to take either would be to
-// take the better of two claims that mean different things.
+// Assurance names the one claim of an issuer that proves a level. It is never a choice of
+// claims: some providers put a low acr beside a rich amr, and accepting either would mean
+// accepting the better of two claims that mean different things.
 type Assurance string
 
 const (
@@ -51,14 +50,14 @@ const (
 	ByClaim Assurance = "claim"
 )
 
-// By returns the same ladder for an issuer whose levels another claim proves.
+// By returns the same ladder for an issuer that proves levels by the given claim.
 func (l Ladder) By(a Assurance) Ladder {
 	l.by = a
 	return l
 }
 
-// shown returns the values of the claim that proves acr values, and none where methods
-// prove the levels.
+// shown returns the values of the claim that proves acr values, or none if methods prove
+// the levels.
 func (l Ladder) shown(p *token.Proof) []string {
 	switch {
 	case l.by == ByAMR:
@@ -81,9 +80,8 @@ func (l Ladder) proves(x Level, p *token.Proof) bool {
 
 // NewLadder returns the ladder of levels, weakest first.
 //
-// A level needs a name that is not built in and not used twice. An acr value
-// may stand at one level only: at two it would be ambiguous which of them it
-// proves.
+// A level needs a name that is neither built in nor used twice. An acr value may belong to
+// one level only. With two it would be ambiguous which of them it proves.
 func NewLadder(levels []Level) (Ladder, error) {
 	names := map[string]bool{Anonymous: true, Authenticated: true}
 	owner := map[string]string{}
@@ -115,8 +113,8 @@ func NewLadder(levels []Level) (Ladder, error) {
 	return Ladder{levels: slices.Clone(levels)}, nil
 }
 
-// checkACR refuses what could not be sent in the space-separated list of
-// acr_values (RFC 9470 §3) or in a quoted string (RFC 6750 §3).
+// checkACR refuses a value that could not be sent in the space-separated list of acr_values
+// (RFC 9470 §3) or in a quoted string (RFC 6750 §3).
 func checkACR(acr string) error {
 	if acr == "" {
 		return errors.New("an acr value is empty")
@@ -132,9 +130,8 @@ func checkACR(acr string) error {
 	return nil
 }
 
-// With returns the same ladder in an issuer's own words: the words of a level
-// in words stand in place of the ladder's. A name that is not on the ladder is
-// an error.
+// With returns the same ladder in an issuer's own words: they replace the ladder's for each
+// level named in words. A name that is not on the ladder is an error.
 func (l Ladder) With(words map[string]Level) (Ladder, error) {
 	levels := slices.Clone(l.levels)
 	for name, w := range words {
@@ -163,7 +160,7 @@ func (l Ladder) Names() []string {
 	return names
 }
 
-// ACRValues lists every acr value that proves a level, of the weakest first.
+// ACRValues lists every acr value that proves a level, the weakest level's first.
 func (l Ladder) ACRValues() []string { return l.accepted(2) }
 
 // rank returns 0 for anonymous, 1 for authenticated, 2 and up for the ladder's own.
@@ -182,14 +179,14 @@ func (l Ladder) rank(name string) (int, bool) {
 	return 0, false
 }
 
-// Proven names the levels that t proves, weakest first, and never anonymous:
-// authenticated for every proof, and the strongest level that any of them shows with
-// all weaker ones. A token without a proof proves none.
+// Proven names the levels that t proves, weakest first, and never anonymous: authenticated
+// if there is any proof, and the strongest level that a proof shows, with all weaker ones.
+// A token without a proof proves none.
 func (l Ladder) Proven(t token.Token) []string {
 	return l.Names()[1 : l.provenRank(t)+1]
 }
 
-// Highest is the strongest level that t proves.
+// Highest returns the strongest level that t proves.
 func (l Ladder) Highest(t token.Token) string {
 	return l.Names()[l.provenRank(t)]
 }
@@ -202,7 +199,7 @@ func (l Ladder) provenRank(t token.Token) int {
 	return rank
 }
 
-// Rank orders proofs by the level that they show, a stronger one being more. A proof
+// Rank orders proofs by the level that they show; a stronger level ranks higher. A proof
 // that shows no level of the ladder still shows that somebody was authenticated: 1.
 func (l Ladder) Rank(p token.Proof) int {
 	rank := 1

@@ -9,8 +9,8 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// StrongestFirst returns t with its proofs in the order that [token.Token.Strongest]
-// relies on: by the level that they show and, among equals, the newest first.
+// StrongestFirst returns t with its proofs in the order that [token.Token.Strongest] relies
+// on: the highest level first and, among equals, the newest first.
 func (l Ladder) StrongestFirst(t *token.Token) *token.Token {
 	if len(t.Proofs) < 2 {
 		return t
@@ -23,13 +23,14 @@ func (l Ladder) StrongestFirst(t *token.Token) *token.Token {
 	return &ordered
 }
 
-// nearest returns the proof of t that comes nearest to r: one that meets all of r that
-// a proof can meet, if there is one. Otherwise it prefers a proof that shows the level, and
-// among those one by the right methods, which need only be given again: a challenge can ask
-// for a level and for recency, but not for methods. It returns nil where t has no proof.
+// nearest returns the proof of t that comes nearest to r. If one proof meets every part of
+// r that a proof can meet, that is the one. Otherwise nearest prefers a proof that shows
+// the level, and among those one by the right methods, which the user only needs to repeat:
+// a challenge can ask for a level and for recency, but not for methods. It returns nil if t
+// has no proof.
 //
-// Level, age and methods are always judged on this one proof. A password of a minute
-// ago beside a second factor of last week is no second factor of a minute ago.
+// Level, age and methods are always judged on this one proof. A password from a minute ago
+// and a second factor from last week do not make a second factor from a minute ago.
 func (l Ladder) nearest(r Requirement, t *token.Token, now time.Time) *token.Proof {
 	if len(t.Proofs) == 1 {
 		return &t.Proofs[0]
@@ -45,8 +46,8 @@ func (l Ladder) nearest(r Requirement, t *token.Token, now time.Time) *token.Pro
 	return nearest
 }
 
-// distance weighs what p lacks of r: the level more than methods and age together, and
-// the methods more than the age. It is 0 for a proof that meets r.
+// distance weighs what p lacks to meet r: the level counts more than methods and age
+// together, and the methods more than the age. It is 0 for a proof that meets r.
 func (l Ladder) distance(r Requirement, s credential.Scheme, p *token.Proof, now time.Time) int {
 	d := 0
 	if !l.showsLevel(r, p) {
@@ -69,9 +70,9 @@ func (l Ladder) showsLevel(r Requirement, p *token.Proof) bool {
 	return l.required(r) <= l.Rank(*p)
 }
 
-// isRecent reports whether p is as recent as r asks. A max_age of zero gives a bearer
-// token, which must be fetched first, the [ReauthenticationWindow]; of a session it
-// takes a proof that is spent on this request.
+// isRecent reports whether p is as recent as r asks. For a max_age of zero, a bearer token
+// gets the [ReauthenticationWindow], since it must be fetched first. A session needs a
+// proof that is spent on this request.
 func isRecent(r Requirement, s credential.Scheme, p *token.Proof, now time.Time) bool {
 	limit := r.MaxAge
 	if d, ok := limit.Get(); ok && d == 0 {

@@ -6,13 +6,13 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Reason says why a request was answered as it was. The list is closed: it is
-// what logs, metrics, metadata and problem documents carry, and each value means
-// one thing that an operator can do something about.
+// Reason says why a request was answered as it was. The list is closed. Logs, metrics,
+// metadata and problem documents carry these values, and each means one thing that an
+// operator can act on.
 type Reason string
 
-// Every reason there is, in the order of the statuses they are answered with. Why a
-// credential fails is said in the words of package token.
+// Every reason, in the order of their HTTP statuses. Package token has the words for why a
+// credential fails.
 const (
 	OK Reason = "ok"
 
@@ -61,8 +61,8 @@ const (
 	Internal        Reason = "internal"
 )
 
-// status is what each reason is answered with over HTTP. [PolicyDenied] may name
-// another, and a redirect is made of a 401 where a person can follow it.
+// status maps each reason to its HTTP status. [PolicyDenied] may name another, and a 401
+// becomes a redirect if a person can follow it.
 var status = map[Reason]int{
 	OK: 200,
 
@@ -82,8 +82,8 @@ var status = map[Reason]int{
 	Deadline: 503, Overloaded: 503, NotReady: 503, Internal: 503,
 }
 
-// Status returns the HTTP status that r is answered with. What is not on the list is
-// our own fault: 503.
+// Status returns the HTTP status for r. A reason that is not on the list is our own fault:
+// 503.
 func (r Reason) Status() int {
 	if s, ok := status[r]; ok {
 		return s
@@ -111,9 +111,8 @@ const (
 	ErrorUseNonce                   = "use_dpop_nonce"
 )
 
-// ErrorCode returns the OAuth error code of r, or empty where there is none: a caller
-// without credentials is told no error (RFC 6750 §3.1), nor is one that no
-// credential would help.
+// ErrorCode returns the OAuth error code of r, or empty if there is none. We tell no error
+// to a caller without credentials (RFC 6750 §3.1), or to one that no credential would help.
 func (r Reason) ErrorCode() string {
 	switch r {
 	case InsufficientLevel, StaleAuthentication:

@@ -6,7 +6,7 @@ type Code string
 
 // The codes of RFC 6750 §3.1 invalid_token, told apart for the operator.
 const (
-	Malformed        Code = "token_malformed"           // no compact JWS, or broken inside
+	Malformed        Code = "token_malformed"           // not a compact JWS, or broken inside
 	WrongType        Code = "token_wrong_type"          // another kind of JWT (RFC 8725 §3.12)
 	UntrustedIssuer  Code = "token_untrusted_issuer"    // iss is not configured
 	BadAlgorithm     Code = "token_algorithm"           // alg is not allowed for the issuer or the key
@@ -21,10 +21,10 @@ const (
 	Revoked          Code = "token_revoked"             // revoked by id, session or subject
 	DPoPProof        Code = "dpop_proof"                // RFC 9449 §4.3
 	DPoPNonce        Code = "dpop_nonce"                // RFC 9449 §9
-	KeysUnavailable  Code = "keys_unavailable"          // our fault: no keys of this issuer could be had
+	KeysUnavailable  Code = "keys_unavailable"          // our fault: no keys of this issuer are available
 	IntrospectionOut Code = "introspection_unavailable" // our fault: introspection did not answer
 	DeadlinePassed   Code = "deadline"                  // our fault: no time was left to find out
-	Overloaded       Code = "overloaded"                // our fault: more than can be remembered
+	Overloaded       Code = "overloaded"                // our fault: there is no room to remember it
 )
 
 // Error says why a presented credential is not a [Token].
@@ -33,13 +33,13 @@ const (
 // nothing, a bad credential is ignored.
 type Error struct {
 	Code Code
-	// Detail is for the operator's log. It never holds the token, nor a claim
-	// value that the issuer did not sign.
+	// Detail is for the operator's log. It never holds the token or a claim value that the
+	// issuer did not sign.
 	Detail string
 	// Issuer is the URL of the issuer whose rules were applied, and IssuerName its short
 	// name, when the token got that far; empty otherwise.
 	Issuer, IssuerName string
-	// Nonce is what the client is to put into its next proof (RFC 9449 §9), or empty.
+	// Nonce must go into the client's next proof (RFC 9449 §9), unless it is empty.
 	Nonce string
 }
 

@@ -1,9 +1,9 @@
 // Package token is the third noun of the pipeline: who asks.
 //
-// A [Token] is what remains of a credential once it has been verified: who
-// issued it, to whom, for whom, and how and when its subject authenticated.
-// It is made by package jwt, read by package stepup and by policies, and never
-// changed on the way. An [Error] says why a credential did not become a Token.
+// A [Token] is what remains of a credential once it has been verified: who issued it, to
+// whom, for whom, and how and when its subject authenticated. Package jwt makes it, package
+// stepup and policies read it, and nobody changes it on the way. An [Error] says why a
+// credential did not become a Token.
 //
 // The package knows nothing of JOSE, HTTP or policies.
 package token
@@ -27,23 +27,23 @@ const (
 
 // Token is a verified credential.
 //
-// The zero Token proves nothing: it has no issuer, no subject and no levels.
-// A Token is not written to after the verifier has returned it, so it may be
-// shared between goroutines; neither may the slices and maps in it be changed.
+// The zero Token proves nothing: it has no issuer, no subject and no levels. Nobody may
+// change a Token, or the slices and maps in it, after the verifier has returned it, so
+// goroutines may share it.
 type Token struct {
 	Issuer     string // iss, compared byte for byte with the configuration
 	IssuerName string // the short name from the configuration
 	Subject    string // sub; empty for some clients
 	ClientID   string // client_id or azp, by profile
 	Principal  Principal
-	Scheme     credential.Scheme // in which it was presented
+	Scheme     credential.Scheme // how it was presented
 
 	Audience []string // aud
 	Scopes   []string // scope, split at spaces (RFC 9068 §2.2.3)
 
 	// Proofs say how and when the subject authenticated, the strongest first. A bearer
 	// token has exactly one, whatever it says; a session has one for each level. A token
-	// without any proves nothing.
+	// without proofs proves nothing.
 	Proofs []Proof
 
 	IssuedAt  time.Time // iat; zero when the token does not say
@@ -53,9 +53,9 @@ type Token struct {
 	// caller has shown that it holds that key (RFC 9449, RFC 8705).
 	SenderConstrained bool
 
-	// Serial numbers what one verification found, where the verifier remembers it. Tokens
-	// with the same serial are equal but for Scheme and SenderConstrained. It is zero for a
-	// token that may be another the next time.
+	// Serial numbers the result of one verification, if the verifier remembers it. Tokens
+	// with the same serial are equal except for Scheme and SenderConstrained. It is zero
+	// for a token that may differ the next time.
 	Serial Serial
 
 	// Claims is the whole claim set, decoded from JSON with json.Number for
@@ -63,17 +63,17 @@ type Token struct {
 	Claims map[string]any
 }
 
-// Serial is unlike every other in the process, whatever verifier it comes from: Of is a
-// random number of the verifier, and N counts.
+// Serial is unique in the process, across all verifiers: Of is the verifier's random
+// number, and N counts.
 type Serial struct{ Of, N uint64 }
 
-// Proof is one authentication of a subject: what it showed, and when. What it showed and
-// its time belong together. The time of one proof says nothing about the level of another.
+// Proof is one authentication of a subject: what it showed, and when. The two belong
+// together: the time of one proof says nothing about the level of another.
 type Proof struct {
 	ACR string   // acr as sent, or empty
 	AMR []string // amr as sent (RFC 8176)
-	// Assurance holds the values of the claim that proves levels, where the issuer
-	// is configured with another than acr or amr.
+	// Assurance holds the values of the claim that proves levels, if the issuer is
+	// configured with a claim other than acr or amr.
 	Assurance []string
 	At        time.Time // auth_time; zero when the issuer does not say
 	// Once is true for a proof that a session spends on this one request: nothing else
@@ -81,8 +81,8 @@ type Proof struct {
 	Once bool
 }
 
-// Strongest returns the first of the proofs, which stands for the token where only one
-// can be shown: in headers, in logs and to policies. Of a token without any it is zero.
+// Strongest returns the first of the proofs. It stands for the token where only one proof
+// can be shown: in headers, in logs and to policies. Without proofs it is zero.
 func (t *Token) Strongest() Proof {
 	if len(t.Proofs) == 0 {
 		return Proof{}

@@ -1,6 +1,6 @@
-// Package address judges the addresses that an operator writes into a configuration and
-// that a provider publishes: which of them may be called at all, by their spelling.
-// Where a name leads is looked at later, when package outbound opens the connection.
+// Package address judges, by their spelling, which addresses may be called at all, whether
+// an operator configured them or a provider published them. Package outbound checks later,
+// when it opens the connection, where a name leads.
 package address
 
 import (
@@ -22,7 +22,7 @@ func CheckURL(s string) error {
 	return errors.New("must be https (http only on loopback)")
 }
 
-// IsLoopback reports whether host is this machine by its very spelling.
+// IsLoopback reports whether the spelling of host alone shows that it is this machine.
 func IsLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()

@@ -1,11 +1,12 @@
 // Package files reads everything that decides from disk: the configuration, policies,
 // data, keys and certificates. Nothing else does.
 //
-// A file is often read while somebody is writing it: when it is truncated and not written
-// yet, when half of it is there, when one file of a folder is. Its text is then often
-// well-formed and means something else. So a [Look] reads files and holds all that it has
-// read, and they are taken when two looks some time apart have found the same: see
-// [Settler]. Whatever is made of files is made of the look; nobody goes back to the disk.
+// A file is often read while somebody is writing it: it may be truncated but not yet
+// written, it may be half there, or it may be the only one of its folder so far. Its text
+// is then often well-formed and means something else. So a [Look] reads files and keeps
+// everything that it read, and the files are accepted once two looks some time apart have
+// found the same: see [Settler]. Everything is built from the look; nobody goes back to the
+// disk.
 package files
 
 import (
@@ -23,8 +24,8 @@ import (
 	"time"
 )
 
-// MaxFile bounds a file that holds neither policy nor data, in bytes. A larger file is not
-// the one that was meant.
+// MaxFile bounds a file that holds neither policy nor data, in bytes. A larger file cannot
+// be the intended one.
 const MaxFile = 1 << 20
 
 // Look holds what files contained when they were first asked for. Until it is sealed, only
@@ -34,14 +35,14 @@ type Look struct {
 	sealed  bool
 }
 
-// key names a file and what was asked about it.
+// key names a file and the question asked about it.
 type key struct{ name, asked string }
 
 func (k key) compare(other key) int {
 	return cmp.Or(strings.Compare(k.name, other.name), strings.Compare(k.asked, other.asked))
 }
 
-// entry holds what stood at a name: a file, or a whole folder.
+// entry holds what was found under a name: a file, or a whole folder.
 type entry struct {
 	text []byte
 	mod  time.Time
@@ -60,7 +61,7 @@ type File struct {
 // NewLook returns a look that has read nothing yet.
 func NewLook() *Look { return &Look{entries: map[key]entry{}} }
 
-// Seal ends the looking: what has not been read by now cannot be read from it any more.
+// Seal ends the look: a file that has not been read by now can no longer be read from it.
 func (l *Look) Seal() { l.sealed = true }
 
 // Read returns the text of a file of at most limit bytes. Anything but a regular file is an
@@ -73,7 +74,7 @@ func (l *Look) Read(name string, limit int64) ([]byte, error) {
 	return e.text, e.err
 }
 
-// Exists returns an error when there is nothing by that name.
+// Exists returns an error if there is nothing by that name.
 func (l *Look) Exists(name string) error {
 	return l.at(key{name, "there"}, func() entry {
 		_, err := os.Stat(name)
@@ -83,7 +84,7 @@ func (l *Look) Exists(name string) error {
 
 // Tree returns the file at root, or every wanted file below it, in order of name. It leaves
 // out folders whose names begin with a dot. A link that leads out of the folder is an
-// error: a folder must not hold what somebody else may change elsewhere.
+// error: somebody else could change its target elsewhere.
 func (l *Look) Tree(root string, limit int64, wanted func(path string) bool) ([]File, error) {
 	e := l.at(key{root, "tree"}, func() entry {
 		list, mod, err := readTree(root, limit, wanted)
@@ -105,8 +106,8 @@ func (l *Look) at(k key, read func() entry) entry {
 	return e
 }
 
-// Differs returns the name of a file that the two looks have not found the same, or
-// nothing. A file that was written again differs, whatever is in it.
+// Differs returns the name of a file that differs between the two looks, or nothing. A file
+// that was written again differs, whatever is in it.
 func (l *Look) Differs(other *Look) string {
 	keys := slices.Concat(slices.Collect(maps.Keys(l.entries)), slices.Collect(maps.Keys(other.entries)))
 	slices.SortFunc(keys, key.compare)
@@ -123,8 +124,8 @@ func (l *Look) Differs(other *Look) string {
 	return ""
 }
 
-// differs reports whether other is another entry, and the name of the file of a tree that
-// makes it one.
+// differs reports whether other is a different entry. For a tree, it also names the file
+// that makes the difference.
 func (e entry) differs(other entry) (name string, differ bool) {
 	for i, f := range e.tree {
 		if i >= len(other.tree) {
@@ -159,8 +160,8 @@ func (l *Look) since(after, now time.Time) string {
 	return ""
 }
 
-// readFile reads a regular file. It does not block on one that has become a pipe or a
-// device, and does not read for ever from one that grows.
+// readFile reads a regular file. It does not block if the file has become a pipe or a
+// device, and does not read forever if it grows.
 func readFile(name string, limit int64) ([]byte, time.Time, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -193,8 +194,8 @@ func tooLarge(name string, limit int64) error {
 	return fmt.Errorf("%s is larger than %d bytes", name, limit)
 }
 
-// readTree also returns the time at which something was last put into one of the folders or
-// taken out of it.
+// readTree also returns the time of the last addition to or removal from one of the
+// folders.
 func readTree(root string, limit int64, wanted func(path string) bool) (list []File, mod time.Time, err error) {
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
@@ -234,8 +235,8 @@ func readTree(root string, limit int64, wanted func(path string) bool) (list []F
 }
 
 // Hidden lists the wanted files below root that a [Look] leaves out because their names or
-// those of their folders begin with a dot, in order of name. It leaves out what Kubernetes,
-// version control and editors put there.
+// those of their folders begin with a dot, in order of name. It omits the files that
+// Kubernetes, version control and editors put there.
 func Hidden(root string, wanted func(path string) bool) ([]string, error) {
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Rest is how long files must have been unchanged before they are taken.
+// Rest is how long files must stay unchanged before they are accepted.
 const Rest = 250 * time.Millisecond
 
-// Limit is how long a start waits for files that keep changing.
+// Limit is how long start-up waits for files that keep changing.
 const Limit = 10 * time.Second
 
-// Terms say when files are taken. Zero fields mean [Rest], [Limit] and the machine's own
+// Terms say when files are accepted. Zero fields mean [Rest], [Limit] and the machine's own
 // clock.
 type Terms struct {
 	Rest  time.Duration // between two looks that find the same, and since the last change
-	Limit time.Duration // after which [Settle] gives up, and a [Settler] complains
+	Limit time.Duration // then [Settle] gives up, and a [Settler] complains
 	Now   func() time.Time
-	Sleep func(context.Context, time.Duration) error // waits, or ends with the context
+	Sleep func(context.Context, time.Duration) error // waits, or returns when the context ends
 }
 
 func (t Terms) withDefaults() Terms {
@@ -54,29 +54,29 @@ type MovingError struct {
 	For  time.Duration
 }
 
-// Error names a file, and says what may be the cause.
+// Error names a file, and gives a possible cause.
 func (e *MovingError) Error() string {
 	return fmt.Sprintf("%s has kept changing for %s, and files are taken once they have stopped: "+
 		"is somebody still writing, or is the clock of its disk wrong?", e.Name, e.For.Round(time.Second))
 }
 
-// Settler says which look can be taken: the second of two that have found the same, with
-// rest between them, and with nothing in it that was written less than that ago. A time in
-// the future says nothing about a file; then only the two looks count.
+// Settler says which look can be accepted: the second of two that found the same, if Rest
+// lies between them and nothing in the second was written more recently than that. A time
+// in the future says nothing about a file; then only the two looks count.
 type Settler struct {
 	terms    Terms
 	first    *Look
 	at       time.Time // end of first
-	restless time.Time // when the first look that could not be taken began; zero without one
-	told     bool      // somebody knows that it lasts too long
+	restless time.Time // when the first look that was not accepted began; zero if none
+	told     bool      // the complaint that it takes too long has been made
 }
 
 // NewSettler makes a settler that has seen nothing yet.
 func NewSettler(t Terms) *Settler { return &Settler{terms: t.withDefaults()} }
 
-// Offer reports whether l, a look that began at the given time, can be taken. Otherwise
-// moving names a file that it waits for. Once that has lasted too long it returns an error,
-// and not again until something has been taken.
+// Offer reports whether l, a look that began at the given time, can be accepted. If not,
+// moving names a file that it waits for. Once that takes too long it returns an error, but
+// only one until a look has been accepted.
 func (s *Settler) Offer(l *Look, begun time.Time) (taken bool, moving string, err error) {
 	now := s.terms.Now()
 	if s.restless.IsZero() {
@@ -100,14 +100,14 @@ func (s *Settler) Offer(l *Look, begun time.Time) (taken bool, moving string, er
 	return false, moving, err
 }
 
-// Due reports whether a look at this time could be taken. An earlier one is of no use.
+// Due reports whether a look at this time could be accepted. An earlier one is useless.
 func (s *Settler) Due(now time.Time) bool { return s.first == nil || now.Sub(s.at) >= s.terms.Rest }
 
 // Forget starts over.
 func (s *Settler) Forget() { *s = Settler{terms: s.terms} }
 
-// Settle reads until what was read can be taken. Its error is a [MovingError] or that of
-// ctx. What read itself makes of the files is its own matter.
+// Settle reads until the look can be accepted. Its error is a [MovingError] or the error of
+// ctx. It does not care what read does with the files.
 func Settle(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	t = t.withDefaults()
 	s := NewSettler(t)
@@ -124,7 +124,7 @@ func Settle(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	}
 }
 
-// Glance does what [Settle] does, for commands that read once and serve nothing: where the
+// Glance does what [Settle] does, for commands that read once and serve nothing: if the
 // last change was long ago, the second look follows at once.
 func Glance(ctx context.Context, t Terms, read func(*Look)) (*Look, error) {
 	t = t.withDefaults()

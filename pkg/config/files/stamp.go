@@ -9,9 +9,9 @@ import (
 )
 
 // Stamp changes when one of the files does, or the content of one of the folders. It looks
-// at the name, size, time and identity of what the names lead to, so that it notices a file
+// at the name, size, time and identity of each link's target, so that it notices a file
 // that is replaced through symbolic links, as Kubernetes does. A missing file has a stamp,
-// too. It is cheap, and says nothing about whether somebody is still writing.
+// too. A stamp is cheap, and does not say whether somebody is still writing.
 func Stamp(paths []string) uint64 {
 	h := fnv.New64a()
 	for _, root := range paths {

@@ -1,10 +1,9 @@
-// Package visible writes text that others have had a hand in, so that people see what is
+// Package visible writes text that others may have influenced, so that people see what is
 // really there: a log line or a line on a terminal shows every character, in its true
 // order, and no part of it is a command to the terminal.
 //
-// A character that would not be seen is written as JSON writes it, \u202e, so that a line
-// of JSON stays a line of JSON and means the same. Nothing outside this package escapes
-// text for display.
+// An invisible character is written as in JSON, \u202e, so that a line of JSON stays a line
+// of JSON and means the same. Nothing outside this package escapes text for display.
 package visible
 
 import (
@@ -14,26 +13,26 @@ import (
 	"unicode/utf8"
 )
 
-// Text escapes everything in s that would not be seen as what it is, line feeds and tabs
-// included.
+// Text escapes everything in s that readers could not see or would misread, including line
+// feeds and tabs.
 func Text(s string) string {
 	out, rest := appendVisible(nil, []byte(s), "")
 	return string(appendBytes(out, rest))
 }
 
-// Writer escapes what is written to it. It leaves line feeds, tabs, and the colours of our
-// own commands as they are.
+// Writer escapes what is written to it. It leaves line feeds, tabs and the colours of our
+// own commands alone.
 //
 // A character may be split between two writes. Writes of one Writer must not overlap.
 type Writer struct {
 	out  io.Writer
-	rest []byte // of a character that the next write completes
+	rest []byte // the start of a character that the next write completes
 }
 
 // NewWriter writes to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
-// Write escapes p. It reports all of p as written unless the writer below it fails.
+// Write escapes p. It reports all of p as written unless the underlying writer fails.
 func (w *Writer) Write(p []byte) (int, error) {
 	text := p
 	if len(w.rest) > 0 {
@@ -67,8 +66,7 @@ func plain(text []byte) bool {
 	return true
 }
 
-// appendVisible appends text to out. It returns in rest a character at the end that is not
-// complete yet.
+// appendVisible appends text to out. It returns an incomplete character at the end in rest.
 func appendVisible(out, text []byte, allowed string) (_, rest []byte) {
 	for len(text) > 0 {
 		if n := colour(text); n > 0 && allowed != "" {
@@ -101,8 +99,8 @@ func contains(allowed string, c rune) bool {
 	return false
 }
 
-// appendBytes appends what is not UTF-8, byte by byte: an eight-bit terminal would read C1
-// commands in it.
+// appendBytes appends bytes that are not UTF-8 one by one: an eight-bit terminal would read
+// C1 commands in them.
 func appendBytes(out, text []byte) []byte {
 	for _, b := range text {
 		out = appendEscape(out, rune(b))
@@ -136,8 +134,8 @@ func hidden(c rune) bool {
 	return false
 }
 
-// colour returns the length of the escape sequence at the beginning of text if it is one
-// by which our own commands set a colour. None of those hides, moves or removes anything.
+// colour returns the length of the escape sequence at the beginning of text if our own
+// commands use it to set a colour. None of those hides, moves or removes anything.
 func colour(text []byte) int {
 	for _, s := range [...]string{"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m"} {
 		if len(text) >= len(s) && string(text[:len(s)]) == s {

@@ -1,4 +1,4 @@
-// Package page writes the pages of Stepward's own that people see: one that says why a
+// Package page writes the pages that people see from Stepward itself: one that says why a
 // request was refused, and one that moves on to a login. They work without a script, load
 // nothing, and cannot be framed.
 package page
@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// Headers returns the headers of every page. They keep it from being framed or made to
+// Headers returns the headers of every page. They keep a page from being framed or made to
 // run anything.
 func Headers() []request.Field {
 	return []request.Field{
@@ -26,7 +26,7 @@ func Headers() []request.Field {
 type Refusal struct {
 	Title, Detail, Reason string
 	StepUpURI             string // where to sign in
-	DecisionID            string // by which the operator finds the decision
+	DecisionID            string // for the operator to find the decision
 }
 
 // HTML returns the page.
