@@ -8,18 +8,19 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Feature is something in which inputs differ for a policy. What two features append never
-// reads as what two others would have: each begins with its length or is of a fixed one.
+// Feature is something that distinguishes inputs for a policy. The bytes that two features
+// append can never be mistaken for those of two others: each begins with its length or has
+// a fixed one.
 type Feature interface {
-	// append writes the feature of in, and reports false where in cannot be remembered.
+	// append writes the feature of in, and reports false if in cannot be remembered.
 	append(dst []byte, in *policy.Input) ([]byte, bool)
 }
 
-// Whole is a member of the input, whatever it holds.
+// Whole is a member of the input, whatever its value.
 type Whole struct{ member }
 
-// NewWhole returns the feature that is the member at path, or false where there is no way
-// to write that member into a key: of a body, say, or of the whole request.
+// NewWhole returns the feature for the member at path, or false if that member cannot be
+// written into a key, such as a body or the whole request.
 func NewWhole(path []string, prefix string) (Whole, bool) {
 	m, ok := memberAt(path, prefix)
 	return Whole{m}, ok
@@ -27,21 +28,22 @@ func NewWhole(path []string, prefix string) (Whole, bool) {
 
 func (w Whole) append(dst []byte, in *policy.Input) ([]byte, bool) { return w.write(dst, in), true }
 
-// Among is which of some constants a text is, or that it is none of them, or not there.
+// Among says which of some constants a text equals, that it equals none of them, or that it
+// is absent.
 type Among struct {
 	text  text
 	place map[string]uint64
 }
 
-// The numbers before those of the constants.
+// The numbers below those of the constants.
 const (
 	absent uint64 = iota
 	another
 	firstConstant
 )
 
-// NewAmong returns the feature of the text at path among constants, or false where no text
-// is known to stand there.
+// NewAmong returns the feature for the text at path among constants, or false if no text is
+// known to be there.
 func NewAmong(path []string, prefix string, constants []string) (Among, bool) {
 	t, ok := textAt(path, prefix)
 	a := Among{text: t, place: map[string]uint64{}}
@@ -65,14 +67,14 @@ func (a Among) append(dst []byte, in *policy.Input) ([]byte, bool) {
 	return binary.AppendUvarint(dst, n), true
 }
 
-// Begins is with which of some prefixes a text begins.
+// Begins says which of some prefixes a text begins with.
 type Begins struct {
 	text     text
 	prefixes []string
 }
 
-// NewBegins returns the feature of the text at path and prefixes, or false where no text is
-// known to stand there.
+// NewBegins returns the feature for the text at path and prefixes, or false if no text is
+// known to be there.
 func NewBegins(path []string, prefix string, prefixes []string) (Begins, bool) {
 	t, ok := textAt(path, prefix)
 	return Begins{t, prefixes}, ok
@@ -90,15 +92,15 @@ func (b Begins) append(dst []byte, in *policy.Input) ([]byte, bool) {
 	return dst, true
 }
 
-// Depth is how many segments the path has.
+// Depth counts the segments of the path.
 type Depth struct{}
 
 func (Depth) append(dst []byte, in *policy.Input) ([]byte, bool) {
 	return binary.AppendUvarint(dst, uint64(len(in.Request.Segments))), true
 }
 
-// Caller is the token as a whole, by its serial number: a token is verified once and asked
-// about often. What is not numbered is not remembered.
+// Caller is the token as a whole, by its serial number: a token is verified once and used
+// for many requests. A token without a number is not remembered.
 type Caller struct{}
 
 func (Caller) append(dst []byte, in *policy.Input) ([]byte, bool) {

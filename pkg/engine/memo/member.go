@@ -13,7 +13,8 @@ import (
 // text reads one text of an input, as policies see it: see [policy.Input.Document].
 type text func(in *policy.Input) (s string, there bool)
 
-// textAt returns how the text at path is read. prefix is that of our own identity headers.
+// textAt returns how to read the text at path. prefix begins the names of our own identity
+// headers.
 func textAt(path []string, prefix string) (text, bool) {
 	switch strings.Join(path, "\x00") {
 	case "request\x00method":
@@ -49,7 +50,7 @@ func textAt(path []string, prefix string) (text, bool) {
 	return nil, false
 }
 
-// namedText reads what stands under a name that the policy chooses, or at a place.
+// namedText reads the value under a name or at an index that the policy chooses.
 func namedText(path []string, prefix string) (text, bool) {
 	name := path[2]
 	switch path[0] + "." + path[1] {
@@ -97,8 +98,8 @@ type member struct {
 	write func(dst []byte, in *policy.Input) []byte
 }
 
-// memberAt returns how the member at path is written: a text, or one of the lists that
-// requests have.
+// memberAt returns how to write the member at path: a text, or one of the lists that a
+// request has.
 func memberAt(path []string, prefix string) (member, bool) {
 	if t, ok := textAt(path, prefix); ok {
 		return member{func(dst []byte, in *policy.Input) []byte {

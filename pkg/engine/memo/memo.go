@@ -1,14 +1,14 @@
 // Package memo remembers what a policy said about requests that its rules cannot tell
 // apart.
 //
-// A policy result holds no time and depends on nothing but the rules, their data and what
-// the rules look at in the input. So it is the same for every request that agrees in what
-// they look at. An engine lists that as [Feature] values when it loads a policy: where a
-// rule compares a segment of the path with a constant, one of the features is whether they
-// are equal, and not the segment. Requests whose paths differ in an id then share a line.
+// A policy result holds no time, and depends only on the rules, their data and the parts of
+// the input that the rules look at. So it is the same for all requests that agree in those
+// parts. An engine lists them as [Feature] values when it loads a policy. If a rule
+// compares a segment of the path with a constant, the feature is whether they are equal,
+// and not the segment itself. Requests whose paths differ only in an id then share a line.
 //
-// A feature that is missing from the list would be a wrong answer. An engine must list all
-// that it cannot rule out, and leave a policy without a memo where it does not know.
+// A feature missing from the list would cause a wrong answer. An engine must list
+// everything that it cannot rule out, and give a policy no memo if it does not know.
 //
 //	memo.go     the lines, and how many there may be
 //	feature.go  the features, and how each is written into a key
@@ -29,8 +29,8 @@ const longestKey = 2 << 10
 // DefaultSize is how many results a generation holds.
 const DefaultSize = 4096
 
-// Memo holds results by key, in two generations: when the young one is full it becomes the
-// old one, and the old one is forgotten. A line that is used moves to the young one. Its
+// Memo holds results by key, in two generations. When the young one is full it becomes the
+// old one, and the old one is forgotten. Using a line moves it to the young one. Its
 // methods may be called from many goroutines.
 type Memo struct {
 	features []Feature
@@ -40,8 +40,8 @@ type Memo struct {
 	young, old map[string]policy.Result
 }
 
-// New returns an empty memo of requests that are told apart by features. Each generation
-// holds size results; 0 means [DefaultSize]. For a size of less than 0 it returns nil.
+// New returns an empty memo that tells requests apart by features. Each generation holds
+// size results; 0 means [DefaultSize]. For a negative size it returns nil.
 func New(features []Feature, size int) *Memo {
 	switch {
 	case size < 0:
@@ -52,9 +52,9 @@ func New(features []Feature, size int) *Memo {
 	return &Memo{features: features, size: size, young: map[string]policy.Result{}}
 }
 
-// Key appends to dst what names in, and reports whether its result may be remembered. Two
-// inputs with one key have one result. The key begins with the names of the route packages
-// that take part.
+// Key appends the key of in to dst, and reports whether its result may be remembered.
+// Inputs with the same key have the same result. The key begins with the names of the route
+// packages that take part.
 func (m *Memo) Key(dst []byte, in *policy.Input) (key []byte, ok bool) {
 	dst = binary.AppendUvarint(dst, uint64(len(in.Routes)))
 	for _, name := range in.Routes {
@@ -68,7 +68,7 @@ func (m *Memo) Key(dst []byte, in *policy.Input) (key []byte, ok bool) {
 	return dst, true
 }
 
-// Find returns the result that is remembered under key. The caller does not change it.
+// Find returns the result remembered under key. The caller must not change it.
 func (m *Memo) Find(key []byte) (policy.Result, bool) {
 	m.mu.RLock()
 	r, young := m.young[string(key)]
@@ -84,7 +84,7 @@ func (m *Memo) Find(key []byte) (policy.Result, bool) {
 	return r, there
 }
 
-// Keep remembers r under key. Nobody changes r afterwards.
+// Keep remembers r under key. Nobody may change r afterwards.
 func (m *Memo) Keep(key []byte, r policy.Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,15 +8,15 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// mostMatches bounds how many entries of a table may match one request that is remembered.
+// mostMatches limits how many entries of a table may match a request that is remembered.
 const mostMatches = 64
 
-// Routes is which entries of a route table are about a request: what the library's
-// routes.matches(entry, input.request) says of each.
+// Routes says which entries of a route table apply to a request, as the library's
+// routes.matches(entry, input.request) would for each entry.
 type Routes struct {
 	entries []route
-	first   map[string][]int // places of entries by the first segment that they spell out
-	any     []int            // and of those that spell out none
+	first   map[string][]int // indices of entries by their literal first segment
+	any     []int            // and of entries without one
 }
 
 // route is one entry, read strictly.
@@ -28,8 +28,8 @@ type route struct {
 	limited, bound bool // whether methods and hosts are given
 }
 
-// NewRoutes returns the feature of a table, or false where an entry is not plain: the rules
-// of the library then decide about each request.
+// NewRoutes returns the feature for a table, or false if an entry is not plain: then the
+// library's rules decide on each request.
 func NewRoutes(table []any) (Routes, bool) {
 	r := Routes{first: map[string][]int{}}
 	for i, x := range table {
@@ -110,7 +110,7 @@ func (r Routes) append(dst []byte, in *policy.Input) ([]byte, bool) {
 	return dst, true
 }
 
-// matches compares as the library does.
+// matches compares in the same way as the library.
 func (e route) matches(in *policy.Input) bool {
 	r := &in.Request
 	switch n := len(e.segments); {
@@ -136,8 +136,8 @@ var (
 	everyday = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 )
 
-// covers reports whether an entry for methods that may change something is also for one
-// that is not of everyday use.
+// covers reports whether an entry for methods that may change something also applies to an
+// uncommon method.
 func (e route) covers(method string) bool {
 	return !slices.Contains(everyday, method) &&
 		slices.ContainsFunc(e.methods, func(m string) bool { return !slices.Contains(onlyRead, m) })

@@ -17,9 +17,9 @@ import (
 // partialBody is the header by which Envoy says whether it sent all of the body.
 const partialBody = "x-envoy-auth-partial-body"
 
-// parse decodes a body of JSON, of a form or of several parts, by the content-type that the
-// client gives. It returns nil if there is none, or if it is of another type, and does not
-// decode a body if Envoy sent only a part of it.
+// parse decodes a JSON, form or multipart body, by the content-type that the client gives.
+// It returns nil if there is no body or if it has another type, and does not decode a body
+// that Envoy sent only in part.
 func (b Body) parse(http map[string]any, path []any) (parsed any, truncated bool, err error) {
 	headers := at(http, "headers")
 	if text(headers, partialBody) == "true" {
@@ -61,13 +61,13 @@ func (b Body) parse(http map[string]any, path []any) (parsed any, truncated bool
 	return parsed, false, err
 }
 
-// rawBody returns the bytes of the body, which the report has in base64.
+// rawBody returns the bytes of the body, which the report holds in base64.
 func rawBody(http map[string]any) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text(http, "rawBody"))
 }
 
-// decoderOf returns what reads bodies of the type media, or nil. It looks for the types in
-// this order, anywhere in media. The messages of gRPC are read by [Body.frame].
+// decoderOf returns the decoder for bodies of the type media, or nil. It looks for the
+// types in this order, anywhere in media. [Body.frame] reads gRPC messages.
 func decoderOf(media string) func(body string) (any, error) {
 	switch {
 	case strings.Contains(media, "application/json"):
@@ -90,8 +90,8 @@ func decoderOf(media string) func(body string) (any, error) {
 
 var errParts = errors.New("its parts cannot be told apart")
 
-// frame decodes the first message of a gRPC request. It stands after one byte, which says
-// whether it is compressed, and four bytes of its length. A compressed one is not read.
+// frame decodes the first message of a gRPC request. One byte before it says whether it is
+// compressed, and the next four give its length. A compressed message is not read.
 func (b Body) frame(body []byte, path []any) (parsed any, truncated bool, err error) {
 	if b.Message == nil || len(body) == 0 {
 		return nil, false, nil

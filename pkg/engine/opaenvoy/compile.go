@@ -13,8 +13,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// compile compiles sources by OPA's own rules: no schema of the input, no strictness beyond
-// the language's.
+// compile compiles sources by OPA's own rules: without a schema of the input, and no
+// stricter than the language itself.
 func compile(sources []rego.Source, opt Options) (*ast.Compiler, map[string]any, finding.List) {
 	if large := rego.TooLarge(sources); large != nil {
 		return nil, nil, large
@@ -30,8 +30,8 @@ func compile(sources []rego.Source, opt Options) (*ast.Compiler, map[string]any,
 	return compiler, document, nil
 }
 
-// parse reads the Rego files of sources, tests only if they are wanted, and merges the data
-// files.
+// parse reads the Rego files of sources, including tests only if they are wanted, and
+// merges the data files.
 func parse(sources []rego.Source, opt Options, tests bool) (map[string]*ast.Module, map[string]any, finding.List) {
 	document, found := data(sources)
 	permitted := capabilities(opt.Network)
@@ -50,8 +50,9 @@ func parse(sources []rego.Source, opt Options, tests bool) (map[string]*ast.Modu
 	return modules, document, found
 }
 
-// capabilities returns those of the OPA that is built in, without what shows the process and
-// its environment. What reaches the network is there only if that is permitted.
+// capabilities returns those of the embedded OPA, without the built-in functions that show
+// the process and its environment. Functions that reach the network are included only if
+// that is permitted.
 func capabilities(network bool) *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
@@ -64,8 +65,8 @@ func capabilities(network bool) *ast.Capabilities {
 	return c
 }
 
-// checkOrigin refuses a package that is in files and in bundles: OPA would have put the
-// bundle in place of the file, and a revision must name all that decides.
+// checkOrigin refuses a package that is both in files and in bundles: OPA would replace the
+// file with the bundle, and a revision must name everything that decides.
 func checkOrigin(sources []rego.Source, modules map[string]*ast.Module) finding.List {
 	first := map[string]rego.Source{}
 	for _, s := range sources {
@@ -85,7 +86,7 @@ func checkOrigin(sources []rego.Source, modules map[string]*ast.Module) finding.
 	return nil
 }
 
-// findings returns [syntax.Findings] of err, with hints that hold for such policies.
+// findings returns the [syntax.Findings] for err, with hints that apply to such policies.
 func findings(err error, file string) finding.List {
 	found := syntax.Findings(err, file)
 	for i := range found {
@@ -97,8 +98,8 @@ func findings(err error, file string) finding.List {
 	return found
 }
 
-// parseFindings returns the findings of a file that cannot be parsed, and says what to do
-// with one in the syntax of old.
+// parseFindings returns the findings for a file that cannot be parsed, and says what to do
+// if it uses the old syntax.
 func parseFindings(s rego.Source, err error) finding.List {
 	if _, old := ast.ParseModuleWithOpts(s.Name, string(s.Text), ast.ParserOptions{
 		RegoVersion: ast.RegoV0}); old == nil {
@@ -125,7 +126,7 @@ func decisionRef(path string) ast.Ref {
 	return ref
 }
 
-// checkDecision refuses a decision that nothing makes: it would refuse everything.
+// checkDecision refuses a decision that no rule makes: it would refuse everything.
 func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path string, sources []rego.Source) (
 	finding.Finding, bool) {
 	if len(ref) > 1 && len(c.GetRules(ref)) > 0 {
@@ -154,7 +155,7 @@ func checkDecision(c *ast.Compiler, document map[string]any, ref ast.Ref, path s
 		Hint:    "policy.path names it, with slashes"}, false
 }
 
-// firstName returns where a finding about all of the sources is shown.
+// firstName returns the file in which to show a finding about all of the sources.
 func firstName(sources []rego.Source) string {
 	if len(sources) == 0 {
 		return "policy"

@@ -8,10 +8,11 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// MaxDescriptors bounds a file of descriptors of messages, in bytes.
+// MaxDescriptors limits a file of message descriptors, in bytes.
 const MaxDescriptors = 32 << 20
 
-// Configured says how the policy of c is loaded. look reads the file that c names.
+// Configured returns the options for loading the policy of c. look reads the file that c
+// names.
 func Configured(c config.Policy, o rego.Options, look *files.Look) (Options, error) {
 	options := Options{Options: o, Path: c.Path, Body: Body{Skip: c.SkipBody}, Network: c.Network}
 	if c.ProtoDescriptor == "" {

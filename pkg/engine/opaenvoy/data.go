@@ -35,7 +35,7 @@ func data(sources []rego.Source) (map[string]any, finding.List) {
 	return root, found
 }
 
-// merge puts the members of from into into. One that is there already must be an object
+// merge puts the members of from into into. A member that exists in both must be an object
 // in both.
 func merge(into, from map[string]any, at string) error {
 	for name, value := range from {

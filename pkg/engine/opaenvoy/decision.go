@@ -15,33 +15,34 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Limits on a decision object. They are wider than those of our own results, since policies
-// that exist must still run; more is an error.
+// Limits on a decision object. They are wider than the limits on our own results, since
+// existing policies must still run. Exceeding one is an error.
 const (
 	maxValue    = 16 << 10 // bytes of a header value or query parameter
 	maxHeaders  = 64 << 10 // bytes of all headers of one member
 	maxBody     = 1 << 20  // bytes
 	maxMetadata = 8 << 10  // bytes as JSON
-	maxMembers  = 256      // of a list or object
+	maxMembers  = 256      // elements of a list or object
 )
 
 // decoder reads decisions in the form that opa-envoy-plugin expects of a policy: true or
-// false, or an object with "allowed". An object may also have "require", which is ours: a
-// list of requirements, as rules of require yield them, that the caller must meet before
-// it is let in.
+// false, or an object with "allowed". An object may also have "require", which is our own
+// extension: a list of requirements, as require rules yield them, that the caller must meet
+// before it is let in.
 type decoder struct {
 	rule         string // what decided, for the log: the path of the decision
 	ladder       stepup.Ladder
 	headerPrefix string // of our identity headers, which no policy sets
 }
 
-// decode makes a result of v, which holds what JSON holds, with numbers as [json.Number].
-// Nothing but true, and an object whose "allowed" is true, lets anyone in. What is not as
-// the plugin expects it is an error, also where the plugin would fail later.
+// decode makes a result of v, a JSON value with numbers as [json.Number]. Only true, or an
+// object whose "allowed" is true, lets anyone in. A value that the plugin does not expect
+// is an error, even if the plugin would only fail later.
 //
-// As there, members that have no meaning for the decision are not looked at: those of an
-// allow on a denial and the other way round, and names that are not known. One exception
-// is a name of an allow that is nearly "require", as it would require nothing.
+// Like the plugin, decode ignores members that have no meaning for the decision: members
+// for an allow in a denial, members for a denial in an allow, and unknown names. The one
+// exception is a name in an allow that is nearly "require": ignoring it would require
+// nothing.
 func (d decoder) decode(v any) (policy.Result, error) {
 	if allowed, ok := v.(bool); ok {
 		return d.result(allowed, &stepup.Wording{}), nil
@@ -60,7 +61,7 @@ func (d decoder) decode(v any) (policy.Result, error) {
 	return r, nil
 }
 
-// result makes an allow that requires nothing, or a denial that no credential changes.
+// result makes an allow that requires nothing, or a denial that no credential can change.
 func (d decoder) result(allowed bool, w *stepup.Wording) policy.Result {
 	r := policy.Result{PassCredential: true, AddBeside: true, MetadataAtTop: true,
 		Require: []stepup.Requirement{{Level: stepup.Anonymous, Rule: d.rule}}}
@@ -168,7 +169,7 @@ func (d decoder) deny(v map[string]any) (policy.Result, error) {
 	return r, nil
 }
 
-// isNearlyRequire reports whether name is likely a slip of require.
+// isNearlyRequire reports whether name is probably a misspelt require.
 func isNearlyRequire(name string) bool {
 	name = strings.ToLower(name)
 	return name == "requirement" || name == "requirements" || name == "stepward_require" || levenshtein.ComputeDistance(

@@ -124,8 +124,8 @@ func metadataOf(decision map[string]any) (map[string]any, error) {
 	return m, nil
 }
 
-// checkRequestHeader permits what our own policies may not set, authorization and cookies
-// among it: that the application gets them is what such policies are there for.
+// checkRequestHeader permits headers that our own policies may not set, such as
+// authorization and cookies: such policies exist to hand them to the application.
 func (d decoder) checkRequestHeader(name string) error {
 	if strings.HasPrefix(request.Spelling(name), d.headerPrefix) {
 		return errors.New("a header is one of Stepward's own")

@@ -10,10 +10,10 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// staticHeaders returns the names of request headers that rules write out: keys of what is
-// called "headers". It lists only those that begin with x- and that no proxy or tracer
-// uses. The same object names headers of refusals, and an application that lost its own
-// content-type would break.
+// staticHeaders returns the names of request headers that rules write literally, as keys of
+// an object named "headers". It lists only names that begin with x- and that no proxy or
+// tracer uses. The same object names headers of refusals, and an application that lost its
+// own content-type would break.
 func staticHeaders(modules map[string]*ast.Module, prefix string) []string {
 	names := map[string]bool{}
 	add := func(t *ast.Term) {
@@ -63,7 +63,7 @@ func isHeaders(t *ast.Term) bool {
 	return false
 }
 
-// keysOf tells of the keys of an object, or of those in an array.
+// keysOf reports the keys of an object, or of the objects in an array.
 func keysOf(t *ast.Term, add func(*ast.Term)) {
 	switch v := t.Value.(type) {
 	case ast.Object:
@@ -73,8 +73,8 @@ func keysOf(t *ast.Term, add func(*ast.Term)) {
 	}
 }
 
-// ownHeader reports whether an application takes a header of this name from the policy
-// alone.
+// ownHeader reports whether an application expects a header of this name only from the
+// policy.
 func ownHeader(name, prefix string) bool {
 	if !strings.HasPrefix(name, "x-") || !request.IsToken(name) || strings.HasPrefix(request.Spelling(name), prefix) {
 		return false

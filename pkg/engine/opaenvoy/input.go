@@ -12,16 +12,15 @@ import (
 // Body says how the body of a request is decoded.
 type Body struct {
 	Skip bool // parsed_body and truncated_body are left out
-	// Message decodes a message of gRPC by the service and method that it is for; nil
-	// leaves such bodies out. known is false if there is no such method, or if it takes a
-	// stream.
+	// Message decodes a gRPC message, given its service and method; nil leaves such bodies
+	// out. known is false if there is no such method, or if it takes a stream.
 	Message func(service, method string, message []byte) (value any, known bool, err error)
 }
 
-// Input returns the document that a policy reads about r. Beside the message that Envoy
-// sent, it holds what opa-envoy-plugin derives from it: version, parsed_path, parsed_query,
-// source_principal and, unless the body is skipped, parsed_body and truncated_body. The
-// error says which part of the request cannot be read.
+// Input returns the document that a policy reads about r. In addition to the message that
+// Envoy sent, it holds the members that opa-envoy-plugin derives from it: version,
+// parsed_path, parsed_query, source_principal and, unless the body is skipped, parsed_body
+// and truncated_body. The error says which part of the request cannot be read.
 func Input(r request.Request, b Body) (map[string]any, error) {
 	doc := r.Attributes()
 	http := at(doc, "attributes", "request", "http")
@@ -58,8 +57,8 @@ func text(o map[string]any, name string) string {
 	return s
 }
 
-// target returns the path, decoded first and split then, so that an encoded slash separates;
-// and the query by name.
+// target returns the path and the query by name. It decodes the path before splitting it,
+// so that an encoded slash separates.
 func target(raw string) (path []any, query map[string]any, err error) {
 	rawPath, rawQuery, _ := strings.Cut(raw, "?")
 	decoded, err := url.PathUnescape(rawPath)

@@ -13,14 +13,14 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Lint looks over a policy of opa-envoy-plugin that loads. It finds a `not` that
-// holds because a built-in function fails: there, as in that plugin, such a failure is
-// undefined, and a rule that keeps somebody out goes silent.
+// Lint checks a policy for opa-envoy-plugin that loads without errors. It finds a `not`
+// that holds because a built-in function fails: here, as in that plugin, such a failure is
+// undefined, and a rule that should keep somebody out goes silent.
 func Lint(sources []rego.Source, opt Options) finding.List {
 	opt = opt.withDefaults()
 	c, _, found := compile(sources, opt)
 	if len(found) > 0 {
-		return nil // loading it has said so
+		return nil // loading it has reported that
 	}
 	var list finding.List
 	for _, m := range c.Modules {
@@ -41,15 +41,15 @@ func Lint(sources []rego.Source, opt Options) finding.List {
 	return list.Tidy()
 }
 
-// fallible lists built-in functions that fail on texts which are not what they expect,
-// by the beginnings of their names.
+// fallible lists, by the beginnings of their names, built-in functions that fail on
+// unexpected text.
 var fallible = []string{
 	"base64", "crypto.x509", "hex.decode", "http.send", "io.jwt.", "json.unmarshal", "net.cidr", "net.lookup",
 	"semver.compare", "time.parse", "to_number",
 	"units.parse", "urlquery.decode", "yaml.unmarshal",
 }
 
-// mayFail names a fallible function that node, or a rule that it leads to, calls; or it is
+// mayFail names a fallible function that node calls, directly or through a rule, or is
 // empty.
 func mayFail(c *ast.Compiler, node any, seen map[*ast.Rule]bool) string {
 	name := ""

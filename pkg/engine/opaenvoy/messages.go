@@ -14,9 +14,9 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// Messages returns a [Body.Message] that decodes by the descriptors in a file that protoc
-// has written with --descriptor_set_out and --include_imports. It decodes to what the JSON
-// mapping of protobuf has, with numbers as [json.Number].
+// Messages returns a [Body.Message] that uses the descriptors in a file written by protoc
+// with --descriptor_set_out and --include_imports. It decodes to the JSON mapping of
+// protobuf, with numbers as [json.Number].
 func Messages(descriptors []byte) (func(service, method string, message []byte) (any, bool, error), error) {
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(descriptors, &set); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Note says what became of a key of OPA's that has no counterpart here, or another meaning.
+// Note says what became of an OPA key that has no counterpart here, or has another meaning.
 type Note struct{ Key, Says string }
 
 // String returns the note as one line.
@@ -27,32 +27,34 @@ func (n Note) String() string { return n.Key + ": " + n.Says }
 type Migration struct {
 	Name     string   // of the configuration of OPA; "-" is standard input
 	Text     []byte   // of the configuration
-	Policies []string // files and folders that OPA was given on its command line
-	// Seen turns the name of a file into one by which stepward.yaml finds it; see
+	Policies []string // files and folders on OPA's command line
+	// Seen turns a file name into the name by which stepward.yaml finds the file; see
 	// [SeenFrom].
 	Seen func(string) string
-	// Refusals returns what of the configuration OPA's own plugins would refuse here.
+	// Refusals returns the parts of the configuration that OPA's own plugins would refuse
+	// here.
 	Refusals func(name string, text []byte) finding.List
 }
 
-// migration holds what a configuration of OPA becomes.
+// migration holds the result of migrating an OPA configuration.
 type migration struct {
 	Migration
 	members []*yaml.Node // of stepward.yaml, keys and values in turn
 	policy  []*yaml.Node
 	notes   []Note
-	config  string // the file that OPA's own plugins go on reading; empty where they have nothing to do
+	config  string // the file that OPA's own plugins still read; empty if they have nothing to do
 }
 
 func (m *migration) note(key, format string, args ...any) {
 	m.notes = append(m.notes, Note{key, fmt.Sprintf(format, args...)})
 }
 
-// pair makes a member of an object. Values are texts, numbers, and lists and objects of them.
+// pair makes a member of an object. Values are strings, numbers, and lists and objects of
+// those.
 func pair(key string, value any) []*yaml.Node {
 	v := &yaml.Node{}
 	if err := v.Encode(value); err != nil {
-		v = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"} // which is as if it were not there
+		v = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"} // the same as leaving it out
 	}
 	return []*yaml.Node{{Kind: yaml.ScalarNode, Value: key}, v}
 }
@@ -125,10 +127,10 @@ func (m *migration) plugin(own map[string]any) error {
 	return nil
 }
 
-// setting takes over one key of the plugin, or notes what becomes of it.
+// setting migrates one key of the plugin, or notes what becomes of it.
 func (m *migration) setting(key string, v any) {
 	switch key {
-	case "addr", "path", "query": // which are read already
+	case "addr", "path", "query": // which have already been read
 	case "skip-request-body-parse":
 		if v == true {
 			m.policy = append(m.policy, pair("skip_body", true)...)
@@ -155,8 +157,7 @@ func (m *migration) setting(key string, v any) {
 	}
 }
 
-// counterparts says what stands in place of keys of the plugin that stepward.yaml does not
-// have.
+// counterparts says what replaces keys of the plugin that stepward.yaml does not have.
 var counterparts = map[string]string{
 	"dry-run": "ATTENTION: OPA let everything through, and Stepward enforces. To go on observing, keep OPA in front " +
 		"until the decisions agree, or let Envoy ask without enforcing (shadow_mode of its filter, from 1.38)",
@@ -169,7 +170,7 @@ var counterparts = map[string]string{
 const metricsElsewhere = "metrics are always there, under names of ours, at /metrics of the admin listener; " +
 	"see docs/reference/metrics.md"
 
-// listen takes over an address of OPA's, where a missing host means every host, without TLS.
+// listen migrates an OPA address. A missing host there means every interface, without TLS.
 func (m *migration) listen(addr string) error {
 	addr = strings.TrimPrefix(addr, "grpc://")
 	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
@@ -196,7 +197,7 @@ func (m *migration) listen(addr string) error {
 
 var plainQuery = regexp.MustCompile(`^data(\.[A-Za-z_][A-Za-z0-9_]*)+$`)
 
-// decision finds out which decision is asked for.
+// decision finds out which decision OPA is asked for.
 func (m *migration) decision(own map[string]any) error {
 	path, err := memberOf(own, "path", "")
 	if err != nil {
@@ -219,7 +220,7 @@ func (m *migration) decision(own map[string]any) error {
 	return nil
 }
 
-// memberOf returns the text of a member, or otherwise if there is none.
+// memberOf returns the text of a member, or the fallback otherwise if there is none.
 func memberOf(own map[string]any, key, otherwise string) (string, error) {
 	v, there := own[key]
 	s, ok := v.(string)

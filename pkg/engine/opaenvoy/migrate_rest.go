@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// managed hands over what OPA's own plugins do, which read the same file here.
+// managed migrates the sections for OPA's own plugins, which read the same file here.
 func (m *migration) managed(root map[string]any) {
 	logs, _ := root["decision_logs"].(map[string]any)
 	if logs["console"] == true {
@@ -26,13 +26,13 @@ func (m *migration) managed(root map[string]any) {
 	m.config = m.Seen(m.Name)
 	for _, f := range m.Refusals(m.Name, m.Text) {
 		if strings.HasSuffix(f.Path, ".url") && strings.Contains(string(m.Text), "${") {
-			continue // only where it is served is it known what that will be
+			continue // its content is known only where it is served
 		}
 		m.note("ATTENTION: "+f.Message, "%s", cmp.Or(f.Hint, "change it in "+filepath.Base(m.Name)))
 	}
 }
 
-// unused names sections that say how to fetch something, where nothing is fetched.
+// unused notes sections that say how to fetch something if nothing is fetched.
 func (m *migration) unused(root map[string]any) {
 	if root["bundle"] != nil {
 		m.note("bundle", "the old form, which knows no signatures: "+
@@ -50,7 +50,7 @@ func (m *migration) unused(root map[string]any) {
 	}
 }
 
-// rest names every other section.
+// rest notes every other section.
 func (m *migration) rest(root map[string]any) {
 	known := []string{"plugins", "services", "bundles", "bundle", "discovery", "keys", "labels",
 		"persistence_directory", "decision_logs", "status"}
@@ -67,15 +67,15 @@ func (m *migration) rest(root map[string]any) {
 	}
 }
 
-// write returns the file, in the order of the reference.
+// write returns the file, in the order of the configuration reference.
 func (m *migration) write(name string) ([]byte, error) {
 	policy := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle, Content: m.policy}
 	root := &yaml.Node{Kind: yaml.MappingNode, Content: m.members}
 	if m.config != "" {
 		root.Content = append(root.Content, pair("bundles", map[string]any{"config_file": m.config})...)
 	}
-	// Such a policy verifies tokens itself. What decides stands last and within brackets, so
-	// that a file that was cut short is not a configuration.
+	// Such a policy verifies tokens itself. The section that decides comes last and in
+	// brackets, so that a file that was cut short is not a configuration.
 	root.Content = append(root.Content, pair("issuers", []string{})...)
 	root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "policy"}, policy)
 	text, err := yaml.Marshal(root)

@@ -21,18 +21,18 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// DefaultPath is the decision that opa-envoy-plugin asks for unless it is told another.
+// DefaultPath is the decision that opa-envoy-plugin asks for by default.
 const DefaultPath = "envoy/authz/allow"
 
-// maxCached bounds what http.send may keep between evaluations, in bytes.
+// maxCached limits what http.send may keep between evaluations, in bytes.
 const maxCached = 8 << 20
 
-// Options say how a policy is loaded. Those about data that may be missing or too old have
-// no effect here.
+// Options say how a policy is loaded. The options for data that may be missing or too old
+// have no effect here.
 type Options struct {
 	rego.Options
 	Path string // of the decision below data, with slashes; empty means DefaultPath
-	Body Body   // how the input's parsed_body and truncated_body are made
+	Body Body   // how to make the input's parsed_body and truncated_body
 	// Network permits built-in functions that reach the network.
 	Network bool
 	Now     func() time.Time // the clock of policies, read once for each evaluation; nil means time.Now
@@ -49,8 +49,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Policy is a policy that was written for opa-envoy-plugin. It is immutable, and its methods
-// may be called from many goroutines.
+// Policy is a policy written for opa-envoy-plugin. It is immutable, and its methods may be
+// called from many goroutines.
 type Policy struct {
 	opt    Options
 	traits policy.Traits
@@ -64,8 +64,8 @@ type Policy struct {
 
 var _ authz.Policy = (*Policy)(nil)
 
-// Load makes a policy of sources. If something is wrong with them, the error is a
-// [finding.List] that holds all of it.
+// Load makes a policy of sources. If anything is wrong with them, the error is a
+// [finding.List] of everything that is.
 func Load(ctx context.Context, sources []rego.Source, opt Options) (*Policy, error) {
 	opt = opt.withDefaults()
 	compiler, document, found := compile(sources, opt)
@@ -99,8 +99,8 @@ func Load(ctx context.Context, sources []rego.Source, opt Options) (*Policy, err
 	return p, nil
 }
 
-// WithTracer returns p with evaluations that t traces. That costs time, and t is called from
-// the goroutines of all of them.
+// WithTracer returns a copy of p whose evaluations t traces. Tracing costs time, and every
+// evaluation calls t from its own goroutine.
 func (p *Policy) WithTracer(t topdown.QueryTracer) *Policy {
 	traced := *p
 	traced.tracer = t
@@ -108,16 +108,16 @@ func (p *Policy) WithTracer(t topdown.QueryTracer) *Policy {
 }
 
 // Traits returns what holds for every evaluation. The request headers are those whose names
-// the policy writes out. A name that it computes is not known before it is asked, so a
+// the policy writes literally. A computed name is not known before the evaluation, so a
 // client's own header of that name reaches the application whenever the policy does not set
-// it. The token is ignored: the input holds what Envoy reports and nothing of ours.
+// it. The token is ignored: the input holds only what Envoy reports.
 func (p *Policy) Traits() policy.Traits { return p.traits }
 
 // Evaluate asks the policy about the attributes of in.Request. An undefined decision becomes
 // the zero Result, which refuses.
 //
-// The errors are those of [rego.Policy.Evaluate], and one that wraps [policy.ErrRequest] if
-// the client sent what cannot be read.
+// It returns the errors of [rego.Policy.Evaluate], and one that wraps [policy.ErrRequest]
+// if the client sent something unreadable.
 func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	switch {
 	case len(in.Routes) > 0:

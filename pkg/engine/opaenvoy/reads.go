@@ -6,12 +6,11 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// Reads lists what the policy reads that a proxy must be told to send: the body, the
-// certificate of the peer, and the TLS session, as their places in the input of our own
-// policies.
+// Reads lists what the policy reads that a proxy sends only if configured to: the body, the
+// peer's certificate and the TLS session, by their paths in the input of our own policies.
 func (p *Policy) Reads() [][]string { return p.reads }
 
-// reads looks for what [Policy.Reads] lists.
+// reads finds what [Policy.Reads] lists.
 func reads(modules map[string]*ast.Module) [][]string {
 	needs := map[string][]string{
 		"parsed_body": {"request", "body"}, "truncated_body": {"request", "body"}, "body": {"request", "body"},

@@ -2,10 +2,9 @@ package opaenvoy
 
 import "path/filepath"
 
-// SeenFrom returns the name of a file as a configuration in the file at out names it:
-// relative to the folder of that file, wherever it is, or absolute where a link among the
-// folders would lead astray. Without out it is the name itself, as for a configuration in
-// the working folder.
+// SeenFrom returns the name of a file as the configuration file at out must write it:
+// relative to the folder of out, or absolute if a link among the folders would lead astray.
+// Without out it is the name itself, as for a configuration in the working folder.
 func SeenFrom(out, name string) string {
 	if filepath.IsAbs(name) || out == "" {
 		return name
@@ -15,7 +14,7 @@ func SeenFrom(out, name string) string {
 	if err != nil || err2 != nil {
 		return name // there is no working folder
 	}
-	// What is above a link differs by the names and by the folders.
+	// Above a link, names and folders do not agree.
 	named, err := filepath.Rel(dir, file)
 	really, err2 := filepath.Rel(withoutLinks(dir), filepath.Join(withoutLinks(filepath.Dir(file)),
 		filepath.Base(file)))
@@ -25,7 +24,7 @@ func SeenFrom(out, name string) string {
 	return named
 }
 
-// withoutLinks returns a folder without links in its name. A folder that does not exist yet
+// withoutLinks resolves the links in the name of a folder. A folder that does not exist yet
 // has none.
 func withoutLinks(dir string) string {
 	if there, err := filepath.EvalSymlinks(dir); err == nil {

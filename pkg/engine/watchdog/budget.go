@@ -5,23 +5,25 @@ import (
 	"time"
 )
 
-// patience is how many times its limit an evaluation may take by the clock on the wall, on a
-// machine that is slow.
+// patience is how many times its limit an evaluation may take in wall-clock time on a slow
+// machine.
 const patience = 20
 
-// budget measures how much of the processor evaluations have had. A policy is timed out for
-// what it does. The clock on the wall is no measure of that: it runs on while an evaluation
-// waits for a core, because the machine is slow, a quota stops it, or many share it.
+// budget measures how much processor time evaluations have used. A policy should time out
+// because of what it does. The wall clock does not measure that: it runs on while an
+// evaluation waits for a core, because the machine is slow, a quota stops it, or many share
+// it.
 //
-// Go does not say what one goroutine uses. So the budget takes what the process uses, and
-// shares it evenly among the evaluations that run, but never faster than the wall.
+// Go does not report what one goroutine uses. So the budget divides the time that the
+// process uses evenly among the running evaluations, but never runs faster than the wall
+// clock.
 type budget struct {
 	read func() (cpu, wall time.Duration) // both since some fixed time
 
 	mu        sync.Mutex
-	running   int           // evaluations, including those that were given up and still run
+	running   int           // evaluations, including those that were given up but still run
 	cpu, wall time.Duration // when share was last brought up to date
-	share     time.Duration // what one evaluation would have had that has run all along
+	share     time.Duration // what an evaluation would have used that ran from the start
 }
 
 func newBudget(read func() (cpu, wall time.Duration)) *budget {
@@ -39,7 +41,7 @@ func (b *budget) begin() time.Duration {
 	return b.share
 }
 
-// end counts one evaluation less.
+// end counts one evaluation fewer.
 func (b *budget) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +49,7 @@ func (b *budget) end() {
 	b.running--
 }
 
-// since returns how much of the processor an evaluation has had since it began at a share.
+// since returns how much processor time an evaluation has used since it began at a share.
 func (b *budget) since(begin time.Duration) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,15 +63,15 @@ func (b *budget) update() {
 	b.cpu, b.wall = cpu, wall
 }
 
-// clocks returns a function that reads how much of the processor the process has used, and
-// the time on the wall.
+// clocks returns a function that reads the processor time that the process has used, and
+// the wall-clock time.
 func clocks() func() (cpu, wall time.Duration) {
 	start := time.Now()
 	return func() (cpu, wall time.Duration) {
 		wall = time.Since(start)
 		used, known := processorTime()
 		if !known {
-			used = wall * patience // so that the wall decides
+			used = wall * patience // so that the wall clock decides
 		}
 		return used, wall
 	}

@@ -4,5 +4,5 @@ package watchdog
 
 import "time"
 
-// processorTime returns nothing: the system does not say.
+// processorTime returns nothing: this system does not report it.
 func processorTime() (used time.Duration, known bool) { return 0, false }

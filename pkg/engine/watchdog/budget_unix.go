@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// processorTime returns how much of the processor this process has used so far.
+// processorTime returns how much processor time this process has used so far.
 func processorTime() (used time.Duration, known bool) {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

@@ -1,12 +1,11 @@
-// Package watchdog bounds what evaluations of a policy may cost.
+// Package watchdog limits what evaluations of a policy may cost.
 //
-// [Run] makes one evaluation in a goroutine of its own and stops waiting when its time
-// budget is spent, whether or not the engine has noticed. An evaluation that is given up
-// still runs. So a [Watchdog] counts where such evaluations are, by rule and by route, and
-// lets no other one begin where too many are: one expensive expression must not stop all
-// routes.
+// [Run] makes one evaluation in its own goroutine and stops waiting when its time budget is
+// spent, whether or not the engine has noticed. An evaluation that is given up still runs.
+// So a [Watchdog] counts such evaluations by rule and by route. Where there are too many,
+// it lets no more begin: one expensive expression must not stop all routes.
 //
-// watchdog.go has the limits and the run, budget.go the time that an evaluation has had.
+// watchdog.go holds the limits and the run, budget.go the time that an evaluation has used.
 package watchdog
 
 import (
@@ -22,22 +21,23 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// ErrSaturated is wrapped by the error of an evaluation that was not made, or was ended
-// early, because too many evaluations at the same place still run after their time was up.
+// ErrSaturated is wrapped in the error of an evaluation that was not made, or was ended
+// early, because too many evaluations at the same place are still running after their time
+// was up.
 var ErrSaturated = errors.New("policy: too many evaluations run past their time budget")
 
 // places divides the number of evaluations that may still run after their time is up: one
-// place may have a sixteenth of them. One rule may have half of those that the other rules
-// have left, because a route is what a sender writes, and a sender can write many.
+// place may have a sixteenth of them. One rule may have half of what the other rules have
+// left, because the sender chooses the route, and can make up many.
 const places = 16
 
-// place says where an evaluation is: in a rule, for a route.
+// place says where an evaluation is: in which rule, and for which route.
 type place struct {
-	rule  int    // its number; before, until the evaluation has come to a rule
+	rule  int    // its number; before, until the evaluation reaches a rule
 	route string // host and first segment
 }
 
-// longestRoute bounds what a sender can make a [place] hold, in bytes.
+// longestRoute limits how much a sender can make a [place] hold, in bytes.
 const longestRoute = 128
 
 // routeOf returns the host and the first segment of r.
@@ -47,42 +47,42 @@ func routeOf(r request.Request) string {
 		first = r.Segments[0]
 	}
 	route := r.Host + "/" + first
-	if len(route) <= longestRoute { // as nearly all are; every evaluation asks, so it is copied once
+	if len(route) <= longestRoute { // as nearly all are; every evaluation asks, so copy only once
 		return route
 	}
 	return strings.Clone(route[:longestRoute])
 }
 
-// before is the number of the rule while an evaluation has not come to one.
+// before is the rule number until an evaluation reaches a rule.
 const before = -1
 
-// Watchdog bounds the evaluations of one policy by what they use of the processor. Its
+// Watchdog limits the evaluations of one policy by the processor time that they use. Its
 // methods may be called from many goroutines.
 type Watchdog struct {
 	limit  time.Duration
-	longer int   // how many times limit an evaluation may take by the clock on the wall
-	most   int64 // how many evaluations may be given up before no other is begun
+	longer int   // how many times limit an evaluation may take in wall-clock time
+	most   int64 // how many may be given up before no more begin
 	budget *budget
 
-	total     atomic.Int64 // evaluations that were given up and still run
+	total     atomic.Int64 // evaluations that were given up but still run
 	mu        sync.Mutex
-	abandoned map[place]int64 // of these, how many are where
+	abandoned map[place]int64 // how many of these are at each place
 	byRule    map[int]int64   // the same, on all routes together
 }
 
-// New returns a Watchdog that gives each evaluation limit. Once most evaluations that were
-// given up still run, no other is begun.
+// New returns a Watchdog with a time limit for each evaluation. Once most evaluations have
+// been given up and still run, no more begin.
 func New(limit time.Duration, most int64) *Watchdog {
 	return &Watchdog{limit: limit, longer: patience, most: most, budget: newBudget(clocks()),
 		abandoned: map[place]int64{}, byRule: map[int]int64{}}
 }
 
-// ByWall makes w measure evaluations by the clock on the wall alone. It is for policies that
-// may wait for the network: an evaluation that waits uses no processor. Call it before the
+// ByWall makes w measure evaluations by the wall clock alone. It is for policies that may
+// wait for the network: an evaluation that waits uses no processor. Call it before the
 // first evaluation.
 func (w *Watchdog) ByWall() { w.longer = 1 }
 
-// full reports whether no evaluation may go on at p.
+// full reports whether no more evaluations may run at p.
 func (w *Watchdog) full(p place) bool {
 	total := w.total.Load()
 	if total == 0 || total >= w.most {
@@ -108,7 +108,7 @@ func (w *Watchdog) count(p place, n int64) {
 	}
 }
 
-// The states of an evaluation. The first of the two to leave, the evaluation or its caller,
+// The states of an evaluation. The evaluation and its caller both leave; the first to do so
 // tells the other.
 const (
 	running int32 = iota
@@ -121,19 +121,19 @@ type position struct {
 	watch *Watchdog
 	route string
 	rule  atomic.Int64
-	full  atomic.Bool // it has come to a place that is full
+	full  atomic.Bool // it has reached a place that is full
 }
 
 func (p *position) place() place { return place{int(p.rule.Load()), p.route} }
 
-// Enter notes that the evaluation of ctx has come to the rule with this number, and reports
-// whether it may go on. Outside of [Run] every evaluation may.
+// Enter notes that the evaluation of ctx has reached the rule with this number, and reports
+// whether it may go on. Outside [Run] every evaluation may.
 func Enter(ctx context.Context, rule int) bool {
 	p, watched := ctx.Value(positionKey{}).(*position)
 	return !watched || p.enter(rule)
 }
 
-// enter notes that the evaluation has come to a rule, and reports whether it may go on.
+// enter notes that the evaluation has reached a rule, and reports whether it may go on.
 func (p *position) enter(rule int) bool {
 	p.rule.Store(int64(rule))
 	if p.watch.full(p.place()) {
@@ -146,7 +146,7 @@ func (p *position) enter(rule int) bool {
 // positionKey is the key of a [position] in a context.
 type positionKey struct{}
 
-// evaluation holds what one run, in a goroutine of its own, comes to.
+// evaluation holds the result of one run in its own goroutine.
 type evaluation[T any] struct {
 	state  atomic.Int32
 	done   chan struct{}
@@ -155,9 +155,9 @@ type evaluation[T any] struct {
 }
 
 // Run makes one evaluation for r. It stops waiting when the budget is spent, and returns an
-// error that wraps [policy.ErrTimeout]. An evaluation that is given up is counted at its
-// place until it ends, and above a limit nothing more goes on there: a hostile expression
-// may waste some goroutines, not all of them. A panic becomes an error.
+// error that wraps [policy.ErrTimeout]. An evaluation that is given up counts at its place
+// until it ends. Above a limit nothing more runs there: a hostile expression may waste some
+// goroutines, but not all of them. A panic becomes an error.
 func Run[T any](ctx context.Context, w *Watchdog, r request.Request, evaluate func(context.Context) (T, error)) (
 	T, error) {
 	var none T
@@ -182,7 +182,7 @@ func Run[T any](ctx context.Context, w *Watchdog, r request.Request, evaluate fu
 	if spent || ctx.Err() != nil {
 		left = at.place()
 		w.count(left, 1)
-		if !e.state.CompareAndSwap(running, abandoned) { // it has ended at this very moment
+		if !e.state.CompareAndSwap(running, abandoned) { // it ended at that very moment
 			w.count(left, -1)
 			<-e.done
 		}
@@ -201,7 +201,7 @@ func Run[T any](ctx context.Context, w *Watchdog, r request.Request, evaluate fu
 }
 
 // wait returns when done is closed, when ctx ends, or when an evaluation that began at this
-// share has had its limit. Only then is spent true.
+// share has used up its limit. Only in the last case is spent true.
 func (w *Watchdog) wait(ctx context.Context, done <-chan struct{}, began time.Duration) (spent bool) {
 	start := time.Now()
 	timer := time.NewTimer(w.limit)

@@ -25,8 +25,8 @@ func Post(clientID, secret string) func(http.Header, url.Values) error {
 	}
 }
 
-// PrivateKeyJWT authenticates by an assertion that assert makes anew for each call
-// (RFC 7523 §2.2).
+// PrivateKeyJWT authenticates with a new assertion from assert for each call (RFC 7523
+// §2.2).
 func PrivateKeyJWT(clientID string, assert func() (string, error)) func(http.Header, url.Values) error {
 	return func(_ http.Header, form url.Values) error {
 		assertion, err := assert()
@@ -40,8 +40,8 @@ func PrivateKeyJWT(clientID string, assert func() (string, error)) func(http.Hea
 	}
 }
 
-// TLS authenticates by the certificate of the connection (RFC 8705 §2): the client
-// that is asked with must have one.
+// TLS authenticates by the certificate of the connection (RFC 8705 §2): the HTTP client
+// must have one.
 func TLS(clientID string) func(http.Header, url.Values) error {
 	return func(_ http.Header, form url.Values) error {
 		form.Set("client_id", clientID)

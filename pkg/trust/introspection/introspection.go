@@ -1,11 +1,11 @@
-// Package introspection asks an issuer about a token (RFC 7662): whether it is active,
-// and what it says. Opaque tokens are read this way, and so is the present state of a
-// session behind a JWT.
+// Package introspection asks an issuer about a token (RFC 7662): whether it is active, and
+// what it says. This is how we read opaque tokens, and the current state of the session
+// behind a JWT.
 //
-// A [Client] asks one issuer, authenticated, once for many callers that bring the same
-// token, and remembers the answer for a short while and never beyond the token's own
-// end. It judges only whether the answer is well-formed. What the answer says goes
-// through the same checks as the claims of a JWT, in package jwt.
+// A [Client] authenticates to one issuer and asks it once for many callers that bring the
+// same token. It remembers the answer for a short while, but never longer than the token
+// lives. It judges only whether the answer is well-formed. Package jwt checks what the
+// answer says in the same way as the claims of a JWT.
 package introspection
 
 import (
@@ -28,13 +28,13 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// ErrUnavailable means that the issuer did not answer, or answered with something that
-// is no answer. It says nothing about the token.
+// ErrUnavailable means that the issuer did not answer, or not with a valid introspection
+// response. It says nothing about the token.
 var ErrUnavailable = errors.New("introspection: no answer")
 
 const (
 	maxAnswer = 256 << 10
-	// maxActive and maxInactive are how many answers of either kind are remembered.
+	// maxActive and maxInactive limit how many answers of each kind are remembered.
 	maxActive   = 20_000
 	maxInactive = 4_096
 	// inactiveFor is how long we do not ask again about a token that was not active. It is
@@ -55,7 +55,7 @@ const JWTType = "application/token-introspection+jwt"
 type Config struct {
 	Endpoint string           // introspection_endpoint
 	Client   *outbound.Client // required
-	// Authenticate adds to a call's header and form what authenticates us (RFC 7662 §2.1);
+	// Authenticate adds our authentication to a call's header and form (RFC 7662 §2.1);
 	// required.
 	Authenticate func(h http.Header, form url.Values) error
 	// Signed reads a signed answer (RFC 9701) and returns its token_introspection. With it,
@@ -64,7 +64,7 @@ type Config struct {
 	CacheMax time.Duration // 0 means DefaultCacheMax
 	MaxCalls int           // at once; 0 means DefaultMaxCalls
 	Now      func() time.Time
-	// OnAnswer, if set, is told of each call to the issuer. It must not block.
+	// OnAnswer, if set, is told about each call to the issuer. It must not block.
 	OnAnswer func(active bool, err error)
 }
 
@@ -74,22 +74,22 @@ type Client struct {
 	calls  chan struct{}
 	flight singleflight.Group
 
-	// What is remembered is kept apart, so that a flood of made-up tokens drives no good
-	// answer out.
+	// The two kinds are remembered separately, so that a flood of made-up tokens cannot
+	// push out good answers.
 	mu               sync.Mutex
 	active, inactive *simplelru.LRU[[sha256.Size]byte, Answer]
 }
 
-// Answer is what the issuer has said.
+// Answer holds what the issuer said.
 type Answer struct {
 	Active bool
-	// Claims are the members of an active answer, numbers as json.Number. They are not
-	// to be changed.
+	// Claims holds the members of an active answer, with numbers as json.Number. Nobody may
+	// change them.
 	Claims map[string]any
 	until  time.Time
 }
 
-// New makes a client as c says.
+// New makes a client from c.
 func New(c Config) *Client {
 	if c.CacheMax == 0 {
 		c.CacheMax = DefaultCacheMax
@@ -108,11 +108,11 @@ func New(c Config) *Client {
 	return &Client{c: c, calls: make(chan struct{}, c.MaxCalls), active: active, inactive: inactive}
 }
 
-// Introspect asks about a token. Any error wraps [ErrUnavailable]: nobody knows then
+// Introspect asks about a token. Any error wraps [ErrUnavailable]: then nobody knows
 // whether the token is good.
 //
-// A call under way goes on when ctx ends, for at most the client's timeout, and its
-// answer is remembered.
+// If ctx ends, a call under way goes on for at most the client's timeout, and its answer is
+// remembered.
 func (c *Client) Introspect(ctx context.Context, raw string) (Answer, error) {
 	digest := sha256.Sum256([]byte(raw))
 	if a, ok := c.known(digest); ok {
@@ -122,7 +122,7 @@ func (c *Client) Introspect(ctx context.Context, raw string) (Answer, error) {
 	defer cancel()
 	done := c.flight.DoChan(string(digest[:]), func() (_ any, err error) {
 		defer func() {
-			if recover() != nil { // otherwise the whole process would end
+			if recover() != nil { // otherwise a panic would end the process
 				err = fmt.Errorf("%w: a panic", ErrUnavailable)
 			}
 		}()
@@ -184,7 +184,7 @@ func (c *Client) ask(ctx context.Context, raw string) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	at := c.c.Now() // before the answer: what it says is not newer than that
+	at := c.c.Now() // taken before the answer, which is no newer than this
 	res, err := c.c.Client.Do(req, maxAnswer)
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -214,8 +214,8 @@ func (c *Client) request(ctx context.Context, raw string) (*http.Request, error)
 	return r, nil
 }
 
-// read returns the answer's members, once it is known to be of the kind that was asked
-// for.
+// read returns the answer's members once it is sure that the answer is of the requested
+// kind.
 func (c *Client) read(ctx context.Context, res outbound.Response) (map[string]any, error) {
 	switch res.Status {
 	case http.StatusOK:
@@ -251,8 +251,7 @@ func Parse(body []byte) (map[string]any, error) {
 	return o, nil
 }
 
-// answer returns what claims come to. An active token is remembered no longer than it
-// lives.
+// answer makes an Answer of claims. An active token is remembered no longer than it lives.
 func answer(claims map[string]any, at time.Time, longest time.Duration) (Answer, error) {
 	active, ok := claims["active"].(bool)
 	if !ok {

@@ -20,13 +20,13 @@ import (
 type confirmation struct {
 	thumbprint  string // jkt: of the key that signs DPoP proofs (RFC 9449 §6.1)
 	certificate string // x5t#S256: of the client certificate (RFC 8705 §3.1)
-	// proof says that the token is one that needs a proof, by its token_type or typ,
-	// whether or not cnf names the key (RFC 9449 §5, §6.2).
+	// proof says that the token needs a proof because of its token_type or typ, whether or
+	// not cnf names the key (RFC 9449 §5, §6.2).
 	proof bool
 }
 
-// confirmationOf reads cnf. A member that is not known is ignored, but a cnf without any
-// known member cannot be checked.
+// confirmationOf reads cnf. It ignores an unknown member, but a cnf without any known
+// member cannot be checked.
 func confirmationOf(claims map[string]any) (confirmation, error) {
 	c := confirmation{proof: needsProof(claims)}
 	raw, there := claims["cnf"]
@@ -64,8 +64,8 @@ func needsProof(claims map[string]any) bool {
 }
 
 // bind checks every binding of the caller's token: a bound token never passes as a plain
-// bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof beside a token that is not bound
-// proves nothing.
+// bearer (RFC 9449 §7.2, RFC 8705 §3), and a proof that comes with an unbound token proves
+// nothing.
 func (x *verified) bind(ctx context.Context, r request.Request, c credential.Credential, now time.Time) (
 	*token.Token, *token.Error) {
 	t, i := x.token, x.issuer

@@ -16,19 +16,20 @@ import (
 // DefaultCacheSize is how many verified tokens are remembered.
 const DefaultCacheSize = 20_000
 
-// refusedSize and refusedFor bound what is remembered of refusals: enough that a
-// flood of one bad token costs next to nothing, and too little for a mistake to last.
+// refusedSize and refusedFor limit how many refusals are remembered, and for how long:
+// enough that a flood of one bad token costs next to nothing, and too little for a mistake
+// to last.
 const (
 	refusedSize = 4_096
 	refusedFor  = 10 * time.Second
 )
 
-// digest names a token in the cache by its exact bytes. A verified token has one
-// spelling only.
+// digest names a token in the cache by its exact bytes. A verified token has only one
+// spelling.
 type digest [sha256.Size]byte
 
-// verified is a token whose signature and claims have been found good under one
-// generation of its issuer's keys. Its times are judged anew each time.
+// verified is a token whose signature and claims were good under one generation of its
+// issuer's keys. Its times are checked again on every call.
 type verified struct {
 	token        token.Token
 	notBefore    time.Time
@@ -42,16 +43,16 @@ type verified struct {
 type refusal struct {
 	err        *token.Error
 	until      time.Time
-	issuer     *issuer // nil where the token did not come to one
+	issuer     *issuer // nil if the token did not get that far
 	generation uint64
 }
 
-// cache remembers the outcome of what is costly about a token, and nothing that
-// depends on the time. The two kinds are kept apart, so that a flood of bad tokens
-// drives no good one out. It serves many goroutines.
+// cache remembers the outcome of the costly checks of a token, and nothing that depends on
+// the time. It keeps good and bad tokens apart, so that a flood of bad tokens cannot push
+// out good ones. It serves many goroutines.
 type cache struct {
 	mu       sync.Mutex
-	last     token.Serial // Of is zero where nothing random was to be had: nothing is numbered
+	last     token.Serial // Of is zero if no randomness was available: nothing is numbered
 	verified *simplelru.LRU[digest, *verified]
 	refused  *simplelru.LRU[digest, refusal]
 }
@@ -71,7 +72,7 @@ func newCache(size int, random io.Reader) *cache {
 	return c
 }
 
-// name returns the digest of a token. It is zero without a cache, where nobody needs it.
+// name returns the digest of a token. Without a cache nobody needs it, and it is zero.
 func (c *cache) name(raw string) digest {
 	if c == nil {
 		return digest{}
@@ -79,7 +80,7 @@ func (c *cache) name(raw string) digest {
 	return sha256.Sum256(view(raw))
 }
 
-// find returns what is remembered of a token under the keys that its issuer has now.
+// find returns what is remembered about a token under its issuer's current keys.
 func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
 	if c == nil {
 		return nil, nil
@@ -101,7 +102,7 @@ func (c *cache) find(d digest, now time.Time) (*verified, *token.Error) {
 	return nil, nil
 }
 
-// keep remembers v and numbers its token. It is called before anybody else sees v.
+// keep remembers v and numbers its token. It must be called before anyone sees v.
 func (c *cache) keep(d digest, v *verified) {
 	if c == nil || v.generation == 0 {
 		return
@@ -115,8 +116,8 @@ func (c *cache) keep(d digest, v *verified) {
 	c.verified.Add(d, v)
 }
 
-// refuse remembers err unless it may be another one the next second: when a key is not
-// known yet, or when we could not tell.
+// refuse remembers err unless the next try could turn out differently: because a key is not
+// known yet, or because we could not tell.
 func (c *cache) refuse(d digest, err *token.Error, i *issuer, generation uint64, now time.Time) {
 	if c == nil || err.OwnFault() || err.Code == token.UnknownKey {
 		return

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/statuslist"
 )
 
-// read types the claims of a token that its issuer vouches for.
+// read reads the claims of a token that its issuer vouches for, by their types.
 func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Error) {
 	r := reader{claims: claims}
 	t := token.Token{
@@ -37,7 +37,7 @@ func (i *issuer) read(claims map[string]any, p *profile) (*verified, *token.Erro
 	return &verified{token: t, notBefore: notBefore, issuer: i}, nil
 }
 
-// proof types the claims that say how and when the subject authenticated.
+// proof reads the claims that say how and when the subject authenticated.
 func (i *issuer) proof(r *reader) token.Proof {
 	p := token.Proof{ACR: r.text("acr"), AMR: r.texts("amr", false), At: r.time("auth_time")}
 	if i.AssuranceClaim != "" {
@@ -46,8 +46,8 @@ func (i *issuer) proof(r *reader) token.Proof {
 	return p
 }
 
-// judge checks that a token is for us and of the right kind: its audience, and what its
-// issuer's tokens must have.
+// judge checks that a token is for us and of the right kind: its audience, and the claims
+// that its issuer's tokens must have.
 func (i *issuer) judge(h header, t token.Token) *token.Error {
 	if err := i.checkAudience(t); err != nil {
 		return err
@@ -62,8 +62,8 @@ func (i *issuer) checkAudience(t token.Token) *token.Error {
 	return nil
 }
 
-// further reads what is checked against more than the token itself: what it is bound to,
-// and where its status is.
+// further reads the claims whose check needs more than the token itself: what it is bound
+// to, and where its status is.
 func (x *verified) further(claims map[string]any) *token.Error {
 	var err error
 	if x.confirmation, err = confirmationOf(claims); err != nil {
@@ -81,8 +81,8 @@ func (x *verified) further(claims map[string]any) *token.Error {
 	return nil
 }
 
-// checkTime compares the token with the clock, with the issuer's leeway. A token is
-// expired in the second that exp names (RFC 7519 §4.1.4).
+// checkTime compares the token with the clock, with the issuer's leeway. A token has
+// already expired in the second that exp names (RFC 7519 §4.1.4).
 func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error {
 	latest := now.Add(i.Leeway)
 	switch {
@@ -98,15 +98,16 @@ func (i *issuer) checkTime(t token.Token, notBefore, now time.Time) *token.Error
 	return nil
 }
 
-// reader takes claims by type and keeps the name of the first that has another.
+// reader reads claims by type and keeps the name of the first claim of another type.
 type reader struct {
 	claims map[string]any
 	wrong  string
 }
 
-// names types the claims that name things, under every profile, whether or not the profile
+// names checks the types of the claims that name things, whether or not the profile
 // requires them: a jti that is null or a number could not be revoked (RFC 7519 §4.1, RFC
-// 8693 §4.3, OpenID Connect Core §2). iss has chosen the issuer, so it is text.
+// 8693 §4.3, OpenID Connect Core §2). iss has already selected the issuer, so it is a
+// string.
 func (r *reader) names() {
 	for _, name := range []string{"sub", "jti", "sid", "client_id", "azp"} {
 		r.text(name)
@@ -119,8 +120,8 @@ func (r *reader) fail(name string) {
 	}
 }
 
-// text returns a string claim. A claim that is there and empty proves nothing, and no
-// issuer means it.
+// text returns a string claim. An empty string proves nothing, and no issuer sends one on
+// purpose.
 func (r *reader) text(name string) string {
 	v, there := r.claims[name]
 	if !there {
@@ -133,7 +134,7 @@ func (r *reader) text(name string) string {
 	return s
 }
 
-// texts returns an array of strings, or one string where single allows it.
+// texts returns an array of strings, or one string if single allows it.
 func (r *reader) texts(name string, single bool) []string {
 	v, there := r.claims[name]
 	if !there {

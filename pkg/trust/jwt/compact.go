@@ -8,15 +8,15 @@ import (
 	"unsafe"
 )
 
-// compact is a token taken apart: RFC 7515 §7.1.
+// compact holds the parts of a token: RFC 7515 §7.1.
 type compact struct {
 	header, payload, signature []byte // decoded
-	signed                     string // what the signature is over
+	signed                     string // the bytes that the signature covers
 }
 
-// split takes a compact token apart, by bytes: three parts of base64url without
-// padding, each in its one canonical spelling (RFC 7515 §2), none empty. Any
-// other serialization is refused here, before a library sees it.
+// split splits a compact token, byte by byte, into three parts of base64url without
+// padding, each in its one canonical spelling (RFC 7515 §2) and none empty. It refuses any
+// other serialization before a library sees it.
 func split(raw string) (compact, error) {
 	first := strings.IndexByte(raw, '.')
 	last := strings.LastIndexByte(raw, '.')
@@ -46,10 +46,10 @@ func split(raw string) (compact, error) {
 	return c, nil
 }
 
-// view returns the bytes of s without a copy. They must not be written to.
+// view returns the bytes of s without a copy. Nobody may write to them.
 func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-// What can be wrong with the parts.
+// The errors in the parts of a token.
 var (
 	errParts  = errors.New("not three parts")
 	errEmpty  = errors.New("an empty part")
@@ -60,7 +60,7 @@ var (
 // spellings.
 var strict = base64.RawURLEncoding.Strict()
 
-// header is the JOSE header. Only three members may be there.
+// header is the JOSE header. Only three members are allowed.
 type header struct {
 	alg, kid, typ string
 	hasTyp        bool

@@ -21,18 +21,18 @@ import (
 // maxProof is the limit on a DPoP proof, in bytes.
 const maxProof = 8 << 10
 
-// DPoP says on which terms proofs of possession are accepted (RFC 9449).
+// DPoP sets the terms on which proofs of possession are accepted (RFC 9449).
 type DPoP struct {
 	// Origins are the public https origins under which clients know us. The htu of a proof
-	// must be one of them, of the request's host, with the request's path. The proxy does
-	// not guess which scheme and port a client used.
+	// must be one of them, on the request's host, with the request's path. We do not guess
+	// which scheme and port a client used.
 	Origins    []string
 	Algorithms []string      // of proofs; empty means ES256 and EdDSA
 	Window     time.Duration // around iat; 0 means a minute
 	Replays    Replays       // remembers proofs; required
-	Nonces     *Nonces       // asks every proof for a nonce; nil asks for none
-	// Early makes nonces for proofs that may have been used before Replays began to
-	// remember, where Nonces is nil. A nil Early refuses such proofs.
+	Nonces     *Nonces       // requires a nonce in every proof; nil requires none
+	// Early makes nonces, if Nonces is nil, for proofs that may have been used before
+	// Replays began to remember. If Early is nil, too, such proofs are refused.
 	Early *Nonces
 }
 
@@ -40,17 +40,17 @@ type DPoP struct {
 // goroutines.
 type Replays interface {
 	// First reports whether key is new, and remembers it for at least keep. An error means
-	// that this is not known; the proof is then refused.
+	// that it does not know; the proof is then refused.
 	First(ctx context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error)
-	// Since is the time from which every use is remembered: a restart forgets what was
-	// used before. It is zero where nothing was ever forgotten.
+	// Since returns the time from which every use is remembered: a restart forgets earlier
+	// uses. It is zero if nothing was ever forgotten.
 	Since() time.Time
 }
 
-// DefaultProofAlgorithms are those of DPoP proofs.
+// DefaultProofAlgorithms lists the algorithms that DPoP proofs may use by default.
 var DefaultProofAlgorithms = []string{"ES256", "EdDSA"}
 
-// DefaultProofWindow is how far iat of a proof may be from now.
+// DefaultProofWindow is how far the iat of a proof may be from now.
 const DefaultProofWindow = time.Minute
 
 func (d *DPoP) algorithms() []string {
@@ -67,15 +67,15 @@ func (d *DPoP) window() time.Duration {
 	return d.Window
 }
 
-// proof is what a DPoP proof says.
+// proof holds what a DPoP proof says.
 type proof struct {
 	jti, htm, htu, ath, nonce string
 	iat                       time.Time
 	key                       keyset.Key
 }
 
-// check takes the steps of RFC 9449 §4.3, by their numbers there. Package request has
-// made sure that there is one DPoP header (1).
+// check takes the steps of RFC 9449 §4.3, numbered as there. Package request has already
+// made sure that there is only one DPoP header (1).
 func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Credential, thumbprint string,
 	leeway time.Duration, now time.Time) *token.Error {
 	p, err := d.read(c.Proof)
@@ -110,13 +110,13 @@ func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Creden
 	return nil
 }
 
-// checkNonce asks for a nonce where one is required, and where the proof may have been
-// used before uses were remembered. A nonce of ours that is younger than that memory
-// shows that the proof is younger, too. A client's clock may be fast by the leeway.
+// checkNonce asks for a nonce if one is required, or if the proof may have been used before
+// uses were remembered. If our nonce is younger than that memory, so is the proof. A
+// client's clock may be fast by the leeway.
 func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.Error {
 	since := d.Replays.Since()
 	if p.iat.After(since.Add(leeway)) {
-		since = time.Time{} // it cannot have been used before
+		since = time.Time{} // it cannot have been used earlier
 	}
 	nonces, detail := d.Nonces, "no nonce, or one that is too old"
 	if nonces == nil && !since.IsZero() {
@@ -136,7 +136,7 @@ func (d *DPoP) checkNonce(p proof, leeway time.Duration, now time.Time) *token.E
 
 func bad(detail string) *token.Error { return &token.Error{Code: token.DPoPProof, Detail: detail} }
 
-// read takes a proof apart and verifies its signature by the key in its header.
+// read parses a proof and verifies its signature with the key in its header.
 func (d *DPoP) read(raw string) (proof, *token.Error) {
 	if raw == "" || len(raw) > maxProof {
 		return proof{}, bad("no proof, or one that is too large")
@@ -175,7 +175,7 @@ func (d *DPoP) read(raw string) (proof, *token.Error) {
 	return readProof(parts.payload, key) // 3
 }
 
-// readProof types the claims of a proof whose signature has been verified.
+// readProof reads the claims of a proof whose signature has been verified.
 func readProof(payload []byte, key keyset.Key) (proof, *token.Error) {
 	claims, err := strictjson.Object(payload)
 	if err != nil {
@@ -210,8 +210,8 @@ func (d *DPoP) isTarget(htu, host, path string) bool {
 	return false
 }
 
-// normalURI normalizes s by syntax and scheme (RFC 3986 §6.2.2, §6.2.3), without query
-// and fragment. Dot segments were refused in the request's path, and are refused here.
+// normalURI normalizes s by syntax and scheme (RFC 3986 §6.2.2, §6.2.3), without query and
+// fragment. It refuses dot segments, as the request's path has none.
 func normalURI(s string) (string, bool) {
 	s, _, _ = strings.Cut(s, "#")
 	s, _, _ = strings.Cut(s, "?")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Inspection is what a token says of itself. None of it has been verified, and the
-// signature is not part of it.
+// Inspection holds what a token says about itself. None of it has been verified, and the
+// signature is left out.
 type Inspection struct {
 	Algorithm string    `json:"alg"`
 	KeyID     string    `json:"kid,omitempty"`
@@ -23,8 +23,8 @@ type Inspection struct {
 	Bound     []string  `json:"cnf,omitempty"` // the members of cnf
 }
 
-// Inspect reads a compact token without verifying it, to show a person what it is.
-// Nothing may be decided by it. The error says where it is malformed.
+// Inspect reads a compact token without verifying it, to show it to a person. No decision
+// may depend on it. The error says where the token is malformed.
 func Inspect(raw string) (Inspection, error) {
 	_, h, claims, failed := parse(raw)
 	if failed != nil {

@@ -12,31 +12,31 @@ import (
 	"github.com/stepward/stepward/pkg/trust/statuslist"
 )
 
-// Introspector asks an issuer about a token (RFC 7662). Any error means that it is not
-// known whether the token is good. [introspection.Client] is one.
+// Introspector asks an issuer about a token (RFC 7662). Any error means that nobody knows
+// whether the token is good. [introspection.Client] is an Introspector.
 type Introspector interface {
 	Introspect(ctx context.Context, raw string) (introspection.Answer, error)
 }
 
-// StatusLists look tokens up in their issuer's lists. [statuslist.Lists] are.
+// StatusLists looks tokens up in their issuer's lists. [statuslist.Lists] implements it.
 type StatusLists interface {
 	Valid(ctx context.Context, r statuslist.Reference) (bool, error)
 }
 
-// Introspection says on which terms an issuer is asked about tokens.
+// Introspection sets the terms on which an issuer is asked about tokens.
 type Introspection struct {
 	Client Introspector
-	Prefix string // of its opaque tokens; empty means every token that is no JWT
-	// All asks about JWTs too. The weaker of both views then counts.
+	Prefix string // of its opaque tokens; empty means every token that is not a JWT
+	// All asks about JWTs, too. Then the weaker of the two views counts.
 	All bool
-	// Rank orders proofs by the levels that they show, more being stronger. A nil Rank
-	// takes no proof for stronger than another.
+	// Rank orders proofs by the levels that they show; more is stronger. If Rank is nil, no
+	// proof is stronger than another.
 	Rank func(token.Proof) int
 }
 
-// issuerOfOpaque returns the issuer to ask about raw, or nil where raw is a JWT. A token
-// is shown to no issuer but its own, so a prefix tells tokens apart where several
-// issuers have opaque ones.
+// issuerOfOpaque returns the issuer to ask about raw, or nil if raw is a JWT. We show a
+// token only to its own issuer, so a prefix tells tokens apart if several issuers have
+// opaque ones.
 func (v *Verifier) issuerOfOpaque(raw string) *issuer {
 	for _, i := range v.opaque {
 		switch p := i.Introspection.Prefix; {
@@ -53,7 +53,7 @@ func (v *Verifier) issuerOfOpaque(raw string) *issuer {
 // JWTs (RFC 7662 §2.2).
 var answers = &profile{client: "client_id", scope: "scope"}
 
-// introspect asks the issuer about a token that cannot be read here. Its answer has to
+// introspect asks the issuer about a token that we cannot read ourselves. The answer must
 // meet the same conditions as a JWT.
 func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.Error) {
 	a, err := i.Introspection.Client.Introspect(ctx, raw)
@@ -83,8 +83,8 @@ func (i *issuer) introspect(ctx context.Context, raw string) (*verified, *token.
 	return x, x.further(a.Claims)
 }
 
-// checkAnswerKind tells access tokens from refresh and other tokens, about which an
-// issuer answers as well: only an access token has a token_type of a scheme that it can
+// checkAnswerKind tells access tokens from refresh and other tokens, since an issuer
+// answers about all of them: only an access token has a token_type of a scheme that it can
 // be presented with (RFC 7662 §2.2, RFC 6749 §5.1).
 func (i *issuer) checkAnswerKind(claims map[string]any) *token.Error {
 	kind, _ := claims["token_type"].(string)
@@ -105,9 +105,9 @@ func (i *issuer) checkAnswerKind(claims map[string]any) *token.Error {
 	return nil
 }
 
-// weakened intersects a JWT with what its issuer says of it now. Where the two differ,
-// the weaker counts, and what the answer leaves out is not there: one of them may be
-// about the session as it is now, and the other about how it was.
+// weakened intersects a JWT with what its issuer says about it now. Where the two differ,
+// the weaker counts, and a claim that the answer leaves out is dropped: one may describe
+// the session as it is now, and the other as it was.
 func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
 	i := x.issuer
 	live, err := i.introspect(ctx, raw)
@@ -131,7 +131,7 @@ func (x *verified) weakened(ctx context.Context, raw string, now time.Time) (*ve
 		both.list = live.list
 	}
 	t := a
-	t.Serial = token.Serial{} // the issuer's next answer may be another
+	t.Serial = token.Serial{} // the issuer's next answer may differ
 	t.Proofs = []token.Proof{i.Introspection.weakest(a.Strongest(), b.Strongest())}
 	t.Scopes, t.Audience = common(a.Scopes, b.Scopes), common(a.Audience, b.Audience)
 	t.ExpiresAt = older(a.ExpiresAt, b.ExpiresAt)
@@ -165,7 +165,7 @@ func common(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
 }
 
-// older returns the earlier of two times. A time that is not known is earlier than any.
+// older returns the earlier of two times. An unknown time is earlier than any other.
 func older(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -173,13 +173,13 @@ func older(a, b time.Time) time.Time {
 	return a
 }
 
-// weakest returns the one proof that both of a and b are.
+// weakest returns the one proof that holds for both a and b.
 func (in *Introspection) weakest(a, b token.Proof) token.Proof {
 	return token.Proof{ACR: in.weaker(a.ACR, b.ACR), AMR: common(a.AMR, b.AMR),
 		Assurance: common(a.Assurance, b.Assurance), At: older(a.At, b.At)}
 }
 
-// weaker returns the one of two acr that proves less, or none where that cannot be told.
+// weaker returns the acr of the two that proves less, or none if we cannot tell.
 func (in *Introspection) weaker(a, b string) string {
 	switch {
 	case a == b:
@@ -192,7 +192,7 @@ func (in *Introspection) weaker(a, b string) string {
 	return a
 }
 
-// restate puts into the claims what t says of how its subject signed in, so that no
+// restate copies into the claims what t says about how its subject signed in, so that no
 // policy reads the stronger view there.
 func restate(t token.Token, assurance string) {
 	delete(t.Claims, "auth_time") // policies see it in the token only

@@ -15,36 +15,37 @@ type Profile string
 const (
 	// RFC9068 is strict: header typ at+jwt, and all claims of RFC 9068 §2.2.
 	RFC9068 Profile = "rfc9068"
-	// Keycloak: typ at+jwt, or JWT with the claim typ Bearer or DPoP, by which
-	// Keycloak tells its kinds apart; azp stands for client_id.
+	// Keycloak: typ at+jwt, or JWT with the claim typ Bearer or DPoP, by which Keycloak
+	// tells its kinds of token apart; azp takes the place of client_id.
 	Keycloak Profile = "keycloak"
 	// Entra: version 2 access tokens of Microsoft Entra ID, told from ID tokens
 	// by scp or roles or idtyp, which only access tokens have.
 	Entra Profile = "entra"
-	// Generic: typ absent, JWT or at+jwt. ID tokens are told apart by the claims
-	// that only they have, and by their audience.
+	// Generic: typ absent, JWT or at+jwt. ID tokens are recognized by the claims that only
+	// they have, and by their audience.
 	Generic Profile = "generic"
 )
 
-// profile is the rules of one Profile.
+// profile holds the rules of one Profile.
 type profile struct {
 	required []string
 	client   string // the claim that names the client
 	scope    string // the claim that lists the scopes
 	typ      func(h header, claims map[string]any) bool
-	// program reports whether a token without sub is a program's.
+	// program reports whether a token without sub belongs to a program.
 	program func(claims map[string]any) bool
 }
 
-// nobody reports that a token without a subject is a program's, unless its claims name a
-// person (RFC 7662 §2.2: sub is optional in an answer, and username is the person's).
+// nobody reports that a token without a subject belongs to a program, unless its claims
+// name a person (RFC 7662 §2.2: sub is optional in an answer, and username names the
+// person).
 func nobody(claims map[string]any) bool {
 	_, person := claims["username"]
 	return !person
 }
 
-// anybody reports that a token without a subject may be a person's. Keycloak leaves sub
-// out of users' tokens, too: where the client has no scope "basic", and in lightweight
+// anybody reports that a token without a subject may belong to a person. Keycloak leaves
+// sub out of users' tokens, too: if the client lacks the scope "basic", and in lightweight
 // tokens.
 func anybody(map[string]any) bool { return false }
 
@@ -79,9 +80,8 @@ var profiles = map[Profile]*profile{
 	},
 }
 
-// ofOtherKinds lists claims that an access token never has: those of ID tokens
-// (OpenID Connect Core §2, §3.1.3.6) and of security event and logout tokens
-// (RFC 8417 §2.2).
+// ofOtherKinds lists claims that an access token never has: the claims of ID tokens (OpenID
+// Connect Core §2, §3.1.3.6) and of security event and logout tokens (RFC 8417 §2.2).
 var ofOtherKinds = []string{"nonce", "at_hash", "c_hash", "s_hash", "events"}
 
 // checkKind refuses tokens of another kind, and tokens that lack a claim that the
@@ -102,8 +102,8 @@ func (i *issuer) checkKind(h header, claims map[string]any) *token.Error {
 	return nil
 }
 
-// isAccessTokenType compares typ as a media type, without regard to case and with
-// the prefix that may be left out (RFC 7515 §4.1.9, RFC 9068 §2.1).
+// isAccessTokenType compares typ as a media type, without regard to case and with an
+// optional prefix (RFC 7515 §4.1.9, RFC 9068 §2.1).
 func isAccessTokenType(h header) bool {
 	return strings.TrimPrefix(strings.ToLower(h.typ), "application/") == "at+jwt"
 }

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// MemoryReplays remembers proofs in this process: another replica does not know of
-// them. It holds two generations, each for the time that a proof may be remembered.
-// When it is full it refuses: otherwise an attacker could flush old proofs by filling it.
+// MemoryReplays remembers proofs in this process; other replicas do not know them. It holds
+// two generations, each for as long as a proof must be remembered. When it is full it
+// refuses: otherwise an attacker could flush old proofs by filling it.
 //
-// Time is that of the clock on the wall, by which a proof is dated. Where it is set back, a
-// proof of before becomes good again once the clock has come there for the second time. So
-// nothing is forgotten until then.
+// It uses the wall clock, because proofs are dated by it. If the clock is set back, an old
+// proof becomes valid again when the clock reaches its time once more. So nothing is
+// forgotten until then.
 type MemoryReplays struct {
 	now  func() time.Time
 	size int
 
 	mu       sync.Mutex
-	keep     time.Duration // the longest that was asked for
-	since    time.Time     // every proof that was used from here on is remembered
+	keep     time.Duration // the longest keep so far
+	since    time.Time     // every use from this time on is remembered
 	began    time.Time     // of the newer generation
 	last     time.Time     // the latest time at which a proof was used
 	new, old map[[sha256.Size]byte]struct{}
@@ -33,12 +33,12 @@ type MemoryReplays struct {
 // DefaultReplays is how many proofs are remembered in a generation.
 const DefaultReplays = 200_000
 
-// errReplaysFull means that more proofs were presented than can be remembered.
+// errReplaysFull means that more proofs were presented than we can remember.
 var errReplaysFull = errors.New("jwt: too many DPoP proofs to remember; if the clock was set back by hours, restart")
 
-// NewMemoryReplays remembers size proofs in a generation, from now on.
+// NewMemoryReplays makes a memory that holds size proofs in a generation, from now on.
 func NewMemoryReplays(size int, now func() time.Time) *MemoryReplays {
-	at := now().Round(0) // without the time that has passed: only the clock on the wall is set back
+	at := now().Round(0) // without the monotonic clock: only the wall clock can be set back
 	return &MemoryReplays{now: now, size: size, since: at, began: at, new: map[[sha256.Size]byte]struct{}{}}
 }
 
@@ -49,8 +49,8 @@ func (m *MemoryReplays) Since() time.Time {
 	return m.since
 }
 
-// First implements [Replays]. Where keep shrinks, as after a reload with a shorter window,
-// the longer one goes on; where it grows, Since tells what was forgotten before.
+// First implements [Replays]. If keep shrinks, as after a reload with a shorter window, the
+// longer one stays in force. If it grows, Since shows what was forgotten before.
 func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep time.Duration) (bool, error) {
 	now := m.now().Round(0)
 	m.mu.Lock()
@@ -86,11 +86,12 @@ func (m *MemoryReplays) First(_ context.Context, key [sha256.Size]byte, keep tim
 // NonceLifetime is how long a nonce may be used.
 const NonceLifetime = 5 * time.Minute
 
-// Nonces makes nonces that every replica with the same keys accepts, and remembers
-// none: the time, and a MAC over it (RFC 9449 §8, §9).
+// Nonces makes nonces that every replica with the same keys accepts, without remembering
+// any: a nonce is the time and a MAC over it (RFC 9449 §8, §9).
 type Nonces struct{ keys [][]byte }
 
-// NewNonces makes nonces with the first of the keys and accepts those of all.
+// NewNonces returns Nonces that are made with the first of the keys and accepted with any
+// of them.
 func NewNonces(keys [][]byte) (*Nonces, error) {
 	for _, k := range keys {
 		if len(k) != 32 {
@@ -103,7 +104,7 @@ func NewNonces(keys [][]byte) (*Nonces, error) {
 	return &Nonces{keys: keys}, nil
 }
 
-// Issue makes a nonce of now.
+// Issue makes a nonce for the time now.
 func (n *Nonces) Issue(now time.Time) string {
 	at := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
 	return base64.RawURLEncoding.EncodeToString(append(at, mac(n.keys[0], at)...))

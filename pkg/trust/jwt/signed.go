@@ -23,14 +23,14 @@ import (
 	"github.com/stepward/stepward/pkg/trust/introspection"
 )
 
-// Signed reads what an issuer signs apart from tokens, with the same keys and by the
-// same rules.
+// Signed reads documents other than tokens that an issuer signs, with the same keys and by
+// the same rules.
 type Signed struct {
 	i   issuer
 	now func() time.Time
 }
 
-// NewSigned makes a reader of what i signs. It uses the URL, Algorithms, Leeway and Keys
+// NewSigned makes a reader for what i signs. It uses the URL, Algorithms, Leeway and Keys
 // of i.
 func NewSigned(i Issuer, now func() time.Time) *Signed {
 	i.Algorithms = algorithms(i.Algorithms)
@@ -38,7 +38,7 @@ func NewSigned(i Issuer, now func() time.Time) *Signed {
 }
 
 // Claims verifies raw, which must be of the given typ (RFC 8725 §3.11), and returns its
-// claims. Any error means that raw is not to be believed.
+// claims. Any error means that raw must not be believed.
 func (s *Signed) Claims(ctx context.Context, raw, typ string) (map[string]any, error) {
 	parts, h, claims, failed := parse(raw)
 	if failed != nil {
@@ -53,11 +53,11 @@ func (s *Signed) Claims(ctx context.Context, raw, typ string) (map[string]any, e
 	return claims, nil
 }
 
-// answerAge is how old a signed answer may be, beside the leeway for clocks.
+// answerAge is how old a signed answer may be, in addition to the leeway for clocks.
 const answerAge = time.Minute
 
-// Introspection returns what a signed answer of introspection says for the client (RFC
-// 9701 §5).
+// Introspection returns what a signed introspection response says, if it is addressed to
+// the client (RFC 9701 §5).
 func (s *Signed) Introspection(ctx context.Context, raw, clientID string) (map[string]any, error) {
 	claims, err := s.Claims(ctx, raw, strings.TrimPrefix(introspection.JWTType, "application/"))
 	if err != nil {
@@ -121,7 +121,7 @@ func algorithmOf(key crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	return "", errors.New("jwt: a key that no supported algorithm uses")
 }
 
-// Assertion is what a client authenticates with (RFC 7523 §2.2, §3).
+// Assertion lets a client authenticate (RFC 7523 §2.2, §3).
 type Assertion struct {
 	Key      crypto.Signer
 	KeyID    string // kid, or empty
@@ -131,10 +131,10 @@ type Assertion struct {
 	Rand     io.Reader
 }
 
-// assertionFor is how long an assertion is good.
+// assertionFor is how long an assertion is valid.
 const assertionFor = time.Minute
 
-// Sign makes an assertion, each with a jti of its own.
+// Sign makes an assertion with a new jti.
 func (a Assertion) Sign() (string, error) {
 	id := make([]byte, 16)
 	if _, err := io.ReadFull(a.Rand, id); err != nil {

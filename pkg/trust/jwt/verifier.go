@@ -31,11 +31,12 @@ import (
 // DefaultMaxSize is the limit on a token, in bytes.
 const DefaultMaxSize = 16 << 10
 
-// Algorithms are those that an issuer has by default (RFC 7518 §3.1, RFC 8037 §3.1).
+// Algorithms lists the algorithms that an issuer may use by default (RFC 7518 §3.1, RFC
+// 8037 §3.1).
 var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
 
-// hashes are the algorithms that an issuer may be configured with, all asymmetric,
-// and the hash of each; EdDSA has its own.
+// hashes maps each algorithm that can be configured for an issuer, all asymmetric, to its
+// hash; EdDSA has its own.
 var hashes = map[string]crypto.Hash{
 	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512, "EdDSA": 0,
 	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
@@ -43,7 +44,7 @@ var hashes = map[string]crypto.Hash{
 }
 
 // canonical returns the one name of an algorithm. RFC 9864 gives the name Ed25519 to the
-// only EdDSA that is supported here, so either name means the other.
+// only EdDSA supported here, so both names mean the same.
 func canonical(alg string) string {
 	if alg == "Ed25519" {
 		return "EdDSA"
@@ -51,7 +52,7 @@ func canonical(alg string) string {
 	return alg
 }
 
-// algorithms lists those of an issuer, each by its one name, or the default.
+// algorithms lists an issuer's algorithms, each by its one name, or the default.
 func algorithms(names []string) []string {
 	if len(names) == 0 {
 		names = Algorithms
@@ -70,16 +71,16 @@ func algorithms(names []string) []string {
 // after ctx ends.
 type KeySource interface {
 	Key(ctx context.Context, kid, algorithm string) (keyset.Key, error)
-	// Generation changes soon after a key is added or removed. What was verified under
-	// another generation is verified anew, and what is verified while it is 0 is not
-	// remembered.
+	// Generation changes soon after a key is added or removed. A token that was verified
+	// under another generation is verified again, and a token that is verified while it is
+	// 0 is not remembered.
 	Generation() uint64
-	// Doubt says that a signature did not fit the key of that name, which may have
-	// been replaced by another. It returns at once.
+	// Doubt says that a signature did not fit the key of that name: another key may have
+	// replaced it. It returns at once.
 	Doubt(kid string)
 }
 
-// Issuer says whose tokens are accepted, and on which terms.
+// Issuer says whose tokens are accepted, and on what terms.
 type Issuer struct {
 	Name       string   // short, for logs
 	URL        string   // iss, compared byte for byte
@@ -90,23 +91,22 @@ type Issuer struct {
 	// AssuranceClaim is read into token.Proof.Assurance; empty reads none.
 	AssuranceClaim string
 	Keys           KeySource
-	DPoP           *DPoP          // nil accepts no token that is bound by DPoP
-	Introspection  *Introspection // nil accepts JWTs only
-	Lists          StatusLists    // nil accepts no token that names a status list
+	DPoP           *DPoP          // nil refuses tokens bound by DPoP
+	Introspection  *Introspection // nil accepts only JWTs
+	Lists          StatusLists    // nil refuses tokens that name a status list
 }
 
 // issuer is an Issuer with every default in place.
 type issuer struct{ Issuer }
 
-// Options are the limits of a verifier. The zero Options are sane.
+// Options are the limits of a verifier. The zero Options are sensible.
 type Options struct {
 	MaxSize   int // of a token, in bytes; 0 means DefaultMaxSize
-	CacheSize int // verified tokens that are remembered; 0 means DefaultCacheSize, less than 0 none
-	// Revoked reports what has been revoked before its time. It is asked on every call,
-	// and must return at once; nil means that nothing is.
+	CacheSize int // verified tokens to remember; 0 means DefaultCacheSize, less than 0 none
+	// Revoked reports whether a token has been revoked before it expired. It is asked on
+	// every call, and must return at once; nil means that nothing is revoked.
 	Revoked func(token.Token) bool
-	// Rand makes the serials of tokens unlike those of other verifiers; nil means
-	// [rand.Reader].
+	// Rand makes the serials of this verifier's tokens unique; nil means [rand.Reader].
 	Rand io.Reader
 }
 
@@ -120,7 +120,7 @@ type Verifier struct {
 	revoked func(token.Token) bool
 }
 
-// NewVerifier makes a verifier of tokens of the issuers. No two issuers may have one
+// NewVerifier makes a verifier for tokens of the issuers. No two issuers may have the same
 // URL.
 func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{issuers: map[string]*issuer{}, maxSize: o.MaxSize, now: now, revoked: o.Revoked}
@@ -160,11 +160,11 @@ func NewVerifier(issuers []Issuer, o Options, now func() time.Time) (*Verifier, 
 	return v, nil
 }
 
-// Verify returns the token in c, if it was presented with r as it must be and every check
-// of its issuer's configuration passes. Any error is a *[token.Error].
+// Verify returns the token in c if it was properly presented with r and passes every check
+// of its issuer's configuration. Any error is a *[token.Error].
 //
-// What does not change with time is remembered by the token's exact bytes, under the
-// keys that its issuer had; its times are judged on every call.
+// Results that do not change with time are remembered by the token's exact bytes, under the
+// keys that its issuer had. The token's times are checked on every call.
 func (v *Verifier) Verify(ctx context.Context, r request.Request, c credential.Credential) (*token.Token, error) {
 	t, err := v.verify(ctx, r, c)
 	if err != nil {
@@ -173,8 +173,8 @@ func (v *Verifier) Verify(ctx context.Context, r request.Request, c credential.C
 	return t, nil
 }
 
-// located returns an error with the URL of the issuer that it names. The error is
-// copied, because errors of tokens that were refused before are shared.
+// located adds to an error the URL of the issuer that it names. It copies the error,
+// because remembered refusals are shared.
 func (v *Verifier) located(err *token.Error) *token.Error {
 	for url, i := range v.issuers {
 		if err.IssuerName == i.Name && err.IssuerName != "" {
@@ -208,8 +208,8 @@ func (v *Verifier) verify(ctx context.Context, r request.Request, c credential.C
 	return x.bind(ctx, r, c, now)
 }
 
-// find returns what the credential says: a JWT by itself and, where it is configured so,
-// as its issuer sees it now; an opaque token as its issuer sees it.
+// find returns what the credential says. It reads a JWT itself and, if so configured, also
+// asks how its issuer sees it now. For an opaque token it asks the issuer.
 func (v *Verifier) find(ctx context.Context, raw string, now time.Time) (*verified, *token.Error) {
 	if i := v.issuerOfOpaque(raw); i != nil {
 		return i.introspect(ctx, raw)
@@ -250,14 +250,14 @@ func (v *Verifier) checkRevoked(ctx context.Context, x *verified) *token.Error {
 	return nil
 }
 
-// read verifies a token that is not remembered, and remembers what came of it.
+// read verifies a token that is not remembered, and remembers the result.
 func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.Time) (*verified, *token.Error) {
 	parts, h, claims, err := parse(raw)
 	if err != nil {
 		v.cache.refuse(name, err, nil, 0, now)
 		return nil, err
 	}
-	// Believed only to choose whose rules and keys apply.
+	// Used only to choose whose rules and keys apply.
 	iss, _ := claims["iss"].(string)
 	i, known := v.issuers[iss]
 	if !known {
@@ -265,11 +265,11 @@ func (v *Verifier) read(ctx context.Context, name digest, raw string, now time.T
 		v.cache.refuse(name, err, nil, 0, now)
 		return nil, err
 	}
-	generation := i.Keys.Generation() // before the key is looked up, not after
+	generation := i.Keys.Generation() // before looking up the key, not after
 	x, err := i.verify(ctx, parts, h, claims)
 	if err == nil {
 		if early := i.checkTime(x.token, x.notBefore, now); early != nil {
-			return nil, early // the answer may be another one in a second
+			return nil, early // the answer may change in a second
 		}
 		err = i.judge(h, x.token)
 	}
@@ -293,7 +293,7 @@ func (i *issuer) verify(ctx context.Context, parts compact, h header, claims map
 	return i.read(claims, profiles[i.Profile])
 }
 
-// parse takes a token apart without believing any of it.
+// parse splits a token without believing any of it.
 func parse(raw string) (parts compact, h header, claims map[string]any, failed *token.Error) {
 	parts, err := split(raw)
 	if err != nil {
@@ -343,8 +343,8 @@ func (i *issuer) checkSignature(ctx context.Context, h header, parts compact) *t
 	return nil
 }
 
-// first chooses the algorithm of a key whose set names none: the first of the issuer's
-// algorithms that fits the key. One key is never used with two (RFC 8725 §3.1).
+// first chooses the algorithm for a key if its set names none: the first of the issuer's
+// algorithms that fits the key. No key is ever used with two algorithms (RFC 8725 §3.1).
 func (i *issuer) first(k keyset.Key) string {
 	n := slices.IndexFunc(i.Algorithms, k.Verifies)
 	if n < 0 {
@@ -353,9 +353,9 @@ func (i *issuer) first(k keyset.Key) string {
 	return i.Algorithms[n]
 }
 
-// verifies checks one signature with one key and one algorithm. jwx accepts any salt
-// length of RSASSA-PSS, but RFC 7518 §3.5 asks for that of the hash, so the salt is
-// checked here once more. A signature has one length only.
+// verifies checks one signature with one key and one algorithm. jwx accepts any salt length
+// of RSASSA-PSS, but RFC 7518 §3.5 requires the length of the hash, so the salt is checked
+// again here. A signature can have only one length.
 func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	verifier, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
 	if err != nil || len(parts.signature) != signatureLength(public) {
@@ -371,7 +371,7 @@ func verifies(alg string, public crypto.PublicKey, parts compact) bool {
 	return verifier.Verify(view(parts.signed), parts.signature, public) == nil
 }
 
-// signatureLength returns the length of a signature by the key in bytes (RFC 7518 §3.3,
+// signatureLength returns the length in bytes of a signature by the key (RFC 7518 §3.3,
 // §3.4; RFC 8037 §3.1), or -1 for a key of no supported type.
 func signatureLength(public crypto.PublicKey) int {
 	switch p := public.(type) {

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// Metadata is what an issuer says of itself (OpenID Connect Discovery §3, RFC 8414 §2).
-// What it leaves out is empty or false.
+// Metadata holds what an issuer says about itself (OpenID Connect Discovery §3, RFC 8414
+// §2). Members that it leaves out are empty or false.
 type Metadata struct {
 	Issuer                string
 	JWKSURI               string
@@ -28,9 +28,9 @@ type Metadata struct {
 	ClaimsParameter       bool     // OpenID Connect Core §5.5
 }
 
-// Discover gets the metadata of an issuer, as OpenID Connect Discovery §4 has it, or
-// otherwise as RFC 8414 §3. They must name the issuer exactly (Discovery §4.3). Any
-// error means that there are none that can be believed.
+// Discover gets the metadata of an issuer by OpenID Connect Discovery §4, or otherwise by
+// RFC 8414 §3. The metadata must name the issuer exactly (Discovery §4.3). Any error means
+// that there is no metadata that we can believe.
 func Discover(ctx context.Context, client *outbound.Client, issuer string) (Metadata, error) {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -95,7 +95,7 @@ func texts(list any) []string {
 		switch v := v.(type) {
 		case string:
 			out = append(out, v)
-		case json.Number: // an acr is a string, but levels are often written so
+		case json.Number: // an acr is a string, but numbers are common
 			out = append(out, v.String())
 		}
 	}

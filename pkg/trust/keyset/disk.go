@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// kept is a set in a file.
+// kept is a key set in a file.
 type kept struct {
 	Issuer string    `json:"issuer"`
 	URI    string    `json:"jwks_uri,omitempty"`
@@ -21,8 +21,8 @@ type kept struct {
 	Digest string    `json:"sha256"` // of the members above
 }
 
-// digest detects a file that was cut or has rotted. It is no help against anyone who can
-// write the file; the file's mode is.
+// digest detects a file that was cut short or corrupted. It does not protect against anyone
+// who can write the file; the file's mode does.
 func (k kept) digest() string {
 	h := sha256.New()
 	for _, s := range []string{k.Issuer, k.URI, k.At.Format(time.RFC3339Nano), k.Set} {
@@ -31,7 +31,7 @@ func (k kept) digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// keep writes a set that is good, whole or not at all.
+// keep writes a good set to the file, either completely or not at all.
 func (r *Remote) keep(l *loaded) error {
 	if r.c.CacheFile == "" {
 		return nil
@@ -51,14 +51,14 @@ func (r *Remote) keep(l *loaded) error {
 		err = os.Rename(f.Name(), r.c.CacheFile)
 	}
 	if err != nil {
-		os.Remove(f.Name()) // what is left of it is of no use
+		os.Remove(f.Name()) // a partial file is useless
 		return fmt.Errorf("keyset: cache: %w", err)
 	}
 	return nil
 }
 
-// restore trusts the set of an earlier run, if it is whole, this issuer's, and no older
-// than keys may be while they cannot be fetched.
+// restore trusts the set of an earlier run if it is complete, belongs to this issuer, and
+// is no older than keys may be while they cannot be fetched.
 func (r *Remote) restore() (bool, error) {
 	if r.c.CacheFile == "" {
 		return false, nil

@@ -4,5 +4,5 @@ package keyset
 
 import "io/fs"
 
-// own returns true: here there is no one way to tell who owns a file.
+// own returns true: on this system there is no single way to tell who owns a file.
 func own(fs.FileInfo) bool { return true }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// own reports whether the file is this user's.
+// own reports whether the file belongs to this user.
 func own(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(s.Uid) == os.Geteuid()

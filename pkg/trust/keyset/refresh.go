@@ -17,18 +17,19 @@ import (
 
 const (
 	maxAnswer = 512 << 10
-	// refreshDefault is when keys that came without a Cache-Control are fetched again.
+	// refreshDefault is how soon keys are fetched again if they came without a
+	// Cache-Control.
 	refreshDefault = 5 * time.Minute
 	retryMin       = time.Second // after a failure, doubling
 	retryMax       = 30 * time.Second
-	// retryDown is the longest pause before there have ever been keys, while nobody
-	// answers. Once the issuer is back, start-up waits no longer than that.
+	// retryDown is the longest pause while the issuer does not answer and we have never had
+	// keys. Once the issuer is back, start-up waits no longer than that.
 	retryDown = 4 * time.Second
 )
 
-// Run fetches keys until ctx ends: at once, then as the answers' Cache-Control says
-// within bounds, after failures with a growing pause, and when a key is not known.
-// It is called once.
+// Run fetches keys until ctx ends: at once, then when the answers' Cache-Control says,
+// within bounds, after failures with a growing pause, and whenever a key is unknown. It is
+// called once.
 func (r *Remote) Run(ctx context.Context) {
 	failures := 0
 	for {
@@ -58,8 +59,8 @@ func (r *Remote) Run(ctx context.Context) {
 	}
 }
 
-// sleep returns when the next fetch is due: at the time at, or sooner because of a key.
-// It returns false when ctx has ended.
+// sleep returns when the next fetch is due: at the time at, or sooner because of a key. It
+// returns false if ctx has ended.
 func (r *Remote) sleep(ctx context.Context, at time.Time) bool {
 	for {
 		r.mu.Lock()
@@ -80,8 +81,8 @@ func (r *Remote) sleep(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// spread shortens d by up to a tenth, so that replicas that started together do not
-// fetch together for ever.
+// spread shortens d by up to a tenth, so that replicas that started together do not fetch
+// together forever.
 func (r *Remote) spread(d time.Duration) time.Duration {
 	var b [2]byte
 	if _, err := io.ReadFull(r.c.Rand, b[:]); err != nil {
@@ -90,7 +91,7 @@ func (r *Remote) spread(d time.Duration) time.Duration {
 	return d - d/10*time.Duration(binary.BigEndian.Uint16(b[:]))/0xffff
 }
 
-// backOff returns the pause after a failure that followed so many others.
+// backOff returns the pause after a failure, given how many came before it.
 func (r *Remote) backOff(failures int, err error) time.Duration {
 	longest := retryMax
 	if !r.Loaded() && errors.Is(err, outbound.ErrDown) {
@@ -103,13 +104,13 @@ func (r *Remote) backOff(failures int, err error) time.Duration {
 	return pause
 }
 
-// fetch gets the set. pause is until the next fetch.
+// fetch gets the set. pause is the time until the next fetch.
 func (r *Remote) fetch(ctx context.Context, asked bool) (found *loaded, pause time.Duration, err error) {
 	uri, err := r.locate(ctx, asked)
 	if err != nil {
 		return nil, 0, err
 	}
-	at := r.c.Now() // before the answer: what it says is not newer than that
+	at := r.c.Now() // taken before the answer, which is no newer than this
 	set, skipped, res, err := Get(ctx, r.c.Client, uri)
 	if err != nil {
 		r.known.at = time.Time{} // the set may have moved
@@ -118,8 +119,8 @@ func (r *Remote) fetch(ctx context.Context, asked bool) (found *loaded, pause ti
 	return &loaded{set: set, skipped: skipped, at: at, text: res.Body}, r.c.Bounds.interval(res.Header), nil
 }
 
-// Get gets the set at uri, by the rules of [Parse]. The answer must say of itself that
-// it is JSON.
+// Get gets the set at uri, by the rules of [Parse]. The answer must declare itself to be
+// JSON.
 func Get(ctx context.Context, client *outbound.Client, uri string) (Set, []Skipped, outbound.Response, error) {
 	res, err := getJSON(ctx, client, uri)
 	if err != nil {
@@ -132,8 +133,8 @@ func Get(ctx context.Context, client *outbound.Client, uri string) (Set, []Skipp
 	return set, skipped, res, nil
 }
 
-// locate returns where the set is. What discovery has said is good for a while. Where
-// discovery fails after that, the first answer stays.
+// locate returns where the set is. A discovery answer is good for a while. If discovery
+// fails after that, the last answer stays.
 func (r *Remote) locate(ctx context.Context, asked bool) (string, error) {
 	if r.c.JWKSURI != "" {
 		return r.c.JWKSURI, nil
@@ -170,7 +171,7 @@ func (b Bounds) interval(h http.Header) time.Duration {
 	return min(max(age, b.RefreshMin), b.RefreshMax, b.RemovedAfter)
 }
 
-// statusError is an answer with a status that promises no document.
+// statusError is an answer whose status does not promise a document.
 type statusError struct {
 	uri        string
 	status     int
@@ -181,7 +182,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("keyset: %s answered %d %s", e.uri, e.status, http.StatusText(e.status))
 }
 
-// Unwrap distinguishes an issuer that is away from one that says no.
+// Unwrap distinguishes an issuer that is down from one that says no.
 func (e *statusError) Unwrap() error {
 	switch e.status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
@@ -190,8 +191,8 @@ func (e *statusError) Unwrap() error {
 	return nil
 }
 
-// getJSON gets a document that says of itself that it is JSON. A page that is not,
-// such as that of a login or a maintenance, comes with status 200 too.
+// getJSON gets a document that declares itself to be JSON. Other pages, such as a login or
+// maintenance page, can come with status 200, too.
 func getJSON(ctx context.Context, client *outbound.Client, uri string) (outbound.Response, error) {
 	res, err := client.Get(ctx, uri, "application/json, application/jwk-set+json", maxAnswer)
 	if err != nil {

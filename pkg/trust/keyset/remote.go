@@ -16,11 +16,11 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// Bounds say how often keys are fetched, and how long they are trusted. A field that is
-// zero has the default.
+// Bounds say how often keys are fetched, and how long they are trusted. A zero field means
+// the default.
 type Bounds struct {
-	RefreshMin   time.Duration // however short a Cache-Control says; default 1m
-	RefreshMax   time.Duration // however long; default 1h
+	RefreshMin   time.Duration // even if Cache-Control says less; default 1m
+	RefreshMax   time.Duration // even if it says more; default 1h
 	Cooldown     time.Duration // between fetches that unknown keys cause; default 10s
 	RemovedAfter time.Duration // how long a withdrawn key may still be trusted; default 5m
 	StaleIfError time.Duration // how long keys are trusted while they cannot be fetched again; default 24h
@@ -43,7 +43,7 @@ func (b Bounds) WithDefaults() Bounds {
 	return b
 }
 
-// remembered is how many names of unknown keys are kept, wanted and absent each.
+// remembered is how many names of unknown keys are kept, for wanted and absent keys each.
 const remembered = 1024
 
 // RemoteConfig says where keys come from.
@@ -52,27 +52,27 @@ type RemoteConfig struct {
 	JWKSURI   string           // https, or http on loopback
 	Client    *outbound.Client // required
 	Bounds    Bounds
-	CacheFile string // where the last good set is kept across restarts; empty keeps none
+	CacheFile string // keeps the last good set across restarts; empty keeps none
 	// Now and After are the clock; nil means the real one.
 	Now   func() time.Time
 	After func(time.Duration) <-chan time.Time
 	Rand  io.Reader // spreads fetches of many replicas; nil means crypto/rand
-	// OnFetch, if set, is called with each fetch, from Run. It must not block.
+	// OnFetch, if set, is called by Run with each fetch. It must not block.
 	OnFetch func(Fetch)
 }
 
-// Fetch is what one fetch came to.
+// Fetch holds the result of one fetch.
 type Fetch struct {
 	Err      error // nil when the keys are good
 	CacheErr error // nil unless the good keys could not be kept in CacheFile
-	// FromCache is set when the keys are those of CacheFile, since Err kept them from
-	// being fetched.
+	// FromCache is set when the keys come from CacheFile, because Err kept them from being
+	// fetched.
 	FromCache bool
 }
 
-// Remote is an issuer's key set, fetched over HTTP. Make it with [NewRemote] and
-// keep it fresh with [Remote.Run]. It serves many goroutines; a reader of a key that
-// is known takes no lock and waits for nothing.
+// Remote is an issuer's key set, fetched over HTTP. Make it with [NewRemote] and keep it
+// fresh with [Remote.Run]. It serves many goroutines. Reading a known key takes no lock and
+// waits for nothing.
 type Remote struct {
 	c       RemoteConfig
 	seed    maphash.Seed
@@ -83,18 +83,18 @@ type Remote struct {
 	mu     sync.Mutex
 	flight *flight   // under way
 	next   *flight   // for callers who came after flight began
-	due    time.Time // when next is to begin because of a key; zero when it is not
-	rest   time.Time // until then no key causes a fetch
-	// names that the last fetches did not have, and until when that is believed
+	due    time.Time // when next must begin because of a key; zero if it need not
+	rest   time.Time // no key causes a fetch before this
+	// names that recent fetches did not find, and how long we believe that
 	absent *simplelru.LRU[uint64, time.Time]
 	status Status   // of the last fetch
-	known  struct { // what discovery has found; Run's alone
+	known  struct { // what discovery found; only Run uses it
 		Metadata
 		at time.Time
 	}
 }
 
-// loaded is a set that was good, and when.
+// loaded is a good set, and when it was fetched.
 type loaded struct {
 	set        Set
 	skipped    []Skipped
@@ -103,7 +103,7 @@ type loaded struct {
 	text       []byte // as it was fetched; nil when it came from a file
 }
 
-// flight is one fetch. Its fields are read after done is closed, wanted under the
+// flight is one fetch. Its fields are read after done is closed; wanted is read under the
 // lock of the Remote.
 type flight struct {
 	done   chan struct{}
@@ -133,8 +133,8 @@ func NewRemote(c RemoteConfig) *Remote {
 // Loaded reports whether there have ever been keys.
 func (r *Remote) Loaded() bool { return r.current.Load() != nil }
 
-// usable returns the keys, unless there have never been any or they could not be fetched
-// again for too long.
+// usable returns the keys, unless there have never been any or they have been impossible to
+// refresh for too long.
 func (r *Remote) usable() *loaded {
 	l := r.current.Load()
 	if l == nil || r.c.Now().Sub(l.at) > r.c.Bounds.StaleIfError {
@@ -143,8 +143,8 @@ func (r *Remote) usable() *loaded {
 	return l
 }
 
-// Generation changes whenever the keys do, after they have. It is 0 while there are no
-// keys to trust, and nothing may be remembered then.
+// Generation changes after every change of the keys. It is 0 while there are no keys to
+// trust, and nothing may be remembered then.
 func (r *Remote) Generation() uint64 {
 	if l := r.usable(); l != nil {
 		return l.generation
@@ -154,12 +154,11 @@ func (r *Remote) Generation() uint64 {
 
 // Key returns the key named kid; see [Set.Find].
 //
-// A key that is known is returned at once, whatever goes on in the background. For an
-// unknown key the issuer is asked, at most once in a cooldown for all such keys
-// together, and Key waits for the answer until shortly before ctx's deadline. The error
-// is [ErrUnknownKey] only after a fetch that is newer than the call, or for a name that
-// was asked for a moment ago. In every other case it is [ErrUnavailable]: the key may
-// well be there by now.
+// A known key is returned at once, whatever goes on in the background. For an unknown key
+// we ask the issuer, at most once per cooldown for all such keys together, and Key waits
+// for the answer until shortly before ctx's deadline. The error is [ErrUnknownKey] only
+// after a fetch that is newer than the call, or for a name that we asked for a moment ago.
+// In every other case it is [ErrUnavailable]: the key may well exist by now.
 func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
 	l := r.usable()
 	if l == nil {
@@ -189,13 +188,12 @@ func (r *Remote) Key(ctx context.Context, kid, algorithm string) (Key, error) {
 	}
 }
 
-// Doubt says that a signature did not fit the key named kid, which may have been
-// replaced by another of that name. Keys are fetched again, within the same bounds
-// as for a key that is not known; nobody waits for it.
+// Doubt says that a signature did not fit the key named kid: another key may have replaced
+// it under the same name. Keys are fetched again, within the same bounds as for an unknown
+// key; nobody waits for it.
 func (r *Remote) Doubt(kid string) { r.join(maphash.String(r.seed, "\x01"+kid)) }
 
-// name stands for a key that is not known. Without a kid it is the algorithm that
-// finds one.
+// name stands for an unknown key. Without a kid the algorithm identifies it.
 func (r *Remote) name(kid, algorithm string) uint64 {
 	if kid != "" {
 		algorithm = ""
@@ -203,8 +201,8 @@ func (r *Remote) name(kid, algorithm string) uint64 {
 	return maphash.String(r.seed, algorithm+"\x00"+kid)
 }
 
-// join returns the fetch that will tell whether there is such a key. Where no fetch may
-// be made yet it returns an error, and one is made as soon as it may.
+// join returns the fetch that will tell whether there is such a key. If no fetch is allowed
+// yet, it returns an error, and a fetch is made as soon as one is.
 func (r *Remote) join(name uint64) (*flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -236,8 +234,7 @@ func (r *Remote) join(name uint64) (*flight, error) {
 	return r.next, nil
 }
 
-// wait returns when f is done. The error is ErrUnavailable when it is not in time, or
-// failed.
+// wait returns when f is done. The error is ErrUnavailable if f was not in time or failed.
 func (r *Remote) wait(ctx context.Context, f *flight) error {
 	defer r.waiting.Add(-1)
 	if r.waiting.Add(1) > int64(r.c.Bounds.Waiters) {
@@ -254,8 +251,8 @@ func (r *Remote) wait(ctx context.Context, f *flight) error {
 	return nil
 }
 
-// begin makes the next fetch the one under way. A caller from now on may ask for a key
-// that it does not see.
+// begin makes the next fetch the current one. From now on a caller may ask for a key that
+// this fetch does not see.
 func (r *Remote) begin() *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -267,7 +264,7 @@ func (r *Remote) begin() *flight {
 	return f
 }
 
-// end puts what a fetch has found in place, and wakes those who wait for it.
+// end installs the result of a fetch, and wakes its waiters.
 func (r *Remote) end(f *flight, found *loaded, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -283,7 +280,7 @@ func (r *Remote) end(f *flight, found *loaded, err error) {
 		r.replace(found, until)
 	}
 	if r.next != nil && len(r.next.wanted) == 0 {
-		r.next, r.due = nil, time.Time{} // all that was asked for meanwhile is here
+		r.next, r.due = nil, time.Time{} // everything requested meanwhile is here
 	}
 	if r.next != nil && r.due.Before(r.rest) {
 		r.due = r.rest
@@ -292,8 +289,8 @@ func (r *Remote) end(f *flight, found *loaded, err error) {
 	close(f.done)
 }
 
-// replace trusts the keys of found and no others. Names that are gone are remembered
-// as such, and names that are here are not.
+// replace trusts the keys of found and no others. It remembers names that are gone, and
+// forgets that names in found were missing.
 func (r *Remote) replace(found *loaded, until time.Time) {
 	found.generation = 1
 	if was := r.current.Load(); was != nil {
@@ -315,5 +312,5 @@ func (r *Remote) replace(found *loaded, until time.Time) {
 	}
 }
 
-// errNoKeys stands for the time before the first fetch.
+// errNoKeys is the error before the first fetch.
 var errNoKeys = errors.New("keyset: not fetched yet")

@@ -8,8 +8,8 @@ var rocaPrimes = [...]int64{
 	11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
 }
 
-// isROCA reports whether n has the fingerprint of keys that can be factored since
-// they were made by that generator. Of other keys one in many millions has it.
+// isROCA reports whether n has the fingerprint of that generator, whose keys can be
+// factored. Only one in many millions of other keys has it.
 func isROCA(n *big.Int) bool {
 	residue := new(big.Int)
 	for _, p := range rocaPrimes {

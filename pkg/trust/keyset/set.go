@@ -20,11 +20,11 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// ErrUnknownKey means that the issuer has no such key, as far as is known.
+// ErrUnknownKey means that, as far as we know, the issuer has no such key.
 var ErrUnknownKey = errors.New("keyset: no such key")
 
-// ErrUnavailable means that the issuer's keys could not be had in time. It says
-// nothing about the key that was asked for.
+// ErrUnavailable means that the issuer's keys were not available in time. It says nothing
+// about the requested key.
 var ErrUnavailable = errors.New("keyset: keys are not available")
 
 // Key is a public key that may verify signatures.
@@ -32,11 +32,11 @@ type Key struct {
 	ID     string           // kid; may be empty
 	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey on a NIST curve, or ed25519.PublicKey
 
-	algorithm string // the one that the set pins, or empty
+	algorithm string // the algorithm that the set pins, or empty
 }
 
-// Verifies reports whether the key is of the type, curve and size that the
-// algorithm needs, and is not pinned to another (RFC 7517 §4.4, RFC 8725 §3.1).
+// Verifies reports whether the key has the type, curve and size that the algorithm needs,
+// and is not pinned to another algorithm (RFC 7517 §4.4, RFC 8725 §3.1).
 func (k Key) Verifies(algorithm string) bool {
 	if k.algorithm != "" && k.algorithm != algorithm && !(k.algorithm == "Ed25519" && algorithm == "EdDSA") {
 		return false
@@ -68,17 +68,17 @@ func (k Key) Thumbprint() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(digest), nil
 }
 
-// curves are the curves that are used, each with its one algorithm (RFC 7518 §3.4).
+// curves maps each supported curve to its one algorithm (RFC 7518 §3.4).
 var curves = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
-// Pinned reports whether the set itself says which algorithm the key is for. The
-// verifier pins one that is not.
+// Pinned reports whether the set itself says which algorithm the key is for. If not, the
+// verifier pins the key.
 func (k Key) Pinned() bool { return k.algorithm != "" }
 
-// Set is an issuer's keys. It is immutable; the zero Set is empty.
+// Set holds an issuer's keys. It is immutable; the zero Set is empty.
 type Set struct {
 	keys  []Key          // by name
-	named map[string]int // where in keys each name is
+	named map[string]int // the index of each name in keys
 }
 
 // Len returns the number of keys.
@@ -99,7 +99,7 @@ func (s Set) Names() []string {
 }
 
 // Find returns the key named kid. Without a kid it returns the only key that fits the
-// algorithm, and none where there are more. The error is [ErrUnknownKey].
+// algorithm, or none if several do. The error is [ErrUnknownKey].
 func (s Set) Find(kid, algorithm string) (Key, error) {
 	if kid != "" {
 		if i, ok := s.named[kid]; ok {
@@ -123,7 +123,7 @@ func (s Set) Find(kid, algorithm string) (Key, error) {
 	return s.keys[found], nil
 }
 
-// Skipped is a member of a set that is not used, and why.
+// Skipped names a member of a set that is not used, and says why.
 type Skipped struct {
 	Index int
 	Why   error
@@ -131,10 +131,10 @@ type Skipped struct {
 
 // Parse reads a JWK set (RFC 7517 §5).
 //
-// A key that is unknown, private, symmetric, for encryption, weak or broken is
-// skipped, and the others are used: issuers publish keys for many purposes. Two
-// different keys of one name are both skipped. The error is for a text that is
-// no JWK set, or that holds no usable key at all.
+// It skips a key that is unknown, private, symmetric, for encryption, weak or broken, and
+// uses the others: issuers publish keys for many purposes. It skips both of two different
+// keys with one name. It returns an error for a text that is not a JWK set, or that holds
+// no usable key at all.
 func Parse(text []byte) (Set, []Skipped, error) {
 	members, err := keysOf(text)
 	if err != nil {
@@ -167,11 +167,11 @@ func Parse(text []byte) (Set, []Skipped, error) {
 	return set, skipped, nil
 }
 
-// maxKeys is how many members a set may have. No issuer needs as many, and each
-// costs time.
+// maxKeys is how many members a set may have. No issuer needs that many, and each costs
+// time.
 const maxKeys = 1_000
 
-// keysOf returns the members of a set, none of them looked at yet.
+// keysOf returns the members of a set, unchecked.
 func keysOf(text []byte) ([]json.RawMessage, error) {
 	broken := errors.New("keyset: not a JWK set")
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -185,7 +185,7 @@ func keysOf(text []byte) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, broken
 		}
-		if name != "keys" { // by its exact name, where the decoder would not mind the case
+		if name != "keys" { // by its exact name: the decoder would ignore case
 			var skip json.RawMessage
 			if d.Decode(&skip) != nil {
 				return nil, broken
@@ -209,8 +209,8 @@ func keysOf(text []byte) ([]json.RawMessage, error) {
 	return keys, nil
 }
 
-// clash removes a key of the same name as k but of other content, and keeps the
-// name from being used at all.
+// clash removes a key with the same name as k but other content, and bars the name from any
+// use.
 func (s *Set) clash(k Key, banned map[string]bool) error {
 	if banned[k.ID] {
 		return errors.New("keyset: a name that stands for several keys")
@@ -229,7 +229,7 @@ func (s *Set) clash(k Key, banned map[string]bool) error {
 	return nil
 }
 
-// private lists members that only private and symmetric keys have.
+// private lists the members that only private and symmetric keys have.
 var private = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // ParseKey reads one public key (RFC 7517 §4), by the rules of [Parse].

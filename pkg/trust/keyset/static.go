@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Static is a key set that never changes, as one read from a file.
+// Static is a key set that never changes, for example one read from a file.
 type Static struct {
 	set     Set
 	skipped []Skipped
@@ -31,7 +31,7 @@ func (s *Static) Generation() uint64 { return 1 }
 // Doubt does nothing: the keys never change.
 func (s *Static) Doubt(string) {}
 
-// Status says how the keys stand.
+// Status describes the state of the keys.
 func (s *Static) Status() Status {
 	return Status{Count: s.set.Len(), Keys: s.set.Names(), Skipped: s.skipped, Usable: true}
 }

@@ -2,21 +2,21 @@ package keyset
 
 import "time"
 
-// Status is how an issuer's keys stand.
+// Status describes the state of an issuer's keys.
 type Status struct {
 	Usable  bool      // whether tokens can be verified with them
 	Count   int       // of keys
 	Keys    []string  // their names; keys without one are left out
 	Skipped []Skipped // members of the set that are not used
 	At      time.Time // when they were fetched; zero when they never were, or came from a file
-	// Cached is set when they are those of an earlier run, since they could not be
-	// fetched in this one.
+	// Cached is set if the keys come from an earlier run, because this one could not fetch
+	// them.
 	Cached   bool
-	Err      error // why the last fetch failed; nil when it did not
+	Err      error // why the last fetch failed; nil if it succeeded
 	Metadata Metadata
 }
 
-// Status says how the keys stand.
+// Status describes the state of the keys.
 func (r *Remote) Status() Status {
 	r.mu.Lock()
 	s := r.status
@@ -30,7 +30,7 @@ func (r *Remote) Status() Status {
 	return s
 }
 
-// note keeps what Status tells of the last fetch.
+// note keeps what Status says about the last fetch.
 func (r *Remote) note(f Fetch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

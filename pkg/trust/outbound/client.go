@@ -18,26 +18,26 @@ import (
 	"github.com/stepward/stepward/pkg/config/address"
 )
 
-// DefaultTimeout bounds an exchange from the name to the last byte.
+// DefaultTimeout limits an exchange, from name lookup to the last byte.
 const DefaultTimeout = 10 * time.Second
 
-// When a host that keeps failing is left alone, and for how long.
+// When and for how long a failing host is left alone.
 const (
 	tripAfter = 5               // failures in a row
-	tripFor   = 2 * time.Second // then one call is let through to see
-	maxHosts  = 1_000           // that are remembered
+	tripFor   = 2 * time.Second // then one call is let through as a probe
+	maxHosts  = 1_000           // hosts that are remembered
 )
 
-// ErrDown means that the host could not be reached, or said that it cannot answer
-// now. It says nothing about what was asked for.
+// ErrDown means that the host could not be reached, or said that it cannot answer now. It
+// says nothing about the thing requested.
 var ErrDown = errors.New("outbound: not reachable")
 
-// Config says how other hosts are called. The zero Config is sane.
+// Config says how other hosts are called. The zero Config is sensible.
 type Config struct {
 	Roots        *x509.CertPool    // nil means the system's
 	Certificates []tls.Certificate // shown to servers that ask for one
 	// Allow names hosts whose addresses may be private or loopback; see the package
-	// comment. A link-local or metadata address is allowed only by itself.
+	// comment. A link-local or metadata address is allowed only if it is listed itself.
 	Allow   []string
 	Timeout time.Duration // 0 means DefaultTimeout
 	// Proxy chooses one, as [http.ProxyFromEnvironment] does; nil uses none.
@@ -51,14 +51,14 @@ type Client struct {
 	breakers *lru.Cache[string, *gobreaker.CircuitBreaker[Response]]
 }
 
-// Response is what a host has answered, read whole.
+// Response is a host's answer, read completely.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// New makes a client as c says.
+// New makes a client from c.
 func New(c Config) *Client {
 	g := newGuard(c.Allow)
 	transport := &http.Transport{
@@ -89,12 +89,12 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 	return c.Do(req, limit)
 }
 
-// Do sends req and reads the answer, of whatever status, whole.
+// Do sends req and reads the whole answer, whatever its status.
 //
-// The error wraps [ErrAddress] when the guard keeps the connection from being opened,
-// and [ErrDown] when the host could not be reached or has failed so often that it is
-// left alone. An answer of more than limit bytes, counted after decompression, is an
-// error, and so is a redirect to another place.
+// The error wraps [ErrAddress] if the guard refuses the connection, and [ErrDown] if the
+// host could not be reached or has failed so often that it is left alone. An answer of more
+// than limit bytes, counted after decompression, is an error, and so is a redirect to
+// another place.
 func (c *Client) Do(req *http.Request, limit int64) (Response, error) {
 	if err := address.CheckURL(req.URL.String()); err != nil {
 		return Response{}, fmt.Errorf("outbound: %s %w", req.URL.Redacted(), err)
@@ -137,8 +137,8 @@ func (c *Client) exchange(req *http.Request, limit int64) (Response, error) {
 	return Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-// down says who could not be reached, without the query, which may hold more than a
-// log should.
+// down says which host could not be reached. It leaves out the query, which may hold more
+// than a log should.
 func down(req *http.Request, err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -156,7 +156,7 @@ func (c *Client) breaker(host string) *gobreaker.CircuitBreaker[Response] {
 	}
 	b := gobreaker.NewCircuitBreaker[Response](gobreaker.Settings{
 		Timeout: tripFor, ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tripAfter },
-		// What we or the caller broke off says nothing about the host.
+		// If we or the caller broke off, that says nothing about the host.
 		IsExcluded: func(err error) bool { return errors.Is(err, ErrAddress) || errors.Is(err, context.Canceled) },
 	})
 	if was, there, _ := c.breakers.PeekOrAdd(host, b); there {
@@ -165,8 +165,8 @@ func (c *Client) breaker(host string) *gobreaker.CircuitBreaker[Response] {
 	return b
 }
 
-// Sooner returns a context that ends shortly before ctx does, so that a caller who
-// waited in vain has time left to say so.
+// Sooner returns a context that ends shortly before ctx, so that a caller who waited in
+// vain has time left to say so.
 func Sooner(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -176,13 +176,13 @@ func Sooner(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 var errRedirect = errors.New("outbound: redirected to another place, which is not followed")
 
-// sameHost follows a redirect only to where the first request went. Otherwise anyone who
-// can answer for this host could have us trust another one.
+// sameHost follows a redirect only on the host of the first request. Otherwise anyone who
+// can answer for this host could make us trust another one.
 func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
 		return errRedirect

@@ -2,9 +2,9 @@
 // metadata, introspection and status lists.
 //
 // What a provider publishes names further addresses, so a provider, or anyone who can
-// answer for its name, could point us anywhere. [Client] therefore speaks https only
-// (http on loopback), follows no redirect to another host, reads no more than it is told
-// to, and looks at the address itself before it opens a connection: a name that leads to
-// a private, link-local or metadata address opens none, unless the operator has allowed
-// that host by name. A host that keeps failing is left alone for a while.
+// answer for its name, could point us anywhere. So [Client] speaks only https (http on
+// loopback), follows no redirect to another host, and reads no more than it is told to. It
+// also checks the address before it connects: it does not connect to a private, link-local
+// or metadata address, unless the operator has allowed that host by name. A host that keeps
+// failing is left alone for a while.
 package outbound

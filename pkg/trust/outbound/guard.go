@@ -19,17 +19,17 @@ const dialTimeout = 5 * time.Second
 // ErrAddress means that a name leads to an address that may not be called.
 var ErrAddress = errors.New("outbound: not an address that may be called")
 
-// metadata are the addresses at which clouds hand out credentials, beside those that
-// are link-local.
+// metadata lists the addresses, other than link-local ones, at which clouds hand out
+// credentials.
 var metadata = addresses("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 
-// private are networks that are not the Internet. What can be said by a method of
-// [netip.Addr] is not listed.
+// private lists networks that are not part of the Internet, except those that a method of
+// [netip.Addr] recognizes.
 var private = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4",
 	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "5f00::/16", "fec0::/10")
 
-// carriers are prefixes of IPv6 addresses that stand for an IPv4 address, and where
-// in the address it is (RFC 6052 §2.1, RFC 3056 §2).
+// carriers lists prefixes of IPv6 addresses that carry an IPv4 address, and where in the
+// address it is (RFC 6052 §2.1, RFC 3056 §2).
 var carriers = []struct {
 	prefix netip.Prefix
 	at     int
@@ -51,10 +51,10 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// guard decides which addresses may be called under which name.
+// guard decides which addresses may be called for which name.
 type guard struct {
 	allowed map[string]bool
-	proxies sync.Map // host:port of each that was chosen: the operator's choice, not guarded
+	proxies sync.Map // host:port of each chosen proxy: the operator's choice, not guarded
 }
 
 func newGuard(hosts []string) *guard {
@@ -74,9 +74,9 @@ func canonical(host string) string {
 	return host
 }
 
-// check fails unless ip may be called under the name host. A name that is allowed may
-// lead to a private address. A link-local or metadata address is called only where that
-// address itself is allowed, since anyone who answers for a name can point it there.
+// check fails unless ip may be called for the name host. An allowed name may lead to a
+// private address. A link-local or metadata address may be called only if that address
+// itself is allowed, since anyone who answers for a name can point it there.
 func (g *guard) check(host string, ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	for _, c := range carriers {
@@ -111,9 +111,9 @@ func within(list []netip.Prefix, ip netip.Addr) bool {
 	return false
 }
 
-// dial opens a connection to an address that passes the guard. The address is looked
-// at after the name was resolved and just before the connection, so that no second
-// answer for the name can come in between.
+// dial opens a connection to an address that passes the guard. It checks the address after
+// the name has been resolved and just before connecting, so that no second answer for the
+// name can come in between.
 func (g *guard) dial(resolver *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
@@ -135,9 +135,8 @@ func (g *guard) dial(resolver *net.Resolver) func(ctx context.Context, network, 
 	}
 }
 
-// proxied lets the environment name a proxy, which is trusted as far as its own
-// address goes. Which address it will call for a name cannot be seen from here; a
-// literal address can.
+// proxied lets the environment name a proxy, whose own address is trusted. We cannot see
+// which address the proxy will call for a name, but we can check a literal address.
 func (g *guard) proxied(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) {
 		u, err := proxy(r)

@@ -1,10 +1,10 @@
-// Package revocation remembers what has been revoked before its time: single tokens,
-// sessions, and everything of a subject up to a moment. Anyone who learns of a logout or
-// a compromise tells an [Index], and every request is checked against it.
+// Package revocation remembers what was revoked before it expired: single tokens, sessions,
+// and all tokens of a subject up to a moment. Code that learns of a logout or a compromise
+// tells an [Index], and every request is checked against it.
 //
-// The index is this process's own: it is neither shared between replicas nor kept across
-// restarts. What must be revoked everywhere is told to every replica, or is looked up at
-// the issuer (introspection, status lists).
+// The index belongs to this process: it is neither shared between replicas nor kept across
+// restarts. To revoke something everywhere, tell every replica, or look it up at the issuer
+// (introspection, status lists).
 package revocation
 
 import (
@@ -22,24 +22,23 @@ import (
 // DefaultLimit is how many entries an index holds.
 const DefaultLimit = 100_000
 
-// DefaultFor is how long an entry is held that does not say for how long: longer than
-// any access token should live.
+// DefaultFor is how long an entry is held if it does not say how long: longer than any
+// access token should live.
 const DefaultFor = 24 * time.Hour
 
-// ErrFull means that the index holds as much as it may, all of it still in force. The
-// entry was not taken, and none was given up for it.
+// ErrFull means that the index is full of entries still in force. The new entry was not
+// accepted, and no other was dropped for it.
 var ErrFull = errors.New("revocation: the index is full")
 
-// Entry is what is revoked: tokens of the issuer with this jti, of this session, or of
-// this subject that were issued up to Before. Exactly one of JTI, SID and Subject is
-// set.
+// Entry says what is revoked: the issuer's tokens with this jti, of this session, or of
+// this subject if issued up to Before. Exactly one of JTI, SID and Subject is set.
 type Entry struct {
 	Issuer  string    `json:"issuer"` // iss
 	JTI     string    `json:"jti,omitempty"`
 	SID     string    `json:"sid,omitempty"`
 	Subject string    `json:"sub,omitempty"`
 	Before  time.Time `json:"before,omitzero"` // of a Subject; zero means the time of the call
-	Until   time.Time `json:"until,omitzero"`  // when the entry is given up; zero means DefaultFor from the call
+	Until   time.Time `json:"until,omitzero"`  // when the entry is dropped; zero means DefaultFor after the call
 }
 
 type kind uint8
@@ -50,7 +49,7 @@ const (
 	subject
 )
 
-// name is what is looked up.
+// name is the key of a lookup.
 type name struct {
 	issuer, value string
 	kind          kind
@@ -78,7 +77,7 @@ func New(limit int, now func() time.Time) *Index {
 	return &Index{limit: limit, now: now}
 }
 
-// Revoke takes e into the index, and says how it was taken. Of two entries for the same
+// Revoke adds e to the index, and returns the entry as added. Of two entries for the same
 // thing, the one that revokes more stays. The error is [ErrFull], or says what is wrong
 // with e.
 func (x *Index) Revoke(e Entry) (Entry, error) {
@@ -138,7 +137,7 @@ func nameOf(e Entry) (name, error) {
 	return names[0], nil
 }
 
-// purge gives up what is over, and says how much that was.
+// purge drops entries that are over, and returns how many.
 func (x *Index) purge(now time.Time) (gone int) {
 	x.held.Range(func(n, e any) bool {
 		if !e.(Entry).Until.After(now) {
@@ -183,7 +182,7 @@ func (x *Index) holds(n name, issued time.Time) bool {
 // is needed.
 func (x *Index) Len() int { return int(x.size.Load()) }
 
-// Entries lists those that are in force, by when they end.
+// Entries lists the entries in force, in the order in which they end.
 func (x *Index) Entries() []Entry {
 	list := []Entry{}
 	now := x.now()

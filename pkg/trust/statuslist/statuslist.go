@@ -1,9 +1,9 @@
-// Package statuslist looks up tokens in the lists in which issuers mark tokens that are
-// no longer good (draft-ietf-oauth-status-list). A token names a list and a place in it.
-// The list is a signed JWT that holds a few bits for every token.
+// Package statuslist looks up tokens in the lists in which issuers mark tokens that are no
+// longer good (draft-ietf-oauth-status-list). A token names a list and an index in it. The
+// list is a signed JWT that holds a few bits for every token.
 //
-// [Lists] fetches lists of one issuer and keeps them as long as they say. It does not
-// verify signatures itself: [Config.Verify] does.
+// [Lists] fetches the lists of one issuer and keeps them for as long as they say. It does
+// not verify signatures itself: [Config.Verify] does.
 package statuslist
 
 import (
@@ -30,13 +30,13 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// What can be wrong.
+// The errors of a lookup.
 var (
-	// ErrUnavailable means that no list could be fetched that can be believed. It says
-	// nothing about the token.
+	// ErrUnavailable means that no trustworthy list could be fetched. It says nothing about
+	// the token.
 	ErrUnavailable = errors.New("statuslist: no list")
-	// ErrReference means that the token names no list that its issuer may have, or no
-	// place that the list has.
+	// ErrReference means that the token names a list that its issuer may not have, or an
+	// index that the list does not have.
 	ErrReference = errors.New("statuslist: a reference that leads nowhere")
 )
 
@@ -54,21 +54,21 @@ const (
 	defaultTTL = 5 * time.Minute
 	minTTL     = 10 * time.Second
 	maxTTL     = time.Hour
-	// graceIfError is how long a list is used beyond its ttl, if it does not say when it
+	// graceIfError is how long a list is used beyond its ttl if it does not say when it
 	// ends and cannot be fetched again.
 	graceIfError = 5 * time.Minute
 	retryAfter   = 2 * time.Second // after a failure
 )
 
-// Reference is the place of a token: status.status_list (§6.2).
+// Reference says where the status of a token is: status.status_list (§6.2).
 type Reference struct {
 	URI   string
 	Index int64
 }
 
-// Of returns the reference in a token's claims, if there is one. A claim status of
-// another make counts as none. The error wraps [ErrReference]: a reference that cannot
-// be read is not the same as none.
+// Of returns the reference in a token's claims, if there is one. A status claim of another
+// kind counts as none. The error wraps [ErrReference]: a reference that cannot be read is
+// not the same as none.
 func Of(claims map[string]any) (Reference, bool, error) {
 	status, _ := claims["status"].(map[string]any)
 	raw, there := status["status_list"]
@@ -85,17 +85,17 @@ func Of(claims map[string]any) (Reference, bool, error) {
 	return Reference{URI: uri, Index: n}, true, nil
 }
 
-// Config says whose lists.
+// Config says whose lists to read, and how.
 type Config struct {
 	Client *outbound.Client // required
 	Hosts  []string         // that may serve lists of the issuer
-	// Verify returns the claims of a list whose signature is the issuer's and whose typ
-	// is [Type]; required.
+	// Verify returns the claims of a list that the issuer signed and whose typ is [Type];
+	// required.
 	Verify func(ctx context.Context, raw string) (map[string]any, error)
 	Now    func() time.Time // nil means time.Now
 }
 
-// Lists are the lists of one issuer. It serves many goroutines.
+// Lists holds the lists of one issuer. It serves many goroutines.
 type Lists struct {
 	c      Config
 	flight singleflight.Group
@@ -109,8 +109,8 @@ type Lists struct {
 type list struct {
 	bits    int // of one status
 	data    []byte
-	refresh time.Time // when it is to be fetched again
-	until   time.Time // when it is not to be used any more
+	refresh time.Time // when to fetch it again
+	until   time.Time // when to stop using it
 }
 
 // New makes the lists that c describes.
@@ -123,9 +123,9 @@ func New(c Config) *Lists {
 	return &Lists{c: c, lists: lists, retry: retry}
 }
 
-// Valid reports whether the status at r is 0, the only status of a good token (§7.1).
-// The error wraps [ErrUnavailable] or [ErrReference]. A list that is known is read at
-// once; when it is due it is fetched again in the background.
+// Valid reports whether the status at r is 0, the only status of a good token (§7.1). The
+// error wraps [ErrUnavailable] or [ErrReference]. A known list is read at once, and fetched
+// again in the background when it is due.
 func (l *Lists) Valid(ctx context.Context, r Reference) (bool, error) {
 	if err := l.allowed(r.URI); err != nil {
 		return false, err
@@ -150,7 +150,7 @@ func (l *Lists) Valid(ctx context.Context, r Reference) (bool, error) {
 	return known.valid(r.Index)
 }
 
-// allowed refuses lists at hosts that are not the issuer's: a token must not lead us
+// allowed refuses lists on hosts that the issuer may not use: a token must not send us
 // wherever it likes.
 func (l *Lists) allowed(uri string) error {
 	u, err := url.Parse(uri)
@@ -160,7 +160,8 @@ func (l *Lists) allowed(uri string) error {
 	return nil
 }
 
-// known returns the list at uri if it may be used, and whether it is time to fetch it.
+// known returns the list at uri if it may still be used, and whether it is time to fetch
+// it.
 func (l *Lists) known(uri string, now time.Time) (*list, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,12 +176,12 @@ func (l *Lists) known(uri string, now time.Time) (*list, bool) {
 	return x, due
 }
 
-// fetch gets a list, once for all callers who ask at the same time. It goes on when ctx
-// ends, for at most the client's timeout.
+// fetch gets a list, once for all callers who ask at the same time. If ctx ends, it goes on
+// for at most the client's timeout.
 func (l *Lists) fetch(ctx context.Context, uri string) <-chan singleflight.Result {
 	return l.flight.DoChan(uri, func() (_ any, err error) {
 		defer func() {
-			if recover() != nil { // otherwise the whole process would end
+			if recover() != nil { // otherwise a panic would end the process
 				err = ErrUnavailable
 			}
 			if err != nil {
@@ -221,8 +222,8 @@ func (l *Lists) get(ctx context.Context, uri string) (*list, error) {
 	return read(claims, uri, at)
 }
 
-// read takes a list out of its claims (§5.1). sub names the list, so that one is not
-// served in place of another.
+// read reads a list from its claims (§5.1). sub names the list, so that one cannot be
+// served instead of another.
 func read(claims map[string]any, uri string, at time.Time) (*list, error) {
 	if claims["sub"] != uri {
 		return nil, fmt.Errorf("%w: it is another list", ErrUnavailable)
@@ -279,7 +280,7 @@ func seconds(claims map[string]any, name string) (time.Time, bool) {
 	return time.Unix(int64(s), 0), true
 }
 
-// inflate decodes and decompresses lst. A small one may become very large.
+// inflate decodes and decompresses lst. A small list may become very large.
 func inflate(text string) ([]byte, error) {
 	packed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || text == "" {
