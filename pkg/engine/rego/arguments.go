@@ -12,13 +12,13 @@ import (
 )
 
 // A call with an undefined argument is undefined, whatever the function would make of it:
-// `risk.at_least(data.risk, input.token.subject, 50)` would be silent for a caller without a
-// subject, although the library takes a missing subject for risky. So when a policy calls a
-// library function, null stands for an argument that is not there, or that is in data which
-// cannot be believed. The function is then always asked, and says what is risky.
+// `risk.at_least(data.risk, input.token.subject, 50)` would be silent for a caller without
+// a subject, although the library takes a missing subject for risky. So when a policy calls
+// a library function, null replaces an argument that is missing, or that comes from data
+// which cannot be believed. The function is then always called, and decides what is risky.
 //
-// An argument that may be undefined moves to a rule of its own, which is null otherwise. The
-// library itself stays as it is written.
+// An argument that may be undefined moves to its own rule, which is null otherwise. The
+// library itself stays unchanged.
 
 // argumentsPackage holds these rules, in the module argumentsFile.
 const (
@@ -30,8 +30,8 @@ var (
 	argumentsRef = ast.MustParseRef("data." + argumentsPackage) // copied into a policy: the compiler writes to terms
 )
 
-// withArguments makes c total in the arguments of library functions. modules are what it
-// will compile.
+// withArguments makes c define every argument of library functions. modules are the modules
+// that c will compile.
 func (l *loader) withArguments(c *ast.Compiler, modules map[string]*ast.Module, document map[string]any) *ast.Compiler {
 	modules[argumentsFile] = &ast.Module{
 		Package: &ast.Package{Path: argumentsRef.Copy(), Location: ast.NewLocation(nil, argumentsFile, 1, 1)}}
@@ -54,7 +54,7 @@ type arguments struct {
 	loader   *loader
 	compiler *ast.Compiler
 	document map[string]any
-	names    map[string]ast.Ref // of rules that are there, by what they stand for
+	names    map[string]ast.Ref // of existing rules, by what they stand for
 }
 
 // rule rewrites the calls in r, inner ones first.
@@ -96,7 +96,8 @@ func (a *arguments) rule(r *ast.Rule) {
 	}
 }
 
-// whole are parameters of the library for a whole part of the input, which is always there.
+// whole lists library parameters that take a whole part of the input, which is always
+// there.
 var whole = []string{"request", "source", "input_document"}
 
 // isWhole reports whether t is a part of the input that is always there, or may be one by
@@ -133,7 +134,8 @@ func (a *arguments) parameter(f ast.Ref, n int) string {
 	return ""
 }
 
-// mayBeUndefined reports whether an argument can be undefined where its variables are not.
+// mayBeUndefined reports whether an argument can be undefined even though its variables are
+// not.
 func (a *arguments) mayBeUndefined(t *ast.Term) bool {
 	switch v := t.Value.(type) {
 	case ast.Ref:
@@ -162,7 +164,7 @@ func (a *arguments) mayBeUndefined(t *ast.Term) bool {
 	return false
 }
 
-// provided reports whether ref is a place in data that is there, by no rule.
+// provided reports whether ref is an existing place in data that no rule makes.
 func (a *arguments) provided(ref ast.Ref) bool {
 	var here any = a.document
 	for _, t := range ref[1:] {
@@ -176,12 +178,12 @@ func (a *arguments) provided(ref ast.Ref) bool {
 	return len(ref) > 1 && here != nil && !ref[1].Equal(ast.StringTerm("stepward"))
 }
 
-// replace puts in the place of t, in r, a rule that is t or null.
+// replace replaces t, in r, with a rule that is t or null.
 func (a *arguments) replace(r *ast.Rule, t *ast.Term) {
 	if ref, ok := t.Value.(ast.Ref); ok && ref[0].Equal(ast.DefaultRootDocument) && len(ref) > 1 {
 		if name, ok := ref[1].Value.(ast.String); ok {
 			if _, unknown := a.loader.unknown[string(name)]; unknown {
-				// Read with a value in its place, as tests do, it is that.
+				// If a test replaces the input with a value, it is that value.
 				a.put(t, nil, ast.NewTerm(ref.Copy()))
 				return
 			}
@@ -190,13 +192,13 @@ func (a *arguments) replace(r *ast.Rule, t *ast.Term) {
 	vars := a.variables(t)
 	for _, v := range vars {
 		if !boundElsewhere(r, t, v) {
-			return // it looks for values: there may be none, and the call is not made
+			return // it looks for values: there may be none, and then no call is made
 		}
 	}
 	a.put(t, vars, ast.NewTerm(t.Value))
 }
 
-// variables returns the variables of t that are not its own, sorted.
+// variables returns the free variables of t, sorted.
 func (a *arguments) variables(t *ast.Term) []ast.Var {
 	visitor := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: false})
 	visitor.Walk(t)
@@ -219,8 +221,8 @@ func (a *arguments) variables(t *ast.Term) []ast.Var {
 	return list
 }
 
-// boundElsewhere reports whether v is an argument of r, or stands in it outside of t and of
-// a declaration that binds nothing.
+// boundElsewhere reports whether v is an argument of r, or occurs in r outside t and
+// outside a declaration that binds nothing.
 func boundElsewhere(r *ast.Rule, t *ast.Term, v ast.Var) bool {
 	if v.IsWildcard() || v.IsGenerated() {
 		return false
@@ -249,7 +251,7 @@ func boundElsewhere(r *ast.Rule, t *ast.Term, v ast.Var) bool {
 	return count(r) > count(t)+declared
 }
 
-// put makes a rule that is value or null, and puts a reference to it in the place of t.
+// put makes a rule that is value or null, and replaces t with a reference to it.
 func (a *arguments) put(t *ast.Term, vars []ast.Var, value *ast.Term) {
 	key := fmt.Sprint(vars, value)
 	ref, there := a.names[key]
@@ -272,7 +274,7 @@ func (a *arguments) put(t *ast.Term, vars []ast.Var, value *ast.Term) {
 }
 
 // define adds the rule `name(vars) := value else := null`. Data that cannot be believed is
-// only read where a value stands in its place.
+// read only if a test puts a value in its place.
 func (a *arguments) define(name ast.Var, vars []ast.Var, value *ast.Term, loc *ast.Location) {
 	m := a.compiler.Modules[argumentsFile]
 	make := func(value *ast.Term) *ast.Rule {

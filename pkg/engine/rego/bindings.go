@@ -7,22 +7,22 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// Firing is one way in which a rule of require or deny held: with these values of its
-// variables, by the names that its author gave them.
+// Firing is one way in which a require or deny rule held: the values of its variables, by
+// the names that the author gave them.
 type Firing struct {
 	Rule   string            `json:"rule"`
 	Values map[string]string `json:"values,omitempty"` // as JSON or Rego
 }
 
-// Traced returns p with an evaluation that calls tell for each rule that holds. That costs
-// time. Each evaluation calls tell from a goroutine of its own, and may go on to do so after
+// Traced returns a copy of p whose evaluations call tell for each rule that holds. Tracing
+// costs time. Each evaluation calls tell from its own goroutine, and may still do so after
 // its time is up.
 func (p *Policy) Traced(tell func(Firing)) *Policy {
 	return p.WithTracer(&firings{policy: p, tell: tell})
 }
 
-// WithTracer returns p with evaluations that t traces. That costs time, and t is called from
-// the goroutines of all of them.
+// WithTracer returns a copy of p whose evaluations t traces. Tracing costs time, and every
+// evaluation calls t from its own goroutine.
 func (p *Policy) WithTracer(t topdown.QueryTracer) *Policy {
 	traced := *p
 	traced.tracer = t

@@ -17,25 +17,26 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// A rule that comes to the JSON of a body which is not JSON must not find it undefined. The
-// rule would go silent, and the sender chooses the content type. Such an evaluation ends in
-// an error instead. Whether a rule comes there is observed, not guessed: the body is a value
-// that notes each question to it, however the policy is written.
+// A rule that looks at the JSON of a body which is not JSON must not find it undefined. The
+// rule would go silent, and the sender chooses the content type. Instead, such an
+// evaluation ends in an error. We observe, and do not guess, whether a rule looks there:
+// the body is a value that notes each question to it, however the policy is written.
 //
 // There are two such values, because neither notices everything. [watchedBody] notices each
-// question to the object, but not that another object is compared with it. [lazyMember]
-// notices that, but not that members are counted. Rules that handle the body as a whole, and
-// only these, are evaluated with both.
+// question to the object, but not a comparison with another object. [lazyMember] notices
+// that, but not that members are counted. Only rules that handle the body as a whole are
+// evaluated with both.
 
 // evaluateBody runs the queries on an input whose request has a body.
 //
-// The error wraps [policy.ErrBody] when a rule came to what the body could not be read as.
+// The error wraps [policy.ErrBody] if a rule looked for a kind of body as which this one
+// could not be read.
 func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQuery, in policy.Input) ([]map[string]any,
 	error) {
 	document := in.Document(p.opt.HeaderPrefix)
 	w := newBodyWatch(in.Request.Body.State, p.known)
 	documents, err := p.watched(ctx, queries, document, w)
-	if w.indexed && !w.asked { // the index has asked, for rules that may not come there
+	if w.indexed && !w.asked { // the index asked, for rules that may not get there
 		w = newBodyWatch(in.Request.Body.State, p.known)
 		documents, err = p.watched(ctx, queries, document, w, rego.EvalRuleIndexing(false))
 	}
@@ -58,10 +59,10 @@ func (p *Policy) evaluateBody(ctx context.Context, queries []rego.PreparedEvalQu
 	return p.evaluatePlain(ctx, queries, document, w, failed)
 }
 
-// evaluatePlain runs the queries once more, without anybody watching. failed says that a
-// watched run has failed. Where this one does not, that one may have ended before a rule
-// came to what is not there. For a body that could be read the words of the policy then
-// decide.
+// evaluatePlain runs the queries once more, unwatched. failed says that a watched run
+// failed. If this run does not fail, the watched one may have ended before a rule looked
+// for something that is not there. If the body could be read, the policy's own result then
+// counts.
 func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any,
 	w *bodyWatch, failed bool) ([]map[string]any, error) {
 	input, err := ast.InterfaceToValue(document)
@@ -77,7 +78,7 @@ func (p *Policy) evaluatePlain(ctx context.Context, queries []rego.PreparedEvalQ
 	return documents, err
 }
 
-// watched runs the queries with a body that is watched by w. It ends when w.asked is set.
+// watched runs the queries with a body that w watches. It ends when w.asked is set.
 func (p *Policy) watched(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any, w *bodyWatch,
 	options ...rego.EvalOption) (documents []map[string]any, err error) {
 	ctx, w.stop = context.WithCancel(ctx)
@@ -106,8 +107,8 @@ func (p *Policy) watched(ctx context.Context, queries []rego.PreparedEvalQuery, 
 
 var errWatched = errors.New("rego: the evaluation panicked")
 
-// asksLazily reports whether a rule asks the body for what it could not be read as, or
-// looks at it as a whole.
+// asksLazily reports whether a rule asks for a kind of body as which this one could not be
+// read, or looks at the body as a whole.
 func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuery, document map[string]any,
 	w *bodyWatch) (looked, failed bool) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -122,7 +123,7 @@ func (p *Policy) asksLazily(ctx context.Context, queries []rego.PreparedEvalQuer
 	defer func() { failed = failed || recover() != nil }()
 	documents, err := p.untraced().evaluate(ctx, queries, ast.LazyObject(withBody(document, members)),
 		rego.EvalRuleIndexing(false), rego.EvalVirtualCache(uncachedCalls{topdown.NewVirtualCache()}))
-	if err == nil { // what a rule hands on as a whole is read later
+	if err == nil { // a value passed on as a whole is read later
 		_, err = json.Marshal(documents)
 	}
 	return looked, err != nil
@@ -138,30 +139,30 @@ func withBody(document map[string]any, body any) map[string]any {
 	return document
 }
 
-// untraced returns p without a tracer: what is evaluated more than once is told once.
+// untraced returns p without a tracer, so that repeated evaluations are traced only once.
 func (p *Policy) untraced() *Policy {
 	q := *p
 	q.tracer = nil
 	return &q
 }
 
-// bodyWatch notes what was asked of a body.
+// bodyWatch notes the questions to a body.
 type bodyWatch struct {
 	state  request.BodyState
-	blind  bool     // what is there means nothing to the policy
+	blind  bool     // the existing members mean nothing to the policy
 	absent []string // members that a body of another state would have
 	stop   context.CancelFunc
 	armed  bool // the evaluation has begun
 
-	asked   bool // for what is absent or, if the policy is blind, for all that is there
-	indexed bool // the index asked for what is absent
-	handled bool // the body was taken as a whole, which may or may not be to look at it
+	asked   bool // for an absent member or, if the policy is blind, for any member
+	indexed bool // the index asked for an absent member
+	handled bool // the body was used as a whole, perhaps without looking inside
 }
 
-// newBodyWatch watches a body of a state. A policy is blind to a body that could not be
-// read, and to one of a kind that it does not mention while it mentions the other. If only
-// JSON is mentioned, a rule that looks at all of a body looks for JSON, and would miss a
-// sender who calls the body a form.
+// newBodyWatch watches a body in a state. A policy is blind to a body that could not be
+// read, and to a body of one kind if it mentions only the other. If it mentions only JSON,
+// a rule that looks at the whole body looks for JSON, and would miss a sender who calls the
+// body a form.
 func newBodyWatch(state request.BodyState, known map[string]bool) *bodyWatch {
 	w := &bodyWatch{state: state, blind: state.Unreadable(), absent: []string{"json", "form"}}
 	switch state {
@@ -173,7 +174,7 @@ func newBodyWatch(state request.BodyState, known map[string]bool) *bodyWatch {
 	return w
 }
 
-// unread says what the body was, which is a word of ours.
+// unread says what the body was, in one of our own words.
 func (w *bodyWatch) unread() error {
 	return fmt.Errorf("%w: body.state is %s", policy.ErrBody, w.state)
 }
@@ -198,14 +199,14 @@ func (w *bodyWatch) whole() {
 	w.handle()
 }
 
-// watchedBody is a body that notes what it is asked. Hidden behind [ast.Object], it is an
-// object to everything in OPA that evaluates.
+// watchedBody is a body that notes the questions to it. Through [ast.Object] it looks like
+// an object to all of OPA's evaluation.
 type watchedBody struct {
 	ast.Object
 	watch *bodyWatch
 }
 
-// Get notes a question for what is absent; other members are free.
+// Get notes a question for an absent member; other members are free.
 func (b *watchedBody) Get(k *ast.Term) *ast.Term {
 	if b.watch.isAbsent(k) {
 		b.watch.ask()
@@ -225,15 +226,15 @@ func (b *watchedBody) Find(path ast.Ref) (ast.Value, error) {
 	return b.Object.Find(path)
 }
 
-// IsGround and Hash are asked of each value that is handed on.
+// OPA calls IsGround and Hash on each value that is passed on.
 func (b *watchedBody) IsGround() bool { b.watch.handle(); return true }
 
-// Hash hashes the members that are there.
+// Hash hashes the existing members.
 func (b *watchedBody) Hash() int { b.watch.handle(); return b.Object.Hash() }
 
-// The rest looks at all members.
+// The other methods look at all members.
 
-// Compare implements [ast.Value]. That a body is itself says nothing about it.
+// Compare implements [ast.Value]. Comparing a body with itself says nothing about it.
 func (b *watchedBody) Compare(other ast.Value) int {
 	if o, ok := other.(*watchedBody); ok {
 		if o == b {
@@ -248,7 +249,7 @@ func (b *watchedBody) Compare(other ast.Value) int {
 func (b *watchedBody) String() string { b.watch.whole(); return b.Object.String() }
 func (b *watchedBody) Len() int       { b.watch.whole(); return b.Object.Len() }
 
-// Copy returns a copy that is watched as well: "with input.request.path as" copies the
+// Copy returns a copy that is also watched: "with input.request.path as" copies the
 // request.
 func (b *watchedBody) Copy() ast.Object {
 	b.watch.handle()
@@ -295,18 +296,18 @@ func (b *watchedBody) KeysIterator() ast.ObjectKeysIterator {
 	return b.Object.KeysIterator()
 }
 
-// lazyMember stands for a member of a lazy object of OPA's own. OPA turns it into a value
-// when a rule asks for it, or looks at the object as a whole.
+// lazyMember is a member of OPA's own lazy object. OPA turns it into a value when a rule
+// asks for it, or looks at the object as a whole.
 type lazyMember struct{ note func() }
 
-// MarshalJSON notes the question: OPA asks this of a Go value that it does not know.
+// MarshalJSON notes the question: OPA calls it on a Go value of unknown type.
 func (m lazyMember) MarshalJSON() ([]byte, error) {
 	m.note()
 	return []byte("null"), nil
 }
 
-// uncachedCalls remembers no results of functions. To look one up it would have to look at
-// the arguments, and at the body in them.
+// uncachedCalls remembers no function results. A look-up would have to look at the
+// arguments, and so at a body among them.
 type uncachedCalls struct{ topdown.VirtualCache }
 
 func isCall(ref ast.Ref) bool {
@@ -329,9 +330,9 @@ func (c uncachedCalls) Put(ref ast.Ref, value *ast.Term) {
 	}
 }
 
-// overridesInput reports whether a rule puts something else in place of a part of the
-// input. A lazy object would keep it, so that only [watchedBody] looks on: what it does not
-// see there is that an object of OPA's own is compared with the body as a whole.
+// overridesInput reports whether a rule replaces a part of the input. A lazy object would
+// keep the replacement, so only [watchedBody] is used. It does not notice if an object of
+// OPA's own is compared with the whole body.
 func overridesInput(c *ast.Compiler) bool {
 	found := false
 	for _, m := range c.Modules {
@@ -346,8 +347,8 @@ func overridesInput(c *ast.Compiler) bool {
 	return found
 }
 
-// mentions returns which of the names stand in the policy as a text, or as part of a
-// reference: in its own packages, and in all of them. The library asks for the state first.
+// mentions returns which of the names occur in the policy as a string or in a reference:
+// first in its own packages, then in all packages. The library asks for the state first.
 func mentions(c *ast.Compiler, names ...string) (own, all map[string]bool) {
 	own, all = map[string]bool{}, map[string]bool{}
 	for _, m := range c.Modules {

@@ -9,14 +9,14 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// argument is a place in a call of a built-in function that must be well-formed, such as a
-// pattern or a range of addresses, whatever the other arguments are. If it is written out
-// and is not well-formed, every evaluation fails.
+// argument is an argument of a built-in function that must be well-formed, such as a
+// pattern or an address range, whatever the other arguments are. If a policy writes a
+// literal that is not well-formed, every evaluation fails.
 type argument struct {
 	function string
 	place    int
 	what     string
-	rest     []*ast.Term // arguments that are right, one for each place
+	rest     []*ast.Term // valid arguments, one for each position
 }
 
 func textTerms(list ...string) []*ast.Term {
@@ -27,7 +27,7 @@ func textTerms(list ...string) []*ast.Term {
 	return terms
 }
 
-// checkedArguments lists such places.
+// checkedArguments lists such arguments.
 func checkedArguments() []argument {
 	const expression, pattern, network = "a regular expression", "a pattern", "a range of addresses, such as 10.0.0.0/8"
 	number := append(textTerms("x", "x"), ast.IntNumberTerm(1))
@@ -52,7 +52,7 @@ func checkedArguments() []argument {
 	}
 }
 
-// checkCalls refuses calls in m that fail whenever they are made.
+// checkCalls refuses calls in m that always fail.
 func (l *loader) checkCalls(m *ast.Module) {
 	checked := checkedArguments()
 	for _, r := range m.Rules {
@@ -84,8 +84,8 @@ func (l *loader) checkCalls(m *ast.Module) {
 	}
 }
 
-// checkArgument calls the function with t, if that is known, and with other arguments that
-// are right.
+// checkArgument calls the function with t, if that is known, and with valid other
+// arguments.
 func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Module) {
 	for _, v := range l.constants.OfUsed(t, r, m, 1) { // by the call
 		if _, ok := v.Value.(ast.String); !ok {

@@ -7,10 +7,10 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// capabilities returns those of the OPA that is built in, without every function that
-// reaches the network, reads the clock, the environment or a source of chance, makes
-// signatures, or answers differently to the same input, and without those in which numbers
-// of a request cost what they like. A policy that calls one does not compile.
+// capabilities returns those of the embedded OPA. It leaves out every function that reaches
+// the network, reads the clock, the environment or a source of randomness, makes
+// signatures, or can answer the same input differently, and functions whose cost a number
+// in the request can drive without limit. A policy that calls one does not compile.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
@@ -20,7 +20,7 @@ func capabilities() *ast.Capabilities {
 	return c
 }
 
-// unbounded are functions whose result grows with a number, or with how many there are, and
+// unbounded lists functions whose result grows with the value or the count of numbers, and
 // which nothing can interrupt: one call can take seconds, or all memory.
 var unbounded = []string{"product", "bits.lsh"}
 

@@ -13,15 +13,15 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// slips are names that are likely meant to be an entry rule's but are too far
-// from it for the eye of [slipOf].
+// slips lists names that are probably misspelt entry rules but too different for [slipOf]
+// to notice.
 var slips = map[string]string{
 	"requirement": syntax.Require, "requirements": syntax.Require, "allow": syntax.Require,
 	"denied": syntax.Deny, "denies": syntax.Deny, "denial": syntax.Deny, "denials": syntax.Deny,
 	"header": syntax.Headers, "request_headers": syntax.Headers, "response_header": syntax.ResponseHeaders,
 }
 
-// checkModule finds what is wrong with a module that its syntax shows.
+// checkModule finds problems that the syntax of a module shows.
 func (l *loader) checkModule(m *ast.Module) {
 	if syntax.IsOurs(m.Package.Path) && !slices.ContainsFunc(m.Imports, func(i *ast.Import) bool {
 		return ast.RegoV2CompatibleRef.Equal(i.Path.Value)
@@ -52,8 +52,8 @@ func (l *loader) checkRule(r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// slipOf returns the entry rule that name was likely meant to be: one letter more, less or
-// other, two letters swapped, or a name on the list.
+// slipOf returns the entry rule that the author of name probably meant: one letter more,
+// fewer or different, two letters swapped, or a name on the list.
 func slipOf(name string) string {
 	if meant, ok := slips[name]; ok {
 		return meant
@@ -74,7 +74,7 @@ func sameLetters(a, b string) bool {
 	return string(x) == string(y)
 }
 
-// checkMembers checks a rule of require or deny, whose members are objects.
+// checkMembers checks a require or deny rule, whose members are objects.
 func (l *loader) checkMembers(name string, r *ast.Rule, m *ast.Module) {
 	if r.Head.RuleKind() != ast.MultiValue || len(r.Head.Ref()) != 1 || r.Default {
 		l.add(syntax.At(r.Location, "rule_kind", fmt.Sprintf("%s must be a set of objects", name),
@@ -88,9 +88,9 @@ func (l *loader) checkMembers(name string, r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// checkKeyed checks a rule of headers, response_headers or metadata, whose names
-// must be known before anything is evaluated: a header that may be set must be
-// removed when it is not.
+// checkKeyed checks a rule of headers, response_headers or metadata, whose names must be
+// known before any evaluation: a header that a policy may set must be removed if it is not
+// set.
 func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 	ref := r.Head.Ref()
 	hint := fmt.Sprintf("write `%s[\"name\"] := value if { … }`, one rule for each name", name)
@@ -127,8 +127,8 @@ func (l *loader) checkKeyed(name string, r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// checkOrigin refuses a policy with two sources: package stepward.policy is in files or in
-// bundles, so that a revision names all of it.
+// checkOrigin refuses a policy with two sources: package stepward.policy may be in files or
+// in bundles, but not in both, so that a revision names all of it.
 func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	first := map[string]Source{}
 	for _, s := range sources {
@@ -149,9 +149,9 @@ func (l *loader) checkOrigin(sources []Source, modules map[string]*ast.Module) {
 	}
 }
 
-// checkAnonymous refuses a rule that lifts the need for a credential by what is in one: it
-// would open a route to a caller who brings the wrong token. If the level is not written
-// out, the rule is marked, and its members are checked when it is evaluated.
+// checkAnonymous refuses a rule that drops the need for a credential because of what is in
+// one: it would open a route to a caller who brings the wrong token. If the level is not a
+// literal, the rule is marked, and its members are checked when it is evaluated.
 func (l *loader) checkAnonymous(c *ast.Compiler) {
 	for _, m := range c.Modules {
 		for _, r := range m.Rules {

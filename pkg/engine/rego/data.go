@@ -20,7 +20,7 @@ func Owners(sources []Source) map[string]Source {
 		}
 		document, err := s.Object()
 		if err != nil {
-			continue // Load tells of it
+			continue // Load reports it
 		}
 		for name := range document {
 			owners[name] = s
@@ -55,7 +55,7 @@ func data(sources []Source) (map[string]any, finding.List) {
 	return merged, found
 }
 
-// Finding says that err is wrong with a data file, at its place if that is known.
+// Finding reports err for a data file, at its position if that is known.
 func (s Source) Finding(err error, hint string) finding.Finding {
 	f := finding.Finding{File: s.Name, Line: 1, Column: 1, Code: "data", Message: err.Error(), Hint: hint}
 	if at := (*strictyaml.Error)(nil); errors.As(err, &at) {

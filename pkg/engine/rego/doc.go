@@ -4,17 +4,16 @@
 // stepward.route.NAME in the syntax tree, checks them and compiles once. [Load] prepares
 // the result as a [Policy], which is immutable: its methods may be called from many
 // goroutines, without exception. [Policy.Evaluate] runs a prepared query under a watchdog.
-// What takes a policy apart for its author is in package analysis, and has a [Program] of
-// its own.
+// Package analysis takes policies apart for their authors, and has its own [Program].
 //
 // Read load.go for the order, then check.go, literals.go and packages.go for what is
-// refused, tables.go and arguments.go for what is rewritten before it is compiled,
+// refused, tables.go and arguments.go for what is rewritten before compilation,
 // provided.go, unknown.go and schema*.go for data, and evaluate.go and body.go for a
 // decision.
 //
 // A policy cannot reach the network, read the clock or roll dice: those built-in functions
-// are not there. It cannot turn a built-in function that fails into "undefined": that is an
-// error. It cannot misspell a member of the input, because the compiler knows its schema.
-// And it cannot compute the name of a header: all names must be known, so that forged
-// headers can be removed.
+// do not exist. A built-in function that fails is not "undefined" but an error. It cannot
+// misspell a member of the input, because the compiler knows its schema. And it cannot
+// compute the name of a header: all names must be known, so that forged headers can be
+// removed.
 package rego

@@ -12,15 +12,15 @@ import (
 	"github.com/stepward/stepward/pkg/engine/watchdog"
 )
 
-// enterName names a function that the bodies of entry rules begin with. It tells the
-// watchdog which rule an evaluation is in. Policies cannot call it, because the compiler
-// does not know it.
+// enterName names a function that begins the body of each entry rule. It tells the watchdog
+// which rule an evaluation is in. Policies cannot call it, because the compiler does not
+// know it.
 const enterName = "__stepward_enter"
 
-// enter adds a first expression to each rule that the queries ask, which says that it is
-// entered. Members of require and deny have the numbers of their rules, and the other entry
-// rules one number each. This happens after compilation: the compiler, its index and its
-// checks see what was written.
+// enter puts an expression at the start of each rule that the queries ask. It says that the
+// rule is entered. Each require and deny rule has its own number, and so does each other
+// entry rule. This happens after compilation: the compiler, its index and its checks see
+// the policy as written.
 func (p *Program) enter() {
 	for _, m := range p.compiler.Modules {
 		if !syntax.IsEntry(m.Package.Path) {
@@ -50,7 +50,7 @@ func entering(n int, loc *ast.Location) *ast.Expr {
 
 var errFull = errors.New("the place is full")
 
-// enters makes the function known to a query. Outside of [watchdog.Run] it does nothing.
+// enters makes the function known to a query. Outside [watchdog.Run] it does nothing.
 func enters() func(*rego.Rego) {
 	return rego.Function1(&rego.Function{Name: enterName, Decl: types.NewFunction(types.Args(types.N), types.B)},
 		func(b rego.BuiltinContext, n *ast.Term) (*ast.Term, error) {

@@ -31,18 +31,18 @@ type Policy struct {
 	routes  map[string]rego.PreparedEvalQuery
 	tracer  topdown.QueryTracer // of tests; nil traces nothing
 	watch   *watchdog.Watchdog
-	memo    *memo.Memo // nil where requests cannot be told apart but by evaluating
-	// unindexed is set if rules ask which data is unknown: OPA's index would read data ahead
-	// of the rule that asks first.
+	memo    *memo.Memo // nil if only evaluating can tell requests apart
+	// unindexed is set if rules ask which data is unknown: OPA's index would read data
+	// before the rule that asks.
 	unindexed bool
 
 	overrides bool            // a rule says "with input…"
-	mentioned map[string]bool // which of json and form stand in the policy
+	mentioned map[string]bool // which of json and form the policy mentions
 	known     map[string]bool // the same, without the library
 }
 
 // Labels returns the labels in the METADATA of require and deny rules, by the name that
-// their members have as Rule. Rules without any are left out.
+// their members carry as Rule. It leaves out rules without labels.
 func (p *Policy) Labels() map[string]map[string]any {
 	all := map[string]map[string]any{}
 	for _, m := range p.members {
@@ -62,14 +62,14 @@ func (p *Policy) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 
 // Evaluate asks the policy, and every package in in.Routes, what in requires.
 //
-// The error wraps [policy.ErrRoute] when a route names a package that is not
-// there, [policy.ErrBody] when a rule came to a body that could not be read as what it
-// asks for, [policy.ErrTimeout] when the time budget was exceeded, and ctx's own
-// error when ctx ended first. Any other error means that the policy failed or
-// returned what it may not. It never comes with a result.
+// The error wraps [policy.ErrRoute] if a route names a package that does not exist,
+// [policy.ErrBody] if a rule looked at a body that could not be read as what it asks for,
+// [policy.ErrTimeout] if the time budget was exceeded, and ctx's own error if ctx ended
+// first. Any other error means that the policy failed or returned something that it may
+// not. An error never comes with a result.
 //
-// A result may be one that was returned before, for a request that the rules cannot tell
-// from in. Nobody may change it.
+// A result may be shared with an earlier request that the rules cannot tell from in. Nobody
+// may change it.
 func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, error) {
 	if p.memo == nil || p.tracer != nil {
 		return p.ask(ctx, in)
@@ -125,7 +125,7 @@ func (p *Policy) ask(ctx context.Context, in policy.Input) (policy.Result, error
 	return p.decode(documents)
 }
 
-// evaluate runs the queries in turn. Its result holds nothing but JSON.
+// evaluate runs the queries in turn. Its result holds only JSON values.
 func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery, input ast.Value,
 	options ...rego.EvalOption) ([]map[string]any, error) {
 	var documents []map[string]any
@@ -152,7 +152,7 @@ func (p *Policy) evaluate(ctx context.Context, queries []rego.PreparedEvalQuery,
 }
 
 // decode makes one result of what the packages returned. Two packages that set one name to
-// different values are in conflict, as two rules are.
+// different values conflict, just like two rules.
 func (p *Policy) decode(documents []map[string]any) (policy.Result, error) {
 	r := policy.Result{Headers: map[string][]string{}, Response: map[string][]string{}, Metadata: map[string]any{}}
 	for _, d := range documents {

@@ -10,12 +10,12 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// operands matches what OPA says of an operand of a wrong type: it names types only.
+// operands matches what OPA says about an operand of a wrong type: it names only types.
 var operands = regexp.MustCompile(`^operand [0-9]+ must be [a-z{}, |\[\]]+ but got [a-z]+$`)
 
-// WithoutValues returns err of an evaluation with the names and places in it, and without
-// the rest: OPA quotes what a built-in function was given, and that is a query, a body or a
-// claim of somebody's, which does not belong into a log.
+// WithoutValues returns the error of an evaluation with only the names and positions in it:
+// OPA quotes the arguments of a built-in function, which may be somebody's query, body or
+// claim and do not belong in a log.
 func WithoutValues(err error) error {
 	if u, is := errors.AsType[unknownData](err); is {
 		return u

@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// checkHeaderNames refuses a rule that reads a header or a claim by a name which none has in
-// the input: as with a misspelt member, it would be silent for ever.
+// checkHeaderNames refuses a rule that reads a header or a claim by a name that none has in
+// the input: as with a misspelt member, it would be silent forever.
 func (l *loader) checkHeaderNames(m *ast.Module) {
 	for _, r := range m.Rules {
 		for x := r; x != nil; x = x.Else {

@@ -16,21 +16,21 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// What a rule yields is decoded when it is evaluated, and a breach of the contract ends in
-// 503. As far as it is written out, the same decoder also reads it when the policy is
-// loaded, with values that are always right in place of what only a request settles. So the
-// two never differ.
+// The value of a rule is decoded when the rule is evaluated, and a breach of the contract
+// is answered with 503. The same decoder also reads the literal parts of the value when the
+// policy is loaded, with valid values in place of anything that only a request settles. So
+// the two never differ.
 
-// decoding says how the members of an entry rule are read.
+// decoding says how to read the members of an entry rule.
 type decoding struct {
 	rule   string
 	keys   []string
 	decode func(v any) error
-	right  map[string]any    // a value for each key that is always right
+	right  map[string]any    // an always valid value for each key
 	hints  map[string]string // by key
 }
 
-// element is a text that is right in every list.
+// element is a string that is valid in every list.
 const element = "x"
 
 func (l *loader) decodingOf(rule string) decoding {
@@ -58,11 +58,11 @@ func (l *loader) decodingOf(rule string) decoding {
 			"reason": "write a text of 1 to 1024 bytes", "detail": "write a text of 1 to 1024 bytes"}}
 }
 
-// checkMember checks what a rule of require or deny yields, as far as it is known.
+// checkMember checks the value of a require or deny rule, as far as it is known.
 func (l *loader) checkMember(d decoding, t *ast.Term) {
 	switch v := t.Value.(type) {
 	case ast.Var:
-		return // a request settles it
+		return // only a request settles it
 	case ast.Object:
 		l.checkObject(d, v, t)
 	default:
@@ -142,7 +142,7 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), "policy: ")
 }
 
-// standIn returns t as a result is decoded, with right in the place of what is not known.
+// standIn returns t as a result, with right in place of unknown parts.
 func standIn(t *ast.Term, right any) any {
 	var list []any
 	add := func(x *ast.Term) { list = append(list, standIn(x, element)) }
@@ -162,7 +162,7 @@ func standIn(t *ast.Term, right any) any {
 	}
 	v, err := ast.JSON(t.Value)
 	if err != nil {
-		return right // it is no constant
+		return right // it is not a constant
 	}
 	return v
 }
@@ -182,8 +182,7 @@ func (l *loader) checkMetadata(name string, t *ast.Term) {
 	}
 }
 
-// repeatedKeys finds keys that are written twice in an object: the last would win without a
-// word.
+// repeatedKeys finds keys that an object contains twice: the last would silently win.
 func (l *loader) repeatedKeys(t *ast.Term) {
 	if _, ok := t.Value.(ast.Object); !ok || t.Location == nil {
 		return
@@ -199,8 +198,7 @@ func (l *loader) repeatedKeys(t *ast.Term) {
 	}
 }
 
-// keysWritten returns the texts before a colon at the first depth of an object, as it is
-// written.
+// keysWritten returns the strings before a colon at the top level of an object, as written.
 func keysWritten(src string) []string {
 	var keys []string
 	depth, last := 0, ""
@@ -233,8 +231,8 @@ func keysWritten(src string) []string {
 	return keys
 }
 
-// textAt returns the text whose quote is at from, written anew, and where it ends. It is
-// empty if that is no text.
+// textAt returns the string whose quote is at from, in normal spelling, and where it ends.
+// It is empty if there is no string.
 func textAt(src string, from int) (text string, end int) {
 	quote := src[from]
 	end = from + 1

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// DefaultTimeout is how long an evaluation may take.
+// DefaultTimeout is how long an evaluation may take by default.
 const DefaultTimeout = 50 * time.Millisecond
 
 // defaultAbandoned is how many evaluations may still run after their time is up. OPA looks
@@ -28,38 +28,39 @@ const DefaultTimeout = 50 * time.Millisecond
 // takes seconds.
 const defaultAbandoned = 64
 
-// hiddenPrefix begins the names of the copies of entry rules that are evaluated. wholePrefix
-// begins those of copies that look into whole tables where the former do not: partial
-// evaluation cannot follow an index.
+// hiddenPrefix begins the names of the copies of entry rules that are evaluated.
+// wholePrefix begins the names of further copies that look into whole tables, for partial
+// evaluation, which cannot follow an index.
 const (
 	hiddenPrefix = "__stepward_"
 	wholePrefix  = "__stepward_whole_"
 )
 
-// Options are what a policy is loaded with.
+// Options say how a policy is loaded.
 type Options struct {
 	Ladder       stepup.Ladder
 	HeaderPrefix string        // of our identity headers; empty means x-stepward-
 	Timeout      time.Duration // 0 means DefaultTimeout
 	// MaxAbandoned is how many evaluations may still run after their time is up before no
-	// other is begun; 0 means 64. One rule on one route may have a sixteenth of them, and one
-	// rule on all routes half of those that other rules have left.
+	// more begin; 0 means 64. One rule on one route may have a sixteenth of them, and one
+	// rule on all routes half of what the other rules have left.
 	MaxAbandoned int64
-	Revision     string // that of the bundles; empty means one made of the sources
-	// Unknown lists members of data that are too old to be believed, and the time of each if
-	// that is known. They are taken away, and data.stepward.unknown says so. A rule that
+	Revision     string // of the bundles; empty means one made from the sources
+	// Unknown lists members of data that are too old to be believed, and the time of each
+	// if that is known. They are removed, and data.stepward.unknown says so. A rule that
 	// still reads one ends in an error.
 	Unknown map[string]time.Time
-	// FoldPathCase says that paths are in lower case. What is compared with them must be, too.
+	// FoldPathCase says that paths are in lower case. Texts that are compared with them
+	// must be, too.
 	FoldPathCase bool
 	// MemoSize is how many results are remembered in each of two generations; 0 means
-	// [memo.DefaultSize]. With less than 0 each request is evaluated.
+	// [memo.DefaultSize]. If it is negative, each request is evaluated.
 	MemoSize int
-	// Optional lists members of data that need not be there. One that is not is unknown.
+	// Optional lists members of data that may be missing. A missing one is unknown.
 	Optional []string
 }
 
-// WithDefaults returns o with the default of each option that has one and is not set.
+// WithDefaults returns o with defaults for the options that are not set.
 func (o Options) WithDefaults() Options {
 	if o.HeaderPrefix == "" {
 		o.HeaderPrefix = "x-stepward-"
@@ -73,8 +74,8 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Load makes a policy of sources. If something is wrong with them, the error is a
-// [finding.List] that holds all of it.
+// Load makes a policy of sources. If anything is wrong with them, the error is a
+// [finding.List] of everything that is.
 func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	p, err := Compile(sources, opt)
 	if err != nil {
@@ -83,8 +84,8 @@ func Load(ctx context.Context, sources []Source, opt Options) (*Policy, error) {
 	return p.prepare(ctx)
 }
 
-// Compile checks and compiles sources. If something is wrong with them, the error is a
-// [finding.List] that holds all of it.
+// Compile checks and compiles sources. If anything is wrong with them, the error is a
+// [finding.List] of everything that is.
 func Compile(sources []Source, opt Options) (*Program, error) {
 	if large := TooLarge(sources); large != nil {
 		return nil, large
@@ -136,7 +137,7 @@ func firstName(sources []Source) string {
 	return sources[0].Name
 }
 
-// loader gathers what is found on the way.
+// loader collects what is found on the way.
 type loader struct {
 	opt      Options
 	found    finding.List
@@ -145,10 +146,10 @@ type loader struct {
 	texts    map[string][]byte   // of modules, by their names
 	narrowed bool                // whether there are copies under wholePrefix
 	members  []member
-	// constants are what the text of the policy settles.
+	// constants holds the values that the text of the policy settles.
 	constants *syntax.Constants
-	// arguments are what may be undefined in calls of the library, by the rules that stand
-	// for them.
+	// arguments holds the library arguments that may be undefined, by the rules that
+	// replace them.
 	arguments map[string]*ast.Term
 	unknown   map[string]unknownData // members of data that cannot be believed
 	asked     bool                   // whether a rule asks data.stepward.unknown
@@ -159,7 +160,7 @@ func newLoader(opt Options) *loader {
 		texts: map[string][]byte{}, arguments: map[string]*ast.Term{}}
 }
 
-// member is an entry rule whose elements say which rule they come from.
+// member is an entry rule whose elements name the rule that they come from.
 type member struct {
 	rule       *ast.Rule
 	id         string
@@ -167,7 +168,7 @@ type member struct {
 	labels     map[string]any // of the rule's METADATA
 }
 
-// memberAt returns the place in members of the entry rule at loc, or -1. A copy of a rule
+// memberAt returns the index in members of the entry rule at loc, or -1. A copy of a rule
 // keeps its location.
 func memberAt(members []member, loc *ast.Location) int {
 	return slices.IndexFunc(members, func(m member) bool { return m.rule.Location.Equal(loc) })
@@ -175,7 +176,7 @@ func memberAt(members []member, loc *ast.Location) int {
 
 func (l *loader) add(f finding.Finding) { l.found = append(l.found, f) }
 
-// parse reads the Rego files of sources, tests only when they are wanted, and
+// parse reads the Rego files of sources, including tests only if they are wanted, and
 // merges the data files.
 func (l *loader) parse(sources []Source, tests bool) (map[string]*ast.Module, map[string]any) {
 	document, found := data(sources)
@@ -251,8 +252,7 @@ func (l *loader) copyEntryRules(modules map[string]*ast.Module, document map[str
 	}
 }
 
-// member adds an entry rule to the list of those that elements come from, and returns its
-// number.
+// member adds an entry rule to the list of rules with elements, and returns its number.
 func (l *loader) member(r *ast.Rule, m *ast.Module) int {
 	id := fmt.Sprintf("%s.%s (%s:%d)", m.Package.Path[1:].String(), r.Head.Name, filepath.Base(r.Location.File),
 		r.Location.Row)
@@ -260,8 +260,8 @@ func (l *loader) member(r *ast.Rule, m *ast.Module) int {
 	return len(l.members) - 1
 }
 
-// wrap gives c, a copy of an entry rule, a hidden name, and its elements the number of
-// the rule.
+// wrap gives c, a copy of an entry rule, a hidden name, and adds the number of the rule to
+// its elements.
 func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 	c.Module = m
 	hidden := ast.Var(prefix + string(c.Head.Name))
@@ -271,7 +271,7 @@ func wrap(c *ast.Rule, m *ast.Module, prefix string, number int) *ast.Rule {
 	return c
 }
 
-// named returns the revision of a policy. It is another one if data is taken away.
+// named returns the revision of a policy. It changes if data is removed.
 func named(opt Options, sources []Source) string {
 	name := opt.Revision
 	if name == "" {
@@ -283,7 +283,7 @@ func named(opt Options, sources []Source) string {
 	return name
 }
 
-// labels returns those of the METADATA above r; the innermost wins.
+// labels returns the labels in the METADATA above r; the innermost wins.
 func labels(r *ast.Rule) map[string]any {
 	var all map[string]any
 	for _, a := range r.Annotations {

@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// placed returns f with the file, line and column of what stands at path in data.NAME, as
-// near as its source shows it.
+// placed returns f with the file, line and column of the value at path in data.NAME, as
+// precisely as its source shows it.
 func placed(sources []Source, name string, path []string, f finding.Finding) finding.Finding {
 	f.File, f.Line, f.Column = firstName(sources), 1, 1
 	owner, there := Owners(sources)[name]
@@ -71,7 +71,7 @@ type jsonScan struct {
 	found int // where the innermost value on the path begins
 }
 
-// start returns the place of the next token.
+// start returns the position of the next token.
 func (s *jsonScan) start() int {
 	at := int(s.d.InputOffset())
 	for at < len(s.text) && bytes.IndexByte([]byte(" \t\r\n,:"), s.text[at]) >= 0 {
@@ -80,7 +80,8 @@ func (s *jsonScan) start() int {
 	return at
 }
 
-// value reads one value. path leads from it to what is looked for; nil leads nowhere.
+// value reads one value. path leads from it to the value that we look for; nil leads
+// nowhere.
 func (s *jsonScan) value(path []string) bool {
 	if path != nil {
 		s.found = s.start()

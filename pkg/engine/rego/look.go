@@ -8,18 +8,18 @@ import (
 	"github.com/stepward/stepward/pkg/engine/memo"
 )
 
-// look is one rule while it is looked at.
+// look holds the state of examining one rule.
 type look struct {
 	*shape
 	around map[*ast.Expr]ast.Body
 	visit  *ast.GenericVisitor
-	// stands has the variables that stand for a member of the input or of data. The
-	// compiler makes them of what is handed to a function.
+	// stands holds the variables that stand for a member of the input or of data. The
+	// compiler makes them from arguments of functions.
 	stands map[ast.Var]ast.Ref
 	used   map[ast.Var]int // how often each was understood
 }
 
-// definitions finds the variables that are set once, to a reference.
+// definitions finds the variables that are set exactly once, to a reference.
 func (l *look) definitions(r *ast.Rule) {
 	times := map[ast.Var]int{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -50,7 +50,7 @@ func definition(e *ast.Expr) (ast.Var, ast.Ref) {
 	return v, ref
 }
 
-// settle takes in whole what the variables stand for that were used in another way too.
+// settle adds the whole member for each variable that was also used in another way.
 func (l *look) settle(r *ast.Rule) {
 	seen := map[ast.Var]int{}
 	ast.WalkTerms(r, func(t *ast.Term) bool {
@@ -66,7 +66,7 @@ func (l *look) settle(r *ast.Rule) {
 	}
 }
 
-// see takes in x, a part of the rule, and reports whether that is all of it.
+// see examines x, a part of the rule, and reports whether nothing inside it needs a look.
 func (l *look) see(x any) bool {
 	switch x := x.(type) {
 	case *ast.Expr:
@@ -89,7 +89,7 @@ func (l *look) expr(e *ast.Expr) bool {
 		l.opaque = true
 	}
 	if v, ref := definition(e); ref != nil && l.stands[v].Equal(ref) {
-		return true // settle sees to it
+		return true // settle handles it
 	}
 	if !e.IsCall() {
 		return false
@@ -116,12 +116,13 @@ func (l *look) ref(t *ast.Term) ast.Ref {
 	return nil
 }
 
-// understood says which of the first two operands of an expression need no further look.
+// understood says which of the first two operands of an expression need no further
+// examination.
 type understood [2]bool
 
 func (u understood) has(n int) bool { return n < len(u) && u[n] }
 
-// expression understands e where it compares members of the input with constants.
+// expression understands e if it compares members of the input with constants.
 func (l *look) expression(e *ast.Expr) understood {
 	operands := e.Operands()
 	if len(operands) < 2 {
@@ -145,8 +146,8 @@ func (l *look) expression(e *ast.Expr) understood {
 	return understood{false, l.matched(e)}
 }
 
-// compared takes in that the member of the input that is one operand is compared with the
-// texts in the other, and reports whether it is so.
+// compared reports whether one operand is a member of the input and the other a set of
+// texts, and notes the comparison.
 func (l *look) compared(operand, constants *ast.Term, with map[string]comparison) bool {
 	ref := l.ref(operand)
 	if !ref.HasPrefix(ast.InputRootRef) {
@@ -170,8 +171,8 @@ func (l *look) compared(operand, constants *ast.Term, with map[string]comparison
 	return true
 }
 
-// texts returns the texts in a constant: itself, or the members of a list or set, also of
-// one in data. A constant of another type is equal to no text and begins none.
+// texts returns the texts in a constant: itself, or the members of a list or set, which may
+// be in data. A constant of another type equals no text and is no prefix of one.
 func (l *look) texts(t *ast.Term) (texts []string, known bool) {
 	each := func(x *ast.Term) {
 		switch v := x.Value.(type) {
@@ -204,7 +205,7 @@ func (l *look) texts(t *ast.Term) (texts []string, known bool) {
 	return texts, known
 }
 
-// table returns the list at a place in data, unless rules have a part in what is there.
+// table returns the list at a place in data, unless rules contribute to it.
 func (s *shape) table(ref ast.Ref) ([]any, bool) {
 	if !ref.HasPrefix(ast.DefaultRootRef) || len(ref) < 2 || !ref.IsGround() {
 		return nil, false
@@ -213,7 +214,7 @@ func (s *shape) table(ref ast.Ref) ([]any, bool) {
 }
 
 // matched reports whether e is routes.matches(entry, input.request), where entry stands for
-// the entries of a list in data. It takes in which of them match.
+// the entries of a list in data. It notes which of them match.
 func (l *look) matched(e *ast.Expr) bool {
 	routes := matchers[0]
 	operands := e.Operands()

@@ -6,25 +6,25 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// origin is where a value that a rule uses comes from: a place in data, or a constant of
-// the policy. In path a text or number is a member, and nil stands for every one.
+// origin says where a value that a rule uses comes from: a place in data, or a constant of
+// the policy. In path a text or number names a member, and nil stands for every member.
 type origin struct {
 	path     []any
 	constant *ast.Term // nil for data; then path leads on below it
 }
 
-// tracer follows values to their origins through variables, rules and arguments. What it
-// cannot follow it leaves out.
+// tracer follows values to their origins through variables, rules and arguments. It leaves
+// out values that it cannot follow.
 type tracer struct {
 	compiler *ast.Compiler
 	rules    []*ast.Rule
 	depth    int
 }
 
-// maxTraced bounds how far a value is followed.
+// maxTraced limits how far a value is followed.
 const maxTraced = 12
 
-// of returns the origins of t, which stands in r.
+// of returns the origins of t, a term of r.
 func (x *tracer) of(r *ast.Rule, t *ast.Term) []origin {
 	if x.depth > maxTraced {
 		return nil
@@ -64,7 +64,8 @@ func holdsRefs(t *ast.Term) bool {
 	return found
 }
 
-// variable follows what v was made equal to, and what callers give for a parameter.
+// variable follows the terms that v equals, and the arguments that callers give for a
+// parameter.
 func (x *tracer) variable(r *ast.Rule, v ast.Var) []origin {
 	var all []origin
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -92,7 +93,7 @@ func (x *tracer) variable(r *ast.Rule, v ast.Var) []origin {
 	return all
 }
 
-// calls tells of every call in r.
+// calls reports every call in r.
 func (x *tracer) calls(r *ast.Rule, tell func(f ast.Ref, operands []*ast.Term)) {
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
 		if e.IsCall() {
@@ -138,7 +139,7 @@ func (x *tracer) reference(r *ast.Rule, ref ast.Ref) []origin {
 			for chain := rule; chain != nil; chain = chain.Else {
 				if chain != rule {
 					if ref.HasPrefix(argumentsRef) {
-						break // null stands for what is not there
+						break // null stands for a missing argument
 					}
 					value = chain.Head.Value
 				}

@@ -21,10 +21,10 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// A stop sign that is never read stops nobody: one in a package whose name is misspelt, in a
-// file that looks like a test, or under the name of a helper that nothing reads. Such a
-// policy compiles, and its tests pass. So each package must be reached from one that
-// decides; others are refused.
+// A stop sign that is never read stops nobody: for example one in a package with a misspelt
+// name, in a file that looks like a test, or under the name of a helper that nothing reads.
+// Such a policy compiles, and its tests pass. So each package must be reachable from one
+// that decides; others are refused.
 
 // shippedTexts returns the files of the library, by their names.
 func shippedTexts() map[string][]byte {
@@ -43,7 +43,7 @@ func shippedTexts() map[string][]byte {
 }
 
 // ownSources returns the sources that the operator wrote: all but the library's. A bundle
-// may bring a library of its own, which then stands in the place of ours.
+// may bring its own library, which then replaces ours.
 func ownSources(sources []Source) []Source {
 	texts := shippedTexts()
 	return slices.DeleteFunc(slices.Clone(sources), func(s Source) bool {
@@ -51,8 +51,8 @@ func ownSources(sources []Source) []Source {
 	})
 }
 
-// checkNames refuses what the syntax of a module shows: a package or a rule in a place that
-// is ours, and rules of another package that reach into one that decides.
+// checkNames refuses problems that the syntax of a module shows: a package or a rule in a
+// namespace of ours, and rules of another package that reach into one that decides.
 func (l *loader) checkNames(sources []Source, modules map[string]*ast.Module) {
 	for _, s := range ownSources(sources) {
 		m := modules[s.Name]
@@ -85,8 +85,8 @@ func (l *loader) checkNames(sources []Source, modules map[string]*ast.Module) {
 // unknownPackage is where rules ask which data cannot be believed.
 var unknownPackage = ast.MustParseRef("data.stepward.unknown")
 
-// checkPlaceOf refuses a rule in a place that is ours, or that lies in a package which
-// decides while its module is another's: package stepward with policy.require.
+// checkPlaceOf refuses a rule in a namespace of ours, and a rule that reaches from another
+// package into one that decides: package stepward with policy.require.
 func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	head := r.Head.Ref()
 	if strings.HasPrefix(string(head[0].Value.(ast.Var)), hiddenPrefix) {
@@ -116,7 +116,7 @@ func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	}
 }
 
-// checkTests refuses a test that holds what decides: it takes no part in serving.
+// checkTests refuses a test file with rules that decide: it takes no part in serving.
 func (l *loader) checkTests(sources []Source) {
 	for _, s := range ownSources(sources) {
 		if !syntax.IsTest(s.Name) {
@@ -138,8 +138,8 @@ func (l *loader) checkTests(sources []Source) {
 	}
 }
 
-// checkReached refuses packages that nothing leads to from one that decides, and rules that
-// look like members of an entry rule and are none.
+// checkReached refuses packages that are not reachable from one that decides, and rules
+// that look like members of an entry rule but are not.
 func (l *loader) checkReached(c *ast.Compiler, sources []Source, modules map[string]*ast.Module) {
 	if c.Graph == nil {
 		return
@@ -160,7 +160,8 @@ func (l *loader) checkReached(c *ast.Compiler, sources []Source, modules map[str
 	}
 }
 
-// unreached says of a package that nothing leads to it, and what may be meant.
+// unreached reports that nothing leads to a package, and suggests what its author may have
+// meant.
 func (l *loader) unreached(m *ast.Module) {
 	if len(m.Rules) == 0 && len(m.Annotations) > 0 {
 		return // it says what data looks like
@@ -186,8 +187,7 @@ func (l *loader) unreached(m *ast.Module) {
 	)
 }
 
-// checkSilent refuses rules beside those that decide which look like one, and that nothing
-// reads.
+// checkSilent refuses unread rules that stand next to deciding rules and look like one.
 func (l *loader) checkSilent(m *ast.Module, reach reach) {
 	for _, r := range m.Rules {
 		name := syntax.Text(r.Head.Ref()[0])
@@ -214,7 +214,7 @@ func (l *loader) checkSilent(m *ast.Module, reach reach) {
 	}
 }
 
-// reach is what the rules that decide lead to.
+// reach holds everything that the deciding rules lead to.
 type reach struct {
 	places   map[string]bool // of rules
 	packages map[string]bool
@@ -236,7 +236,7 @@ func (r reach) has(x *ast.Rule) bool { return r.places[placeOf(x)] }
 // placeOf tells rules apart: the compiler looks at copies of them.
 func placeOf(r *ast.Rule) string { return fmt.Sprint(r.Location) + " " + r.Head.Ref().String() }
 
-// entryShape returns the entry rule whose members look like what r yields, or an empty
+// entryShape returns the entry rule whose members look like the value of r, or an empty
 // string.
 func entryShape(r *ast.Rule) string {
 	if len(r.Head.Args) > 0 {
@@ -269,7 +269,7 @@ func entryShape(r *ast.Rule) string {
 	return ""
 }
 
-// entryMeant returns the package that decides whose name path was likely meant to be, or an
+// entryMeant returns the deciding package that the author of path probably meant, or an
 // empty string.
 func entryMeant(path ast.Ref) string {
 	var names []string
@@ -314,8 +314,8 @@ func (l *loader) nearMisses(sources []Source, modules map[string]*ast.Module) {
 	}
 }
 
-// misnamed returns the name that a file of a policy should have, if only its name keeps it
-// out: pay.REGO, or pay.rego.txt. Otherwise it returns an empty string.
+// misnamed returns the name that a policy file should have, if only its name keeps it out:
+// pay.REGO, or pay.rego.txt. Otherwise it returns an empty string.
 func misnamed(path string) string {
 	base := filepath.Base(path)
 	if strings.HasPrefix(base, ".") || isSource(path) {
@@ -328,8 +328,8 @@ func misnamed(path string) string {
 	return ""
 }
 
-// Hidden warns of Rego files below paths that take no part in a policy, since their names or
-// those of their folders begin with a dot.
+// Hidden warns about Rego files below paths that take no part in a policy because a name on
+// the way to them begins with a dot.
 func Hidden(paths []string) (finding.List, error) {
 	var found finding.List
 	for _, root := range paths {
@@ -349,7 +349,7 @@ func Hidden(paths []string) (finding.List, error) {
 	return found, nil
 }
 
-// Unread lists the rules of the operator's own files that nothing which decides leads to,
+// Unread lists the rules in the operator's own files that no deciding rule leads to,
 // without functions and tests. It lists none if the sources do not compile.
 func Unread(sources []Source, opt Options) []*ast.Rule {
 	l := newLoader(opt)
@@ -374,7 +374,8 @@ func Unread(sources []Source, opt Options) []*ast.Rule {
 	return list
 }
 
-// Parse reads the Rego files of sources, without tests and without what cannot be parsed.
+// Parse reads the Rego files of sources, without tests and without files that cannot be
+// parsed.
 func Parse(sources []Source, opt Options) map[string]*ast.Module {
 	modules, _ := newLoader(opt).parse(sources, false)
 	return modules

@@ -17,8 +17,8 @@ import (
 )
 
 // Program is a policy that is checked and compiled. [Load] prepares one to decide, and
-// package analysis takes one apart. The two never share a Program: OPA rewrites parts of it
-// while it is taken apart.
+// package analysis takes one apart. The two never share a Program, because OPA rewrites
+// parts of it during partial evaluation.
 type Program struct {
 	opt       Options
 	traits    policy.Traits
@@ -26,14 +26,14 @@ type Program struct {
 	store     storage.Store
 	packages  map[string][]string // the entry rules of each package that decides, by its path
 	members   []member
-	arguments map[string]*ast.Term // what stands in calls of the library, by the rules that took its place
+	arguments map[string]*ast.Term // the original library arguments, by the rules that replaced them
 	copies    string               // begins the names of the copies of entry rules that look into whole tables
-	document  map[string]any       // what is in data
+	document  map[string]any       // the content of data
 	shipped   func(matcher) bool   // whether a function is the library's own
 	unindexed bool                 // rules ask which data is unknown: OPA's index would read data ahead of them
 }
 
-// program puts together what was compiled. It is called once, when nothing was found.
+// program assembles the compiled program. It is called once, if nothing wrong was found.
 func (l *loader) program(c *ast.Compiler, document map[string]any, revision string) *Program {
 	p := &Program{
 		opt:      l.opt,
@@ -77,7 +77,7 @@ func (p *Program) prepare(ctx context.Context) (*Policy, error) {
 // Traits returns what the policy states about itself.
 func (p *Program) Traits() policy.Traits { return p.traits }
 
-// Compiler returns the compiled modules. They must not be changed.
+// Compiler returns the compiled modules. Nobody may change them.
 func (p *Program) Compiler() *ast.Compiler { return p.compiler }
 
 // Has reports whether package stepward.policy has the entry rule called name.
@@ -99,11 +99,11 @@ func (p *Program) Rule(number int) (name string, ok bool) {
 	return p.members[number].id, true
 }
 
-// Argument returns what was written in a call of the library where a rule stands now: the
-// rule at ref. It returns nil if there is no such rule at ref.
+// Argument returns the original argument of a library call that the rule at ref replaced.
+// It returns nil if there is no such rule at ref.
 func (p *Program) Argument(ref ast.Ref) *ast.Term { return p.arguments[ref.String()] }
 
-// ArgumentRule returns the compiled rule at ref if it stands for an argument, and nil
+// ArgumentRule returns the compiled rule at ref if it replaced an argument, and nil
 // otherwise.
 func (p *Program) ArgumentRule(ref ast.Ref) *ast.Rule {
 	if !ref.HasPrefix(argumentsRef) {

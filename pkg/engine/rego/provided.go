@@ -17,20 +17,20 @@ import (
 type dataRead struct {
 	ref ast.Ref
 	loc *ast.Location
-	// looks is whether the rule looks for members in what is there.
+	// looks says whether the rule looks for members in the value.
 	looks bool
-	// negated is whether it stands below a not.
+	// negated says whether the read is below a not.
 	negated bool
 }
 
-// name returns the member of data, or an empty string if that is computed.
+// name returns the name of the member of data, or an empty string if it is computed.
 func (d dataRead) name() string {
 	s, _ := d.ref[1].Value.(ast.String)
 	return string(s)
 }
 
-// entryRulesOf returns the compiled rules that decide: copies of what is in the policy, and
-// those of route packages.
+// entryRulesOf returns the compiled rules that decide: copies of the policy's rules, and
+// rules of route packages.
 func entryRulesOf(c *ast.Compiler) []*ast.Rule {
 	var list []*ast.Rule
 	for _, file := range slices.Sorted(maps.Keys(c.Modules)) {
@@ -47,8 +47,8 @@ func entryRulesOf(c *ast.Compiler) []*ast.Rule {
 	return list
 }
 
-// reached returns the rules that decide and all that they lead to, functions too, in order
-// of place.
+// reached returns the rules that decide and all that they lead to, including functions, in
+// order of position.
 func reached(c *ast.Compiler) []*ast.Rule {
 	seen := map[*ast.Rule]bool{}
 	var list []*ast.Rule
@@ -75,7 +75,7 @@ func reached(c *ast.Compiler) []*ast.Rule {
 	return list
 }
 
-// dataReads returns the places in data that rules read, without those that rules make.
+// dataReads returns the places in data that rules read, without the places that rules make.
 func dataReads(c *ast.Compiler, rules []*ast.Rule) []dataRead {
 	var list []dataRead
 	for _, r := range rules {
@@ -98,8 +98,8 @@ func dataReads(c *ast.Compiler, rules []*ast.Rule) []dataRead {
 	return list
 }
 
-// collectionsOf returns the terms of r that stand after an `in`. The compiler gives a
-// reference in a call a name first.
+// collectionsOf returns the terms of r after an `in`. The compiler first gives a reference
+// in a call a name.
 func collectionsOf(r *ast.Rule) map[*ast.Term]bool {
 	found, named := map[*ast.Term]bool{}, map[ast.Var]bool{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -123,7 +123,7 @@ func collectionsOf(r *ast.Rule) map[*ast.Term]bool {
 	return found
 }
 
-// negatedOf returns the terms of r below a `not`, where what is missing makes a rule hold.
+// negatedOf returns the terms of r below a `not`, where a missing value makes a rule hold.
 func negatedOf(r *ast.Rule) map[*ast.Term]bool {
 	found := map[*ast.Term]bool{}
 	add := func(t *ast.Term) bool { found[t] = true; return false }
@@ -138,7 +138,8 @@ func negatedOf(r *ast.Rule) map[*ast.Term]bool {
 	return found
 }
 
-// checkData refuses a rule that reads what nothing provides: it would be silent for ever.
+// checkData refuses a rule that reads data that nothing provides: it would be silent
+// forever.
 func (l *loader) checkData(c *ast.Compiler, document map[string]any, sources []Source) {
 	for _, d := range dataReads(c, reached(c)) {
 		name := d.name()
@@ -181,7 +182,7 @@ func (l *loader) checkUnknown(d dataRead, document map[string]any) {
 		fmt.Sprintf("provide data.%s, or name it in policy.optional_data", string(name))))
 }
 
-// checkPlace checks that what a rule reads is there, as far as its path is written out.
+// checkPlace checks that the data that a rule reads exists, as far as its path is literal.
 func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Source) {
 	ground := d.ref.GroundPrefix()
 	var here any = document
@@ -221,7 +222,7 @@ func (l *loader) checkPlace(d dataRead, document map[string]any, sources []Sourc
 	}
 }
 
-// mistyped says that a rule looks for members in what has none.
+// mistyped reports a rule that looks for members in a value that has none.
 func (l *loader) mistyped(d dataRead, path ast.Ref, found any, sources []Source) {
 	var below []string
 	for _, t := range path[2:] {

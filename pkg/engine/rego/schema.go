@@ -18,21 +18,22 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// Data is compared with JSON Schemas when it is loaded, because a slip in it makes no error
-// when it is read: a rule does not match, and is silent. Schemas come from two places.
+// Data is compared with JSON Schemas when it is loaded, because a slip in it causes no
+// error when it is read: a rule does not match, and is silent. Schemas come from two
+// places.
 //
 // The library says in the METADATA of a function what each argument must be:
 //
 //	# custom:
 //	#   arguments: {entry: "stepward.routes#/items"}
 //
-// What a policy gives for an argument is compared with that, as far as it can be followed to
-// data or to a constant. A policy says it of its own data, in OPA's way:
+// The arguments in a policy are compared with that, as far as they can be followed to data
+// or to a constant. A policy declares schemas for its own data in OPA's way:
 //
 //	# schemas:
 //	# - data.limits: schema.limits
 //
-// where schema.limits is the file limits.schema.json, or schemas/limits.json, beside it.
+// where schema.limits is the file limits.schema.json or schemas/limits.json next to it.
 
 // schemaRoot is where schemas have their names; nothing is fetched from there.
 const schemaRoot = "file:///schemas/"
@@ -50,7 +51,7 @@ func schemaName(file string) string {
 	return ""
 }
 
-// schemas are those among the sources of a policy.
+// schemas holds the schemas among the sources of a policy.
 type schemas struct {
 	loader    *loader
 	compiler  *jsonschema.Compiler
@@ -59,7 +60,7 @@ type schemas struct {
 	document  map[string]any
 }
 
-// nowhere fetches no schema.
+// nowhere refuses to fetch any schema.
 type nowhere struct{}
 
 func (nowhere) Load(string) (any, error) {
@@ -93,8 +94,8 @@ func (l *loader) newSchemas(sources []Source, document map[string]any) *schemas 
 	return s
 }
 
-// forCompiler gives the schemas to OPA, which checks rules by them where an annotation says
-// so.
+// forCompiler gives the schemas to OPA, which checks rules against them if an annotation
+// says so.
 func (s *schemas) forCompiler(set *ast.SchemaSet) {
 	for _, name := range slices.Sorted(maps.Keys(s.documents)) {
 		text, err := json.Marshal(s.documents[name])
@@ -105,7 +106,7 @@ func (s *schemas) forCompiler(set *ast.SchemaSet) {
 	}
 }
 
-// check compares data, and constants that are given for it, with the schemas.
+// check compares data, and constants used in its place, with the schemas.
 func (s *schemas) check(c *ast.Compiler) {
 	rules := reached(c)
 	x := &tracer{compiler: c, rules: rules}
@@ -128,7 +129,7 @@ func (s *schemas) check(c *ast.Compiler) {
 	}
 }
 
-// call compares what is given to a library function with what its METADATA says.
+// call compares the arguments of a library function with its METADATA.
 func (s *schemas) call(x *tracer, r *ast.Rule, f ast.Ref, operands []*ast.Term) {
 	function := x.compiler.GetRulesExact(f)
 	wanted := argumentSchemas(function)
@@ -243,7 +244,7 @@ func firstLine(err error) string {
 	return line
 }
 
-// hold compares what is at an origin with a schema.
+// hold compares the value at an origin with a schema.
 func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 	if o.constant != nil {
 		v, err := ast.JSON(o.constant.Value)
@@ -266,8 +267,8 @@ func (s *schemas) hold(schema *jsonschema.Schema, o origin, loc *ast.Location) {
 	}, "data."+name)
 }
 
-// walk follows a path to every value that it leads to, and validates that. What is not an
-// object or a list where the path goes on is told as well.
+// walk validates every value that a path leads to. It also reports a value on the way that
+// is neither an object nor a list.
 func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []string,
 	tell func([]string, finding.Finding), shown string) {
 	if len(rest) == 0 {
@@ -313,7 +314,7 @@ func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []stri
 	}
 }
 
-// schemaWants reports whether a schema is of one type only.
+// schemaWants reports whether a schema allows only one type.
 func schemaWants(schema *jsonschema.Schema, name string) bool {
 	for schema.Ref != nil {
 		schema = schema.Ref
@@ -321,7 +322,7 @@ func schemaWants(schema *jsonschema.Schema, name string) bool {
 	return schema.Types != nil && slices.Equal(schema.Types.ToStrings(), []string{name})
 }
 
-// placeBelow writes a place for people.
+// placeBelow writes a path for people.
 func placeBelow(shown, key string) string {
 	if _, err := strconv.Atoi(key); err == nil {
 		return shown + "[" + key + "]"

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// formats returns checks that JSON Schema has no words for.
+// formats returns the checks that JSON Schema cannot express.
 func formats(opt Options) []*jsonschema.Format {
 	text := func(name string, check func(string) error) *jsonschema.Format {
 		return &jsonschema.Format{Name: name, Validate: func(v any) error {
@@ -34,7 +34,8 @@ func formats(opt Options) []*jsonschema.Format {
 		text("stepward-host", syntax.CheckHost),
 		{Name: "stepward-requirement", Validate: requirement},
 		{Name: "stepward-named-requirement", Validate: func(v any) error {
-			// A table of the library is a list of stop signs: what names no level there has lost it.
+			// A table of the library is a list of stop signs: an entry without a level has
+			// lost it.
 			if o, ok := v.(map[string]any); ok && o["level"] == nil && o["acr"] == nil {
 				return cmp.Or(requirement(v), syntax.Wrong("names neither level nor acr",
 					`say "level": "authenticated", where a valid token is enough`))
@@ -47,7 +48,7 @@ func formats(opt Options) []*jsonschema.Format {
 	}
 }
 
-// decodes words the error of a member of require or deny.
+// decodes words the error for a member of require or deny.
 func decodes(v any, decode func() error, levels []string) error {
 	err := decode()
 	o, _ := v.(map[string]any)

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// leaves returns the failures that others consist of.
+// leaves returns the innermost failures, of which the others consist.
 func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not:
@@ -28,7 +28,7 @@ func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	return all
 }
 
-// explain says what is wrong at a place.
+// explain says what is wrong at a path.
 func (s *schemas) explain(e *jsonschema.ValidationError, at string) []finding.Finding {
 	one := func(message, hint string) []finding.Finding {
 		return []finding.Finding{{Code: "schema", Message: strings.TrimSpace(at + " " + message), Hint: hint}}

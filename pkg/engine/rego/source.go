@@ -19,25 +19,25 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Source is one file of a policy: Rego, or data as JSON or YAML, by the ending of
-// its name. The members of data files together are the document "data"; one
-// member may come from one file only.
+// Source is one file of a policy: Rego, or data as JSON or YAML, by the ending of its name.
+// The members of all data files form the document "data"; each member may come from only
+// one file.
 type Source struct {
 	Name    string
 	Text    []byte
-	Bundled bool // it comes from a bundle, and not from a file of this machine
+	Bundled bool // it comes from a bundle, and not from a file on this machine
 	Shipped bool // it came with Stepward
-	// Written is when a file was, as its disk has it.
+	// Written is when a file was last written, according to its disk.
 	Written time.Time
-	// Under is the folders between the path that was named and the file. A policy of
-	// opa-envoy-plugin finds data there: data.roles in roles/data.json.
+	// Under lists the folders between the named path and the file. A policy for
+	// opa-envoy-plugin finds data by them: data.roles in roles/data.json.
 	Under []string
 }
 
-// maxSources is how large all sources of a policy may be together, in bytes.
+// maxSources limits the total size of a policy's sources, in bytes.
 const maxSources = 32 << 20
 
-// TooLarge finds sources that nobody means to evaluate for each request.
+// TooLarge finds sources that nobody would want to evaluate for each request.
 func TooLarge(sources []Source) finding.List {
 	total := 0
 	for _, s := range sources {
@@ -72,12 +72,12 @@ func FromFS(fsys fs.FS) ([]Source, error) {
 	return sources, err
 }
 
-// FromPaths lists the sources at paths, which are files or folders. A folder
-// without a source is an error, since it is likely the wrong one. The names keep
-// the path as given, so that messages can be clicked, also where it is a link.
+// FromPaths lists the sources at paths, which are files or folders. A folder without a
+// source is an error, since it is probably the wrong one. The names keep the path as given,
+// even if it is a link, so that messages can be clicked.
 func FromPaths(paths []string) ([]Source, error) { return FromLook(files.NewLook(), paths) }
 
-// FromLook lists the sources that a look has found at paths, as [FromPaths] does.
+// FromLook lists the sources that a look found at paths, as [FromPaths] does.
 func FromLook(look *files.Look, paths []string) ([]Source, error) {
 	var sources []Source
 	var found finding.List
@@ -129,8 +129,8 @@ func Packages(sources []Source) []string {
 	return names
 }
 
-// Revision names sources by what they hold: the first 12 hexadecimal digits of a SHA-256 over
-// names and texts, with lengths, in order of name.
+// Revision names sources by their content: the first 12 hexadecimal digits of a SHA-256
+// over names and texts, with lengths, in order of name.
 func Revision(sources []Source) string {
 	sorted := slices.SortedFunc(slices.Values(sources), func(a, b Source) int {
 		return strings.Compare(a.Name, b.Name)
@@ -145,7 +145,7 @@ func Revision(sources []Source) string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// Module parses a file of Rego. A panic of the parser becomes an error of the file.
+// Module parses a Rego file. A panic of the parser becomes an error of the file.
 func (s Source) Module(c *ast.Capabilities) (m *ast.Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -18,29 +18,29 @@ import (
 //	some entry in data.routes
 //	routes.matches(entry, input.request)
 //
-// would compare the request with every entry. So the copy of it that is evaluated looks
-// among candidates only: for each table there is a set of the places of entries, one rule
-// for a place, whose conditions are the segments that the entry's pattern spells out.
-// OPA finds the rules of such a set by an index.
+// would compare the request with every entry. So the evaluated copy of the rule looks only
+// at candidates. For each table there is a set of the indices of entries, with one rule for
+// each index, whose conditions are the literal segments of the entry's pattern. OPA finds
+// the rules of such a set by an index.
 //
 // A candidate is still compared in full. A table may be narrowed only if every entry that
-// matches is a candidate; otherwise a requirement would be lost. If that is not plain to
-// see, the rule stays as it was written.
+// matches is a candidate; otherwise a requirement would be lost. If that is not certain,
+// the rule stays as written.
 
 // tablesPackage holds the candidates.
 const tablesPackage = "__stepward.tables"
 
-// maxSpelled is how many segments of a pattern decide about a candidate.
+// maxSpelled is how many segments of a pattern decide on a candidate.
 const maxSpelled = 8
 
-// spelled is a condition of an entry: the path has this text as its segment at place.
+// spelled is a condition of an entry: the path has this text as segment number place.
 type spelled struct {
 	place int
 	text  string
 }
 
-// matcher is a function of the library, and what of a path an entry spells out for it.
-// An entry that spells nothing, or cannot be read, is always a candidate.
+// matcher is a function of the library, with a way to find the literal segments of an
+// entry. An entry without any, or one that cannot be read, is always a candidate.
 type matcher struct {
 	pkg, function, file string
 	spells              func(entry map[string]any) []spelled
@@ -75,7 +75,7 @@ func spelledByService(entry map[string]any) []spelled {
 	return nil
 }
 
-// tables gathers the candidates of the tables that rules look into.
+// tables collects the candidates of the tables that rules look into.
 type tables struct {
 	loader   *loader
 	document map[string]any
@@ -84,8 +84,7 @@ type tables struct {
 	count    int
 }
 
-// narrowed returns r with candidates in the place of whole tables, or nil if there are
-// none.
+// narrowed returns r with candidates in place of whole tables, or nil if there are none.
 func (t *tables) narrowed(r *ast.Rule, m *ast.Module) *ast.Rule {
 	var body ast.Body
 	c := r.Copy()
@@ -157,8 +156,8 @@ func (t *tables) matcherOf(rest ast.Body, entry ast.Var, m *ast.Module) (matcher
 	return matcher{}, false
 }
 
-// shipped reports whether the package of x is the library's and nothing else: another
-// rule in it could match more.
+// shipped reports whether the package of x holds only the library's rules: another rule in
+// it could match more.
 func (t *tables) shipped(x matcher) bool {
 	text, err := fs.ReadFile(policies.Library(), x.file)
 	if err != nil {
@@ -177,10 +176,11 @@ func (t *tables) shipped(x matcher) bool {
 	return found > 0
 }
 
-// lookUp returns the array at a place in data, unless rules have a part in what is there.
+// lookUp returns the array at a place in data, unless rules contribute to it.
 func (t *tables) lookUp(table ast.Ref) ([]any, bool) { return listInData(table, t.modules, t.document) }
 
-// listInData returns the array at a place in data, unless rules of modules have a part in it.
+// listInData returns the array at a place in data, unless rules of modules contribute to
+// it.
 func listInData(table ast.Ref, modules map[string]*ast.Module, document map[string]any) ([]any, bool) {
 	for _, m := range modules {
 		if m.Package.Path.HasPrefix(table) || table.HasPrefix(m.Package.Path) {
@@ -219,7 +219,7 @@ func (t *tables) candidates(entries []any, x matcher) string {
 	return name
 }
 
-// module returns the candidates that were written, or nil.
+// module returns the candidates written so far, or nil.
 func (t *tables) module() (*ast.Module, error) {
 	if t.count == 0 {
 		return nil, nil

@@ -10,11 +10,11 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// Tests are sources that were read with their tests. Their compiler is the one by which the
-// sources are loaded, so that what a test calls is what is enforced.
+// Tests holds sources with their tests. They are compiled by the same rules as for serving,
+// so that a test calls exactly the rules that are enforced.
 type Tests struct {
 	Modules map[string]*ast.Module
-	Library map[string]*ast.Module // those of Modules that are not tested themselves
+	Library map[string]*ast.Module // the Modules that are not tested themselves
 	Store   storage.Store
 	// Compiler returns a new compiler, which also knows the functions that only tests have.
 	Compiler func(also []*ast.Builtin) *ast.Compiler
@@ -26,8 +26,7 @@ func (t *Tests) Counted(name string) bool {
 	return t.Library[name] == nil && !syntax.IsTest(name) && name != argumentsFile
 }
 
-// ParseTests reads sources with their tests, and a library beside them. The error is a
-// [finding.List].
+// ParseTests reads sources with their tests, and a library. The error is a [finding.List].
 func ParseTests(sources, library []Source, opt Options) (*Tests, error) {
 	l := newLoader(opt)
 	modules, document := l.parse(sources, true)

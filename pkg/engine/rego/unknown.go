@@ -14,18 +14,18 @@ import (
 )
 
 // Data that is too old to be believed, or that nobody provides, must not be undefined: a
-// rule whose condition is undefined goes silent, and the stop sign with it. So such a member
-// is not in the document that rules read, and the store in which OPA looks for it fails. OPA
-// takes only "not found" for undefined; any other error ends the evaluation.
+// rule whose condition is undefined goes silent, and the stop sign with it. So such a
+// member is not in the document that rules read, and the store fails when OPA looks for it
+// there. OPA treats only "not found" as undefined; any other error ends the evaluation.
 
-// unknownData is the error of an evaluation that came to data which cannot be believed.
+// unknownData is the error of an evaluation that reached data which cannot be believed.
 type unknownData struct {
 	name  string
 	stale bool
 	asOf  time.Time
 }
 
-// Error names the data and its age, and nothing of what is in it.
+// Error names the data and its age, and none of its content.
 func (e unknownData) Error() string {
 	switch {
 	case !e.stale:
@@ -40,7 +40,8 @@ func (e unknownData) Error() string {
 		e.name, e.asOf.UTC().Format(time.RFC3339), e.name)
 }
 
-// mistypedData is the error of an evaluation that looked for members in what has none.
+// mistypedData is the error of an evaluation that looked for members in a value that has
+// none.
 type mistypedData struct {
 	path storage.Path
 	kind string
@@ -54,9 +55,9 @@ func (e mistypedData) Error() string {
 	return fmt.Sprintf("something in data.%s is %s, and a rule looks for members in it", e.path[0], e.kind)
 }
 
-// forget takes members away that cannot be believed: those that are too old, and those that
-// may be missing and are. data.stepward.unknown lists them. A member that is null is
-// refused, since it would be read as one that is there.
+// forget removes members that cannot be believed, because they are too old or because they
+// are optional and missing. data.stepward.unknown lists them. A null member is refused,
+// since rules would read it as present.
 func (l *loader) forget(document map[string]any, sources []Source) {
 	if _, taken := document["stepward"]; taken {
 		l.add(finding.Finding{File: firstName(sources), Line: 1, Column: 1, Code: "data",
@@ -94,13 +95,13 @@ func (l *loader) forget(document map[string]any, sources []Source) {
 	document["stepward"] = map[string]any{"unknown": says}
 }
 
-// guardedStore is a store in which what cannot be believed is an error.
+// guardedStore is a store that returns an error for data that cannot be believed.
 type guardedStore struct {
 	storage.Store
 	unknown map[string]unknownData
 }
 
-// newStore makes a store of document. What is unknown is an error in it.
+// newStore makes a store of document. It returns an error for unknown data.
 func newStore(document map[string]any, unknown map[string]unknownData) storage.Store {
 	return guardedStore{Store: inmem.NewFromObject(document), unknown: unknown}
 }
@@ -109,7 +110,7 @@ func newStore(document map[string]any, unknown map[string]unknownData) storage.S
 func (s guardedStore) Read(ctx context.Context, txn storage.Transaction, path storage.Path) (any, error) {
 	if len(path) == 0 {
 		for _, u := range s.unknown {
-			return nil, u // a rule that takes all of data takes this, too
+			return nil, u // a rule that reads all of data reads this, too
 		}
 	} else if u, is := s.unknown[path[0]]; is {
 		return nil, u
@@ -123,8 +124,8 @@ func (s guardedStore) Read(ctx context.Context, txn storage.Transaction, path st
 	return v, err
 }
 
-// mistyped returns the error of a path that leads through what has no such members, or nil.
-// A member that is not in an object is undefined, as Rego has it.
+// mistyped returns the error for a path that leads through a value without such members, or
+// nil. A missing member of an object is undefined, as usual in Rego.
 func (s guardedStore) mistyped(ctx context.Context, txn storage.Transaction, path storage.Path) error {
 	for n := len(path) - 1; n > 0; n-- {
 		v, err := s.Store.Read(ctx, txn, path[:n])
@@ -139,7 +140,7 @@ func (s guardedStore) mistyped(ctx context.Context, txn storage.Transaction, pat
 	return nil
 }
 
-// kindOf says of what type a value of data is.
+// kindOf names the type of a value in data.
 func kindOf(v any) string {
 	switch v.(type) {
 	case map[string]any, ast.Object:

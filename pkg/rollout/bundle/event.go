@@ -16,12 +16,12 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// queueLength is how many decisions may wait to be handed to the plugin: some seconds of
-// a busy service. What the plugin has taken waits in its own buffer.
+// queueLength is how many decisions may wait to be handed to the plugin: a few seconds of a
+// busy service. After that they wait in the plugin's own buffer.
 const queueLength = 4096
 
-// queueBytes is about how many bytes may wait with them: what the proxy sent of a body
-// stays with a decision until it is handed over.
+// queueBytes is about how many bytes may wait with them: a body that the proxy sent stays
+// with its decision until it is handed over.
 const queueBytes = 64 << 20
 
 // weight estimates how many bytes wait with r.
@@ -36,16 +36,16 @@ func weight(r request.Request) int64 {
 	return rest + min(r.Size, most)
 }
 
-// Decided is a decision with what its record does not hold.
+// Decided is a decision, with details that its record does not hold.
 type Decided struct {
 	Record *authz.Record
 	Masks  decisionlog.Masks // of the input
-	// Revisions are those of the bundles that made it, by name.
+	// Revisions are the revisions of the bundles behind it, by name.
 	Revisions map[string]string
-	// Labels are the labels of rules, by the names that requirements and denials have.
+	// Labels holds the labels of rules, by the rule names in requirements and denials.
 	Labels map[string]map[string]any
-	// Path is that of the decision of a policy of opa-envoy-plugin, whose events are as
-	// that plugin logs them; empty for a policy of ours.
+	// Path is the decision path of a policy for opa-envoy-plugin, whose events look as that
+	// plugin logs them; empty for a policy of ours.
 	Path string
 }
 
@@ -55,8 +55,8 @@ type logged struct {
 	span trace.SpanContext
 }
 
-// Observe hands d to the plugin that uploads decisions, where there is one. It never
-// waits: a decision that there is no room for is dropped and counted.
+// Observe hands d to the plugin that uploads decisions, if there is one. It never waits: if
+// there is no room, the decision is dropped and counted.
 func (m *Manager) Observe(ctx context.Context, d Decided) {
 	if !m.settings.Logs || m.done.Load() {
 		return
@@ -75,7 +75,7 @@ func (m *Manager) Observe(ctx context.Context, d Decided) {
 	}
 }
 
-// hand gives decisions to the plugin until ctx ends, and then what still waits.
+// hand gives decisions to the plugin until ctx ends, and then the ones that still wait.
 func (m *Manager) hand(ctx context.Context) {
 	for {
 		select {
@@ -113,9 +113,9 @@ func (m *Manager) log(d logged) {
 	}
 }
 
-// eventOf makes of d what OPA logs of a decision: what the policy was asked, without
-// what is masked, and what it answered. Anything that OPA has no member for is under
-// custom, with what [decisionlog.Parse] needs.
+// eventOf turns d into an OPA decision log event: the policy's input, without masked parts,
+// and its answer. Anything that OPA has no member for is under custom, with what
+// [decisionlog.Parse] needs.
 func eventOf(d logged, prefix string) *opaserver.Info {
 	r := d.Record
 	info := &opaserver.Info{
@@ -154,7 +154,7 @@ func eventOf(d logged, prefix string) *opaserver.Info {
 }
 
 // foreign gives info the path and input of opa-envoy-plugin, and the members of its
-// decision that say what was answered. What a policy of ours would have said is under
+// decision that describe the answer. What a policy of ours would have said is under
 // custom.outcome.
 func foreign(info *opaserver.Info, d logged) {
 	r := d.Record
@@ -176,7 +176,7 @@ func foreign(info *opaserver.Info, d logged) {
 	}
 }
 
-// resultOf returns the answer as a policy of OPA would have given it.
+// resultOf returns the answer as an OPA policy would have given it.
 func resultOf(r *authz.Record) map[string]any {
 	allowed := r.Response.Kind == response.Allow
 	out := map[string]any{"result": string(r.Result()), "reason": string(r.Reason()), "allowed": allowed}
@@ -202,7 +202,7 @@ func resultOf(r *authz.Record) map[string]any {
 	return out
 }
 
-// customOf returns what OPA has no member for, by the names of our own log.
+// customOf returns the values that OPA has no member for, by the names of our own log.
 func customOf(r *authz.Record) map[string]any {
 	out := map[string]any{"policy_revision": r.Revision, "duration_ms": float64(r.Duration.Microseconds()) / 1000,
 		"kind": string(r.Request.Kind)}

@@ -7,14 +7,14 @@ import (
 	"github.com/open-policy-agent/opa/v1/logging"
 )
 
-// Line is something that OPA's plugins have to say.
+// Line is a log line of OPA's plugins.
 type Line struct {
 	Level   string // debug, info, warn or error
 	Message string
 	Fields  map[string]any
 }
 
-// logger hands OPA's lines on.
+// logger passes OPA's lines on.
 type logger struct {
 	tell   func(Line)
 	fields map[string]any
@@ -39,8 +39,8 @@ func (l logger) WithFields(more map[string]any) logging.Logger {
 	return logger{tell: l.tell, fields: fields}
 }
 
-// GetLevel implements [logging.Logger]. OPA makes lines of its HTTP traffic, with headers
-// and bodies, at the level Debug.
+// GetLevel implements [logging.Logger]. At level Debug OPA logs its HTTP traffic, with
+// headers and bodies.
 func (logger) GetLevel() logging.Level { return logging.Info }
 
 // SetLevel implements [logging.Logger].

@@ -28,23 +28,23 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Options are what the plugins are run with. OnChange is required.
+// Options say how to run the plugins. OnChange is required.
 type Options struct {
-	// Library is what bundles may import without holding it.
+	// Library holds the modules that bundles may import without containing them.
 	Library []rego.Source
-	// OnChange takes what all bundles hold together, or refuses it with an error. It is
-	// called by one goroutine at a time, before OPA itself takes it.
+	// OnChange accepts the content of all bundles together, or refuses it with an error.
+	// One goroutine at a time calls it, before OPA itself accepts the content.
 	OnChange func(context.Context, Set) error
-	// OnLog is told what the plugins have to say; nil hears nothing.
+	// OnLog receives the plugins' log lines; nil drops them.
 	OnLog func(Line)
 	// OnDrop is called for each decision that is not logged; nil counts none.
 	OnDrop func()
-	// Registerer takes the plugins' metrics; nil takes none.
+	// Registerer receives the plugins' metrics; nil drops them.
 	Registerer prometheus.Registerer
-	// HeaderPrefix is that of our identity headers, which are not logged as input.
+	// HeaderPrefix begins the names of our identity headers, which are not logged as input.
 	HeaderPrefix string
 	Rand         io.Reader // nil means crypto/rand
-	// Flush is how long decisions that wait may take when the plugins stop; 0 means 5 s.
+	// Flush is how long waiting decisions may take when the plugins stop; 0 means 5 s.
 	Flush time.Duration
 }
 
@@ -59,28 +59,28 @@ type Manager struct {
 	queue    chan logged
 	waiting  atomic.Int64 // bytes in it, about
 
-	listening *bundle.Plugin // what tells us of bundles; touched by Run alone
+	listening *bundle.Plugin // tells us about bundles; only Run uses it
 
 	mu     sync.Mutex
 	status map[string]Status
 
-	done atomic.Bool // no more decisions are taken
+	done atomic.Bool // no more decisions are accepted
 }
 
-// Status is how a bundle stands.
+// Status describes the state of a bundle.
 type Status struct {
 	Name      string    `json:"name"`
 	Revision  string    `json:"revision,omitempty"`
-	Activated time.Time `json:"activated_at,omitzero"` // when it last came into force
-	// Confirmed is when its server last said what it should be, even if only that it is the
-	// same, and that was taken.
+	Activated time.Time `json:"activated_at,omitzero"` // when it last took effect
+	// Confirmed is when its server last said what it should be, even if only that it is
+	// unchanged, and we accepted that.
 	Confirmed time.Time `json:"confirmed_at,omitzero"`
 	Asked     time.Time `json:"asked_at,omitzero"` // when its server was last asked
 	Error     string    `json:"error,omitempty"`   // of the last attempt
 }
 
-// New makes a manager of settings. It opens no connection. An error means that OPA does
-// not take the settings.
+// New makes a manager of settings. It opens no connection. An error means that OPA does not
+// accept the settings.
 func New(s Settings, o Options) (*Manager, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -120,8 +120,8 @@ func New(s Settings, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// check lets each plugin parse its part, as it will when it is made. Run makes the
-// plugins, because a plugin that was never started cannot be stopped.
+// check lets each plugin parse its part, as it will when it is created. Only Run creates
+// the plugins, because a plugin that was never started cannot be stopped.
 func (m *Manager) check() error {
 	c, services, keys := m.opa.GetConfig(), m.opa.Services(), m.opa.PublicKeys()
 	trigger := plugins.DefaultTriggerMode
@@ -134,12 +134,13 @@ func (m *Manager) check() error {
 	return errors.Join(discoveryErr, bundleErr, logsErr, statusErr)
 }
 
-// Close lets go of a manager that is not run.
+// Close releases a manager that is not run.
 func (m *Manager) Close() {
 	m.opa.Stop(context.Background())
 }
 
-// Check makes a manager of s and throws it away: the error is what [New] would say.
+// Check makes a manager of s and throws it away. It returns the error that [New] would
+// return.
 func Check(s Settings) error {
 	m, err := New(s, Options{OnChange: func(context.Context, Set) error { return nil }})
 	if err != nil {
@@ -159,8 +160,8 @@ func newID(rand io.Reader) (string, error) {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
 }
 
-// Run starts the plugins, hands decisions on, and stops when ctx ends. An error means
-// that a plugin did not start.
+// Run starts the plugins, passes decisions on, and stops when ctx ends. An error means that
+// a plugin did not start.
 func (m *Manager) Run(ctx context.Context) error {
 	d, err := discovery.New(m.opa, discovery.Hooks(hooks.New(m.hook)), discovery.BootConfig(m.settings.boot),
 		discovery.Metrics(metrics.New()))
@@ -191,7 +192,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// stop gives decisions that wait for upload some time. A sink that hangs is left behind:
+// stop gives decisions that wait for upload some time. If a sink hangs, it is left behind:
 // its goroutine ends with its connection.
 func (m *Manager) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.options.Flush)
@@ -209,7 +210,7 @@ func (m *Manager) stop() {
 	}
 }
 
-// listen keeps the status of bundles as the plugin tells it.
+// listen keeps the status of bundles as the plugin reports it.
 func (m *Manager) listen() {
 	p := bundle.Lookup(m.opa)
 	if p == nil || m.listening == p {
@@ -227,11 +228,11 @@ func (m *Manager) listen() {
 	})
 }
 
-// listener is the type of our name among OPA's listeners.
+// listener is the type of our key among OPA's listeners.
 type listener string
 
-// statusOf returns s as what follows was. An answer that is refused confirms nothing:
-// what stays active is no longer what it should be.
+// statusOf returns the status that follows was. A refused answer confirms nothing: the
+// active bundle is then no longer what it should be.
 func statusOf(name string, s *bundle.Status, was Status) Status {
 	out := Status{Name: name, Revision: s.ActiveRevision, Activated: s.LastSuccessfulActivation,
 		Confirmed: s.LastSuccessfulRequest, Asked: s.LastRequest, Error: s.Message}
@@ -253,7 +254,7 @@ func (m *Manager) names() []string {
 	return slices.Sorted(maps.Keys(p.Config().Bundles))
 }
 
-// Status says how each bundle stands, in order of name.
+// Status returns the status of each bundle, in order of name.
 func (m *Manager) Status() []Status {
 	names := m.names()
 	m.mu.Lock()
@@ -272,8 +273,8 @@ func (m *Manager) Status() []Status {
 // Logging reports whether decisions are uploaded now.
 func (m *Manager) Logging() bool { return logs.Lookup(m.opa) != nil }
 
-// discovered checks what discovery says as a file is checked. What it refuses changes
-// nothing.
+// discovered checks a discovered configuration in the same way as a file. If it refuses
+// one, nothing changes.
 type discovered struct {
 	settings Settings
 	id       string

@@ -11,16 +11,16 @@ import (
 // sourcePrefix begins the names of sources that come from bundles.
 const sourcePrefix = "bundles:"
 
-// Set is what all bundles hold together, at one time. It is not changed once it is made.
+// Set holds the content of all bundles together, at one time. It never changes.
 type Set struct {
 	Sources   []rego.Source
-	Revisions map[string]string // by the bundle's name; empty where its manifest has none
-	Missing   []string          // bundles that are configured and were never activated
+	Revisions map[string]string // by the bundle's name; empty if its manifest has none
+	Missing   []string          // bundles that are configured but were never activated
 
 	roots []owned
 }
 
-// owned is the part of the document data that a bundle has to itself.
+// owned is the part of the document data that belongs to one bundle.
 type owned struct {
 	name  string
 	roots []string
@@ -29,9 +29,9 @@ type owned struct {
 // Complete reports whether every bundle that is configured has been activated once.
 func (s Set) Complete() bool { return len(s.Missing) == 0 && len(s.Revisions) > 0 }
 
-// Revision names the set by the revisions of its bundles: that of a single bundle as it
-// is, otherwise name=revision, in order of name. It is empty when a bundle has none of
-// its own.
+// Revision names the set by the revisions of its bundles: for a single bundle just its
+// revision, otherwise name=revision, in order of name. It is empty if a bundle has no
+// revision.
 func (s Set) Revision() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(s.Revisions)) {
@@ -47,7 +47,7 @@ func (s Set) Revision() string {
 	return strings.Join(parts, ",")
 }
 
-// Owner returns the bundle that has data.NAME to itself, or nothing where none has.
+// Owner returns the bundle that owns data.NAME, or nothing if none does.
 func (s Set) Owner(name string) string {
 	for _, o := range s.roots {
 		for _, root := range o.roots {

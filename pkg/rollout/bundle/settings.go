@@ -17,7 +17,7 @@ import (
 
 // Settings are a configuration of OPA that has been checked.
 type Settings struct {
-	// Warnings say which members of it mean nothing here.
+	// Warnings list the members of it that have no effect here.
 	Warnings finding.List
 	// Logs reports whether decisions are uploaded, or may be once discovery says so.
 	Logs bool
@@ -28,19 +28,19 @@ type Settings struct {
 	dir      string
 }
 
-// ParseOptions is what the configuration itself does not say.
+// ParseOptions holds what the configuration itself does not say.
 type ParseOptions struct {
 	Insecure bool // permits services without TLS, or with a certificate that nobody checks
 }
 
-// The sizes that are filled in where OPA has no bound.
+// The sizes that are filled in if OPA has no limit.
 const (
 	maxBundleFile = 32 << 20 // bytes of a file in a bundle
 	maxLogBuffer  = 64 << 20 // bytes of decisions that wait for upload
 )
 
-// The members of OPA's configuration: those that are used as they are, and those that
-// matter only to an OPA that answers queries itself.
+// The members of OPA's configuration: those that are used unchanged, and those that matter
+// only to an OPA that answers queries itself.
 var (
 	used = []string{"services", "labels", "discovery", "bundles", "decision_logs", "status", "keys",
 		"persistence_directory", "plugins"}
@@ -80,8 +80,8 @@ func Parse(name string, text []byte, o ParseOptions) (Settings, error) {
 // discovery says so.
 func (s Settings) Policies() bool { return s.boot["bundles"] != nil || s.boot["discovery"] != nil }
 
-// checker goes over a configuration, fills in the bounds that OPA leaves out, and
-// removes what is of no use.
+// checker checks a configuration, fills in the limits that OPA leaves out, and removes what
+// has no use.
 type checker struct {
 	file, dir     string
 	insecure      bool
@@ -101,7 +101,7 @@ func (c *checker) warn(path, message string) {
 		Severity: finding.Warning, Path: path, Message: path + ": " + message})
 }
 
-// check goes over m; keys are signing keys that are known beside its own.
+// check checks m. keys are known signing keys in addition to its own.
 func (c *checker) check(m map[string]any, keys map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		switch {
@@ -130,7 +130,7 @@ func (c *checker) check(m map[string]any, keys map[string]any) {
 	c.persistence(m)
 }
 
-// services goes over the addresses that are called, and lists their names.
+// services checks the addresses that OPA will call, and lists the names of the services.
 func (c *checker) services(v any) []string {
 	all := map[string]any{}
 	var names []string
@@ -176,9 +176,9 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// bundles goes over bundles and discovery. OPA takes an unsigned bundle where keys are
-// configured and signing is not; that is refused here, because an operator who lists
-// keys means them to be used.
+// bundles checks bundles and discovery. OPA accepts an unsigned bundle if keys are
+// configured but signing is not. We refuse that, because an operator who lists keys means
+// them to be used.
 func (c *checker) bundles(m map[string]any, keys bool) {
 	one := func(path string, o map[string]any) {
 		if keys && o["signing"] == nil {
@@ -214,8 +214,8 @@ func (c *checker) bundles(m map[string]any, keys bool) {
 	}
 }
 
-// plugins leaves out the plugin by which an OPA answers Envoy, and refuses others: their
-// code is not here.
+// plugins leaves out the plugin by which an OPA answers Envoy, and refuses all others:
+// their code is not included.
 func (c *checker) plugins(m map[string]any) {
 	all, _ := m["plugins"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -228,7 +228,7 @@ func (c *checker) plugins(m map[string]any) {
 	delete(m, "plugins")
 }
 
-// logs bounds the buffer of decisions, which OPA leaves without a bound.
+// logs limits the buffer of decisions, which OPA leaves without a limit.
 func (c *checker) logs(m map[string]any) {
 	if m["decision_logs"] == nil {
 		return
@@ -259,8 +259,8 @@ func (c *checker) logs(m map[string]any) {
 	}
 }
 
-// status shows the plugins' metrics unless told otherwise, and keeps the service that OPA
-// would have taken without that.
+// status turns on the plugins' metrics unless told otherwise, and keeps the service that
+// OPA would have chosen without them.
 func (c *checker) status(m map[string]any, services []string) {
 	if m["status"] == nil {
 		m["status"] = map[string]any{"prometheus": true}
@@ -282,7 +282,7 @@ func (c *checker) status(m map[string]any, services []string) {
 	}
 }
 
-// persistence makes the folder relative to the configuration's own.
+// persistence makes the folder relative to the folder of the configuration.
 func (c *checker) persistence(m map[string]any) {
 	dir, ok := m["persistence_directory"].(string)
 	switch {

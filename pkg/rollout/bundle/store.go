@@ -17,12 +17,12 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// errDelta refuses a bundle that says only what has changed. What is in force would then
-// be made of many documents, and no one signature would cover it.
+// errDelta refuses a bundle that contains only changes. Otherwise the active policy would
+// be made of many documents, and no single signature would cover it.
 var errDelta = errors.New("bundle: a delta bundle; Stepward takes whole ones only")
 
-// gate is OPA's store. Before it commits a transaction that has activated a bundle, it
-// asks whether the new set is to be served. What is refused never happened.
+// gate is OPA's store. Before it commits a transaction that has activated a bundle, it asks
+// whether to serve the new set. A refused transaction has no effect.
 //
 // The store has one writer at a time, so the marks of a transaction are the gate's own.
 type gate struct {
@@ -30,8 +30,8 @@ type gate struct {
 	accept func(context.Context, Set) error
 	names  func() []string // of the bundles that are configured
 
-	// settling is held while what was accepted is committed: decisions are already made by
-	// it, and OPA's plugins do not know it yet.
+	// settling is held while an accepted set is being committed: it already decides, but
+	// OPA's plugins do not know it yet.
 	settling sync.Mutex
 
 	mu     sync.Mutex
@@ -51,8 +51,8 @@ func (g *gate) clear() {
 	g.erased, g.put = map[string]bool{}, map[string]bool{}
 }
 
-// supply puts modules into the store that bundles may import. A bundle whose roots take
-// in their packages replaces them.
+// supply puts modules into the store that bundles may import. A bundle whose roots include
+// their packages replaces them.
 func (g *gate) supply(ctx context.Context, sources []rego.Source) error {
 	return storage.Txn(ctx, g.Store, storage.WriteParams, func(txn storage.Transaction) error {
 		for _, s := range sources {
@@ -69,8 +69,8 @@ func (g *gate) supply(ctx context.Context, sources []rego.Source) error {
 // libraryPrefix begins the ids of modules that came with Stepward and not from a bundle.
 const libraryPrefix = "stepward-library/"
 
-// Write notes which bundle's manifest is written. An activation of a whole bundle takes
-// the old one away first; one of a delta bundle does not.
+// Write notes which bundle's manifest is written. Activating a whole bundle first removes
+// the old manifest; activating a delta bundle does not.
 func (g *gate) Write(ctx context.Context, txn storage.Transaction, op storage.PatchOp, path storage.Path,
 	value any) error {
 	if len(path) >= 3 && path[0] == "system" && path[1] == "bundles" {
@@ -112,8 +112,9 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 	if err == nil {
 		err = g.propose(ctx, txn)
 	}
-	// A bundle that is no longer configured is gone, whether or not the rest is good.
-	// Whoever has refused the rest has reported it, and the last good set stays in force.
+	// A bundle that is no longer configured is gone, whether or not the rest is good. If
+	// OnChange refused the rest, it has reported that, and the last good set stays in
+	// force.
 	if err != nil && len(put) > 0 {
 		g.Store.Abort(ctx, txn)
 		return err
@@ -121,13 +122,13 @@ func (g *gate) Commit(ctx context.Context, txn storage.Transaction) error {
 	return g.Store.Commit(ctx, txn)
 }
 
-// settled waits until nothing is on its way into the store.
+// settled waits until no commit is under way.
 func (g *gate) settled() {
 	g.settling.Lock()
 	defer g.settling.Unlock()
 }
 
-// propose hands out what the store will hold.
+// propose offers the content that the store will have.
 func (g *gate) propose(ctx context.Context, txn storage.Transaction) error {
 	set, err := g.read(ctx, txn)
 	if err != nil {
@@ -136,7 +137,7 @@ func (g *gate) propose(ctx context.Context, txn storage.Transaction) error {
 	return g.accept(ctx, set)
 }
 
-// read returns what the store holds in txn.
+// read returns the content of the store in txn.
 func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	set := Set{Revisions: map[string]string{}}
 	for _, part := range []func(context.Context, storage.Transaction, *Set) error{
@@ -155,7 +156,8 @@ func (g *gate) read(ctx context.Context, txn storage.Transaction) (Set, error) {
 	return set, nil
 }
 
-// readPolicies makes sources of the modules of all bundles, without those for OPA itself.
+// readPolicies makes sources of the modules of all bundles, without the modules for OPA
+// itself.
 func (g *gate) readPolicies(ctx context.Context, txn storage.Transaction, set *Set) error {
 	ids, err := g.Store.ListPolicies(ctx, txn)
 	if err != nil {
@@ -199,15 +201,15 @@ func (g *gate) readManifests(ctx context.Context, txn storage.Transaction, set *
 	return nil
 }
 
-// system reports whether a module is for OPA's plugins, as data.system.log.mask is. The
-// input of such a module is not that of a policy.
+// system reports whether a module is for OPA's plugins, as data.system.log.mask is. Such a
+// module gets other input than a policy.
 func system(s rego.Source) bool {
 	return slices.ContainsFunc(rego.Packages([]rego.Source{s}), func(name string) bool {
 		return name == "data.system" || strings.HasPrefix(name, "data.system.")
 	})
 }
 
-// readData makes one source of the data of all bundles, without OPA's own.
+// readData makes one source of the data of all bundles, without OPA's own data.
 func (g *gate) readData(ctx context.Context, txn storage.Transaction, set *Set) error {
 	v, err := g.Store.Read(ctx, txn, storage.RootPath)
 	if err != nil {

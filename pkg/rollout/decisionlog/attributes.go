@@ -19,14 +19,14 @@ var foreignMasks = []string{
 	"/input/attributes/metadataContext",
 }
 
-// credentials are headers that are never kept, by their spelling.
+// credentials lists headers that are never kept, by their [request.Spelling].
 var credentials = []string{"authorization", "proxy-authorization", "cookie", "set-cookie", "dpop",
 	"x-forwarded-client-cert"}
 
-// Attributes returns what a policy of opa-envoy-plugin was asked, without what is
-// masked, and JSON pointers to what was. parsed_body, credentials and headerMap, which
-// repeats headers, are left out in any case. ok is false where no policy was asked, or
-// the request cannot be read.
+// Attributes returns the input of a policy for opa-envoy-plugin without masked parts, and
+// JSON pointers to those. It always leaves out parsed_body, credentials and headerMap,
+// which repeats headers. ok is false if no policy was asked, or if the request cannot be
+// read.
 func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string, ok bool) {
 	if r.Stages.Evaluated.IsZero() || r.Request.Attributes == nil {
 		return nil, nil, false
@@ -39,8 +39,8 @@ func Attributes(r *authz.Record, m Masks) (input map[string]any, erased []string
 	return input, erased, true
 }
 
-// foreign removes from document what is masked. Unlike [Masks.apply] it changes the
-// document, which it has to itself.
+// foreign removes masked parts from document. Unlike [Masks.apply] it changes the document,
+// which nobody else uses.
 func (m Masks) foreign(document map[string]any) (map[string]any, []string) {
 	attributes := child(document, "attributes")
 	http, _ := child(child(attributes, "request"), "http").(map[string]any)
@@ -61,7 +61,7 @@ func (m Masks) foreign(document map[string]any) (map[string]any, []string) {
 	return x.root, x.erased
 }
 
-// cut takes the query off a path, unless that is to be kept.
+// cut removes the query from a path, unless the query must be kept.
 func (m Masks) cut(o map[string]any, name, at string) {
 	path, there := o[name].(string)
 	pointer := at + "/" + escape(name)
@@ -71,8 +71,8 @@ func (m Masks) cut(o map[string]any, name, at string) {
 	o[name], _, _ = strings.Cut(path, "?")
 }
 
-// takeSecrets erases the members of o, which stand below prefix, whose names sound like a
-// secret's, and those that repeat a query.
+// takeSecrets erases the members of o, below prefix, whose names suggest a secret, and
+// those that repeat a query.
 func (x *masking) takeSecrets(o map[string]any, prefix string) {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		if secret(strings.ToLower(name), o[name]) {

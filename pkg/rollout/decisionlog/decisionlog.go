@@ -1,13 +1,13 @@
-// Package decisionlog is a decision as it is kept: what was asked, in the policy's own
-// words, and what came of it. From an [Entry] the same question can be put again, to
-// another policy or years later.
+// Package decisionlog defines the logged form of a decision: the policy's input and the
+// outcome. An [Entry] lets you put the same question again, to another policy or years
+// later.
 //
-// An entry never holds a credential, since no policy sees one. A client may still have
-// put a secret in a query, a body or a header whose name tells of it. These are removed,
-// and what was removed is listed: see [Masks].
+// An entry never holds a credential, since no policy sees one. A client may still have put
+// a secret in a query, a body or a header with a telling name. These are removed, and the
+// entry lists what was removed: see [Masks].
 //
-// [Of] makes an entry of a record, [Parse] reads one back: of our own decision log, with
-// log.input, or an event of OPA's decision logs.
+// [Of] makes an entry of a record. [Parse] reads one back, from our own decision log with
+// log.input, or from an event of OPA's decision logs.
 package decisionlog
 
 import (
@@ -28,24 +28,24 @@ type Entry struct {
 	DecisionID string
 	Time       time.Time
 	Revision   string         // of the policy that decided
-	Input      map[string]any // what the policy was asked, less what is masked
+	Input      map[string]any // the policy's input, without masked parts
 	Erased     []string       // JSON pointers to what was masked, from /input
 	Caller     Caller
 	Outcome    Outcome
 }
 
-// Caller is what a judgement needs to know of the caller that is not in the input.
+// Caller holds what a judgement needs to know about the caller beyond the input.
 type Caller struct {
 	Presented bool       `json:"presented,omitempty"` // a credential of ours
 	Failure   token.Code `json:"failure,omitempty"`   // why it was not accepted
-	AuthTime  int64      `json:"auth_time,omitempty"` // Unix seconds; 0 where the token does not say
+	AuthTime  int64      `json:"auth_time,omitempty"` // Unix seconds; 0 if the token does not say
 	IssuedAt  int64      `json:"issued_at,omitempty"`
-	// Assurance is the values of the claim that proves levels, where that is another than
-	// acr and amr.
+	// Assurance holds the values of the claim that proves levels, if that is neither acr
+	// nor amr.
 	Assurance []string `json:"assurance,omitempty"`
 }
 
-// Outcome is what was answered, and what it asked for.
+// Outcome holds the answer, and what it asked for.
 type Outcome struct {
 	Result    stepup.Result `json:"result"`
 	Reason    stepup.Reason `json:"reason"`
@@ -56,7 +56,7 @@ type Outcome struct {
 	Scope     []string      `json:"scope,omitempty"`
 }
 
-// OutcomeOf returns what j answers. Its terms are those that the caller is told.
+// OutcomeOf returns what j answers, with the terms that the caller is told.
 func OutcomeOf(j authz.Judgement) Outcome {
 	o := Outcome{Result: j.Result(), Reason: j.Reason(), Rule: j.Rule()}
 	var ask stepup.Ask
@@ -77,8 +77,8 @@ func OutcomeOf(j authz.Judgement) Outcome {
 	return o
 }
 
-// Of returns r as it is kept. It returns false for a request that no policy was asked
-// about: one that was malformed, or that came when there was no time. prefix is that of
+// Of returns r in its logged form. It returns false if no policy was asked about the
+// request, because it was malformed or there was no time. prefix begins the names of
 // identity headers.
 func Of(r *authz.Record, prefix string, m Masks) (e Entry, ok bool) {
 	if r.Stages.Evaluated.IsZero() {
@@ -132,14 +132,14 @@ type line struct {
 	} `json:"custom"`
 }
 
-// ErrNoInput means that a line is a decision, but what was asked was not kept.
+// ErrNoInput means that a line is a decision, but that its input was not kept.
 var ErrNoInput = errors.New("decisionlog: the entry does not say what was asked; set log.input")
 
 // ErrNotOurs means that a line is not a decision.
 var ErrNotOurs = errors.New("decisionlog: not a decision")
 
-// Parse reads one entry. The error wraps [ErrNoInput] or [ErrNotOurs] where the line is
-// well-formed and of no use; any other means that it is broken.
+// Parse reads one entry. The error wraps [ErrNoInput] or [ErrNotOurs] if the line is
+// well-formed but useless; any other error means that it is broken.
 func Parse(text []byte) (Entry, error) {
 	d := newDecoder(text)
 	var l line
@@ -168,7 +168,7 @@ func Parse(text []byte) (Entry, error) {
 	return e, nil
 }
 
-// Question returns what was asked, as it can be asked again.
+// Question returns the question of the entry, ready to be asked again.
 func (e Entry) Question() (authz.Question, error) {
 	in, err := policy.ParseInput(e.Input)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// Masks say what is taken out of an input before it is kept. The zero Masks take out
-// what [DefaultMasks] lists, headers whose names sound like a secret's, and those that
-// repeat a query.
+// Masks say what is removed from an input before it is kept. The zero Masks remove what
+// [DefaultMasks] lists, headers whose names suggest a secret, and headers that repeat a
+// query.
 type Masks struct {
-	More []string // JSON pointers (RFC 6901) from /input, beside the default ones
-	Keep []string // what stays even where a default mask, or the name of a header, covers it
+	More []string // JSON pointers (RFC 6901) from /input, added to the default ones
+	Keep []string // what stays even if a default mask, or a header's name, covers it
 }
 
-// DefaultMasks are where clients put what nobody should keep.
+// DefaultMasks lists the places where clients put things that nobody should keep.
 var DefaultMasks = []string{"/input/request/query", "/input/request/body/json", "/input/request/body/form",
 	"/input/source/certificate"}
 
-// secretWords are parts of names of headers that hold a secret.
+// secretWords lists parts of the names of headers that hold a secret.
 var secretWords = []string{"auth", "token", "secret", "key", "cookie", "password", "session", "credential", "signature",
 	"csrf", "xsrf", "jwt", "assertion"}
 
@@ -48,8 +48,8 @@ func hasQuery(v any) bool {
 	return false
 }
 
-// apply returns document without what is masked, and what that was. The document itself
-// stays as it is.
+// apply returns document without masked parts, and lists those. The document itself stays
+// unchanged.
 func (m Masks) apply(document map[string]any) (map[string]any, []string) {
 	x := masking{root: document, keep: m.Keep}
 	for _, pointer := range slices.Concat(DefaultMasks, m.More) {
@@ -69,7 +69,7 @@ type masking struct {
 	erased []string
 }
 
-// take erases what pointer leads to, except what is to be kept below it.
+// take erases what pointer leads to, except the parts below it that must be kept.
 func (x *masking) take(pointer string) {
 	if slices.ContainsFunc(x.keep, func(k string) bool { return within(pointer, k) }) {
 		return
@@ -87,16 +87,16 @@ func within(pointer, outer string) bool {
 	return pointer == outer || strings.HasPrefix(pointer, outer+"/")
 }
 
-// without removes from v what stands at path. pointer is that of the member removed.
+// without removes the member at path from v. pointer points to that member.
 func without(v any, path []string, pointer string, keep []string) (any, bool) {
 	o, ok := v.(map[string]any)
 	if !ok {
-		return v, false // a place in a list has no name that stays
+		return v, false // an index in a list does not stay the same
 	}
 	name := unescape(path[0])
 	old, there := o[name]
 	if empty, isObject := old.(map[string]any); !there || isObject && len(empty) == 0 {
-		return v, false // nothing is taken of nothing
+		return v, false // there is nothing to remove
 	}
 	if len(path) > 1 {
 		inner, taken := without(old, path[1:], pointer, keep)
@@ -115,7 +115,8 @@ func without(v any, path []string, pointer string, keep []string) (any, bool) {
 	return out, true
 }
 
-// only returns what of v, which stands at pointer, is to be kept; nil for nothing.
+// only returns the parts of v, the value at pointer, that must be kept; nil if there are
+// none.
 func only(v any, pointer string, keep []string) any {
 	if slices.Contains(keep, pointer) {
 		return v
@@ -149,7 +150,7 @@ func unescape(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 }
 
-// newDecoder keeps numbers as they are written, as policies saw them.
+// newDecoder returns a decoder that keeps numbers as written, as policies saw them.
 func newDecoder(text []byte) *json.Decoder {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

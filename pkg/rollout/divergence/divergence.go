@@ -1,10 +1,9 @@
 // Package divergence says how another policy would have answered: who would newly be
-// challenged, who no longer, who would be refused.
+// challenged, who would no longer be, and who would be refused.
 //
-// A [Comparison] is one decision as it was made and as it would be; a [Tally] counts
-// them in memory that does not grow with their number; a [Report] is what people read,
-// as text, JSON or a page. `stepward replay` makes one of a log, and a running service
-// of its candidate policy.
+// A [Comparison] holds one decision as it was made and as it would be. A [Tally] counts
+// them in constant memory. A [Report] is for people, as text, JSON or a page. `stepward
+// replay` makes one from a log, and a running service makes one for its candidate policy.
 package divergence
 
 import (
@@ -18,7 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Kind is how two answers to the same request differ.
+// Kind says how two answers to the same request differ.
 type Kind string
 
 // The kinds. [Same] is none of them.
@@ -34,32 +33,33 @@ const (
 	AskedOtherwise     Kind = "asked_otherwise"      // asked for something else, or refused for another reason
 )
 
-// Kinds lists what can differ, what makes requests harder first.
+// Kinds lists the kinds of difference, those that make requests harder first.
 func Kinds() []Kind {
 	return []Kind{NewlyChallenged, NewlyRefused, NewlyFailing, AskedOtherwise, NoLongerChallenged, NoLongerRefused,
 		NewlyAllowed, NoLongerFailing}
 }
 
-// Weaker reports whether k lets a caller in, or nearer, who was kept out before.
+// Weaker reports whether k lets in, or closer to getting in, a caller who was kept out
+// before.
 func (k Kind) Weaker() bool {
 	return k == NewlyAllowed || k == NoLongerChallenged || k == NoLongerRefused
 }
 
-// Comparison is a decision as it was made, and as another policy would make it.
+// Comparison holds a decision as it was made, and as another policy would make it.
 type Comparison struct {
 	DecisionID string
 	Time       time.Time
 	Revision   string // of the policy that decided
 	Method     string
 	Route      string // see [Route]
-	Client     string // the kind of request, or program, or nobody known
-	Issuer     string // its short name; empty where nobody is known
-	Erased     bool   // something was masked in what the other policy saw
+	Client     string // the kind of request, or that it came from a program or nobody known
+	Issuer     string // its short name; empty if nobody is known
+	Erased     bool   // part of the other policy's input was masked
 	Was, Is    decisionlog.Outcome
 	Fault      string // why the other policy failed, in the operator's words
 }
 
-// Compare compares what came of a question before with what comes of it now.
+// Compare compares the earlier outcome of a question with the one now.
 func Compare(q authz.Question, was decisionlog.Outcome, is authz.Judgement) Comparison {
 	c := Comparison{
 		Time: q.Time, Method: q.Request.Method, Route: Route(q.Request.Segments), Client: client(q), Was: was,
@@ -101,8 +101,7 @@ func class(o decisionlog.Outcome) int {
 	return failed
 }
 
-// kinds is what it is called when an answer of the class of the row becomes one of the
-// class of the column.
+// kinds names the change from an answer of the row's class to one of the column's.
 var kinds = [4][4]Kind{
 	letIn:   {Same, NewlyChallenged, NewlyRefused, NewlyFailing},
 	asked:   {NoLongerChallenged, Same, NewlyRefused, NewlyFailing},
@@ -125,8 +124,8 @@ func (c Comparison) sameTerms() bool {
 	return a.Reason == b.Reason && slices.Equal(a.ACRValues, b.ACRValues) && slices.Equal(a.Scope, b.Scope) && sameAge
 }
 
-// Rule names the rule that makes the difference: of the new answer where it is harder,
-// of the old one where that was.
+// Rule names the rule that makes the difference: the rule behind the harder of the two
+// answers.
 func (c Comparison) Rule() string {
 	if c.Kind().Weaker() || c.Is.Rule == "" {
 		return c.Was.Rule
@@ -134,9 +133,9 @@ func (c Comparison) Rule() string {
 	return c.Is.Rule
 }
 
-// Route returns a path of at most four segments, without what looks like the name of one
-// thing, as against a kind of things: numbers, hexadecimal digits, addresses, long
-// words.
+// Route returns a path of at most four segments, without segments that look like the name
+// of a single thing rather than a kind of thing: numbers, hexadecimal digits, addresses,
+// long words.
 func Route(segments []string) string {
 	const most = 4
 	var b strings.Builder

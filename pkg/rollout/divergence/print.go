@@ -20,7 +20,7 @@ import (
 //go:embed page.html
 var page string
 
-// words are kinds as people say them.
+// words holds the kinds in words for people.
 var words = map[Kind]string{
 	Same: "answered the same", NewlyChallenged: "newly challenged", NewlyRefused: "newly refused",
 	NewlyFailing: "newly failing (503)",
@@ -102,7 +102,7 @@ func (r Report) between() string {
 	return fmt.Sprintf(" from %s to %s", r.Since.UTC().Format(time.DateTime), r.Until.UTC().Format(time.DateTime))
 }
 
-// shownGroups is how many groups a terminal shows; JSON and the page have all.
+// shownGroups is how many groups a terminal shows; JSON and the page show all.
 const shownGroups = 15
 
 // printer keeps the first error.
@@ -111,8 +111,8 @@ type printer struct {
 	err error
 }
 
-// line writes a line. What comes from a log may hold anything, and a terminal obeys some
-// of it.
+// line writes a line. Text from a log may hold anything, and a terminal would obey some of
+// it.
 func (p *printer) line(format string, args ...any) {
 	for i, a := range args {
 		switch a := a.(type) {
@@ -127,7 +127,7 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// printable replaces every character of s that is not shown as itself.
+// printable replaces every character of s that would not be shown as itself.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

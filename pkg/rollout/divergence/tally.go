@@ -11,13 +11,13 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/decisionlog"
 )
 
-// What a tally keeps, however much it counts.
+// The most that a tally keeps, however much it counts.
 const (
-	maxGroups   = 500 // by route, by rule, by client, by issuer; what comes later is counted together
+	maxGroups   = 500 // by route, rule, client and issuer; later ones are counted together
 	maxExamples = 5   // of each kind
 )
 
-// others is the group of what found no place.
+// others names the group of everything that found no place.
 const others = "(others)"
 
 // Tally counts comparisons. It serves many goroutines. The zero Tally is empty.
@@ -28,7 +28,7 @@ type Tally struct {
 	examples map[Kind][]Example
 }
 
-// Report is what came of comparing.
+// Report holds the results of comparing.
 type Report struct {
 	Revision  string           `json:"policy_revision"` // of the policy that did not decide
 	Against   map[string]int64 `json:"against"`         // decisions, by the revision that made them
@@ -48,7 +48,7 @@ type Report struct {
 	Samples []Example `json:"examples"`
 }
 
-// Group is what decisions have in common, and how they differ.
+// Group says what decisions have in common, and how they differ.
 type Group struct {
 	Name      string         `json:"name"`
 	Decisions int64          `json:"decisions"`
@@ -109,7 +109,7 @@ func (t *Tally) Add(c Comparison) {
 	if t.examples == nil {
 		t.examples = map[Kind][]Example{}
 	}
-	// The earliest, so that it does not matter who is counted first.
+	// The earliest, so that the order of counting does not matter.
 	t.examples[k] = append(t.examples[k], Example{
 		Kind: k, DecisionID: c.DecisionID, Time: c.Time, Route: route, Client: c.Client, Issuer: c.Issuer, Was: c.Was,
 		Is: c.Is, Fault: c.Fault,
@@ -145,7 +145,7 @@ func (t *Tally) group(i int, name string, k Kind) {
 	}
 }
 
-// increment counts n under key, or under rest where there is no place for another key.
+// increment counts n under key, or under rest if there is no place for another key.
 func increment[K ~string](m *map[K]int64, key K, most int, rest K, n int64) {
 	if *m == nil {
 		*m = map[K]int64{}
@@ -156,14 +156,14 @@ func increment[K ~string](m *map[K]int64, key K, most int, rest K, n int64) {
 	(*m)[key] += n
 }
 
-// Leave counts n decisions that were not compared, by why: a word or two of our own.
+// Leave counts n decisions that were not compared, by reason: a word or two of our own.
 func (t *Tally) Leave(why string, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	increment(&t.report.Left, why, 20, others, n)
 }
 
-// Report returns what was counted so far, about a policy of that revision.
+// Report returns the counts so far, for a policy of that revision.
 func (t *Tally) Report(revision string) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,7 +188,7 @@ func (t *Tally) Report(revision string) Report {
 	return r
 }
 
-// Differences counts the decisions that would be others.
+// Differences counts the decisions that would differ.
 func (r Report) Differences() int64 { return r.Decisions - r.Kinds[Same] }
 
 // Share returns the part of the decisions that differ in this way, from 0 to 1.

@@ -1,7 +1,8 @@
 // Package replay puts recorded decisions to another policy.
 //
-// A log is read as a stream, by as many workers as there are cores, in memory that does
-// not grow with its length. What cannot be compared is counted by reason, never guessed.
+// It reads a log as a stream, with as many workers as there are cores, in memory that does
+// not grow with its length. Decisions that cannot be compared are counted by reason, never
+// guessed.
 package replay
 
 import (
@@ -22,17 +23,17 @@ import (
 
 // Player puts decisions to a policy. All fields but Old and Lines are required.
 type Player struct {
-	// Judge decides by everything except the policy: levels, issuers, who can log in. Its
-	// own policy and verifier are not asked.
+	// Judge provides everything except the policy: levels, issuers, who can log in. Its own
+	// policy and verifier are not asked.
 	Judge *authz.Authorizer
 	New   authz.Policy
-	// Old, where set, is what answers are compared with in place of those recorded: both
-	// then see the same, masked or not.
+	// Old, if set, is the policy to compare with, instead of the recorded answers: both
+	// then see the same input, masked or not.
 	Old   authz.Policy
 	Tally *divergence.Tally
 }
 
-// maxLine bounds a line, in bytes. OPA's logs are arrays of many decisions on one.
+// maxLine limits a line, in bytes. OPA's logs put an array of many decisions on one line.
 const maxLine = 64 << 20
 
 // chunk is about how many bytes of lines a worker takes at a time.
@@ -58,7 +59,7 @@ func (p *Player) Play(ctx context.Context, log io.Reader) error {
 	return err
 }
 
-// read hands on whole lines, many at once.
+// read passes on whole lines, many at once.
 func (p *Player) read(ctx context.Context, log io.Reader, to chan<- []byte) error {
 	lines := bufio.NewReaderSize(log, chunk)
 	var gathered []byte
@@ -93,7 +94,7 @@ func (p *Player) read(ctx context.Context, log io.Reader, to chan<- []byte) erro
 
 var errTooLong = errors.New("replay: a line is too long")
 
-// readLine reads a line with its end. It skips what of a line is too long.
+// readLine reads a line with its line feed. It skips the rest of a line that is too long.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

@@ -1,10 +1,10 @@
-// Package shadow evaluates a candidate policy beside the one that is enforced, to know
-// what it would change before it changes anything.
+// Package shadow evaluates a candidate policy next to the enforced one, to learn what it
+// would change before it changes anything.
 //
-// A [Runner] sees every decision after it was made, so the candidate has no part in it.
-// It never makes a decision wait: it leaves out what it cannot keep up with, and counts
-// that. One goroutine evaluates, with pauses, and a candidate that keeps running past
-// its time rests.
+// A [Runner] sees every decision after it was made, so the candidate has no part in it. It
+// never makes a decision wait: it skips decisions that it cannot keep up with, and counts
+// them. One goroutine evaluates, with pauses. A candidate that keeps exceeding its time
+// must rest.
 package shadow
 
 import (
@@ -21,19 +21,20 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/divergence"
 )
 
-// Options is what a runner needs.
+// Options holds what a runner needs.
 type Options struct {
 	Judge     *authz.Authorizer // the one that is enforced; its policy is not asked
 	Candidate authz.Policy
-	// Tally is where it counts. A runner may go on with the Tally of the one that it
+	// Tally is where it counts. A runner may continue the Tally of the runner that it
 	// replaces.
 	Tally *divergence.Tally
 	// OnCompared, if set, is called with each comparison.
 	OnCompared func(divergence.Comparison)
-	// OnSample, if set, is called with some of those that differ: at most one a second.
+	// OnSample, if set, is called with some of the comparisons that differ: at most one a
+	// second.
 	OnSample func(divergence.Comparison)
 	Now      func() time.Time // nil means time.Now
-	// OnLeft, if set, is called when n decisions were not compared, with why.
+	// OnLeft, if set, is called with the reason when n decisions were not compared.
 	OnLeft func(why string, n int64)
 }
 
@@ -49,18 +50,18 @@ const (
 	rest    = 30 * time.Second // for how long
 	sampled = time.Second      // between samples
 
-	// The candidate is asked a hundred times a second at most, and may use a quarter of one
-	// core, so that it does not slow down decisions that are made meanwhile.
+	// The candidate is asked at most a hundred times a second, and may use a quarter of one
+	// core, so that it does not slow down decisions.
 	interval = 10 * time.Millisecond
 	pause    = 3
 )
 
-// Runner compares. Make it with [New]; Observe may be called by many goroutines, also
-// while it does not run.
+// Runner compares. Make it with [New]. Many goroutines may call Observe, even while it does
+// not run.
 type Runner struct {
 	options Options
 	waiting chan *authz.Record
-	behind  atomic.Int64 // decisions that found no place, and are not counted yet
+	behind  atomic.Int64 // decisions that found no place and are not yet counted
 	breaker *gobreaker.CircuitBreaker[authz.Judgement]
 	sampled time.Time
 }
@@ -78,7 +79,7 @@ func New(o Options) *Runner {
 		})}
 }
 
-// Observe takes r for later. It does not wait.
+// Observe queues r for later. It does not wait.
 func (s *Runner) Observe(r *authz.Record) {
 	if r.Stages.Evaluated.IsZero() {
 		return // the enforced policy was not asked either
@@ -104,7 +105,7 @@ func (s *Runner) leave(why string, n int64) {
 // Tally returns where s counts.
 func (s *Runner) Tally() *divergence.Tally { return s.options.Tally }
 
-// Report returns what was counted so far.
+// Report returns the counts so far.
 func (s *Runner) Report() divergence.Report {
 	s.leave(Behind, s.behind.Swap(0))
 	r := s.options.Tally.Report(s.options.Candidate.Traits().Revision)
@@ -129,7 +130,7 @@ func (s *Runner) Run(ctx context.Context) {
 	}
 }
 
-// wait waits for d, and reports whether ctx still goes on.
+// wait waits for d, and reports whether ctx has not ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

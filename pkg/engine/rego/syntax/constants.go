@@ -8,13 +8,13 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// Constants finds what a term stands for, as far as the text of a policy says: a value that
-// is written out, or that a variable, a rule, `some x in` or a function leads to.
+// Constants finds what a term stands for, as far as the text of a policy says: a literal,
+// or a value that a variable, a rule, `some x in` or a function leads to.
 type Constants struct {
 	rules map[string][]*ast.Rule // complete rules by their path below data
 	busy  map[*ast.Rule]bool
-	given map[*ast.Rule][]*ast.Term // what functions are called with
-	// more is how many expressions beside the one that binds a variable may speak of it,
+	given map[*ast.Rule][]*ast.Term // the arguments of functions
+	// more is how many expressions, besides the one that binds a variable, may mention it
 	// before one of them may choose among its values.
 	more int
 }
@@ -22,7 +22,8 @@ type Constants struct {
 // Unknown stands for what only a request settles.
 var Unknown = ast.VarTerm("$unknown")
 
-// maxAlternatives is how many values one term may stand for; of more, nothing is known.
+// maxAlternatives is how many values one term may stand for. With more, it counts as
+// unknown.
 const maxAlternatives = 64
 
 // NewConstants makes Constants of the modules of a policy.
@@ -52,8 +53,8 @@ func Known(t *ast.Term) bool {
 	return !found
 }
 
-// Of returns the values that t may have in r, a rule of m, or in an else of one. What is
-// not known of them is [Unknown].
+// Of returns the values that t may have in r, a rule of m or an else branch of one. Unknown
+// parts of them are [Unknown].
 func (c *Constants) Of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	switch v := t.Value.(type) {
@@ -102,16 +103,16 @@ func (c *Constants) Of(t *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	return none
 }
 
-// OfUsed does what Of does, though uses more expressions than the one that binds a variable
-// speak of it. One of them may choose among its values, so with more than that, nothing is
-// known.
+// OfUsed does what Of does, but permits uses more expressions that mention a variable
+// besides the one that binds it. With still more, one of them may choose among its values,
+// so nothing is known.
 func (c *Constants) OfUsed(t *ast.Term, r *ast.Rule, m *ast.Module, uses int) []*ast.Term {
 	c.more = uses
 	defer func() { c.more = 0 }()
 	return c.Of(t, r, m)
 }
 
-// each makes a value of every choice of what parts may be.
+// each makes a value for every combination of what the parts may be.
 func (c *Constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value func([]*ast.Term) *ast.Term) []*ast.Term {
 	choices := [][]*ast.Term{{}}
 	for _, p := range parts {
@@ -119,7 +120,7 @@ func (c *Constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 		if len(values)*len(choices) > maxAlternatives {
 			values = []*ast.Term{Unknown}
 		}
-		if len(values) == 1 { // as nearly always: a list may be long
+		if len(values) == 1 { // as is nearly always the case: a list may be long
 			for i := range choices {
 				choices[i] = append(choices[i], values[0])
 			}
@@ -140,7 +141,7 @@ func (c *Constants) each(parts []*ast.Term, r *ast.Rule, m *ast.Module, value fu
 	return all
 }
 
-// variable returns what v may be: what r binds it to, or a rule of the package.
+// variable returns the possible values of v: what r binds it to, or a rule of the package.
 func (c *Constants) variable(v ast.Var, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	if i := slices.IndexFunc(r.Head.Args, func(t *ast.Term) bool { return t.Equal(ast.NewTerm(v)) }); i >= 0 {
@@ -216,7 +217,7 @@ func (c *Constants) apply(f *ast.Rule, operands []*ast.Term) *ast.Term {
 	return Unknown
 }
 
-// declared reports whether v is a variable of r's own, whatever it is bound to.
+// declared reports whether v is r's own variable, whatever it is bound to.
 func declared(v ast.Var, r *ast.Rule) bool {
 	found := false
 	for _, e := range r.Body {
@@ -235,8 +236,8 @@ func mentionsVar(x any, v ast.Var) bool {
 	return found
 }
 
-// binding returns the term that the body of r gives the name v, or whose elements it goes
-// through, and how many expressions of the body speak of v.
+// binding returns the term that the body of r binds to v, or whose elements v goes through,
+// and how many expressions of the body mention v.
 func binding(v ast.Var, r *ast.Rule) (bound *ast.Term, elements bool, uses int) {
 	for _, e := range r.Body {
 		if !mentionsVar(e, v) {
@@ -280,8 +281,8 @@ func ElementsOf(t *ast.Term) []*ast.Term {
 	return all
 }
 
-// reference returns what a path leads to: a rule of this or of another package, and below
-// it what is written out.
+// reference returns what a path leads to: a rule of this or another package, and literals
+// below it.
 func (c *Constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Term {
 	none := []*ast.Term{Unknown}
 	if ref[0].Equal(ast.InputRootDocument) || len(ref) == 0 {
@@ -313,7 +314,7 @@ func (c *Constants) reference(ref ast.Ref, r *ast.Rule, m *ast.Module) []*ast.Te
 	return here
 }
 
-// step returns what stands below x by one name of a path.
+// step returns the values below x, one name of a path further.
 func (c *Constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.Term {
 	var all []*ast.Term
 	for _, key := range c.Of(name, r, m) {
@@ -334,8 +335,8 @@ func (c *Constants) step(x, name *ast.Term, r *ast.Rule, m *ast.Module) []*ast.T
 	return all
 }
 
-// below returns what the rules at the beginning of a path below data yield, and the rest of
-// the path.
+// below returns the values of the rules at the beginning of a path below data, and the rest
+// of the path.
 func (c *Constants) below(ref ast.Ref) (values []*ast.Term, rest ast.Ref) {
 	for n := len(ref); n > 1; n-- {
 		if values := c.rule(ref[:n]); values != nil {
@@ -367,8 +368,8 @@ func (c *Constants) rule(path ast.Ref) []*ast.Term {
 	return all
 }
 
-// folded are the functions whose result depends on their arguments alone, and is no larger
-// than what is written.
+// folded lists functions whose result depends only on their arguments, and is no larger
+// than they are.
 var folded = []string{
 	"object.union", "object.union_n", "object.remove", "object.filter", "object.get", "object.keys", "array.concat",
 	"array.slice", "array.reverse", "array.flatten", "concat", "sprintf", "format_int",

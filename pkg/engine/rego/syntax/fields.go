@@ -54,11 +54,11 @@ func (p Field) String() string {
 
 var isWord = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
-// splitAt is the name below a path of its parts, as split has them: the first is empty.
+// splitAt is the name, below a path, of the parts that split returns: the first is empty.
 const splitAt = "/"
 
-// FieldsIn returns the variables of r that stand for members of the input. given has those
-// of its parameters.
+// FieldsIn returns the variables of r that stand for members of the input. given holds the
+// fields of its parameters.
 func FieldsIn(r *ast.Rule, given map[ast.Var]Field) map[ast.Var]Field {
 	env, twice := map[ast.Var]Field{}, map[ast.Var]bool{}
 	for v, p := range given {
@@ -76,7 +76,7 @@ func FieldsIn(r *ast.Rule, given map[ast.Var]Field) map[ast.Var]Field {
 			env[v] = p
 		}
 	}
-	for range 3 { // a name for a name for a name
+	for range 3 { // an alias of an alias of an alias
 		ast.WalkExprs(r, func(e *ast.Expr) bool {
 			switch d := e.Terms.(type) {
 			case *ast.SomeDecl:
@@ -109,7 +109,7 @@ func (p Field) Below(name string) Field {
 	return Field{Names: append(slices.Clone(p.Names), name)}
 }
 
-// FieldOf returns the member of the input that t is.
+// FieldOf returns the member of the input that t stands for.
 func FieldOf(t *ast.Term, env map[ast.Var]Field) (Field, bool) {
 	switch v := t.Value.(type) {
 	case ast.Var:

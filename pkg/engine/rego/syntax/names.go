@@ -1,13 +1,13 @@
-// Package syntax reads what the text of a policy says, before anything is compiled.
+// Package syntax reads what the text of a policy says, before compilation.
 //
-// Two readers need that: package rego refuses a policy when it is loaded, and package
-// analysis warns its author. names.go has the names that mean something to Stepward,
-// constants.go the values that a term can have, fields.go the member of the input that a
-// term stands for, patterns.go what paths, methods and hosts look like, and finding.go says
-// where something was found.
+// Two packages need that: package rego refuses a policy at load time, and package analysis
+// warns its author. names.go holds the names that mean something to Stepward, constants.go
+// the values that a term can have, fields.go the member of the input that a term stands
+// for, patterns.go what paths, methods and hosts look like, and finding.go the position of
+// a finding.
 //
-// The references in this package are compared, and never put into a policy: the compiler
-// writes to the terms of a policy.
+// The references in this package are only for comparison, and never become part of a
+// policy: the compiler writes to the terms of a policy.
 package syntax
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// The entry rules. What a policy says is in these and nowhere else.
+// The entry rules. Only these hold what a policy says.
 const (
 	Require         = "require"
 	Deny            = "deny"
@@ -30,16 +30,16 @@ const (
 // EntryRules lists the entry rules.
 var EntryRules = []string{Require, Deny, Headers, ResponseHeaders, Metadata}
 
-// The packages that mean something to Stepward: the policy itself, the parent of those that
-// a route can add, and the parent of the library's.
+// The packages that mean something to Stepward: the policy itself, the parent of the
+// packages that a route can add, and the parent of the library's packages.
 var (
 	PolicyPackage  = ast.MustParseRef("data.stepward.policy")
 	RoutePackage   = ast.MustParseRef("data.stepward.route")
 	LibraryPackage = ast.MustParseRef("data.stepward.lib")
 )
 
-// IsEntry reports whether entry rules are looked for in the package at path: the policy
-// itself, or one that a route adds.
+// IsEntry reports whether the package at path may hold entry rules: the policy itself, or
+// one that a route adds.
 func IsEntry(path ast.Ref) bool {
 	return path.Equal(PolicyPackage) || path.HasPrefix(RoutePackage) && len(path) == len(RoutePackage)+1
 }
@@ -47,7 +47,7 @@ func IsEntry(path ast.Ref) bool {
 // IsOurs reports whether the package at path is below stepward.
 func IsOurs(path ast.Ref) bool { return path.HasPrefix(PolicyPackage[:2]) }
 
-// LiteralLevel returns the level in the head of a rule of require, if it is written out.
+// LiteralLevel returns the level in the head of a require rule, if it is a literal.
 func LiteralLevel(r *ast.Rule) string {
 	if o, ok := r.Head.Key.Value.(ast.Object); ok {
 		if t := o.Get(ast.StringTerm("level")); t != nil {
@@ -68,7 +68,7 @@ func IsTest(name string) bool {
 	return matched
 }
 
-// testPrefixes are what the names of tests begin with.
+// testPrefixes lists the beginnings of test names.
 var testPrefixes = []string{"test_", "todo_test_"}
 
 // IsTestRule reports whether a rule called name is a test.
@@ -76,7 +76,7 @@ func IsTestRule(name string) bool {
 	return slices.ContainsFunc(testPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// Text returns the name that t is in a reference, or an empty string.
+// Text returns the name that t stands for in a reference, or an empty string.
 func Text(t *ast.Term) string {
 	switch v := t.Value.(type) {
 	case ast.String:
@@ -87,7 +87,7 @@ func Text(t *ast.Term) string {
 	return ""
 }
 
-// LiteralOf returns what t stands for, if one expression of r says so, and t otherwise.
+// LiteralOf returns what t stands for if one expression of r says so, and t otherwise.
 func LiteralOf(r *ast.Rule, t *ast.Term) *ast.Term {
 	if _, ok := t.Value.(ast.Var); !ok {
 		return t
@@ -105,7 +105,7 @@ func Unconditional(r *ast.Rule) bool {
 	return len(r.Body) == 1 && r.Body[0].Equal(ast.NewExpr(ast.BooleanTerm(true)))
 }
 
-// Methods lists the common methods of HTTP.
+// Methods lists the common HTTP methods.
 var Methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
 // Imported returns ref with the alias of an import of m written out.

@@ -72,7 +72,7 @@ func checkSegment(p, s string, last bool) error {
 	return nil
 }
 
-// CheckMethod returns an error if m is no method as requests have it.
+// CheckMethod returns an error if m is not a method as it appears in requests.
 func CheckMethod(m string) error {
 	switch {
 	case methodOf.MatchString(m) && m != "*":
@@ -97,5 +97,5 @@ func CheckHost(h string) error {
 		"a host is a name or address with an optional port; there are no patterns")
 }
 
-// Wrong returns an error with a hint, which stands after a zero byte.
+// Wrong returns an error with a hint, which follows a zero byte.
 func Wrong(message, hint string) error { return errors.New(message + "\x00" + hint) }
