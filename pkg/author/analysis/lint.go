@@ -17,19 +17,21 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// LintOptions say under which terms a policy is linted.
+// LintOptions say under what terms a policy is linted.
 type LintOptions struct {
 	rego.Options
-	// KeepsACR is set if an issuer's refreshed tokens keep their acr for as long as the session
-	// lasts, as Keycloak's do. A level without an age is then proven for ever.
+	// KeepsACR is set if an issuer's refreshed tokens keep their acr for as long as the
+	// session lasts, as Keycloak's do. A level without an age is then proven forever.
 	KeepsACR bool
-	// Issuers and IssuerNames are those of the configuration; of none nothing is known.
+	// Issuers and IssuerNames come from the configuration; if they are empty, nothing is
+	// known about issuers.
 	Issuers, IssuerNames []string
-	// Allow is request.allow of the configuration.
+	// Allow is request.allow from the configuration.
 	Allow []string
 }
 
-// LintUnder returns the options for a policy that is loaded with o under c.
+// LintUnder returns the options for a policy that is loaded with o under the configuration
+// c.
 func LintUnder(c config.Config, o rego.Options) LintOptions {
 	opt := LintOptions{Options: o, Allow: c.Request.Allow}
 	for _, i := range c.Issuers {
@@ -39,9 +41,9 @@ func LintUnder(c config.Config, o rego.Options) LintOptions {
 	return opt
 }
 
-// Lint looks for rules that compile and do not mean what they say. Its findings are warnings
-// and notes, each with a place, and some with a fix. What [rego.Load] refuses it leaves to
-// that.
+// Lint looks for rules that compile but do not mean what they say. Its findings are
+// warnings and notes, each with a position, and some with a fix. It leaves to [rego.Load]
+// what that refuses.
 func Lint(sources []rego.Source, opt LintOptions) finding.List {
 	modules := rego.Parse(sources, opt.Options)
 	l := &linter{opt: opt, functions: map[string][]*ast.Rule{}, constants: syntax.NewConstants(modules),
@@ -66,18 +68,18 @@ func Lint(sources []rego.Source, opt LintOptions) finding.List {
 	return l.found.Tidy()
 }
 
-// linter gathers what it finds.
+// linter collects findings.
 type linter struct {
 	opt       LintOptions
 	schema    map[string]any
 	functions map[string][]*ast.Rule
 	constants *syntax.Constants
-	compared  map[string]bool // rules with what their parameters stand for
+	compared  map[string]bool // rules, with the values of their parameters
 	found     finding.List
 
 	m       *ast.Module
 	r       *ast.Rule
-	negated map[*ast.Expr]bool // expressions of its body that stand below a not
+	negated map[*ast.Expr]bool // expressions of its body that are below a not
 }
 
 func (l *linter) warn(loc *ast.Location, code, message, hint string) *finding.Finding {
@@ -168,8 +170,8 @@ func (l *linter) enters(name string) bool {
 	return syntax.IsEntry(l.m.Package.Path) && l.r.Head.Name == ast.Var(name)
 }
 
-// compareTypes finds an order between two values if one may be of any type. Rego orders
-// null < bool < number < string < list, so "5" > 1000.
+// compareTypes finds order comparisons between two values if one may be of any type. Rego
+// orders null < bool < number < string < list, so "5" > 1000.
 func (l *linter) compareTypes(e *ast.Expr, t, other *ast.Term) {
 	if l.guarded(t) {
 		return
@@ -196,7 +198,7 @@ func (l *linter) guarded(t *ast.Term) bool {
 	return found
 }
 
-// raw reports whether a client or an issuer writes t, in any type it likes.
+// raw reports whether a client or an issuer writes t, and so chooses its type.
 func raw(t *ast.Term) bool {
 	ref, ok := t.Value.(ast.Ref)
 	if !ok {
@@ -212,14 +214,14 @@ func raw(t *ast.Term) bool {
 	return false
 }
 
-// clientHeader reports whether t is a header that a client sends as it likes.
+// clientHeader reports whether t is a header that a client can set freely.
 func clientHeader(t *ast.Term) bool {
 	ref, ok := t.Value.(ast.Ref)
 	return ok && (strings.HasPrefix(ref.String(), "input.request.headers") || strings.HasPrefix(ref.String(),
 		"input.request.header_values"))
 }
 
-// isLevel reports whether t is the name of a level, or one of those that are proven.
+// isLevel reports whether t is the name of a level, or one of the proven levels.
 func (l *linter) isLevel(t *ast.Term) bool {
 	switch v := t.Value.(type) {
 	case ast.String:
@@ -262,8 +264,7 @@ func (l *linter) calls(r *ast.Rule) {
 	})
 }
 
-// called returns the functions that a name stands for: those of this package, or of an
-// imported one.
+// called returns the functions that a name stands for, in this package or an imported one.
 func (l *linter) called(operator ast.Ref) []*ast.Rule {
 	name := operator.String()
 	if own := l.functions[l.m.Package.Path.String()+"."+name]; own != nil {
@@ -281,7 +282,7 @@ func (l *linter) called(operator ast.Ref) []*ast.Rule {
 	return l.functions[name]
 }
 
-// fields finds members below param that the input does not have where ref leads.
+// fields finds members below param that do not exist where ref leads in the input.
 func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 	node := l.schema
 	for _, t := range ref[1:] {
@@ -289,7 +290,7 @@ func (l *linter) fields(f *ast.Rule, param ast.Var, ref ast.Ref) {
 		properties, _ := node["properties"].(map[string]any)
 		next, ok := properties[string(name)].(map[string]any)
 		if !ok {
-			return // the compiler has said so, or it may hold anything
+			return // the compiler has reported it, or it may hold anything
 		}
 		node = next
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// bodyState tells the author of a module that reads a body, but never asks what the body
-// could be read as, which answer callers get. It does so once.
+// bodyState looks for a module that reads a body but never asks what the body could be read
+// as, and tells its author, once, what answer callers get.
 func (l *linter) bodyState(m *ast.Module) {
 	var first ast.Ref
 	asks := false

@@ -10,14 +10,15 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// locals warns of a local variable that is given to a function of the library and that may
-// be undefined:
+// locals warns about a local variable that may be undefined and is passed to a library
+// function:
 //
 //	who := input.token.subject
 //	risk.at_least(data.risk, who, 50)
 //
-// If the subject is written as the argument itself, a missing one is null for the library,
-// and risky. A variable ends the rule before the library is asked: the stop sign is silent.
+// If the argument is the subject itself, the library sees null for a missing one, and
+// treats it as risky. A variable ends the rule before the library is called: the stop sign
+// is silent.
 func (l *linter) locals(r *ast.Rule) {
 	if syntax.IsTest(r.Location.File) || l.m.Package.Path.HasPrefix(syntax.LibraryPackage) {
 		return
@@ -62,8 +63,8 @@ func (l *linter) locals(r *ast.Rule) {
 	})
 }
 
-// mayBeMissing returns the local variables of r that hold a part of the input which may not
-// be there, or what is made of one, each with that part.
+// mayBeMissing returns the local variables of r that hold a part of the input which may be
+// missing, or something made from one, each with that part.
 func (l *linter) mayBeMissing(r *ast.Rule) map[ast.Var]*ast.Term {
 	found := map[ast.Var]*ast.Term{}
 	for grown := true; grown; {
@@ -87,8 +88,8 @@ func (l *linter) mayBeMissing(r *ast.Rule) map[ast.Var]*ast.Term {
 	return found
 }
 
-// missingPart returns a part of the input in t that may not be there, or that one of the
-// locals holds, or nil. In a comprehension a part may be missing: the comprehension is then
+// missingPart returns a part of the input in t, or held by one of the locals in t, that may
+// be missing; or nil. In a comprehension a part may be missing: the comprehension is then
 // empty.
 func missingPart(t *ast.Term, locals map[ast.Var]*ast.Term) *ast.Term {
 	var part *ast.Term

@@ -29,8 +29,8 @@ func (l *linter) unsafeMethods(e *ast.Expr, operands []*ast.Term) {
 	}
 }
 
-// unsafe returns the first of the methods compared with that may change something, or an
-// empty string.
+// unsafe returns the first of the compared methods that may change something, or an empty
+// string.
 func unsafe(operator string, with *ast.Term) string {
 	listed := ""
 	look := func(t *ast.Term) {
@@ -51,8 +51,8 @@ func unsafe(operator string, with *ast.Term) string {
 	return listed
 }
 
-// public reports whether a rule of require says that nothing is required. There, a method
-// that is not named is not let through.
+// public reports whether a require rule says that nothing is required. In such a rule, a
+// method that is not named is not let through.
 func public(r *ast.Rule) bool {
 	if r.Head.Key == nil {
 		return false
@@ -65,8 +65,8 @@ func public(r *ast.Rule) bool {
 	return level != nil && level.Equal(ast.StringTerm(stepup.Anonymous))
 }
 
-// safeMethod reports whether a method only reads (RFC 9110 §9.2.1), or is none, which is
-// found elsewhere.
+// safeMethod reports whether a method only reads (RFC 9110 §9.2.1), or is not a method,
+// which another check finds.
 func safeMethod(method string) bool {
 	return method == "GET" || method == "HEAD" || method == "OPTIONS" || method != strings.ToUpper(method)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// comparisons finds comparisons in r that never hold, where given says which of its
-// parameters are members of the input.
+// comparisons finds comparisons in r that never hold. given says which of its parameters
+// are members of the input.
 func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]syntax.Field) {
 	key := fmt.Sprint(r.Location, given)
 	if l.compared[key] || r.Module == nil {
@@ -40,7 +40,7 @@ func (l *linter) comparisons(r *ast.Rule, given map[ast.Var]syntax.Field) {
 	})
 }
 
-// negatedExprs returns the expressions of r that stand below a not.
+// negatedExprs returns the expressions of r that are below a not.
 func negatedExprs(r *ast.Rule) map[*ast.Expr]bool {
 	found := map[*ast.Expr]bool{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -58,7 +58,7 @@ func negatedExprs(r *ast.Rule) map[*ast.Expr]bool {
 	return found
 }
 
-// comparer looks at the comparisons of one rule.
+// comparer examines the comparisons of one rule.
 type comparer struct {
 	*linter
 	r       *ast.Rule
@@ -94,7 +94,7 @@ func (c comparer) call(operator ast.Ref, operands []*ast.Term, negated bool) {
 	}
 }
 
-// follow looks at a function, knowing what it is called with.
+// follow examines a function, knowing the arguments of the call.
 func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
 	was := c.m
 	c.m = c.r.Module
@@ -115,7 +115,8 @@ func (c comparer) follow(operator ast.Ref, operands []*ast.Term) {
 	}
 }
 
-// equals compares a member with a text, or a list of members with a list of texts.
+// equals examines a comparison of a member with a text, or of a list of members with a list
+// of texts.
 func (c comparer) equals(t, with *ast.Term, negated bool) {
 	if list, ok := with.Value.(*ast.Array); ok {
 		if p, ok := syntax.FieldOf(t, c.env); ok {
@@ -126,7 +127,7 @@ func (c comparer) equals(t, with *ast.Term, negated bool) {
 	c.compare(t, with, entire, negated)
 }
 
-// member looks at `t in collection`. Either of the two may be a member of the input.
+// member examines `t in collection`. Either of the two may be a member of the input.
 func (c comparer) member(t, collection *ast.Term, negated bool) {
 	if p, ok := syntax.FieldOf(collection, c.env); ok {
 		if c.typeOf(p.Names) == "string" {
@@ -157,12 +158,12 @@ func (c comparer) compare(t, with *ast.Term, at part, negated bool) {
 	}
 }
 
-// values returns what t may be, as far as the text of the policy says.
+// values returns the possible values of t, as far as the text of the policy says.
 func (c comparer) values(t *ast.Term) []*ast.Term {
-	return c.constants.OfUsed(t, c.r, c.r.Module, 9) // a comparison is no choice
+	return c.constants.OfUsed(t, c.r, c.r.Module, 9) // a comparison does not choose
 }
 
-// judge warns of a text that p never is, at the place of shown.
+// judge warns about a text that p never equals, at the position of shown.
 func (c comparer) judge(p syntax.Field, with, shown *ast.Term, at part, negated bool) {
 	for _, v := range c.values(with) {
 		n := c.ofType(p, v.Value)

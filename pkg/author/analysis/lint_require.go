@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// requirement looks at a rule of require whose head is written out.
+// requirement examines a require rule with a literal head.
 func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
 	level := syntax.LiteralLevel(r)
 	literal, ok := r.Head.Key.Value.(ast.Object)
@@ -36,7 +36,7 @@ func (l *linter) requirement(m *ast.Module, r *ast.Rule) {
 	}
 }
 
-// baseline returns the strongest level of an unconditional rule beside r, or an empty
+// baseline returns the strongest level of an unconditional rule other than r, or an empty
 // string.
 func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
 	best := ""
@@ -52,7 +52,7 @@ func (l *linter) baseline(m *ast.Module, r *ast.Rule) string {
 	return best
 }
 
-// publicByHeader finds a public route that a client opens itself.
+// publicByHeader finds a public route that a client can open by itself.
 func (l *linter) publicByHeader(r *ast.Rule) {
 	ast.WalkRefs(r.Body, func(ref ast.Ref) bool {
 		if t := ast.NewTerm(ref); clientHeader(t) {

@@ -15,8 +15,8 @@ import (
 )
 
 // A comparison with a value that a member of the input never has does not fail. The rule is
-// silent, and below a `not` it always holds. What members can be is in the schema of the
-// input (enum and pattern), in the ladder and in the configuration.
+// silent, and below a `not` it always holds. The schema of the input (enum and pattern),
+// the ladder and the configuration say which values members can have.
 
 // part says which part of a text is compared.
 type part string
@@ -28,13 +28,14 @@ const (
 	inside part = "contains"
 )
 
-// never says why a member is never what it is compared with. The zero never is no reason.
+// never says why a member never equals what it is compared with. The zero never gives no
+// reason.
 type never struct {
 	why, hint, fix string
-	hardly         bool // it may be, and is likely a slip
+	hardly         bool // it is possible, but probably a slip
 }
 
-// why returns the reason why p is never what is compared: a text that holds s at that part.
+// why returns the reason why p never matches: a text that holds s at that part.
 func (l *linter) why(p syntax.Field, s string, at part) never {
 	if p.Lower || p.Upper {
 		return neverCased(p, s)
@@ -86,8 +87,8 @@ func neverCased(p syntax.Field, s string) never {
 	return never{}
 }
 
-// ofType returns the reason why p is never v because of its type: a list is no text, and a
-// text no number.
+// ofType returns the reason why the type of p keeps it from equalling v: a list is not a
+// text, and a text is not a number.
 func (l *linter) ofType(p syntax.Field, v ast.Value) never {
 	_, isText := v.(ast.String)
 	switch v.(type) {
@@ -124,7 +125,7 @@ func (l *linter) typeOf(names []string) string {
 	return kind
 }
 
-// wordsOf returns what the schema says that a member can be, or nil.
+// wordsOf returns the values that the schema allows for a member, or nil.
 func (l *linter) wordsOf(names []string) []string {
 	node := l.schema
 	for _, name := range names {
@@ -145,7 +146,7 @@ func (l *linter) wordsOf(names []string) []string {
 	return words
 }
 
-// neverOne judges a member that is one of known. It has no reason if none are known.
+// neverOne judges a member that is one of known. If none are known, it gives no reason.
 func neverOne(s string, at part, known []string) never {
 	test := map[part]func(word, s string) bool{entire: func(w, s string) bool { return w == s },
 		start: strings.HasPrefix, end: strings.HasSuffix, inside: strings.Contains}[at]
@@ -190,7 +191,7 @@ func neverMethod(s string, at part) never {
 	return never{}
 }
 
-// otherMethods are registered, and near to one of the common ones or to each other.
+// otherMethods lists registered methods with names close to a common one or to each other.
 var otherMethods = []string{"COPY", "LINK", "LOCK", "MOVE", "PRI", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REPORT",
 	"SEARCH", "UNLINK", "UNLOCK", "MKCOL", "BIND", "ACL"}
 
@@ -302,8 +303,7 @@ func neverAddress(s string, at part) never {
 	return never{}
 }
 
-// pieces returns the literal texts that everything which matches expression holds, and
-// where.
+// pieces returns the literal texts that every match of expression contains, and where.
 func pieces(expression string) map[string]part {
 	tree, err := regex.Parse(expression, regex.Perl)
 	if err != nil {

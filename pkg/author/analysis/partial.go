@@ -18,15 +18,15 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// Conditional is a member of require or deny for a request of which only a part is known:
-// what a rule yields, and when.
+// Conditional is a member of require or deny for a request that is only partly known: what
+// a rule yields, and when.
 type Conditional struct {
 	Entry string // require or deny
-	Rule  string // which rule says so
-	// Value is the member as JSON, or as Rego if it depends on what is not known.
+	Rule  string // the rule that says so
+	// Value is the member as JSON, or as Rego if it depends on something unknown.
 	Value string
 	Known bool // whether Value is JSON
-	// When lists what must hold, in Rego. It is empty if the member always comes about.
+	// When lists the conditions, in Rego. It is empty if the rule always yields the member.
 	When []string
 }
 
@@ -36,9 +36,9 @@ var ErrUnsettled = errors.New("analysis: cannot be settled without a concrete re
 // partialTimeout is how long taking the rules apart may take.
 const partialTimeout = 5 * time.Second
 
-// Partial says what the policy asks of every request that is like input in what is known of
-// it. unknown lists the members that are not known, such as input.request.headers or
-// input.request.segments[1]. Packages of routes are not asked.
+// Partial says what the policy asks of every request that agrees with input in the known
+// members. unknown lists the unknown members, such as input.request.headers or
+// input.request.segments[1]. Route packages are not asked.
 //
 // The error wraps [ErrUnsettled].
 func (a *Analysis) Partial(ctx context.Context, input map[string]any, unknown []string) ([]Conditional, error) {
@@ -118,8 +118,8 @@ func (a *Analysis) partial(
 	return all, nil
 }
 
-// references parses names of members, each once: OPA's parser sorts all its functions at
-// every call.
+// references parses names of members, each only once: OPA's parser sorts all its functions
+// on every call.
 func (a *Analysis) references(names []string) (refs []ast.Ref, terms []*ast.Term, err error) {
 	for _, name := range names {
 		ref, known := a.parsed[name]
@@ -134,7 +134,7 @@ func (a *Analysis) references(names []string) (refs []ast.Ref, terms []*ast.Term
 	return refs, terms, nil
 }
 
-// conditional reads one way in which a member comes about. It is not possible if a
+// conditional reads one way in which a rule yields a member. That way is not possible if a
 // condition never holds.
 func (a *Analysis) conditional(ctx context.Context, q ast.Body, s *settler, w *writer) (c Conditional, possible bool,
 	err error) {
@@ -193,7 +193,7 @@ func memberOf(e *ast.Expr) ast.Object {
 	return nil
 }
 
-// binds reports whether e does nothing but give a name that nobody uses.
+// binds reports whether e only binds a name that nobody uses.
 func binds(e *ast.Expr) bool {
 	if !e.IsEquality() || e.Negated {
 		return false
@@ -205,7 +205,7 @@ func binds(e *ast.Expr) bool {
 // writer writes conditions as a person would.
 type writer struct {
 	program *rego.Program
-	helpers map[string][]*ast.Rule // what conditions refer to
+	helpers map[string][]*ast.Rule // the definitions that conditions refer to
 	depth   int
 }
 
@@ -213,7 +213,7 @@ var infix = map[string]string{
 	"eq": "==", "equal": "==", "neq": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "internal.member_2": "in",
 }
 
-// condition writes e for people. It names what goes through a comprehension by what that
+// condition writes e for people. It describes a comprehension by what the comprehension
 // depends on.
 func (w *writer) condition(e *ast.Expr) string {
 	if written, err := ast.TransformRefs(e.Copy(), func(r ast.Ref) (ast.Value, error) {

@@ -12,8 +12,8 @@ var (
 	path     = ast.MustParseRef("input.request.path")
 )
 
-// shape decides what follows from the length of a path although not all of its segments are
-// known: each of them is there, and is a text.
+// shape decides conditions that follow from the length of a path even if some of its
+// segments are unknown: each segment exists and is a text.
 func (s *settler) shape(e *ast.Expr) (holds, ok bool) {
 	if t, isTerm := e.Terms.(*ast.Term); isTerm {
 		return true, s.isSegment(t)
@@ -27,7 +27,7 @@ func (s *settler) shape(e *ast.Expr) (holds, ok bool) {
 	return s.count(e)
 }
 
-// isSegment reports whether t is one of the segments that are there.
+// isSegment reports whether t is one of the existing segments.
 func (s *settler) isSegment(t *ast.Term) bool {
 	r, isRef := t.Value.(ast.Ref)
 	if !isRef || !r.HasPrefix(segments) || len(r) != len(segments)+1 {
@@ -60,8 +60,8 @@ func (s *settler) count(e *ast.Expr) (holds, ok bool) {
 	return simple(ast.NewExpr([]*ast.Term{ast.NewTerm(e.Operator()), ast.IntNumberTerm(least), e.Operand(1)}))
 }
 
-// elsewhere reports whether e compares the path only with paths that do not have the
-// segments that are known.
+// elsewhere reports whether e compares the path only with paths that do not have the known
+// segments.
 func (s *settler) elsewhere(e *ast.Expr) bool {
 	operator, other := e.Operator().String(), e.Operand(1)
 	var paths []*ast.Term
@@ -84,7 +84,7 @@ func (s *settler) elsewhere(e *ast.Expr) bool {
 	return len(paths) > 0
 }
 
-// mayBe reports whether a path can have the segments that are known.
+// mayBe reports whether a path can have the known segments.
 func (s *settler) mayBe(path string) bool {
 	v, err := s.known.Find(segments[1:])
 	list, ok := v.(*ast.Array)

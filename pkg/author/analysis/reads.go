@@ -14,7 +14,7 @@ import (
 
 // Reads lists the members of the input that the policy looks at, each as the names that
 // lead to it, such as ["request", "body", "json"], sorted. It follows parts of the input
-// into rules and functions. A name that is computed ends the list before it.
+// into rules and functions. A computed name ends the list of names.
 func (a *Analysis) Reads() [][]string {
 	r := reader{
 		program:  a.program,
@@ -38,15 +38,15 @@ func (a *Analysis) Reads() [][]string {
 	return all
 }
 
-// reader gathers what rules look at.
+// reader collects what rules look at.
 type reader struct {
 	program  *rego.Program
 	compiler *ast.Compiler
-	seen     map[string]bool // rules with what their arguments stand for
+	seen     map[string]bool // rules, with what their arguments stand for
 	found    map[string][]string
 }
 
-// rule looks at a rule, where bound says which of its variables are parts of the input.
+// rule examines a rule. bound says which of its variables are parts of the input.
 func (r *reader) rule(rule *ast.Rule, bound map[ast.Var][]string) {
 	key := fmt.Sprint(rule.Location, rule.Head.Name, bound)
 	if r.seen[key] {
@@ -75,7 +75,7 @@ func (r *reader) rule(rule *ast.Rule, bound map[ast.Var][]string) {
 	}
 }
 
-// aliases adds variables that stand for parts of the input: the compiler makes them of
+// aliases adds variables that stand for parts of the input: the compiler makes them from
 // arguments.
 func (r *reader) aliases(rule *ast.Rule, known map[ast.Var][]string) {
 	ast.WalkExprs(rule, func(e *ast.Expr) bool {
@@ -122,7 +122,7 @@ func (r *reader) call(e *ast.Expr, known map[ast.Var][]string) {
 	}
 }
 
-// path returns where ref leads in the input, by itself or by a rule that stands for an
+// path returns where ref leads in the input, directly or through a rule that replaced an
 // argument.
 func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
 	rule := r.program.ArgumentRule(ref)
@@ -141,7 +141,7 @@ func (r *reader) path(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) 
 	return nil, false
 }
 
-// inputPath returns where ref leads in the input, up to the first name that is computed.
+// inputPath returns where ref leads in the input, up to the first computed name.
 func inputPath(ref ast.Ref, known map[ast.Var][]string) ([]string, bool) {
 	var path []string
 	if !ref[0].Equal(ast.InputRootDocument) {

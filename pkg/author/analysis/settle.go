@@ -11,18 +11,19 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// settler decides conditions that partial evaluation leaves although everything in them is
-// known. OPA leaves a call of a function as soon as a part of its arguments is not known.
+// settler decides conditions that partial evaluation leaves undecided even though
+// everything in them is known. OPA leaves a function call undecided as soon as a part of
+// its arguments is unknown.
 type settler struct {
 	program *rego.Program
 	known   ast.Value
 	unknown []ast.Ref
-	decided map[string]bool        // conditions without any input, by their text
-	helpers map[string][]*ast.Rule // what conditions refer to
+	decided map[string]bool        // conditions that do not depend on the input, by their text
+	helpers map[string][]*ast.Rule // the definitions that conditions refer to
 	depth   int
 }
 
-// newSettler makes a settler that knows what is in input and not under unknown.
+// newSettler makes a settler that knows everything in input except what is under unknown.
 func newSettler(p *rego.Program, input map[string]any, unknown []ast.Ref) (*settler, error) {
 	known, err := ast.InterfaceToValue(input)
 	if err != nil {
@@ -31,7 +32,7 @@ func newSettler(p *rego.Program, input map[string]any, unknown []ast.Ref) (*sett
 	return &settler{program: p, known: known, unknown: unknown, decided: map[string]bool{}}, nil
 }
 
-// holds decides whether e holds. settled is false if that depends on more than is known.
+// holds decides whether e holds. settled is false if that depends on something unknown.
 func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) {
 	if len(e.With) > 0 {
 		return false, false
@@ -58,7 +59,7 @@ func (s *settler) holds(ctx context.Context, e *ast.Expr) (holds, settled bool) 
 	if !ok {
 		return false, false
 	}
-	if !defined { // a reference to what is not there
+	if !defined { // a reference to something missing
 		return e.Negated, true
 	}
 	negated := closed.Negated
@@ -99,8 +100,8 @@ func (s *settler) helper(ctx context.Context, rules []*ast.Rule) (holds, settled
 	return false, true
 }
 
-// close replaces every reference to the input by what is known. It is not ok if something is
-// not known, or is bound elsewhere.
+// close replaces every reference to the input with its known value. ok is false if
+// something is unknown, or is bound elsewhere.
 func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	defined, ok = true, true
 	vars := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true, SkipClosures: true})
@@ -139,7 +140,7 @@ func (s *settler) close(e *ast.Expr) (closed *ast.Expr, defined, ok bool) {
 	return closed, defined, isExpr
 }
 
-// argument returns the value of a rule that stands for an argument, if that is known.
+// argument returns the value of a rule that replaced an argument, if that is known.
 func (s *settler) argument(r ast.Ref) (ast.Value, bool) {
 	t := s.program.Argument(r)
 	if t == nil {
@@ -157,7 +158,7 @@ func (s *settler) argument(r ast.Ref) (ast.Value, bool) {
 }
 
 // readsInput reports whether a rule or function that r leads to looks at the input itself:
-// what it makes of that cannot be told from its name.
+// its name does not show what it makes of that.
 func (s *settler) readsInput(r ast.Ref) bool {
 	seen := map[*ast.Rule]bool{}
 	var reads func(list []*ast.Rule) bool
@@ -187,19 +188,19 @@ func (s *settler) readsInput(r ast.Ref) bool {
 	return reads(syntax.RulesAt(s.program.Compiler(), r))
 }
 
-// overlaps reports whether a part of what r stands for is not known.
+// overlaps reports whether a part of what r stands for is unknown.
 func (s *settler) overlaps(r ast.Ref) bool {
 	for _, u := range s.unknown {
 		if r.HasPrefix(u) || u.HasPrefix(r) {
-			// The elements beyond the end of an array that is known are named for the sake
-			// of those that may be there: a reference to the whole may have more.
+			// The elements beyond the known part of an array are listed as unknown because
+			// they may exist: the whole may have more.
 			return true
 		}
 	}
 	return false
 }
 
-// simple decides what needs no engine.
+// simple decides conditions that need no engine.
 func simple(e *ast.Expr) (holds, ok bool) {
 	if t, isTerm := e.Terms.(*ast.Term); isTerm && t.IsGround() {
 		switch v := t.Value.(type) {
@@ -223,7 +224,7 @@ func simple(e *ast.Expr) (holds, ok bool) {
 	return ordered(e.Operator().String(), ast.Compare(a, b))
 }
 
-// ordered decides a comparison of two values whose order is known.
+// ordered decides a comparison of two values in a known order.
 func ordered(operator string, order int) (holds, ok bool) {
 	switch operator {
 	case "eq", "equal":
@@ -279,7 +280,7 @@ func constant(t *ast.Term) ast.Value {
 	return t.Value
 }
 
-// evaluate asks the engine. It is not ok if that fails.
+// evaluate asks the engine. ok is false if that fails.
 func (s *settler) evaluate(ctx context.Context, e *ast.Expr) (holds, ok bool) {
 	text := e.String()
 	if truth, there := s.decided[text]; there {

@@ -17,8 +17,8 @@ type Asked struct {
 	Extensions map[string]string // context extensions of the route
 }
 
-// Raw returns the request as Envoy would describe it. It takes the URL apart by hand, so
-// that the path arrives as it was written and not as a parser repairs it.
+// Raw returns the request as Envoy would describe it. It splits the URL by hand, so that
+// the path stays as written and no parser repairs it.
 func (a Asked) Raw() (request.Raw, error) {
 	scheme, rest, ok := strings.Cut(a.URL, "://")
 	if !ok {
@@ -57,7 +57,7 @@ func HasAuthorization(raw request.Raw) bool {
 	return false
 }
 
-// Claimed returns what the token in an Authorization header says of itself.
+// Claimed returns what the token in an Authorization header says about itself.
 func Claimed(raw request.Raw) string {
 	for _, h := range raw.Headers {
 		_, presented, ok := strings.Cut(h.Value, " ")

@@ -1,10 +1,9 @@
-// Package explain says in words what each stage made of a request: what was presented,
-// who asks, what is required and by which rule, what is missing, what was answered.
-// `stepward explain` prints it, and the control socket tells it of decisions that were
-// made.
+// Package explain says in words what each stage made of a request: what was presented, who
+// asks, what is required and by which rule, what is missing, and what was answered.
+// `stepward explain` prints it, and the control socket reports it for past decisions.
 //
-// [Of] explains the record of a decision. [Asked] makes a request of what people write on a
-// command line; package scenario decides it.
+// [Of] explains the record of a decision. [Asked] makes a request from a command line;
+// package scenario decides it.
 package explain
 
 import (
@@ -18,8 +17,8 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Explanation puts a decision into words, as it is written in JSON. It leaves out what the
-// decision did not come to.
+// Explanation puts a decision into words, as JSON has it. It leaves out stages that the
+// decision did not reach.
 type Explanation struct {
 	DecisionID string    `json:"decision_id"`
 	Time       time.Time `json:"time"`
@@ -28,7 +27,7 @@ type Explanation struct {
 
 	Request   Request `json:"request"`
 	Presented string  `json:"presented,omitempty"` // the scheme of the credential
-	Claimed   string  `json:"claimed,omitempty"`   // what the credential says of itself, unverified
+	Claimed   string  `json:"claimed,omitempty"`   // what the credential says about itself, unverified
 	Token     *Token  `json:"token,omitempty"`
 	Failure   string  `json:"token_failure,omitempty"`
 	Fault     string  `json:"fault,omitempty"`
@@ -39,13 +38,13 @@ type Explanation struct {
 	Required []Requirement `json:"required,omitempty"`          // of every rule and floor
 	Denied   []Denial      `json:"denied,omitempty"`            // by rules
 	Missing  []Missing     `json:"missing,omitempty"`           // of what is required
-	Observed []Missing     `json:"observed_only,omitempty"`     // shadow requirements that are not met
+	Observed []Missing     `json:"observed_only,omitempty"`     // unmet shadow requirements
 	Rule     string        `json:"rule,omitempty"`              // behind the decision
 	Answer   Answer        `json:"answer"`                      // to this client
 	Others   []Answer      `json:"answers_to_others,omitempty"` // to other kinds of client, for the same request
 }
 
-// Request says what was asked for. The query is not part of it.
+// Request says what was asked for, without the query.
 type Request struct {
 	ID       string   `json:"id,omitempty"`
 	Method   string   `json:"method"`
@@ -54,15 +53,15 @@ type Request struct {
 	Path     string   `json:"path"`
 	Segments []string `json:"segments"`
 	Kind     string   `json:"kind"`
-	// Asked is the path as it was sent, where it could not be read: cut, escaped, and
-	// without what looks like a credential.
+	// Asked is the path as sent, if it could not be read: cut, escaped, and without
+	// anything that looks like a credential.
 	Asked string `json:"asked,omitempty"`
 
 	ClientAddress string   `json:"client_address,omitempty"` // that a trusted proxy saw
-	Doubts        []string `json:"doubts,omitempty"`         // what was sent and could not be believed
+	Doubts        []string `json:"doubts,omitempty"`         // what was sent but could not be believed
 }
 
-// Shown returns the path, or what was asked for where it could not be read.
+// Shown returns the path, or the path as sent if it could not be read.
 func (r Request) Shown() string {
 	if r.Path != "" {
 		return r.Path
@@ -92,7 +91,7 @@ type Requirement struct {
 	Shadow bool   `json:"shadow,omitempty"`
 }
 
-// Denial says that a rule refuses.
+// Denial says that a rule refuses, and why.
 type Denial struct {
 	Rule   string `json:"rule"`
 	Code   string `json:"code,omitempty"`
@@ -100,15 +99,15 @@ type Denial struct {
 	Always bool   `json:"always,omitempty"`
 }
 
-// Missing names a part of a requirement that is not met.
+// Missing names an unmet part of a requirement.
 type Missing struct {
 	Part string `json:"part"`
 	Rule string `json:"rule"`
 }
 
-// Answer says what a client gets, and what the application gets where the client is let in.
+// Answer says what a client gets, and what the application gets if the client is let in.
 type Answer struct {
-	Client    string            `json:"client,omitempty"` // its kind, if it is not the one that asked
+	Client    string            `json:"client,omitempty"` // its kind, if it is not the client that asked
 	Result    string            `json:"result"`
 	Reason    string            `json:"reason"`
 	Allowed   bool              `json:"allowed"`
@@ -159,7 +158,7 @@ func requestOf(r authz.Record) Request {
 	return q
 }
 
-// tokenOf returns who asks, or nil for nobody.
+// tokenOf describes the caller, or returns nil for nobody.
 func tokenOf(r authz.Record) *Token {
 	t := r.Token
 	if t == nil {
@@ -203,8 +202,8 @@ func AnswerOf(r authz.Record) Answer {
 	return a
 }
 
-// WithoutQuery returns e without the query of the address that a browser is sent to, which
-// holds the query of the page that was asked for. Explanations that are kept are kept so.
+// WithoutQuery returns e without the query of the redirect address, which holds the query
+// of the requested page. Explanations that are kept go through it.
 func (e Explanation) WithoutQuery() Explanation {
 	e.Answer.Location, _, _ = strings.Cut(e.Answer.Location, "?")
 	return e

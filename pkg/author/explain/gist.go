@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Gist says in a few words, which stand beside the reason, who asked and what the caller
-// lacks. It is silent about stages that the decision did not come to.
+// Gist says in a few words, to go with the reason, who asked and what the caller lacks. It
+// is silent about stages that the decision did not reach.
 func (e Explanation) Gist() string {
 	words := []string{e.whoHas()}
 	switch {
@@ -54,7 +54,7 @@ func (e Explanation) unread() bool {
 	return false
 }
 
-// lacking words each part of a requirement that is not met, apart from the level.
+// lacking words each unmet part of a requirement, apart from the level.
 var lacking = map[stepup.Part]string{
 	stepup.PartAudience: "needs a token for another audience", stepup.PartTokenAge: "needs a newer token",
 	stepup.PartSenderConstrained: "needs a token bound to its key", stepup.PartIssuer: "needs another issuer",

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Print writes the stages, one after the other.
+// Print writes the stages, one after another.
 func (e Explanation) Print(out io.Writer) {
 	p := printer{out: out}
 	p.request(e)
@@ -40,7 +40,7 @@ func (p printer) line(stage, format string, args ...any) {
 	fmt.Fprintf(p.out, "%-10s %s\n", stage, text)
 }
 
-// request writes what was asked for, and by which credential.
+// request writes what was asked for, and with which credential.
 func (p printer) request(e Explanation) {
 	r := e.Request
 	p.line("request", "%s %s%s%s", visible.Text(r.Method), r.Host, r.RawPath, r.Asked)
@@ -68,7 +68,7 @@ func (p printer) request(e Explanation) {
 	}
 }
 
-// required writes what the rules asked for, and what of it is missing.
+// required writes what the rules asked for, and which parts are missing.
 func (p printer) required(e Explanation) {
 	if e.Answer.Reason == string(stepup.PolicyNoMatch) {
 		p.line("required", "no rule covers this request, and so it is refused")
@@ -99,7 +99,7 @@ func first(i int, s string) string {
 	return ""
 }
 
-// who says who asks, what that proves and until when.
+// who says who asks, what that proves, and until when.
 func (e Explanation) who() string {
 	switch {
 	case e.Failure != "":

@@ -8,16 +8,16 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Change is how a row differs between two policies.
+// Change says how a row differs between two policies.
 type Change struct {
-	Row    Row      `json:"row"` // as it is
+	Row    Row      `json:"row"` // as it is now
 	Was    Row      `json:"was"`
-	Weaker []string `json:"weaker,omitempty"` // in words; empty where nothing is
+	Weaker []string `json:"weaker,omitempty"` // in words; empty if nothing is
 	Other  []string `json:"other,omitempty"`
 }
 
-// Diff compares rows of the same route, method and caller. Where it cannot tell that a
-// change makes a row no weaker, it is weaker.
+// Diff compares rows of the same route, method and caller. If it cannot tell that a change
+// makes a row no weaker, it counts the row as weaker.
 func Diff(was, is Matrix, ladder stepup.Ladder) []Change {
 	before := map[string]Row{}
 	for _, r := range was.Rows {
@@ -71,7 +71,7 @@ func (c *Change) compare(ladder stepup.Ladder) {
 	c.conditions(c.Was.If, c.Row.If)
 }
 
-// sets tells what was given up, which weakens, and what is new.
+// sets reports what was dropped, which weakens, and what is new.
 func (c *Change) sets(what string, was, is []string) {
 	for _, x := range without(was, is) {
 		c.weaker("no %s %s any more", what, x)
@@ -81,8 +81,9 @@ func (c *Change) sets(what string, was, is []string) {
 	}
 }
 
-// conditions tells the same of what holds under conditions. What makes something public is
-// the other way round, and what a request decides may be either.
+// conditions reports the same for conditional demands. A condition that makes a route
+// public counts the other way round, and one whose effect depends on the request may be
+// either.
 func (c *Change) conditions(was, is []If) {
 	for _, i := range was {
 		if text := i.String(); !holds(is, text) {
@@ -108,7 +109,7 @@ func holds(list []If, text string) bool {
 	return slices.ContainsFunc(list, func(i If) bool { return i.String() == text })
 }
 
-// without returns those of a that are not in b.
+// without returns the elements of a that are not in b.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }

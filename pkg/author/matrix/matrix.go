@@ -1,9 +1,9 @@
-// Package matrix says what each route needs, and from whom, before anybody asks: for each
-// route, method and kind of caller the requirements of the policy, the rules they come from,
-// and the conditions that only a concrete request settles. [Diff] compares two matrices and
-// finds what became weaker.
+// Package matrix says what each route needs, and from whom, before any request comes in:
+// for each route, method and kind of caller, it lists the requirements of the policy, their
+// rules, and the conditions that only a concrete request settles. [Diff] compares two
+// matrices and finds what became weaker.
 //
-// routes.go reads routes from where they are written, needs.go and print.go show a matrix.
+// routes.go reads routes from files, and needs.go and print.go show a matrix.
 package matrix
 
 import (
@@ -25,14 +25,14 @@ import (
 // Callers are the kinds of caller that a matrix tells apart.
 var Callers = []string{"nobody", "user", "program"}
 
-// Matrix is what a policy requires of each row.
+// Matrix holds what a policy requires for each row.
 type Matrix struct {
 	Revision string `json:"policy_revision"`
 	Rows     []Row  `json:"rows"`
 }
 
-// Row is one route, method and kind of caller. What it requires are values; needs.go has
-// what is made of them, and print.go the text.
+// Row is one route, method and kind of caller. Its requirements are values; needs.go sums
+// them up, and print.go writes the text.
 type Row struct {
 	Method, Path, Host, Caller string
 
@@ -41,27 +41,27 @@ type Row struct {
 	Level    string
 	Required []stepup.Requirement // what rules always require
 	Denied   []stepup.Denial      // by rules that always refuse
-	If       []If                 // what holds under conditions
+	If       []If                 // demands under conditions
 	Problem  string               // why nothing can be said
 	From     string               // where the route is written
 
-	more []string // demands of a row that was read: see [Row.UnmarshalJSON]
+	more []string // demands of a row read from JSON: see [Row.UnmarshalJSON]
 }
 
-// If is what a rule adds, and when.
+// If says what a rule adds, and when.
 type If struct {
 	Entry string `json:"entry"` // require or deny
-	// Adds is the member as the rule writes it: JSON, or Rego where Computed.
+	// Adds is the member as the rule writes it: JSON, or Rego if Computed.
 	Adds string   `json:"adds"`
 	When []string `json:"when"`
 	Rule string   `json:"rule"`
-	// Opens is set where a requirement makes the route public; Computed where what it
-	// requires depends on the request, so that it may.
+	// Opens is set if a requirement makes the route public. Computed is set if the
+	// requirement depends on the request, so that it may.
 	Opens    bool `json:"opens,omitempty"`
 	Computed bool `json:"computed,omitempty"`
 }
 
-// None and Unsettled are in the place of a level.
+// None and Unsettled take the place of a level.
 const (
 	None      = "none"
 	Unsettled = "unsettled"
@@ -73,8 +73,9 @@ func (r Row) Public() bool {
 		r.If, func(i If) bool { return !i.Opens })
 }
 
-// Make asks a policy about every route. All analyses are of that policy; each asks about one
-// route at a time, so several make it faster. progress, if set, is called after each route.
+// Make asks a policy about every route. All analyses must be of that policy. Each asks
+// about one route at a time, so several are faster. progress, if set, is called after each
+// route.
 func Make(ctx context.Context, analyses []*analysis.Analysis, ladder stepup.Ladder, routes []Route,
 	progress func(done, all int)) (Matrix, error) {
 	m := Matrix{Revision: analyses[0].Traits().Revision}
@@ -189,7 +190,7 @@ func opens(c analysis.Conditional) bool {
 // always reports whether a refusal may be judged before anybody signs in.
 func always(c analysis.Conditional) bool { return !c.Known || member(c)["always"] == true }
 
-// add adds a member that holds for every such request.
+// add adds a member that applies to every such request.
 func (r *Row) add(c analysis.Conditional, ladder stepup.Ladder) error {
 	var value any
 	d := json.NewDecoder(strings.NewReader(c.Value))
@@ -223,9 +224,8 @@ func (r *Row) add(c analysis.Conditional, ladder stepup.Ladder) error {
 	return nil
 }
 
-// rank orders levels. A route about which no rule says anything is refused, so that is
-// stronger than any level. What cannot be settled is weaker than all, because it may be
-// anything.
+// rank orders levels. A route without any rule is refused, so it ranks above every level.
+// An unsettled one ranks below all, because it may be anything.
 func rank(ladder stepup.Ladder, level string) int {
 	switch level {
 	case Unsettled:

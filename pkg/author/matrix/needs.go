@@ -10,8 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// needs is what the requirements of a row come to together, as it is printed and written
-// down.
+// needs holds the sum of a row's requirements, as printed and written to JSON.
 type needs struct {
 	MaxAge *int64   `json:"max_age,omitempty"` // seconds
 	AMR    []string `json:"amr,omitempty"`
@@ -39,7 +38,7 @@ func (r Row) needs() needs {
 	return n
 }
 
-// demands words what q asks for that has no column of its own.
+// demands words the parts of q that have no column of their own.
 func demands(q stepup.Requirement) []string {
 	var list []string
 	add := func(name string, v any) {
@@ -105,8 +104,8 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. What was summed up stays so: the first
-// requirement has all of it, and demands of no column are kept as they were written.
+// UnmarshalJSON implements [json.Unmarshaler]. The sum cannot be split again: the first
+// requirement holds all of it, and demands without a column are kept as written.
 func (r *Row) UnmarshalJSON(text []byte) error {
 	var w written
 	if err := json.Unmarshal(text, &w); err != nil {

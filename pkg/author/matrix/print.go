@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 )
 
-// Line is a row as it is shown, with callers of one answer together.
+// Line is a row as shown, with callers who get the same answer together.
 type Line struct {
 	Method  string   `json:"method"`
 	Route   string   `json:"route"` // host and path
@@ -72,8 +72,8 @@ func (r Row) words() string {
 	return strings.Join(append(words, n.More...), ", ")
 }
 
-// Public lists the routes that anybody may call, one a line. A golden file of them shows
-// when there are more.
+// Public lists the routes that anybody may call, one per line. A golden file of this list
+// shows when there are more.
 func (m Matrix) Public() []string {
 	var out []string
 	for _, r := range m.Rows {
@@ -121,7 +121,7 @@ func (m Matrix) Print(out io.Writer, format string) error {
 	return nil
 }
 
-// ParseMatrix reads what JSON has written.
+// ParseMatrix reads a matrix in JSON.
 func ParseMatrix(text []byte) (Matrix, error) {
 	var m Matrix
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -145,7 +145,7 @@ var pageText string
 
 var page = template.Must(template.New("matrix").Parse(pageText))
 
-// PrintChanges writes what differs, and what it comes to.
+// PrintChanges writes the differences, and a summary.
 func PrintChanges(out io.Writer, changes []Change) {
 	weaker, public := 0, 0
 	for _, c := range changes {

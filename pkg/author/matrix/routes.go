@@ -15,8 +15,8 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// Route is where requests go. Path is a pattern by segments: {name} and * stand for one,
-// ** at the end for any number.
+// Route says where requests go. Path is a pattern of segments: {name} and * stand for one
+// segment, ** at the end for any number.
 type Route struct {
 	Host    string   // empty for every host
 	Path    string   // begins with /
@@ -36,10 +36,10 @@ func (r Route) methods() []string {
 	return r.Methods
 }
 
-// beyond is how many segments below ** may be looked at one by one.
+// beyond is how many segments below ** a policy may look at one by one.
 const beyond = 8
 
-// input returns what is known of a request that the route takes, and what is not.
+// input returns what is known about a request for the route, and what is not.
 func (r Route) input(method, caller string) (map[string]any, []string) {
 	unknown := []string{
 		"input.request.raw_path", "input.request.query", "input.request.headers", "input.request.header_values",
@@ -90,7 +90,7 @@ func (r Route) input(method, caller string) (map[string]any, []string) {
 	return input, unknown
 }
 
-// ErrNoRoutes means that a file holds nothing that is known to name routes.
+// ErrNoRoutes means that a file holds nothing that we recognize as routes.
 var ErrNoRoutes = errors.New("matrix: no routes found")
 
 // ParseRoutes reads routes from text: an OpenAPI document, HTTPRoutes, an Envoy
@@ -99,7 +99,7 @@ var ErrNoRoutes = errors.New("matrix: no routes found")
 func ParseRoutes(name string, text []byte) ([]Route, error) {
 	routes, broken := documents(name, text)
 	if len(routes) > 0 && broken != nil {
-		return nil, broken // what comes after it would be missing
+		return nil, broken // everything after it would be missing
 	}
 	if len(routes) == 0 {
 		var err error
@@ -119,8 +119,9 @@ func ParseRoutes(name string, text []byte) ([]Route, error) {
 	return routes, nil
 }
 
-// documents reads the routes of YAML or JSON, up to what is neither. broken is a finding if
-// the text breaks off: it may be a list of lines, or a document with a slip.
+// documents reads the routes of YAML or JSON, up to the first part that is neither. broken
+// is a finding if there is such a part: the text may be a list of lines, or a document with
+// a slip.
 func documents(name string, text []byte) (routes []Route, broken error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	for {
@@ -157,8 +158,8 @@ func routesOf(o map[string]any) []Route {
 	return envoy(o)
 }
 
-// lines reads a list: methods joined by commas and a path, or a path alone, with a host
-// before it or not. A line that begins with # is a comment.
+// lines reads a list. A line is a path, with or without a host before it, and optionally
+// methods joined by commas in front. A line that begins with # is a comment.
 func lines(text []byte) ([]Route, error) {
 	var routes []Route
 	s := bufio.NewScanner(bytes.NewReader(text))
@@ -257,7 +258,7 @@ func httpRoute(o map[string]any) []Route {
 	return routes
 }
 
-// envoy finds virtual hosts wherever they stand.
+// envoy finds virtual hosts wherever they are.
 func envoy(node any) []Route {
 	var routes []Route
 	switch x := node.(type) {
@@ -303,7 +304,8 @@ func virtualHost(o map[string]any) []Route {
 	return routes
 }
 
-// paths returns what a match of Envoy takes. One that is not understood may take anything.
+// paths returns the paths that an Envoy match accepts. One that we do not understand may
+// accept anything.
 func paths(match map[string]any) []string {
 	if s, ok := match["path"].(string); ok {
 		return []string{s}
@@ -318,13 +320,13 @@ func paths(match map[string]any) []string {
 	case strings.HasSuffix(prefix, "/"):
 		return []string{prefix, prefix + "**"}
 	}
-	// The prefix of a text, which takes /payments where it says /pay.
+	// The prefix is one of text: /pay also matches /payments.
 	at := strings.LastIndexByte(prefix, '/') + 1
 	longer := prefix[:at] + "{" + prefix[at:] + "…}"
 	return []string{prefix, prefix + "/**", longer, longer + "/**"}
 }
 
-// methodsOf returns the methods that a match of Envoy names by the header :method.
+// methodsOf returns the methods that an Envoy match names by the header :method.
 func methodsOf(match map[string]any) []string {
 	var methods []string
 	for _, h := range list(match["headers"]) {

@@ -20,15 +20,15 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// The bounds of one question. The machine is also busy with a browser.
+// The limits of one question. The machine is also busy with a browser.
 const (
 	policyTimeout   = 2 * time.Second  // of one evaluation
-	questionTimeout = 15 * time.Second // of all that one question asks
+	questionTimeout = 15 * time.Second // of all evaluations for one question
 	maxRoutes       = 500
 	libraryFolder   = "stepward.lib/"
 )
 
-// Played says what one kind of client is answered, and why.
+// Played says what answer one kind of client gets, and why.
 type Played struct {
 	As          string              `json:"as"`
 	Answer      scenario.Answer     `json:"answer"`
@@ -36,9 +36,9 @@ type Played struct {
 	Fired       []rego.Firing       `json:"fired,omitempty"` // rules that held, with the values of their variables
 }
 
-// Play asks p about s as it would come from each kind of client, in the order of
-// [scenario.Clients]. It stops after a kind for which the policy ran out of time, because
-// the others would waste as much. The error means that the scenario cannot be played.
+// Play asks p about s from each kind of client, in the order of [scenario.Clients]. It
+// stops after a kind for which the policy ran out of time, because the others would waste
+// just as much. The error means that the scenario cannot be played.
 func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error), p *rego.Policy, s scenario.Scenario) (
 	[]Played, error) {
 	var all []Played
@@ -62,8 +62,8 @@ func Play(ctx context.Context, stage func(*rego.Policy) (*scenario.Stage, error)
 	return all, ctx.Err()
 }
 
-// firings gathers rules that held. An evaluation that ran out of time may still report some
-// after they were taken.
+// firings collects rules that held. An evaluation that ran out of time may still report
+// some after they were collected.
 type firings struct {
 	mu   sync.Mutex
 	list []rego.Firing
@@ -81,18 +81,18 @@ func (f *firings) taken() []rego.Firing {
 	return slices.Clone(f.list)
 }
 
-// Result says what came of a workspace. Without Clients there is a reason in Findings or
-// Problem.
+// Result holds the outcome of a workspace. If Clients is empty, Findings or Problem says
+// why.
 type Result struct {
 	Revision string       `json:"policy_revision,omitempty"`
 	Findings finding.List `json:"findings,omitempty"` // for which settings or policy are refused
-	Warnings finding.List `json:"warnings,omitempty"` // of what compiles and may not mean what it says
+	Warnings finding.List `json:"warnings,omitempty"` // about parts that compile but may not mean what they say
 	Problem  string       `json:"problem,omitempty"`  // of the scenario
 	Levels   []string     `json:"levels,omitempty"`   // of the ladder, weakest first
 	Clients  []Played     `json:"clients,omitempty"`
 }
 
-// loaded is a workspace whose settings and policy are accepted.
+// loaded is a workspace with accepted settings and policy.
 type loaded struct {
 	config  config.Config
 	options rego.Options
@@ -126,8 +126,8 @@ func (w Workspace) load(ctx context.Context) (loaded, error) {
 	return l, err
 }
 
-// evaluate compiles w and plays its scenario. The error means something that is not the
-// fault of w.
+// evaluate compiles w and plays its scenario. The error means something that is not w's
+// fault.
 func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	l, err := w.load(ctx)
 	if list := (finding.List)(nil); errors.As(err, &list) {
@@ -157,8 +157,8 @@ func (h *handler) evaluate(ctx context.Context, w Workspace) (Result, error) {
 	return r, nil
 }
 
-// Matrix says what each route of a workspace needs. Without Lines there is a Problem, or
-// there are no routes.
+// Matrix says what each route of a workspace needs. If Lines is empty, there is a Problem,
+// or there are no routes.
 type Matrix struct {
 	Lines   []matrix.Line `json:"lines,omitempty"`
 	Public  []string      `json:"public,omitempty"`

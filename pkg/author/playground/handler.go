@@ -25,21 +25,21 @@ import (
 //go:embed page
 var pages embed.FS
 
-// contentPolicy lets the page run its own script and style and talk to us, and do nothing
-// else. No text becomes markup: the script may not even set it.
+// contentPolicy lets the page run its own script and style and talk to us, and nothing
+// more. No text becomes markup: the script cannot even set any.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
-// Options say what a page shows, and to which browser. All but Live are required.
+// Options say what a page shows, and to which browser. All are required except Live.
 type Options struct {
-	Host      string // where it is served, host:port as a browser writes it
-	Token     string // that every path begins with
+	Host      string // where the page is served, host:port as a browser writes it
+	Token     string // begins every path
 	Workspace Workspace
 	// Stage plays scenarios before a policy.
 	Stage func(config.Config, *rego.Policy) (*scenario.Stage, error)
-	// Live calls each with the decisions of a running service, first the last ones and then
-	// new ones, until ctx ends; nil where there is no service to watch.
+	// Live calls each with the decisions of a running service, first the most recent and
+	// then new ones, until ctx ends; nil if there is no service to watch.
 	Live func(ctx context.Context, each func(explain.Explanation)) error
 }
 
@@ -51,7 +51,7 @@ type handler struct {
 
 // Handler serves the page below /TOKEN/. Every page in a browser of the machine can send
 // requests to a loopback address. So a request is refused unless its Host is o.Host, which
-// it is not after DNS rebinding, no other origin stands behind it, and it has the token,
+// DNS rebinding would change, it does not come from another origin, and it has the token,
 // which only the person who started the command has seen.
 func Handler(o Options) http.Handler {
 	h := &handler{Options: o, token: sha256.Sum256([]byte(o.Token)), turns: newTurns()}
@@ -89,7 +89,7 @@ func Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// guard refuses callers other than the page of this machine, and takes the token off the
+// guard refuses callers other than the page on this machine, and removes the token from the
 // path.
 func (h *handler) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,8 +121,9 @@ func (h *handler) guard(next http.Handler) http.Handler {
 	})
 }
 
-// sameOrigin reports whether no other page stands behind r. A request that changes nothing
-// may come from nowhere, as the first one does; all others must say that they are ours.
+// sameOrigin reports whether r does not come from another page. A request that changes
+// nothing may come without an origin, as the first one does; all others must say that they
+// are ours.
 func (h *handler) sameOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	for _, o := range origins {
@@ -147,8 +148,8 @@ func answer(w http.ResponseWriter, v any) {
 	json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
 }
 
-// types lists those of the page's files. The system's table may say otherwise, and a
-// browser that is told not to guess would then run nothing.
+// types lists the media types of the page's files. The system's table may differ, and a
+// browser that must not guess would then run nothing.
 var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -164,12 +165,13 @@ func page(name string) http.HandlerFunc {
 	}
 }
 
-// state holds what the page begins with.
+// state holds what the page starts with.
 func (h *handler) state(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]any{"workspace": h.Workspace, "live": h.Live != nil, "clients": scenario.Clients()})
 }
 
-// receive reads the body of r, which must be JSON. If it cannot, it answers by itself.
+// receive reads the body of r, which must be JSON. If it cannot, it answers the request
+// itself.
 func receive(w http.ResponseWriter, r *http.Request, read func([]byte) (Workspace, error)) (Workspace, error) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		refuse(w, http.StatusUnsupportedMediaType, "send application/json")
@@ -196,7 +198,7 @@ func receive(w http.ResponseWriter, r *http.Request, read func([]byte) (Workspac
 	return saved, err
 }
 
-// ask answers a question about a workspace. A page gets an answer only to its newest
+// ask answers a question about a workspace. A page gets an answer only to its latest
 // question.
 func ask[T any](h *handler, what string, of func(context.Context, Workspace) (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -226,7 +228,7 @@ func ask[T any](h *handler, what string, of func(context.Context, Workspace) (T,
 	}
 }
 
-// live streams decisions, one JSON object a line, until the page or the service is gone.
+// live streams decisions, one JSON object per line, until the page or the service is gone.
 func (h *handler) live(w http.ResponseWriter, r *http.Request) {
 	if h.Live == nil {
 		refuse(w, http.StatusNotFound, "no service is watched; see stepward console --web")

@@ -9,23 +9,23 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// seen is a line of the live stream: a decision with the scenario that comes closest to it,
-// or the reason why the stream ends.
+// seen is a line of the live stream: a decision with the closest scenario, or the reason
+// why the stream ends.
 type seen struct {
 	Decision *explain.Explanation `json:"decision,omitempty"`
 	Scenario map[string]any       `json:"scenario,omitempty"`
 	End      string               `json:"end,omitempty"`
 }
 
-// kinds says which client of a scenario sends each kind of request. An API client sends all
-// others.
+// kinds maps each kind of request to the client of a scenario that sends it. An API client
+// sends all others.
 var kinds = map[string]string{"navigation": "browser", "frame": "browser", "prefetch": "browser", "fetch": "page",
 	"subresource": "page", "preflight": "page", "grpc": "grpc"}
 
-// ScenarioOf returns the scenario that comes closest to the request of a decision. The
-// service keeps no query, headers or body, and only the claims that an explanation names,
-// so they are not in it and the answer may differ. It returns nil for a request that was
-// refused before it was read.
+// ScenarioOf returns the scenario closest to the request of a decision. The service keeps
+// no query, headers or body, and only the claims that an explanation names, so they are not
+// in it and the answer may differ. It returns nil for a request that was refused before it
+// was read.
 func ScenarioOf(e explain.Explanation) map[string]any {
 	if e.Request.RawPath == "" {
 		return nil
@@ -40,7 +40,7 @@ func ScenarioOf(e explain.Explanation) map[string]any {
 	return s
 }
 
-// claimsOf puts the caller into the words of a scenario. Where nothing is known about the
+// claimsOf describes the caller in the words of a scenario. If nothing is known about the
 // authentication, it proves nothing.
 func claimsOf(e explain.Explanation) map[string]any {
 	t := e.Token

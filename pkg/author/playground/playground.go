@@ -1,10 +1,10 @@
-// Package playground serves a local page on which a policy, a request, its caller and what
-// each kind of client is answered stand side by side, and follow each other as you type.
-// The same page shows the live decisions of a running service.
+// Package playground serves a local page that shows a policy, a request, its caller and the
+// answer to each kind of client side by side, and updates them as you type. The same page
+// shows the live decisions of a running service.
 //
-// [Handler] serves it to the browser of this machine and to nobody else: see there. It
-// writes no file, and policies reach no network. A [Workspace] holds everything that you
-// work on, and is saved and shared as one file.
+// [Handler] serves it only to the browser on this machine: see there. It writes no file,
+// and policies reach no network. A [Workspace] holds everything that you work on, and is
+// saved and shared as one file.
 package playground
 
 import (
@@ -23,10 +23,10 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictjson"
 )
 
-// Format names the form of a saved [Workspace]. Another form has another name.
+// Format names the file format of a saved [Workspace]. A new format gets a new name.
 const Format = "stepward-playground/1"
 
-// The bounds of a workspace.
+// The limits of a workspace.
 const (
 	MaxSize  = 1 << 20 // of a saved file, in bytes
 	maxFiles = 64
@@ -37,14 +37,14 @@ const (
 // saved file.
 type Workspace struct {
 	Format string `json:"format"` // [Format]
-	// Policy holds Rego and data files. The library is beside them without being named.
+	// Policy holds Rego and data files. The library is available without being listed.
 	Policy []File `json:"policy"`
-	// Settings hold the part of a configuration that decides; see [Excerpt].
+	// Settings holds the part of a configuration that decides; see [Excerpt].
 	Settings string `json:"settings"`
-	// Routes name what the matrix is made of, as matrix.ParseRoutes reads them; empty means
-	// no matrix.
+	// Routes lists the routes of the matrix, in the form that matrix.ParseRoutes reads;
+	// empty means no matrix.
 	Routes string `json:"routes"`
-	// Scenario is a request and who makes it, as scenario.Parse reads it.
+	// Scenario is a request and its caller, in the form that scenario.Parse reads.
 	Scenario json.RawMessage `json:"scenario"`
 }
 
@@ -54,9 +54,9 @@ type File struct {
 	Text string `json:"text"`
 }
 
-// Parse reads a saved file. Anything that is not exactly as it was saved is an error: it
-// would be lost, or would mean something other than what its author saw. The policy need
-// not compile: the page shows what is wrong with it beside its lines.
+// Parse reads a saved file. Any departure from the saved form is an error: it would be
+// lost, or would mean something other than what its author saw. The policy need not
+// compile: the page shows what is wrong next to its lines.
 func Parse(text []byte) (Workspace, error) {
 	w, err := decode(text)
 	if err != nil {
@@ -68,8 +68,8 @@ func Parse(text []byte) (Workspace, error) {
 	return w, nil
 }
 
-// decode does what Parse does for a workspace that somebody is writing: its scenario may be
-// unfinished.
+// decode does what Parse does for a workspace that somebody is still writing: its scenario
+// may be unfinished.
 func decode(text []byte) (Workspace, error) {
 	var w Workspace
 	if len(text) > MaxSize {
@@ -130,9 +130,9 @@ func (f File) check() error {
 
 func odd(r rune) bool { return r < ' ' || r == '\\' || r == ':' || r == 0x7f || r == utf8.RuneError }
 
-// New makes a workspace of what lies on disk: the sources of a policy without its tests and
-// the library, the [Excerpt] of a configuration, routes and a scenario. getenv reads the
-// environment that the configuration may name.
+// New makes a workspace from files: the sources of a policy without its tests and the
+// library, the [Excerpt] of a configuration, routes and a scenario. getenv reads the
+// environment variables that the configuration may name.
 func New(sources []rego.Source, configuration []byte, getenv func(string) string, routes, scenario string) (
 	Workspace, error) {
 	settings, err := Excerpt(configuration, getenv)
@@ -152,7 +152,7 @@ func New(sources []rego.Source, configuration []byte, getenv func(string) string
 	return Parse(text)
 }
 
-// Write writes w as it is saved.
+// Write writes w in its saved form.
 func (w Workspace) Write(out io.Writer) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")

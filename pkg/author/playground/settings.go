@@ -19,18 +19,18 @@ const (
 	routesFile   = "routes"
 )
 
-// decides lists the keys of a configuration that decide about requests and name no file, no
+// decides lists the keys of a configuration that affect decisions but name no file, no
 // address of ours and no secret.
 var decides = []string{"issuers", "levels", "request", "upstream", "challenge", "cors", "errors", "login_redirect"}
 
-// decidesOf lists those of an issuer.
+// decidesOf lists such keys of an issuer.
 var decidesOf = []string{"name", "issuer", "audiences", "algorithms", "profile", "assurance", "leeway", "levels"}
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// Excerpt returns the part of a configuration that decides about requests, with its
-// comments. It leaves out whatever names files, addresses to serve at or secrets, and
-// replaces ${NAME}.
+// Excerpt returns the part of a configuration that affects decisions, with its comments. It
+// leaves out everything that names files, listening addresses or secrets, and replaces
+// ${NAME}.
 func Excerpt(configuration []byte, getenv func(string) string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(configuration, &root); err != nil {
@@ -58,7 +58,7 @@ func Excerpt(configuration []byte, getenv func(string) string) ([]byte, error) {
 	return b.Bytes(), e.Close()
 }
 
-// visit shows the configuration and each of its issuers, with the keys that they keep.
+// visit visits the configuration and each of its issuers, with the keys that they keep.
 func visit(root *yaml.Node, show func(object *yaml.Node, known []string)) {
 	show(root, decides)
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -87,9 +87,9 @@ func expand(n *yaml.Node, getenv func(string) string) {
 	}
 }
 
-// parseSettings reads the configuration that a text of the page makes. A key that [Excerpt]
-// leaves out is a finding, and is not looked at: a shared file must not make the machine of
-// the person who opens it look for files.
+// parseSettings reads a configuration from the text on the page. A key that [Excerpt]
+// leaves out is a finding and is otherwise ignored: a shared file must not make the machine
+// of the person who opens it look for files.
 func parseSettings(text string) (config.Config, error) {
 	var root yaml.Node
 	var found finding.List

@@ -7,8 +7,8 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// Sources reads the policy at paths, and names each file from the path that led to it: what
-// stands above is nobody's business where a workspace is shared.
+// Sources reads the policy at paths, and names each file relative to the path that led to
+// it: people with whom a workspace is shared need not see the folders above.
 func Sources(paths []string) ([]rego.Source, error) {
 	var all []rego.Source
 	taken := map[string]bool{}

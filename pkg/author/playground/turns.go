@@ -9,7 +9,7 @@ import (
 // errNewer says that a question is not answered because a newer one was asked.
 var errNewer = errors.New("another question was asked since")
 
-// atOnce bounds the questions of all pages that are worked on at the same time.
+// atOnce limits how many questions, from all pages, are worked on at the same time.
 const atOnce = 2
 
 // turns keeps each page to one question at a time. The newest wins.
@@ -19,10 +19,10 @@ type turns struct {
 	slots chan struct{}
 }
 
-// turn belongs to a page that asks. It is forgotten when nobody uses it.
+// turn belongs to a page that asks questions. It is dropped when nobody uses it.
 type turn struct {
 	busy   chan struct{}
-	newer  context.CancelCauseFunc // tells the question before that another was asked
+	newer  context.CancelCauseFunc // tells the previous question that another was asked
 	asking int
 }
 
@@ -30,8 +30,8 @@ func newTurns() *turns {
 	return &turns{pages: map[string]*turn{}, slots: make(chan struct{}, atOnce)}
 }
 
-// take waits for the turn of a page. The context that it returns ends when the page asks
-// again, with errNewer as its cause. Unless there is an error, done must be called.
+// take waits for the turn of a page. The returned context ends when the page asks again,
+// with errNewer as its cause. Unless there is an error, the caller must call done.
 func (t *turns) take(ctx context.Context, page string) (asked context.Context, done func(), err error) {
 	asked, cancel := context.WithCancelCause(ctx)
 	t.mu.Lock()

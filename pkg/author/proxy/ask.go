@@ -20,7 +20,7 @@ func errorStatus(_ *exam, a ask, tell tell) {
 	name, _, _ := strings.Cut(a.product.status, "/")
 	n := a.node.get(a.product.status)
 	if name == "" {
-		return // it is not ours to say
+		return // that is not for us to say
 	}
 	if !n.there() {
 		tell(a.node, "no %s", name)
@@ -110,8 +110,7 @@ func noRouteMetadata(x *exam, a ask, tell tell) {
 	}
 }
 
-// sends reports whether a namespace is among those that are sent. Any of them may be the
-// one whose name is computed.
+// sends reports whether a namespace is sent. A computed name may stand for any of them.
 func sends(sent []string, namespace string) bool {
 	return namespace == "" && len(sent) > 0 || namespace != "" && slices.Contains(sent, namespace)
 }
@@ -123,8 +122,8 @@ func in(namespace string) string {
 	return fmt.Sprintf(" in namespace %q", namespace)
 }
 
-// namespaces lists those of route metadata that the policy reads or that set floors; an
-// empty one stands for a name that is computed.
+// namespaces lists the namespaces of route metadata that the policy reads or that set
+// floors; an empty one stands for a computed name.
 func (x *exam) namespaces() []string {
 	var all []string
 	for _, r := range x.service.Reads {
@@ -165,7 +164,7 @@ func noSNI(x *exam, a ask, tell tell) {
 	}
 }
 
-// port compares the port that controllers name. A cluster of Envoy has rules of its own.
+// port compares the port that controllers name. Envoy clusters have their own rules.
 func port(x *exam, a ask, tell tell) {
 	ports := []node{a.node.get("port"), a.node.get("backendRef/port")}
 	if ref := a.node.get("extensionRef"); ref.there() {
@@ -189,7 +188,7 @@ func apiVersion(_ *exam, a ask, tell tell) {
 	if a.product.name != envoy.name {
 		return
 	}
-	// Envoy calls v3 where nothing is said, and where AUTO is.
+	// Envoy calls v3 if the setting is absent or AUTO.
 	if n := a.node.get("transport_api_version"); n.text() == "V2" || n.text() == "1" {
 		tell(n, "transport_api_version is %s", n.text()).Fix = n.fix("V3")
 	}

@@ -12,9 +12,9 @@ type product struct {
 	name                                     string
 	failOpen, status, timeout, reroute, body string
 	metadata, certificate, session, hidden   string
-	http                                     string        // that the service is asked by HTTP
-	patience                                 time.Duration // where no timeout is said
-	known                                    []string      // every setting, where no type of ours knows
+	http                                     string        // asks the service by HTTP
+	patience                                 time.Duration // if no timeout is set
+	known                                    []string      // every setting, if we have no type for it
 }
 
 var (
@@ -50,16 +50,16 @@ var (
 	}
 )
 
-// tell adds a finding at a place. The caller may give the finding a fix.
+// tell adds a finding at a node. The caller may give the finding a fix.
 type tell func(at node, format string, args ...any) *finding.Finding
 
-// askRule finds trouble where a service is asked.
+// askRule finds problems where a service is asked.
 type askRule struct {
 	Rule
 	find func(x *exam, a ask, tell tell)
 }
 
-// askRules are about every place where a service is asked, whatever asks.
+// askRules apply to every place where a service is asked, whatever asks it.
 var askRules = []askRule{
 	{Rule{"fail_open", true,
 		"`failure_mode_allow` (Envoy) or `failOpen` (elsewhere) is true",

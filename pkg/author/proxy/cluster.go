@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// clusterRule finds trouble on the way from Envoy to Stepward.
+// clusterRule finds problems on the way from Envoy to Stepward.
 type clusterRule struct {
 	Rule
 	find func(x *exam, c cluster, tell tell)
 }
 
-// cluster holds a cluster that a filter asks. Its node is not there if the file does not
-// define it.
+// cluster holds a cluster that a filter asks. Its node is absent if the files do not define
+// it.
 type cluster struct {
-	name node // where it is asked for
+	name node // where the filter names it
 	node node
 }
 
-// clusterRules are about the clusters that Envoy's filters ask.
+// clusterRules apply to the clusters that Envoy's filters ask.
 var clusterRules = []clusterRule{
 	{Rule{"cluster", true,
 		"no cluster has the name that the filter asks for",
@@ -78,8 +78,8 @@ func clusterHTTP2(_ *exam, c cluster, tell tell) {
 	}
 }
 
-// sockets returns the transport sockets of the cluster: those that are chosen by endpoint
-// if there are any, otherwise its own, which may not be there.
+// sockets returns the transport sockets of the cluster: the ones chosen by endpoint if
+// there are any, otherwise its own, which may be absent.
 func (c cluster) sockets() []node {
 	var all []node
 	for m := range c.node.get("transport_socket_matches").items() {
@@ -91,7 +91,7 @@ func (c cluster) sockets() []node {
 	return all
 }
 
-// wires returns what the cluster speaks, each once.
+// wires returns the protocols that the cluster speaks, without duplicates.
 func (c cluster) wires() []wire {
 	var all []wire
 	for _, socket := range c.sockets() {
@@ -178,7 +178,7 @@ func clusterAddress(x *exam, c cluster, tell tell) {
 	}
 }
 
-// address returns the host and port of Listen; not ok means a socket of the file system.
+// address returns the host and port of Listen; ok is false for a Unix socket.
 func (s Service) address() (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(s.Listen)
 	return host, port, err == nil && !strings.HasPrefix(s.Listen, "unix:")

@@ -8,14 +8,14 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// meshRule finds trouble in what Istio was told. It is given a mesh configuration, or an
+// meshRule finds problems in Istio's configuration. It gets a mesh configuration, or an
 // authorization policy that asks a provider.
 type meshRule struct {
 	Rule
 	find func(x *exam, n node, tell tell)
 }
 
-// meshRules are about Istio.
+// meshRules apply to Istio.
 var meshRules = []meshRule{
 	{Rule{"partial_rules", true,
 		"a CUSTOM policy without `rules: [{}]`",
@@ -96,13 +96,13 @@ func meshPaths(_ *exam, n node, tell tell) {
 	}
 }
 
-// gatewayRule finds trouble in objects of Envoy Gateway and Contour.
+// gatewayRule finds problems in objects of Envoy Gateway and Contour.
 type gatewayRule struct {
 	Rule
 	find func(x *exam, n node, tell tell)
 }
 
-// gatewayRules are about Envoy Gateway and Contour.
+// gatewayRules apply to Envoy Gateway and Contour.
 var gatewayRules = []gatewayRule{
 	{Rule{"partial_target", false,
 		"a SecurityPolicy that is attached to routes, and not to the Gateway",
@@ -154,8 +154,8 @@ func partialTarget(_ *exam, n node, tell tell) {
 	}
 }
 
-// overridden finds what replaces a policy that asks. A policy for a whole Gateway replaces
-// none.
+// overridden finds policies that replace a policy that asks. A policy for a whole Gateway
+// replaces none.
 func overridden(x *exam, n node, tell tell) {
 	asks := slices.ContainsFunc(x.asks, func(a ask) bool { return a.product.name == gateway.name })
 	if n.get("kind").text() != "SecurityPolicy" || n.get("spec/extAuth").there() || n.get("spec/mergeType").there() ||
@@ -173,7 +173,8 @@ func overridden(x *exam, n node, tell tell) {
 	}
 }
 
-// backends returns the names of what a rule of an HTTPRoute leads to, and whether it asks.
+// backends returns the names of the backends of an HTTPRoute rule, and whether the rule
+// asks.
 func backends(route, rule node) (names []string, asks bool) {
 	for b := range rule.get("backendRefs").items() {
 		namespace := or(b.get("namespace").text(), route.get("metadata/namespace").text())
@@ -206,7 +207,7 @@ func filterMissing(x *exam, n node, tell tell) {
 	}
 }
 
-// patched looks into what is merged into the configuration of Envoy.
+// patched examines patches that are merged into Envoy's configuration.
 func patched(_ *exam, n node, tell tell) {
 	if kind := n.get("kind").text(); kind != "EnvoyFilter" && kind != "EnvoyPatchPolicy" {
 		return
@@ -249,7 +250,8 @@ func gatewayPaths(_ *exam, n node, tell tell) {
 	}
 }
 
-// authPolicies returns those of the virtual host and the routes of an HTTPProxy of Contour.
+// authPolicies returns the authorization policies of the virtual host and the routes of a
+// Contour HTTPProxy.
 func authPolicies(n node) []node {
 	if n.get("kind").text() != "HTTPProxy" {
 		return nil

@@ -44,7 +44,7 @@ func (x *exam) envoy(n node) {
 	})
 }
 
-// settle finds what belongs to each connection manager, once everything is read.
+// settle finds what belongs to each connection manager once everything has been read.
 func (x *exam) settle() {
 	for i := range x.managers {
 		m := &x.managers[i]
@@ -88,7 +88,7 @@ func (m manager) walk(visit func(node)) {
 	}
 }
 
-// cluster returns the one of that name.
+// cluster returns the cluster of that name.
 func (x *exam) cluster(name string) node {
 	for _, c := range x.clusters {
 		if c.get("name").text() == name {
@@ -106,8 +106,8 @@ func (m manager) hosts(visit func(host node)) {
 }
 
 // scopes visits everything that may change a filter for some requests: route
-// configurations, virtual hosts, routes that forward wherever they stand, in a list or in
-// a tree of matchers, and clusters among several.
+// configurations, virtual hosts, routes that forward, whether in a list or in a tree of
+// matchers, and weighted clusters.
 func (m manager) scopes(visit func(scope node)) {
 	m.walk(func(o node) {
 		if o.get("redirect").there() || o.get("direct_response").there() {
@@ -117,7 +117,7 @@ func (m manager) scopes(visit func(scope node)) {
 	})
 }
 
-// own returns what a scope says about the filter that asks, inside a wrapper too.
+// own returns what a scope says about the filter that asks, even inside a wrapper.
 func (m manager) own(scope node) []node {
 	var all []node
 	names := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// exam holds what is in the files that are examined, and what was found wrong.
+// exam holds the content of the examined files, and the findings.
 type exam struct {
 	service Service
 	found   finding.List
@@ -27,25 +27,25 @@ type exam struct {
 	meshes     []node   // that hold extensionProviders
 	custom     []node   // authorization policies that ask a provider
 	objects    []node   // of Kubernetes, of any kind
-	lines      []string // of the file that is read
+	lines      []string // of the file being read
 }
 
 // manager holds an HTTP connection manager and the filter in it that asks Stepward.
 type manager struct {
 	node   node
-	filter node   // element of http_filters; not there when nobody is asked
+	filter node   // element of http_filters; absent if nobody is asked
 	asking []node // all elements of http_filters that ask
-	routes node   // its route configuration; not there when it comes from elsewhere
-	scoped []node // those that it chooses from by scope
+	routes node   // its route configuration; absent if it comes from elsewhere
+	scoped []node // the ones from which it chooses by scope
 	// forwards names the clusters that its routes lead to.
 	forwards map[string]bool
 }
 
-// ask is one place where a proxy is told to ask an authorization service.
+// ask is one place that tells a proxy to ask an authorization service.
 type ask struct {
 	product product
 	node    node // of the settings
-	object  node // of Kubernetes that holds them; not there elsewhere
+	object  node // of Kubernetes that holds them; absent elsewhere
 }
 
 // report adds a finding of r at n.
@@ -84,10 +84,10 @@ var (
 		"compare it with the reference of your version"}
 )
 
-// fileRules are about the files themselves.
+// fileRules apply to the files themselves.
 var fileRules = []Rule{ruleYAML, ruleNothing, ruleUnknown, ruleValue}
 
-// read takes a file apart into documents.
+// read splits a file into documents.
 func (x *exam) read(f File) {
 	d := yaml.NewDecoder(bytes.NewReader(f.Text))
 	x.lines = strings.Split(string(f.Text), "\n")
@@ -100,7 +100,7 @@ func (x *exam) read(f File) {
 		}
 		if err == nil {
 			var v any
-			err = root.Decode(&v) // finds members that stand twice, and aliases that never end
+			err = root.Decode(&v) // finds duplicate members, and endless aliases
 		}
 		if err != nil {
 			x.broken(f, err)
@@ -127,7 +127,7 @@ func (x *exam) broken(file File, err error) {
 	}
 }
 
-// document sorts a document by what it is.
+// document files a document by its kind.
 func (x *exam) document(n node) {
 	switch {
 	case n.get("kind").text() == "List":
@@ -143,7 +143,7 @@ func (x *exam) document(n node) {
 	}
 }
 
-// object sorts an object of Kubernetes by its kind.
+// object files a Kubernetes object by its kind.
 func (x *exam) object(n node) {
 	group, _, _ := strings.Cut(n.get("apiVersion").text(), "/")
 	kind := n.get("kind").text()
@@ -177,7 +177,7 @@ func (x *exam) filters(n node) {
 	}
 }
 
-// inner reads the document that a text holds, and keeps its places correct.
+// inner reads the document inside a text, and keeps its positions correct.
 func (x *exam) inner(n node) {
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(n.text()), &root); err != nil || len(root.Content) == 0 {
@@ -224,7 +224,7 @@ func (x *exam) mesh(n node) {
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// look applies every rule to what was read.
+// look applies every rule to everything that was read.
 func (x *exam) look() {
 	x.settle()
 	if len(x.asks)+len(x.custom) == 0 && len(x.found) == 0 {
@@ -247,7 +247,7 @@ func (x *exam) look() {
 	}
 	for _, m := range x.managers {
 		m.scopes(func(scope node) {
-			for _, o := range m.own(scope) { // a route may ask another service than the filter
+			for _, o := range m.own(scope) { // a route may ask a different service than the filter
 				if service := o.get("check_settings/grpc_service"); service.there() {
 					x.way(ask{product: envoy, node: o.get("check_settings")})
 				}

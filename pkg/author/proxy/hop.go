@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// wire says what arrives at Stepward's listener. The zero value means that nobody can tell.
+// wire says what arrives at Stepward's listener. The zero value means that we cannot tell.
 type wire int
 
 const (
@@ -15,8 +15,8 @@ const (
 	speaksTLS
 )
 
-// hop describes how a call reaches Stepward, where something other than a static cluster of
-// Envoy says whether it is encrypted.
+// hop describes how a call reaches Stepward if something other than a static Envoy cluster
+// says whether it is encrypted.
 type hop struct {
 	at     node   // what says so, or should
 	to     string // where the call goes
@@ -26,19 +26,19 @@ type hop struct {
 	broken string // why no call arrives, whatever stepward.yaml says
 	// guarded means that a mesh encrypts the call and decrypts it before Stepward.
 	guarded bool
-	// verified and shows describe a call by TLS: the server is verified, and the caller
-	// shows a certificate.
+	// verified and shows describe a TLS call: whether the server is verified, and whether
+	// the caller shows a certificate.
 	verified, shows bool
 	silent          bool // by TLS, and without ALPN
 }
 
-// hopRule finds trouble on the way to Stepward that a controller makes.
+// hopRule finds problems on a way to Stepward that a controller makes.
 type hopRule struct {
 	Rule
 	find func(x *exam, h hop, tell tell)
 }
 
-// hopRules are about the calls that controllers, meshes and clients of gRPC make.
+// hopRules apply to the calls that controllers, meshes and gRPC clients make.
 var hopRules = []hopRule{
 	{Rule{"hop_tls", true,
 		"a controller, a mesh or `google_grpc` calls by TLS and Stepward's listener does not speak it, or the " +
@@ -85,7 +85,7 @@ func hopTLS(x *exam, h hop, tell tell) {
 	}
 }
 
-// fits reports whether nothing is known to be wrong with the hop.
+// fits reports whether we know of nothing wrong with the hop.
 func (h hop) fits(s Service) bool {
 	return h.broken == "" && (h.wire == 0 || (h.wire == speaksTLS) == s.TLS)
 }
@@ -127,7 +127,7 @@ func (s Service) loopback() bool {
 	return !ok || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// hops returns the ways that the calls of a take.
+// hops returns the ways on which calls from a reach Stepward.
 func (x *exam) hops(a ask) []hop {
 	switch a.product.name {
 	case istio.name:
@@ -146,8 +146,8 @@ func (x *exam) hops(a ask) []hop {
 	return x.envoyHops(a.node.get("grpc_service"))
 }
 
-// envoyHops returns the calls of a filter of Envoy itself, unless they go to a cluster that
-// the file describes in full.
+// envoyHops returns the calls of an Envoy filter, unless they go to a cluster that the file
+// describes completely.
 func (x *exam) envoyHops(service node) []hop {
 	if google := service.get("google_grpc"); google.there() {
 		return []hop{googleHop(google)}
@@ -169,7 +169,7 @@ func (x *exam) envoyHops(service node) []hop {
 	return []hop{h}
 }
 
-// googleHop describes a call by the other client of gRPC that Envoy has.
+// googleHop describes a call by Envoy's other gRPC client.
 func googleHop(n node) hop {
 	h := hop{at: n, to: n.get("target_uri").text()}
 	credentials := n.get("channel_credentials")
@@ -188,7 +188,7 @@ func googleHop(n node) hop {
 	return h
 }
 
-// contourHop describes the call to what an ExtensionService leads to.
+// contourHop describes the call to the target of an ExtensionService.
 func (x *exam) contourHop(a ask) hop {
 	ref := a.node.get("extensionRef")
 	namespace := or(ref.get("namespace").text(), a.object.namespace())
@@ -229,6 +229,6 @@ func (x *exam) find(group, kind, namespace, name string) node {
 	return node{}
 }
 
-// namespace returns the namespace of an object, as the API server reads one that names
-// none.
+// namespace returns the namespace of an object; one that names none gets the API server's
+// default.
 func (n node) namespace() string { return or(n.get("metadata/namespace").text(), "default") }

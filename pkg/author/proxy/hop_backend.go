@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// backendHops returns the calls to backends that a Gateway's controller makes: by TLS where
-// a BackendTLSPolicy, or a Backend of Envoy Gateway itself, says so.
+// backendHops returns the calls that a Gateway's controller makes to backends: by TLS if a
+// BackendTLSPolicy, or an Envoy Gateway Backend, says so.
 func (x *exam) backendHops(a ask, refs []node) []hop {
 	var all []hop
 	for _, ref := range refs {
@@ -46,7 +46,7 @@ func (x *exam) backendHop(a ask, ref node) hop {
 	return h
 }
 
-// tlsPolicy returns the target of the BackendTLSPolicy for a backend. Such a policy holds
+// tlsPolicy returns the target of the BackendTLSPolicy for a backend. Such a policy applies
 // only in the backend's own namespace.
 func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt string) {
 	for _, p := range x.objects {
@@ -71,7 +71,7 @@ func (x *exam) tlsPolicy(kind, namespace, name, port string) (target node, doubt
 	return target, doubt
 }
 
-// section returns what policies call a port of a backend: its name, where it has one.
+// section returns what policies call a backend's port: its name, if it has one.
 func (x *exam) section(kind, namespace, name, port string) (section string, known bool) {
 	s := x.find("", kind, namespace, name)
 	for p := range s.get("spec/ports").items() {
@@ -82,7 +82,8 @@ func (x *exam) section(kind, namespace, name, port string) (section string, know
 	return "", s.there()
 }
 
-// clientCertificate reports whether a proxy of Envoy Gateway or of a Gateway shows one.
+// clientCertificate reports whether the proxy of an Envoy Gateway or a Gateway shows a
+// client certificate.
 func (x *exam) clientCertificate() bool {
 	for _, o := range x.objects {
 		switch kind := o.get("kind").text(); {
@@ -95,7 +96,7 @@ func (x *exam) clientCertificate() bool {
 	return false
 }
 
-// offers reports whether a proxy of Envoy Gateway offers HTTP/2 to backends by ALPN.
+// offers reports whether an Envoy Gateway proxy offers HTTP/2 to backends by ALPN.
 func (x *exam) offers() bool {
 	return slices.ContainsFunc(x.objects, func(o node) bool {
 		return o.get("kind").text() == "EnvoyProxy" && slices.Contains(o.get("spec/backendTLS/alpnProtocols").texts(),

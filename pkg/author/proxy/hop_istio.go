@@ -8,7 +8,7 @@ import (
 // root is the namespace whose settings apply to a whole mesh, unless it was renamed.
 const root = "istio-system"
 
-// member says what the files tell about Stepward's place in the mesh.
+// member says what the files reveal about Stepward's place in the mesh.
 type member int
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // istioHop describes the call of an extension provider: as the DestinationRule of its host
-// says, otherwise as Istio finds that both ends can.
+// says, otherwise as Istio finds both ends capable.
 func (x *exam) istioHop(provider node) hop {
 	service := provider.get("service")
 	host := serviceHost(service.text())
@@ -56,8 +56,8 @@ func (x *exam) istioHop(provider node) hop {
 	return h
 }
 
-// serviceHost returns the host of a provider's service, which may stand behind its
-// namespace.
+// serviceHost returns the host of a provider's service, whose namespace may be in front of
+// it.
 func serviceHost(service string) string {
 	if _, host, there := strings.Cut(service, "/"); there {
 		return host
@@ -65,14 +65,14 @@ func serviceHost(service string) string {
 	return service
 }
 
-// sidecarSays is what Stepward's side of the mesh demands of a caller, as far as the files
-// say.
+// sidecarSays returns what Stepward's side of the mesh demands of a caller, as far as the
+// files say.
 type sidecarSays struct {
 	place        member
 	strict, said bool
 }
 
-// ruleTrouble says why a call may fail to arrive as the DestinationRule wants it.
+// ruleTrouble says why a call may fail to arrive in the way that the DestinationRule says.
 func (x *exam) ruleTrouble(h *hop, rule, tls node, own sidecarSays) {
 	credential := tls.get("credentialName")
 	switch place, strict := own.place, own.strict; {
@@ -91,13 +91,12 @@ func (x *exam) ruleTrouble(h *hop, rule, tls node, own sidecarSays) {
 // byRule describes a call whose TLS Stepward itself ends.
 func (h *hop) byRule(tls node, mode string) {
 	h.wire, h.why, h.shows = speaksTLS, "DestinationRule with mode "+mode, mode == "MUTUAL"
-	// Istio verifies the name by itself, unless another one is to be sent.
+	// Istio verifies the name by itself, unless it is told to send another one.
 	named := len(tls.get("subjectAltNames").texts()) > 0 || tls.get("sni").text() == ""
 	h.verified = named && !tls.get("insecureSkipVerify").yes()
 }
 
-// byMesh describes a call that Istio decides about: its own mTLS where Stepward's side ends
-// it.
+// byMesh describes a call that Istio decides on: its own mTLS if Stepward's side ends it.
 func (h *hop) byMesh(mode string, place member) {
 	h.wire, h.why = plainText, "Istio's own mTLS ends before Stepward, and no DestinationRule has mode SIMPLE or MUTUAL"
 	switch {
@@ -126,7 +125,7 @@ func (x *exam) destination(host, namespace string) node {
 			continue
 		}
 		named := o.get("spec/host").text()
-		if named != "" && !strings.ContainsAny(named, ".*") { // a short name is of the rule's own namespace
+		if named != "" && !strings.ContainsAny(named, ".*") { // a short name is in the rule's own namespace
 			named = fmt.Sprintf("%s.%s.svc.cluster.local", named, o.namespace())
 		}
 		suffix, wild := strings.CutPrefix(named, "*")
@@ -157,7 +156,7 @@ func policyTLS(rule node, port string) node {
 }
 
 // place finds Stepward's place in the mesh by the labels of its namespace, or of its pods
-// where those are in the files.
+// if they are in the files.
 func (x *exam) place(namespace string) member {
 	at := unsaid
 	labels := func(n node) {
@@ -184,7 +183,7 @@ func (x *exam) place(namespace string) member {
 	return at
 }
 
-// label returns the value of a label or annotation, whose name may hold a slash.
+// label returns the value of a label or annotation, whose name may contain a slash.
 func (n node) label(name string) string {
 	for key, value := range n.members() {
 		if key.y.Value == name {
@@ -219,8 +218,8 @@ func (x *exam) strictly(namespace, port string) (strict, said bool) {
 	return strict, said
 }
 
-// sidecarsAsk reports whether sidecars may be among those that ask: a policy that names
-// its targets is for gateways and waypoints.
+// sidecarsAsk reports whether sidecars may be among the callers: a policy that names its
+// targets is for gateways and waypoints.
 func (x *exam) sidecarsAsk() bool {
 	for _, c := range x.custom {
 		if !c.get("spec/targetRefs").there() && !c.get("spec/targetRef").there() {
@@ -230,8 +229,8 @@ func (x *exam) sidecarsAsk() bool {
 	return len(x.custom) == 0
 }
 
-// headless finds a provider whose Service has no address. For a sidecar or a waypoint
-// Istio makes a cluster of type ORIGINAL_DST of it, which sends a call to where the
+// headless finds a provider whose Service has no address. For a sidecar or a waypoint,
+// Istio turns it into a cluster of type ORIGINAL_DST, which sends a call to where the
 // request was going; for a gateway it does not.
 func headless(x *exam, n node, tell tell) {
 	for p := range n.get("extensionProviders").items() {
@@ -246,8 +245,8 @@ func headless(x *exam, n node, tell tell) {
 	}
 }
 
-// waypointsAsk reports whether waypoints may be among those that ask: a policy is for a
-// Service, or for a Gateway that is one or that the files do not have.
+// waypointsAsk reports whether waypoints may be among the callers: a policy is for a
+// Service, or for a Gateway that is a waypoint or is not in the files.
 func (x *exam) waypointsAsk() bool {
 	for _, c := range x.custom {
 		for t := range c.get("spec/targetRefs").items() {

@@ -8,13 +8,13 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// managerRule finds trouble in a connection manager of Envoy.
+// managerRule finds problems in an Envoy connection manager.
 type managerRule struct {
 	Rule
 	find func(x *exam, m manager, tell tell)
 }
 
-// managerRules are about the connection managers of Envoy, and their routes.
+// managerRules apply to Envoy's connection managers and their routes.
 var managerRules = []managerRule{
 	{Rule{"unasked", true,
 		"a connection manager without the filter, whose routes lead to a cluster that another one protects",
@@ -155,7 +155,7 @@ func noCatchAll(_ *exam, m manager, tell tell) {
 	}
 }
 
-// harmless are filters that leave a request and its route alone, by their message.
+// harmless lists filters that leave a request and its route alone, by their message.
 var harmless = []string{
 	"router.v3.Router", "upstream_codec", "compressor.", "decompressor.", "cors.", "rbac.", "grpc_stats.", "grpc_web.",
 	"ratelimit.", "rate_limit_quota.",
@@ -212,7 +212,7 @@ func remoteAddress(_ *exam, m manager, tell tell) {
 	}
 }
 
-// internal looks at which clients are internal. An empty list does not mean nobody: it
+// internal checks which clients count as internal. An empty list does not mean nobody: it
 // means Envoy's default, all private addresses.
 func internal(_ *exam, m manager, tell tell) {
 	n := m.node.get("internal_address_config")
@@ -240,7 +240,7 @@ func hops(x *exam, m manager, tell tell) {
 	}
 }
 
-// or returns a, unless that is nothing.
+// or returns a, or b if a is empty.
 func or[T comparable](a, b T) T {
 	var nothing T
 	if a == nothing {

@@ -11,15 +11,15 @@ import (
 )
 
 // MutationRule returns the header mutation rule of Envoy's ext_authz filter, in YAML, that
-// lets Stepward do its work and lets nothing else be changed. See [Changes].
+// permits exactly the changes that Stepward makes. See [Changes].
 func MutationRule(prefix string, headers []string) string {
 	return "decoder_header_mutation_rules:\n  disallow_all: true\n  disallow_is_error: true\n" +
 		fmt.Sprintf("  allow_expression: { regex: %q }\n", Changes(prefix, headers))
 }
 
 // Changes returns an expression for the names of everything that Stepward sets and removes:
-// identity headers with prefix, credentials that were not verified, and the headers that a
-// policy may set, each in every spelling that an application may take for it.
+// identity headers with prefix, unverified credentials, and the headers that a policy may
+// set, each in every spelling that an application may accept.
 func Changes(prefix string, headers []string) string {
 	names := []string{spellings(prefix) + ".*", "authorization", "dpop"}
 	for _, h := range headers {
@@ -46,8 +46,8 @@ func (s Service) changed() []string {
 	return append(names, "authorization", "dpop")
 }
 
-// spelt lists the spellings of a name: with "-" as it stands, as "_" and as ".", in every
-// mixture of the first of them.
+// spelt lists the spellings of a name: each "-" as itself, as "_" and as ".", in every
+// mixture for the first few.
 func spelt(name string) []string {
 	name = request.Spelling(name)
 	all := []string{name}
@@ -88,7 +88,7 @@ func mutationsOf(n node) (mutations, node, error) {
 	return m, node{}, nil
 }
 
-// permits reports whether Envoy lets a name be changed that is not a pseudo-header.
+// permits reports whether Envoy allows changes to a name that is not a pseudo-header.
 func (m mutations) permits(name string) bool {
 	switch {
 	case m.disallow != nil && m.disallow.MatchString(name):

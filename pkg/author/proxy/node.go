@@ -11,12 +11,12 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// node is a value of a document and where it stands. The zero node is not there; looking
-// into it finds nothing.
+// node is a value in a document, with its position. The zero node is absent; looking into
+// it finds nothing.
 type node struct {
 	y    *yaml.Node
 	file string
-	line int // to be added, for a document inside another
+	line int // to add, for a document inside another
 	col  int
 	path string // as static_resources.listeners[0]
 }
@@ -78,8 +78,8 @@ func (n node) items() iter.Seq[node] {
 	}
 }
 
-// get returns the member at a path of names joined by "/", each as it stands or as JSON
-// spells it.
+// get returns the member at a path of names joined by "/", each in the given spelling or in
+// that of JSON.
 func (n node) get(path string) node {
 	for name := range strings.SplitSeq(path, "/") {
 		found := node{}
@@ -114,7 +114,7 @@ func (n node) text() string {
 	return n.y.Value
 }
 
-// yes and no know the words that proxies and controllers take for true and false.
+// yes and no recognize the words that proxies and controllers accept for true and false.
 func (n node) yes() bool {
 	return slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.text()))
 }
@@ -123,7 +123,7 @@ func (n node) no() bool {
 	return slices.Contains([]string{"false", "no", "off", "n"}, strings.ToLower(n.text()))
 }
 
-// fix replaces n by another value.
+// fix replaces n with another value.
 func (n node) fix(value string) *finding.Fix { return &finding.Fix{Old: n.text(), New: value} }
 
 // texts returns the elements of a list of texts.
@@ -150,7 +150,7 @@ func (n node) duration() (time.Duration, bool) {
 	return d, err == nil
 }
 
-// typed reports whether the object is a typed configuration of a message whose name ends
+// typed reports whether the object is a typed configuration for a message whose name ends
 // with suffix.
 func (n node) typed(suffix string) bool {
 	return strings.HasSuffix(n.get("@type").text(), suffix)
@@ -172,7 +172,7 @@ func (n node) walk(visit func(node)) {
 	}
 }
 
-// value decodes n, to nil if it is not there.
+// value decodes n; an absent n becomes nil.
 func (n node) value() any {
 	if n.y == nil {
 		return nil

@@ -1,14 +1,14 @@
-// Package proxy examines what the proxy in front was told: configurations and dumps of
-// Envoy, mesh configurations and authorization policies of Istio, security policies of
-// Envoy Gateway, HTTPProxies of Contour, routes of Gateway API. Stepward can only refuse
-// what it is asked about, and only where its answer is honoured; [Check] finds what stands
-// in the way of that.
+// Package proxy examines the configuration of the proxy in front: Envoy configurations and
+// dumps, Istio mesh configurations and authorization policies, Envoy Gateway security
+// policies, Contour HTTPProxies and Gateway API routes. Stepward can refuse only requests
+// that it is asked about, and only if its answer is honoured. [Check] finds what stands in
+// the way of that.
 //
-// Each kind of trouble is a [Rule] with a code of its own. An exam reads the files (exam.go,
-// envoy.go, strict.go) and applies the rules, which stand in tables: about the place that
-// asks (ask_rules.go), Envoy's connection managers and clusters, the way of the call
-// (hop.go), and the objects of controllers. [MutationRule] writes the header mutation rule
-// that a policy needs.
+// Each kind of problem is a [Rule] with its own code. An exam reads the files (exam.go,
+// envoy.go, strict.go) and applies tables of rules: for the place that asks (ask_rules.go),
+// for Envoy's connection managers and clusters, for the path of the call (hop.go), and for
+// the objects of controllers. [MutationRule] writes the header mutation rule that a policy
+// needs.
 package proxy
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// Service describes the Stepward that is to be asked: what its configuration and its policy
-// need of the proxy.
+// Service describes the Stepward to ask: what its configuration and its policy need from
+// the proxy.
 type Service struct {
 	Listen            string        // host:port, or unix:///path
 	TLS               bool          // of the listener
@@ -30,8 +30,8 @@ type Service struct {
 	HeaderPrefix      string        // of identity headers; ends with -
 	Headers           []string      // that the policy may set on requests
 	Reads             [][]string    // members of the input that the policy looks at
-	// Route returns an error where what a route asks for (context extensions, metadata) is
-	// not understood.
+	// Route returns an error if we do not understand what a route asks for (context
+	// extensions, metadata).
 	Route func(request.Route) error
 }
 
@@ -51,17 +51,17 @@ type File struct {
 	Text []byte
 }
 
-// Rule describes a kind of trouble.
+// Rule describes a kind of problem.
 type Rule struct {
 	Code    string // of its findings
 	Refused bool   // it fails open or breaks; otherwise it is a warning
 	What    string // what is wrong
-	Why     string // what comes of it
+	Why     string // its consequence
 	Instead string // what to write
 }
 
-// Check examines files that belong together. What fails open or breaks is a finding, the
-// rest are warnings.
+// Check examines files that belong together. Rules that fail open or break give findings,
+// and the others give warnings.
 func Check(files []File, s Service) (findings, warnings finding.List) {
 	x := &exam{service: s}
 	for _, f := range files {
@@ -78,7 +78,7 @@ func Check(files []File, s Service) (findings, warnings finding.List) {
 	return findings, warnings
 }
 
-// Rules lists every kind of trouble, in the order in which Check looks for them.
+// Rules lists every kind of problem, in the order in which Check looks for them.
 func Rules() []Rule {
 	var all []Rule
 	all = append(all, fileRules...)

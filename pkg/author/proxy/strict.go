@@ -22,9 +22,9 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// strict compares a document of Envoy with Envoy's own types, member by member, so that a
-// misspelling is reported with its place. It leaves alone typed configurations of messages
-// that are not known here.
+// strict compares an Envoy document with Envoy's own types, member by member, so that a
+// misspelling is reported with its position. It skips typed configurations of unknown
+// messages.
 func (x *exam) strict(n node) {
 	switch {
 	case n.get("@type").there():
@@ -52,13 +52,13 @@ func (x *exam) message(n node, m protoreflect.MessageDescriptor) {
 		x.field(n, m.Fields().ByName("value"))
 	default:
 		if m.FullName().Parent() == "google.protobuf" {
-			return // numbers, texts, and what may hold anything
+			return // numbers, texts, and values that may hold anything
 		}
 		x.members(n, m)
 	}
 }
 
-// any follows a typed configuration into its message, where that is known.
+// any follows a typed configuration into its message, if that is known.
 func (x *exam) any(n node) {
 	t, err := protoregistry.GlobalTypes.FindMessageByURL(n.get("@type").text())
 	if err != nil || t.Descriptor().FullName().Parent() == "google.protobuf" || t.Descriptor().Name() == "TypedStruct" {

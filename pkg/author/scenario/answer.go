@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// Answer is what came of a scenario, as tests read it.
+// Answer holds the outcome of a scenario, as tests read it.
 type Answer struct {
 	Result string `json:"result"` // allow, challenge, redirect, preflight, deny or error
 	Reason string `json:"reason"`
@@ -18,10 +18,10 @@ type Answer struct {
 
 	Held     string   `json:"held"`               // the strongest level proven
 	Required string   `json:"required"`           // the strictest level required by name
-	Missing  []string `json:"missing,omitempty"`  // parts of what is required: level, age, methods, scope …
-	Observed []string `json:"observed,omitempty"` // rules that are only observed and not met
+	Missing  []string `json:"missing,omitempty"`  // unmet parts: level, age, methods, scope …
+	Observed []string `json:"observed,omitempty"` // unmet rules in shadow mode
 
-	// What a challenge or redirect asks for.
+	// What a challenge or redirect asks for:
 	Level     string   `json:"level,omitempty"`
 	ACRValues []string `json:"acr_values,omitempty"`
 	MaxAge    *int64   `json:"max_age,omitempty"` // seconds
@@ -29,11 +29,11 @@ type Answer struct {
 
 	Location  string            `json:"location,omitempty"`
 	Challenge string            `json:"www_authenticate,omitempty"`
-	Headers   map[string]string `json:"headers,omitempty"` // that the upstream gets, identity headers among them
+	Headers   map[string]string `json:"headers,omitempty"` // that the upstream gets, including identity headers
 	Metadata  map[string]any    `json:"metadata,omitempty"`
 }
 
-// AnswerOf returns the answer that r came to.
+// AnswerOf returns the answer in r.
 func AnswerOf(r authz.Record) Answer {
 	x := explain.AnswerOf(r)
 	a := Answer{

@@ -8,9 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// Explain takes a request through every stage, and asks what each other kind of client would
-// be answered. claims are taken as verified; nil verifies the credential that the request
-// shows.
+// Explain takes a request through every stage, and finds the answer that each other kind of
+// client would get. claims count as verified; nil verifies the credential in the request.
 func (s *Stage) Explain(ctx context.Context, raw request.Raw, claims map[string]any) (explain.Explanation, error) {
 	r, err := s.DecideRaw(ctx, raw, claims)
 	if err != nil {

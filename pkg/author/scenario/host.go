@@ -8,9 +8,9 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 )
 
-// HostOf returns a host that c serves, and where c says so: the first host whose browsers
-// are sent to log in, and otherwise the host of an audience that is a URL. Both are empty
-// if c names none.
+// HostOf returns a host that c serves, and the key that says so: the first host whose
+// browsers are sent to log in, or otherwise the host of an audience that is a URL. Both are
+// empty if c names none.
 func HostOf(c config.Config) (host, from string) {
 	if len(c.LoginRedirect.Hosts) > 0 {
 		return c.LoginRedirect.Hosts[0], "login_redirect.hosts"
@@ -25,8 +25,8 @@ func HostOf(c config.Config) (host, from string) {
 	return "", ""
 }
 
-// at gives x a host if it has none: one that c serves, because browsers of another are sent
-// nowhere.
+// at gives x a host if it has none: one that c serves, because browsers on any other host
+// are not redirected.
 func (x Scenario) at(c config.Config) Scenario {
 	host, _ := HostOf(c)
 	x.Host = cmp.Or(x.Host, host)

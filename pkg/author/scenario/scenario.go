@@ -1,9 +1,9 @@
-// Package scenario decides requests that nobody has sent, from callers whom nobody has
-// verified: "this browser, with a password from ten minutes ago, asks for /payments". Policy
-// tests, explain, eval and matrix put scenarios to an authorizer.
+// Package scenario decides requests that nobody has sent, from callers that nobody has
+// verified: "this browser, with a password from ten minutes ago, asks for /payments".
+// Policy tests, explain, eval and matrix run scenarios through an authorizer.
 //
-// A [Stage] decides by the stages that serve, with one exception: the token of a [Scenario]
-// is taken as verified. It is never part of a service.
+// A [Stage] decides with the same stages as the service, with one exception: it treats the
+// token of a [Scenario] as verified. It is never part of a service.
 package scenario
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// Scenario describes a request and its caller, as it is written in a test.
+// Scenario describes a request and its caller, as written in a test.
 type Scenario struct {
 	As      string            `json:"as"`     // browser, page, api (default) or grpc
 	Method  string            `json:"method"` // default GET
@@ -33,18 +33,18 @@ type Scenario struct {
 	Path    string            `json:"path"`   // with the query; required
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body"` // JSON, sent as application/json
-	// Route are context extensions of Envoy's route.
+	// Route holds the context extensions of Envoy's route.
 	Route   map[string]string `json:"route"`
 	Address string            `json:"address"` // of the peer
 	// Principal is the name in the peer's certificate.
 	Principal string `json:"principal"`
-	// Token describes the caller by claims, taken as verified; without it nobody is signed in. See
-	// [Stage.Token].
+	// Token describes the caller by claims, which count as verified; without it nobody is
+	// signed in. See [Stage.Token].
 	Token map[string]any `json:"token"`
 }
 
-// Parse reads a scenario. An unknown member is an error: otherwise the test would not test
-// it.
+// Parse reads a scenario. An unknown member is an error: otherwise the test would silently
+// not test it.
 func Parse(text []byte) (Scenario, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -70,7 +70,7 @@ func (s Scenario) client() string {
 	return s.As
 }
 
-// clients are kinds of caller, and the headers by which they are recognised.
+// clients maps kinds of caller to the headers by which they are recognised.
 var clients = map[string][]request.Field{
 	"browser": {{Name: "sec-fetch-mode", Value: "navigate"}, {Name: "sec-fetch-dest", Value: "document"},
 		{Name: "accept", Value: "text/html"}},
@@ -115,13 +115,13 @@ func set(list []request.Field, name, value string) []request.Field {
 	return append(list, request.Field{Name: name, Value: value})
 }
 
-// Stage is an authorizer before which scenarios are played.
+// Stage is an authorizer that scenarios run against.
 type Stage struct {
 	authorizer authz.Authorizer
 	config     config.Config
 }
 
-// NewStage plays scenarios before a, which was made of c.
+// NewStage makes a stage of a, which was made from the configuration c.
 func NewStage(a *authz.Authorizer, c config.Config) *Stage {
 	s := &Stage{authorizer: *a, config: c}
 	s.authorizer.Deadline = 10 * time.Second // nobody waits for the answer
@@ -129,21 +129,21 @@ func NewStage(a *authz.Authorizer, c config.Config) *Stage {
 	return s
 }
 
-// pretended is a verifier that takes every credential for the same token.
+// pretended is a verifier that accepts every credential as the same token.
 type pretended struct{ token token.Token }
 
 func (p pretended) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
 	return &p.token, nil
 }
 
-// Decide plays x. The error is for a scenario that cannot be played, never for one that
-// is refused.
+// Decide plays x. It returns an error for a scenario that cannot be played, never for one
+// that is refused.
 func (s *Stage) Decide(ctx context.Context, x Scenario) (authz.Record, error) {
 	return s.DecideRaw(ctx, x.at(s.config).Raw(), x.Token)
 }
 
 // Claims reads the claims of a token as a person writes them, {"level": "mfa"}: one JSON
-// object, in which no name appears twice.
+// object without duplicate names.
 func Claims(text string) (map[string]any, error) { return strictjson.Object([]byte(text)) }
 
 // DecideRaw plays a request with the claims of its caller. Without claims nobody is signed in.
@@ -168,10 +168,10 @@ func (s *Stage) DecideRaw(ctx context.Context, raw request.Raw, claims map[strin
 }
 
 // Token returns claims as if they had been verified. iss is the URL or short name of an
-// issuer, by default the first; sub is alice unless it is given, and null for none. In
-// place of what proves it, level may name a level. auth_age and age, lengths of time, stand
-// for auth_time and iat; auth_age is 0s unless one of the two is given, and null for a
-// token that does not say. sender_constrained presents the token with DPoP.
+// issuer, by default the first. sub is alice unless given; null means none. level may name
+// a level instead of the claims that prove it. auth_age and age, lengths of time, may
+// replace auth_time and iat. auth_age is 0s unless it or auth_time is given; null means
+// that the token does not say. sender_constrained presents the token with DPoP.
 func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	r := reading{claims: map[string]any{}}
 	for name, v := range claims {
@@ -212,8 +212,8 @@ func (s *Stage) Token(claims map[string]any) (token.Token, error) {
 	return t, r.err
 }
 
-// issuer is the one named, or the first. Without any one is made up, so that a policy
-// can be tested without a configuration.
+// issuer returns the named issuer, or the first. If there is none it makes one up, so that
+// a policy can be tested without a configuration.
 func (s *Stage) issuer(name string) (config.Issuer, error) {
 	if len(s.config.Issuers) == 0 {
 		return config.Issuer{}, errors.New("scenario: the configuration trusts no issuer")
@@ -226,7 +226,7 @@ func (s *Stage) issuer(name string) (config.Issuer, error) {
 	return config.Issuer{}, fmt.Errorf("scenario: iss %q is not a configured issuer", name)
 }
 
-// prove puts what proves a level in the place of its name.
+// prove replaces the name of a level with the claims that prove it.
 func (s *Stage) prove(r *reading, issuer config.Issuer) error {
 	level := r.text("level", "")
 	delete(r.claims, "level")
@@ -264,7 +264,7 @@ func anyOf(list []string) []any {
 	return out
 }
 
-// reading takes claims by type, and keeps what was wrong first.
+// reading takes claims by type, and keeps the first error.
 type reading struct {
 	claims map[string]any
 	err    error
@@ -313,7 +313,7 @@ func (r *reading) list(name string) []string {
 	return nil
 }
 
-// take removes a length of time, which is no claim, from the claims.
+// take removes a length of time, which is not a claim, from the claims.
 func (r *reading) take(name string, otherwise time.Duration) time.Duration {
 	v, there := r.claims[name]
 	delete(r.claims, name)

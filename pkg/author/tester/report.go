@@ -14,7 +14,7 @@ import (
 // Print writes the report for people. With verbose it also lists the tests that pass and
 // the coverage of each file.
 func (r Report) Print(out io.Writer, verbose bool) {
-	told := map[string]string{} // the test that an error was printed with
+	told := map[string]string{} // the test for which an error was printed
 	for _, t := range r.Results {
 		switch {
 		case t.Skipped:
@@ -38,7 +38,7 @@ func (r Report) Print(out io.Writer, verbose bool) {
 	fmt.Fprintf(out, "%d tests, %d failed, coverage %.1f %%\n", len(r.Results), r.Failed(), r.Coverage)
 }
 
-// failure returns the error of a test, or which test had the same one before.
+// failure returns the error of a test, or the name of an earlier test with the same error.
 func (r Report) failure(t Result, told map[string]string) string {
 	if r.Refused != nil && strings.HasSuffix(t.Error, ": the policy does not load") {
 		return "" // the caller says so once, at the end
@@ -51,10 +51,10 @@ func (r Report) failure(t Result, told map[string]string) string {
 	return t.Error
 }
 
-// errorPlace matches the place in an error of a test.
+// errorPlace matches the position in an error of a test.
 var errorPlace = regexp.MustCompile(`^\S+:\d+: (?:eval_builtin_error: )?`)
 
-// The report that build servers read.
+// The XML report that build servers read.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`

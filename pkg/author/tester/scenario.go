@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// load loads the policy before which scenarios are played. coverage traces it.
+// load loads the policy for scenarios. coverage traces it.
 func (o Options) load(ctx context.Context, sources []rego.Source, coverage topdown.QueryTracer) (authz.Policy, error) {
 	if o.OPAEnvoy != nil {
 		p, err := opaenvoy.Load(ctx, sources, *o.OPAEnvoy)
@@ -33,13 +33,13 @@ func (o Options) load(ctx context.Context, sources []rego.Source, coverage topdo
 	return p.WithTracer(coverage), nil
 }
 
-// refusal says why a policy does not load, and whether a test came to that.
+// refusal says why a policy does not load, and whether a test ran into that.
 type refusal struct {
 	err  error
 	told atomic.Bool
 }
 
-// errNotLoaded is what a test is told in place of an answer; the report says what is wrong.
+// errNotLoaded is what a test gets instead of an answer; the report says what is wrong.
 var errNotLoaded = errors.New("the policy does not load")
 
 // answerFunction declares stepward.answer.
@@ -48,9 +48,9 @@ var answerFunction = &opa.Function{
 	Decl: types.NewFunction(types.Args(types.Named("scenario", types.A)), types.Named("answer", types.A)),
 }
 
-// builtin returns stepward.answer before the policy of the sources, or nothing if no
-// scenario can be played. If the sources do not load as a policy, as a library does not, a
-// call of it fails, and the refusal says why.
+// builtin returns stepward.answer for the policy in the sources, or nothing if no scenario
+// can be played. If the sources do not load as a policy, as is the case for a library,
+// calling it fails, and the refusal says why.
 func (o Options) builtin(ctx context.Context, sources []rego.Source, coverage topdown.QueryTracer) (
 	[]*opatester.Builtin, *refusal) {
 	refused := &refusal{}

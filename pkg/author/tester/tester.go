@@ -1,9 +1,9 @@
-// Package tester runs the tests of a policy: its rules named test_…, by OPA's own tester.
+// Package tester runs the tests of a policy, its rules named test_…, with OPA's own tester.
 //
-// [Run] compiles them under the rules by which the policy is loaded, so that what a test
-// calls is what is enforced. The library may be called, but is neither tested nor counted in
-// the coverage. scenario.go has the built-in function stepward.answer, by which a test says
-// what a caller would be answered.
+// [Run] compiles them under the same rules as for serving, so that a test calls exactly
+// what is enforced. Tests may call the library, but it is neither tested nor counted in the
+// coverage. scenario.go holds the built-in function stepward.answer, which tells a test
+// what answer a caller would get.
 package tester
 
 import (
@@ -23,18 +23,17 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// Options choose what [Run] runs.
+// Options choose the tests that [Run] runs.
 type Options struct {
 	Filter  string        // regular expression on package.name; empty runs all
 	Timeout time.Duration // of one test; 0 means 5 s
-	Library []rego.Source // may be called, but is not tested and not counted in the coverage
-	// Answer plays a scenario before the policy that is tested. The built-in function
-	// stepward.answer, which tests have and policies do not, returns what it returns. nil
-	// leaves tests without it.
+	Library []rego.Source // may be called, but is neither tested nor counted in the coverage
+	// Answer plays a scenario against the tested policy. The built-in function
+	// stepward.answer, which only tests have, returns its result. nil leaves tests without
+	// that function.
 	Answer func(ctx context.Context, p authz.Policy, scenario any) (any, error)
-	Load   rego.Options // of the policy before which scenarios are played
-	// OPAEnvoy says how the policy is loaded if it is one of opa-envoy-plugin; nil if it is
-	// not.
+	Load   rego.Options // of the policy for scenarios
+	// OPAEnvoy says how to load a policy for opa-envoy-plugin; nil if it is not one.
 	OPAEnvoy *opaenvoy.Options
 }
 
@@ -50,13 +49,12 @@ type Result struct {
 	Duration time.Duration `json:"duration_ns"`
 }
 
-// Report is what a run of tests found.
+// Report holds the results of a test run.
 type Report struct {
 	Results  []Result           `json:"results"`
 	Coverage float64            `json:"coverage"` // percent of the lines of rules
 	Files    map[string]float64 `json:"files"`    // coverage of each file, in percent
-	// Refused is why no scenario could be played, where a test asked for one: the policy
-	// does not load.
+	// Refused says why the policy does not load, if a test asked for a scenario.
 	Refused error  `json:"-"`
 	Error   string `json:"error,omitempty"` // Refused in words
 }
@@ -132,7 +130,7 @@ func resultOf(r *opatester.Result) Result {
 	return t
 }
 
-// count takes the coverage of what is tested, which is neither a test nor the library.
+// count takes the coverage of the tested files, which are neither tests nor the library.
 func (r *Report) count(covered cover.Report, tests *rego.Tests) {
 	lines, all := 0, 0
 	for name, f := range covered.Files {
