@@ -2,8 +2,8 @@ package envoy
 
 import "syscall"
 
-// childAttributes let the child end with this process, however that ends, and keep
-// a terminal's Ctrl-C from it: its owner stops it.
+// childAttributes ends the child when this process ends, however that happens. It keeps a
+// terminal's Ctrl-C from the child: its owner stops it.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 }

@@ -4,5 +4,5 @@ package envoy
 
 import "syscall"
 
-// childAttributes keep a terminal's Ctrl-C from the child: its owner stops it.
+// childAttributes keeps a terminal's Ctrl-C from the child: its owner stops it.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

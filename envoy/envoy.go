@@ -1,8 +1,8 @@
 // Package envoy holds the Envoy configuration that Stepward ships, and runs a real
 // Envoy with it: for the demo, the conformance cases and the tests.
 //
-// [Render] puts addresses into the bundled configuration, [Find] and [Fetch] get
-// the binary, [Start] runs it.
+// [Render] puts addresses into the bundled configuration, [Find] and [Fetch] get the
+// binary, and [Start] runs it.
 package envoy
 
 import (
@@ -16,7 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Config holds envoy.yaml as it is shipped.
+// Config holds the shipped envoy.yaml.
 //
 //go:embed envoy.yaml
 var Config []byte
@@ -27,20 +27,20 @@ type Params struct {
 	Apps      []string // host:port of each replica
 	Stepwards []string // host:port of each replica
 	AccessLog string   // file name; empty means none
-	// CheckTimeout replaces the shipped 250 ms on a machine that is too busy for them, for
-	// health checks too; 0 keeps them.
+	// CheckTimeout replaces the shipped 250 ms on a machine that is too busy for it, for
+	// health checks too; 0 keeps it.
 	CheckTimeout time.Duration
-	// Routes stand before the last route, in Envoy's own form.
+	// Routes are inserted before the last route, in Envoy's own form.
 	Routes []map[string]any
-	// Changes is an expression for the names of request headers that may be changed;
+	// Changes is an expression for the names of request headers that Stepward may change;
 	// empty keeps the shipped one.
 	Changes string
-	// Body is how much of a request's body is sent along, in bytes; 0 sends none.
+	// Body is how much of a request's body Envoy sends along, in bytes; 0 sends none.
 	Body int
 }
 
-// Render returns the shipped configuration with the addresses of p. Everything else is
-// as it stands in envoy.yaml; the admin address is on a free port of loopback.
+// Render returns the shipped configuration with the addresses of p. Everything else is as
+// in envoy.yaml; the admin address is on a free port of loopback.
 func Render(p Params) ([]byte, error) {
 	var root map[string]any
 	if err := yaml.Unmarshal(Config, &root); err != nil {
@@ -77,7 +77,7 @@ func Render(p Params) ([]byte, error) {
 	return yaml.Marshal(root)
 }
 
-// editor walks a decoded document and keeps the first thing that is not there.
+// editor walks a decoded document and keeps the first thing that is missing.
 type editor struct{ err error }
 
 func (e *editor) object(parent map[string]any, key string) map[string]any {
@@ -130,7 +130,7 @@ func (e *editor) socket(hostPort string) map[string]any {
 	return map[string]any{"socket_address": map[string]any{"address": host, "port_value": number}}
 }
 
-// filter sets what of p is about the filter that asks.
+// filter applies the fields of p that concern the filter that asks.
 func (e *editor) filter(filter map[string]any, p Params) {
 	if p.Changes != "" {
 		e.object(e.object(filter, "decoder_header_mutation_rules"), "allow_expression")["regex"] = p.Changes

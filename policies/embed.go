@@ -1,7 +1,6 @@
-// Package policies holds the Rego that is shipped with Stepward: the policy that
-// is used when none is configured, in default/, and the library of packages
-// stepward.lib.NAME, in lib/, which every policy can import. Tests stand beside
-// each file; `stepward test` runs them.
+// Package policies holds the Rego that Stepward ships: in default/ the policy that is used
+// if none is configured, and in lib/ the library of packages stepward.lib.NAME, which every
+// policy can import. Tests are next to each file; `stepward test` runs them.
 package policies
 
 import (

@@ -18,30 +18,30 @@ import (
 // configFlags are the flags of commands that read a configuration.
 type configFlags struct {
 	file     string
-	listen   string // in place of the configured address
-	admin    string // the same
+	listen   string // replaces the configured address
+	admin    string // likewise
 	insecure bool
 	network  bool
-	bundles  bool // may come without TLS
-	nobody   bool // an empty list of issuers is permitted
+	bundles  bool // permit bundles without TLS
+	nobody   bool // permit an empty list of issuers
 }
 
-// add adds the flags of commands that serve nothing, fetch no bundle and run no policy of
-// opa-envoy-plugin: what would be insecure elsewhere does no harm here.
-// Commands that ask a running service thus permit whatever that one was permitted.
+// add adds the flags of commands that serve nothing, fetch no bundle and run no policy for
+// opa-envoy-plugin: settings that would be insecure elsewhere do no harm here. So commands
+// that ask a running service permit whatever that service was permitted.
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (STEPWARD_CONFIG)")
 	f.insecure, f.bundles, f.nobody = true, true, true
 }
 
-// addDeciding adds those of commands that also run policies of opa-envoy-plugin.
+// addDeciding adds the flags of commands that also run policies for opa-envoy-plugin.
 func (f *configFlags) addDeciding(cmd *cobra.Command) {
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.network, "insecure-policy-network", false,
 		"permit policies of opa-envoy-plugin to call other hosts")
 }
 
-// addServing adds those of commands that serve, or say what serve would do.
+// addServing adds the flags of commands that serve, or say what serve would do.
 func (f *configFlags) addServing(cmd *cobra.Command) {
 	f.addDeciding(cmd)
 	cmd.Flags().BoolVar(&f.insecure, "insecure-plaintext-listener", false,
@@ -56,7 +56,7 @@ func isConfiguration(name string) bool {
 	return filepath.Ext(name) == ".yaml" || filepath.Ext(name) == ".yml"
 }
 
-// only takes the one argument of a command that works on nothing but a configuration.
+// only takes the one argument of a command that works on a configuration alone.
 func (f *configFlags) only(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && isConfiguration(args[0]) {
 		return f.take(args[0])
@@ -67,7 +67,7 @@ func (f *configFlags) only(cmd *cobra.Command, args []string) error {
 	return noArguments(cmd, args)
 }
 
-// take makes name the configuration, unless another one is named with -c.
+// take makes name the configuration, unless -c names another one.
 func (f *configFlags) take(name string) error {
 	if f.file != "" && f.file != name {
 		return usage(fmt.Errorf("two configurations, %s with -c and %s: name one", f.file, name))
@@ -76,8 +76,8 @@ func (f *configFlags) take(name string) error {
 	return nil
 }
 
-// besides takes a configuration from arguments that are otherwise the paths of a policy: it
-// is the only argument, or has the name that configurations have. It returns the paths.
+// besides takes a configuration from arguments that otherwise are paths of a policy, if it
+// is the only argument or is named like a configuration. It returns the paths.
 func (f *configFlags) besides(args []string) (paths []string, err error) {
 	for _, name := range args {
 		switch base := filepath.Base(name); {
@@ -109,8 +109,8 @@ func unusable(err error) error {
 	return nil
 }
 
-// read does what load does, and returns the errors of package config as they are. A nil
-// look stands for a new one.
+// read does what load does, and returns the errors of package config unchanged. A nil look
+// means a new one.
 func (f *configFlags) read(look *files.Look) (config.Config, error) {
 	file := f.name()
 	if file == "" {
@@ -125,9 +125,9 @@ func (f *configFlags) read(look *files.Look) (config.Config, error) {
 // name returns the file that the flags or the environment name, or nothing.
 func (f *configFlags) name() string { return cmp.Or(f.file, os.Getenv("STEPWARD_CONFIG")) }
 
-// rehearsal reads the configuration that the flags name, otherwise a stepward.yaml beside
-// or above the first of the paths, otherwise one that is built in. It also returns its
-// file, which is empty for the one that is built in.
+// rehearsal reads the configuration that the flags name, or otherwise a stepward.yaml next
+// to or above the first of the paths, or otherwise the built-in one. It also returns its
+// file, which is empty for the built-in one.
 func (f *configFlags) rehearsal(paths []string) (c config.Config, file string, err error) {
 	played := *f
 	played.insecure, played.nobody = true, true // nothing is served
@@ -142,7 +142,8 @@ func (f *configFlags) rehearsal(paths []string) (c config.Config, file string, e
 	return c, played.name(), err
 }
 
-// noConfiguration says that no configuration was named, nor anything else that would do.
+// noConfiguration says that neither a configuration was named nor anything else that would
+// do.
 func noConfiguration(or string) error {
 	for _, name := range []string{"stepward.yaml", "stepward.yml"} {
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {

@@ -150,7 +150,7 @@ func (f *conformanceFlags) driver(cmd *cobra.Command, rig *conformance.Rig) (con
 	return conformance.InProcess(rig), nil
 }
 
-// reach says once what every case would say about a service that is not there.
+// reach reports a missing service once, instead of in every case.
 func (f *conformanceFlags) reach(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 	defer cancel()

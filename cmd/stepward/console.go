@@ -28,7 +28,7 @@ type consoleFlags struct {
 	asJSON, once, snapshot, candidate, revisions, web bool
 
 	level  string // to set
-	format string // of the candidate's report
+	format string // the format of the candidate's report
 }
 
 func newConsoleCommand() *cobra.Command {
@@ -73,7 +73,7 @@ its stages, and in a playground beside the policy of the configuration.`,
 	return cmd
 }
 
-// consoleResults are the results of decisions that can be asked for.
+// consoleResults lists the results by which decisions can be filtered.
 var consoleResults = []string{string(stepup.ResultAllow), string(stepup.ResultChallenge),
 	string(stepup.ResultRedirect), string(stepup.ResultPreflight), string(stepup.ResultDeny),
 	string(stepup.ResultError)}
@@ -106,14 +106,15 @@ func (f *consoleFlags) run(cmd *cobra.Command, _ []string) error {
 	encode := json.NewEncoder(cmd.OutOrStdout())
 	return client.Decisions(cmd.Context(), f.filter, !f.once, func(e explain.Explanation) {
 		if f.asJSON {
-			encode.Encode(e) // a reader that is gone ends the command by SIGPIPE
+			encode.Encode(e) // if the reader is gone, SIGPIPE ends the command
 			return
 		}
 		p.Decision(e)
 	})
 }
 
-// check refuses a filter that nothing can match, and flags without the flag they belong to.
+// check refuses a filter that nothing can match, and flags without the flag that they
+// belong to.
 func (f *consoleFlags) check(cmd *cobra.Command) error {
 	if f.filter.Result != "" && !slices.Contains(consoleResults, f.filter.Result) {
 		return fmt.Errorf("--result %s is not known: %s", f.filter.Result, output.OneOf(consoleResults))
@@ -129,7 +130,7 @@ func (f *consoleFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// printCandidate prints what is known of the candidate policy, as replay would.
+// printCandidate prints what is known about the candidate policy, as replay would.
 func (f *consoleFlags) printCandidate(cmd *cobra.Command, client *control.Client) error {
 	format := f.format
 	if f.asJSON {
@@ -148,7 +149,7 @@ func (f *consoleFlags) printCandidate(cmd *cobra.Command, client *control.Client
 	return r.Print(cmd.OutOrStdout(), format)
 }
 
-// watch serves the page with the decisions of a service beside the policy of its
+// watch serves the page that shows a service's decisions next to the policy of its
 // configuration.
 func (f *consoleFlags) watch(cmd *cobra.Command, client *control.Client) error {
 	work := playgroundFlags{config: f.config.configFlags}
@@ -162,7 +163,7 @@ func (f *consoleFlags) watch(cmd *cobra.Command, client *control.Client) error {
 		}})
 }
 
-// printRevisions lists the policies that decisions can still be explained by.
+// printRevisions lists the policies that can still explain decisions.
 func (f *consoleFlags) printRevisions(cmd *cobra.Command, client *control.Client) error {
 	list, err := client.Revisions(cmd.Context())
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/control"
 )
 
-// controlled are the flags of commands that ask a running service: where it is, or the
+// controlled holds the flags of commands that ask a running service: where it is, or the
 // configuration that says so.
 type controlled struct {
 	configFlags
@@ -25,7 +25,8 @@ func (f *controlled) addAddress(cmd *cobra.Command) {
 		"control socket of the service, as unix:///path, instead of the configured one")
 }
 
-// client asks at the socket that the flag names, otherwise at the one in the configuration.
+// client returns a client of the socket that the flag names, or otherwise of the one in the
+// configuration.
 func (f controlled) client() (*control.Client, error) {
 	address := f.address
 	if address == "" {

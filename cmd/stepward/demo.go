@@ -121,7 +121,7 @@ func (f *demoFlags) painter(out io.Writer, terminal *os.File) *output.Painter {
 	return &output.Painter{Out: out, Colour: !f.plain && output.Coloured(terminal)}
 }
 
-// own tries the reader's own configuration, if there is one, and logs decisions to the file
+// own tries the user's own configuration, if there is one, and logs decisions to the file
 // that it names.
 func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err error) {
 	if f.config.file == "" {
@@ -147,8 +147,8 @@ func (f *demoFlags) own(ctx context.Context, o *demo.Options) (close func(), err
 	return log.close, nil
 }
 
-// against runs a command that finds the demo in its environment. A failure of the command
-// is something found.
+// against runs a command that finds the demo in its environment. If the command fails, that
+// is a finding.
 func against(cmd *cobra.Command, d *demo.Demo, args []string) error {
 	c := exec.CommandContext(cmd.Context(), args[0], args[1:]...)
 	c.Env = append(os.Environ(), "GATEWAY="+d.Ingress, "PROVIDER="+d.Provider)

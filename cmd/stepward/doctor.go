@@ -46,7 +46,7 @@ Exits with 0 when serve would run well, and with 1 when something is wrong.`,
 	return cmd
 }
 
-// printSymptoms prints what the doctor has seen. A failure is something found.
+// printSymptoms prints what the doctor saw. A failure is a finding.
 func printSymptoms(out io.Writer, list []doctor.Symptom, asJSON bool) error {
 	if asJSON {
 		if err := output.JSON(out, list); err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// evaluated says what came of a scenario: which rules held with which values, and what each
-// kind of client would be answered.
+// evaluated holds the outcome of a scenario: which rules held with which values, and what
+// answer each kind of client would get.
 type evaluated struct {
 	Scenario json.RawMessage            `json:"scenario"`
 	request  string                     // in words
@@ -129,11 +129,11 @@ func (x evaluated) print(out io.Writer) {
 		fmt.Fprintln(out, "no rule holds")
 	}
 	fmt.Fprintln(out)
-	fault := "" // it is mostly the same for all, and told once
+	fault := "" // it is mostly the same for all, and shown once
 	for _, as := range scenario.Clients() {
 		a, asked := x.Answers[as]
 		if !asked {
-			continue // the policy's time was up before
+			continue // the policy ran out of time before
 		}
 		line := fmt.Sprintf("%-8s %d %s", as, a.Status, a.Reason)
 		if a.Location != "" {

@@ -18,7 +18,7 @@ const (
 )
 
 // exitError is an error with the code to exit with. An empty text means that the command
-// has already shown what there is to say.
+// has already shown everything.
 type exitError struct {
 	code int
 	err  error
@@ -51,8 +51,8 @@ func exitCode(err error) int {
 	return exitUsage // cobra's own: an unknown command, flags or arguments that do not fit
 }
 
-// internalUnless makes an error of a command that ran an internal one, unless the error
-// says whose fault it is.
+// internalUnless makes the error of a command an internal one, unless the error says whose
+// fault it is.
 func internalUnless(command func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := command(cmd, args)

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// explainFlags say what a request is made of.
+// explainFlags describe the request.
 type explainFlags struct {
 	config   controlled
 	asked    explain.Asked
@@ -93,7 +93,7 @@ policies stay loaded. It asks at the control socket, which the configuration mus
 	return cmd
 }
 
-// withoutConfiguration returns args without the configuration that may stand first.
+// withoutConfiguration returns args without the configuration that may come first.
 func withoutConfiguration(args []string) []string {
 	if len(args) > 0 && isConfiguration(args[0]) {
 		return args[1:]
@@ -101,8 +101,8 @@ func withoutConfiguration(args []string) []string {
 	return args
 }
 
-// check refuses arguments that are not a request, and a request beside something else to
-// explain.
+// check refuses arguments that are not a request, and a request together with something
+// else to explain.
 func (f *explainFlags) check(args []string) error {
 	switch other := f.captured != "" || f.decision != ""; {
 	case other && len(args) > 0:
@@ -154,7 +154,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// recent explains a decision that a running service has made.
+// recent explains a decision that a running service made.
 func (f *explainFlags) recent(cmd *cobra.Command) error {
 	client, err := f.config.client()
 	if err != nil {
@@ -175,7 +175,7 @@ func (f *explainFlags) recent(cmd *cobra.Command) error {
 	return nil
 }
 
-// raw returns the request of the command line, or the captured one.
+// raw returns the request on the command line, or the captured one.
 func (f *explainFlags) raw(cmd *cobra.Command, args []string, c config.Config) (request.Raw, error) {
 	if f.captured != "" {
 		text, err := readFile(cmd, f.captured)

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// groups of commands, in the order in which people meet them.
+// groups lists the groups of commands, in the order in which people meet them.
 func groups() []*cobra.Group {
 	return []*cobra.Group{
 		{ID: "begin", Title: "Begin:"},
@@ -18,7 +18,7 @@ func groups() []*cobra.Group {
 	}
 }
 
-// groupOf names the group of each command; what is not here is in none.
+// groupOf names the group of each command; a command that is not listed is in none.
 var groupOf = map[string]string{
 	"init": "begin", "demo": "begin", "doctor": "begin",
 	"validate": "policy", "test": "policy", "explain": "policy", "eval": "policy", "matrix": "policy",
@@ -27,8 +27,8 @@ var groupOf = map[string]string{
 	"conformance": "more", "schema": "more", "version": "more", "completion": "more", "help": "more",
 }
 
-// usageText is what --help prints below the description: how the command is called,
-// examples, and its flags, those that give up a protection apart.
+// usageText is what --help prints below the description: how to call the command, examples,
+// and its flags, with those that give up a protection listed separately.
 func usageText(c *cobra.Command) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
@@ -66,7 +66,7 @@ func usageText(c *cobra.Command) string {
 	return b.String()
 }
 
-// apart takes the flags that give up a protection from the others. Each is a copy for
+// apart separates the flags that give up a protection from the others. Each is a copy for
 // printing: a switch is shown as --json and not as --json[=true|false].
 func apart(all *pflag.FlagSet) (plain, insecure *pflag.FlagSet) {
 	plain, insecure = pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -69,8 +69,8 @@ const wrote = `Wrote %d files to %s. Next:
   stepward serve -c stepward.yaml      # answer Envoy; envoy.yaml asks
 `
 
-// regal configures the linter Regal for policies of Stepward: it lists what Regal takes for a
-// slip and is not one here.
+// regal configures the linter Regal for Stepward policies: it lists what Regal would report
+// but is not a slip here.
 const regal = `# Regal (https://openpolicyagent.org/projects/regal) beside stepward validate.
 rules:
   idiomatic:
@@ -79,7 +79,7 @@ rules:
     messy-rule: { level: ignore } # a rule of require stands beside what it is about
 `
 
-// files returns those of the quickstart, by name, with what the flags say.
+// files returns the files of the quickstart, by name, adapted to the flags.
 func (f initFlags) files() (map[string]string, error) {
 	files := map[string]string{"envoy.yaml": string(envoy.Config), "stepward.schema.json": string(config.Schema),
 		".regal/config.yaml": regal}
@@ -109,7 +109,7 @@ func (f initFlags) files() (map[string]string, error) {
 	return files, nil
 }
 
-// writeNew writes files below dir: all of them or, when one already exists, none.
+// writeNew writes files below dir: all of them or, if one already exists, none.
 func writeNew(dir string, files map[string]string, force bool) error {
 	for name := range files {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {

@@ -44,8 +44,8 @@ Exits with 0 when tokens of every issuer can be verified, and with 1 when not.`,
 	return cmd
 }
 
-// printIssuers prints how issuers stand. An issuer whose tokens cannot be verified is
-// something found.
+// printIssuers prints the state of issuers. If an issuer's tokens cannot be verified, that
+// is a finding.
 func printIssuers(out io.Writer, list []control.Issuer, asJSON bool) error {
 	if asJSON {
 		if err := output.JSON(out, list); err != nil {
@@ -66,7 +66,7 @@ func printIssuers(out io.Writer, list []control.Issuer, asJSON bool) error {
 	return nil
 }
 
-// symptomOf words how an issuer stands as a doctor does.
+// symptomOf describes the state of an issuer as a doctor does.
 func symptomOf(i control.Issuer) doctor.Symptom {
 	s := doctor.Symptom{Name: i.Name, Grade: "ok", Detail: i.State}
 	switch {

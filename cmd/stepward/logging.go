@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/telemetry"
 )
 
-// flushLimit bounds the writing of the last lines when the service stops.
+// flushLimit limits the time for writing the last lines when the service stops.
 const flushLimit = 3 * time.Second
 
 // logging says where events and decisions go.
@@ -28,8 +28,8 @@ type logging struct {
 	closers   []func()
 }
 
-// newLogging writes events to standard error, and decisions to where c says. Both are
-// JSON, one line each.
+// newLogging writes events to standard error, and decisions to where c says. Both are JSON,
+// one object per line.
 func newLogging(ctx context.Context, c config.Log, level string, drop func(sink string)) (*logging, error) {
 	l := &logging{level: zap.NewAtomicLevel(), fixed: level != ""}
 	if level == "" {
@@ -44,7 +44,7 @@ func newLogging(ctx context.Context, c config.Log, level string, drop func(sink 
 		l.decisions = zap.New(zapcore.NewCore(encoder(), l.sink(os.Stdout, "decisions", drop), l.level))
 	case "file":
 		file := &lumberjack.Logger{Filename: c.File, MaxSize: int(max(c.MaxSize>>20, 1)), MaxBackups: c.MaxFiles}
-		if _, err := file.Write(nil); err != nil { // otherwise nobody would know until the first decision
+		if _, err := file.Write(nil); err != nil { // otherwise nobody would notice until the first decision
 			return nil, fmt.Errorf("log.file: %w", err)
 		}
 		l.closers = append(l.closers, func() { file.Close() })
@@ -78,14 +78,14 @@ func (l *logging) sink(out io.Writer, name string, drop func(string)) zapcore.Wr
 	return s
 }
 
-// follow takes over the level of a configuration that has come into force.
+// follow adopts the level of a configuration that has taken effect.
 func (l *logging) follow(c config.Config) {
 	if !l.fixed {
 		_ = l.level.UnmarshalText([]byte(c.Log.Level)) // it was checked when it was read
 	}
 }
 
-// close writes what is left, the last opened first.
+// close writes remaining lines, and closes the last opened first.
 func (l *logging) close() {
 	for i := len(l.closers) - 1; i >= 0; i-- {
 		l.closers[i]()

@@ -1,7 +1,7 @@
 // Command stepward is step-up authentication at the load balancer: the service
 // that Envoy asks, and the tools to write, check and try its policies.
 //
-// Each command has a file of its own: it reads flags, calls a package, and prints.
+// Each command has its own file: it reads flags, calls a package, and prints.
 package main
 
 import (
@@ -17,8 +17,8 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	// The first signal ends ctx and with it the command, in good order; a second
-	// one ends the process.
+	// The first signal ends ctx, and so the command in an orderly way; a second one ends
+	// the process.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() { <-ctx.Done(); stop() }()

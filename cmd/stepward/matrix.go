@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// matrixFlags say which routes, which policy and how to print them.
+// matrixFlags say which routes and policy to use, and how to print the matrix.
 type matrixFlags struct {
 	config configFlags
 	routes []string
@@ -122,7 +122,7 @@ func (f *matrixFlags) make(cmd *cobra.Command, c config.Config, paths []string, 
 	return matrix.Make(cmd.Context(), analyses, ladder, routes, progress(cmd, len(routes)))
 }
 
-// progress shows how far it is to a person who waits, and to no file.
+// progress shows progress to a person at a terminal, and never writes it to a file.
 func progress(cmd *cobra.Command, all int) func(done, all int) {
 	if all < 100 || !output.Coloured(os.Stderr) {
 		return nil
@@ -136,7 +136,8 @@ func progress(cmd *cobra.Command, all int) func(done, all int) {
 	}
 }
 
-// compare prints what differs from another policy. What became weaker is something found.
+// compare prints the differences from another policy. A row that became weaker is a
+// finding.
 func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, c config.Config, routes []matrix.Route) error {
 	was, err := f.before(cmd, c, routes)
 	if err != nil {
@@ -154,7 +155,7 @@ func (f *matrixFlags) compare(cmd *cobra.Command, is matrix.Matrix, c config.Con
 	return nil
 }
 
-// before returns the matrix to compare with: that of a policy, or one that was written down.
+// before returns the matrix to compare with: the matrix of a policy, or a saved one.
 func (f *matrixFlags) before(cmd *cobra.Command, c config.Config, routes []matrix.Route) (matrix.Matrix, error) {
 	if !strings.HasSuffix(f.diff, ".json") {
 		return f.make(cmd, c, []string{f.diff}, routes)
@@ -170,7 +171,7 @@ func (f *matrixFlags) before(cmd *cobra.Command, c config.Config, routes []matri
 	return m, nil
 }
 
-// golden compares the public routes with a file. Other routes are something found.
+// golden compares the public routes with a file. Any difference is a finding.
 func (f *matrixFlags) golden(cmd *cobra.Command, m matrix.Matrix) error {
 	is := strings.Join(append(m.Public(), ""), "\n")
 	was, err := os.ReadFile(f.public)

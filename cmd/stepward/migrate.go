@@ -76,7 +76,7 @@ func (f *migrateFlags) run(cmd *cobra.Command, args []string) error {
 	return f.write(cmd, written)
 }
 
-// refusedBundles returns what OPA's plugins would refuse here.
+// refusedBundles returns the settings that OPA's plugins would refuse here.
 func refusedBundles(name string, text []byte) (list finding.List) {
 	_, err := bundle.Parse(name, text, bundle.ParseOptions{})
 	errors.As(err, &list)

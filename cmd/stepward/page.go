@@ -27,7 +27,7 @@ func (f *pageFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.open, "open", false, "open the page in the browser")
 }
 
-// serve serves the page until the command is ended.
+// serve serves the page until the command ends.
 func (f pageFlags) serve(cmd *cobra.Command, o playground.Options) error {
 	l, err := playground.Listen(f.listen)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// What a playground of the shipped example begins with.
+// What a playground with the shipped example begins with.
 const (
 	exampleRoutes   = "GET /\nGET /orders/{id}\nPOST /payments/**\nGET /payroll/**\n"
 	exampleScenario = `{"as":"api","method":"POST","path":"/payments/7","token":{"level":"password","auth_age":"10s"}}`
@@ -64,7 +64,7 @@ and login_redirect.`,
 	return cmd
 }
 
-// workspace returns a saved workspace, or one of what the flags and paths name.
+// workspace returns a saved workspace, or one made from what the flags and paths name.
 func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playground.Workspace, error) {
 	if len(args) == 1 && filepath.Ext(args[0]) == ".json" {
 		text, err := readFile(cmd, args[0])
@@ -96,13 +96,13 @@ func (f *playgroundFlags) workspace(cmd *cobra.Command, args []string) (playgrou
 	return w, nil
 }
 
-// asked returns the routes and scenario of the flags, otherwise those of the example.
+// asked returns the routes and scenario from the flags, or otherwise from the example.
 func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, play string, err error) {
 	list, err := readRoutes(cmd, f.routes)
 	if err != nil {
 		return "", "", err
 	}
-	for _, r := range list { // and nothing else of the files: the workspace may be shared
+	for _, r := range list { // and nothing more from the files: the workspace may be shared
 		routes += r.String() + "\n"
 	}
 	if len(f.routes) == 0 {
@@ -125,7 +125,7 @@ func (f *playgroundFlags) asked(cmd *cobra.Command) (routes, play string, err er
 	return routes, asked, nil
 }
 
-// sources returns the files of the policy, by names without the folders above them, and the
+// sources returns the files of the policy, named without the folders above them, and the
 // text of the configuration.
 func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, configuration []byte, err error) {
 	if len(paths) == 0 && f.config.name() == "" {
@@ -156,7 +156,7 @@ func (f *playgroundFlags) sources(paths []string) (sources []rego.Source, config
 	return sources, configuration, nil
 }
 
-// exampleSources returns those of the shipped example.
+// exampleSources returns the sources of the shipped example.
 func exampleSources() (sources []rego.Source, configuration []byte, err error) {
 	example := examples.Quickstart()
 	if configuration, err = fs.ReadFile(example, "stepward.yaml"); err != nil {

@@ -136,7 +136,7 @@ func (f *replayFlags) judge(cmd *cobra.Command, r divergence.Report) error {
 	return nil
 }
 
-// play reads one log, and shows how far it is to a person who waits.
+// play reads one log, and shows progress to a person at a terminal.
 func play(cmd *cobra.Command, p *replay.Player, name string) error {
 	var in io.Reader = cmd.InOrStdin()
 	size := int64(0)

@@ -81,7 +81,7 @@ func (f *revokeFlags) run(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// complete makes the entry of the flags.
+// complete makes the entry from the flags.
 func (f *revokeFlags) complete() (err error) {
 	if f.entry.Issuer == "" {
 		return errors.New("name the issuer with --issuer, and what is revoked with --jti, --sid or --sub")
@@ -100,7 +100,7 @@ func (f *revokeFlags) complete() (err error) {
 	return nil
 }
 
-// print writes an entry. A reader that is gone ends the command by SIGPIPE.
+// print writes an entry. If the reader is gone, SIGPIPE ends the command.
 func (f *revokeFlags) print(out io.Writer, e revocation.Entry) {
 	if f.asJSON {
 		json.NewEncoder(out).Encode(e)

@@ -40,7 +40,7 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
   stepward serve -c stepward.yaml`,
 		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2, Args: noArguments, RunE: showHelp,
 	}
-	root.SetOut(visible.NewWriter(os.Stdout)) // what a client or a provider has written is shown, and commands nothing
+	root.SetOut(visible.NewWriter(os.Stdout)) // text from clients is shown, but cannot control the terminal
 	root.SetErr(visible.NewWriter(os.Stderr))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
@@ -60,8 +60,8 @@ Exit codes: 0 fine, 1 a check found something, 2 usage or configuration,
 	return root
 }
 
-// finish makes errors of c and of the commands below it internal ones, unless they say
-// whose fault they are. A command that only has others shows its help, and takes no
+// finish makes errors of c and of its subcommands internal ones, unless they say whose
+// fault they are. A command that only has subcommands shows its help, and takes no
 // arguments.
 func finish(c *cobra.Command) {
 	if !c.Runnable() {

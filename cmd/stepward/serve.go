@@ -89,7 +89,7 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 	return s.Run(ctx)
 }
 
-// onHangup calls reload for each SIGHUP, until it is stopped.
+// onHangup calls reload on each SIGHUP, until it is stopped.
 func onHangup(reload func()) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// share is the value of a flag: a part of the decisions, written as "2%" or "0.02".
-// A share that is not set limits nothing.
+// share is the value of a flag: a part of the decisions, written as "2%" or "0.02". An
+// unset share limits nothing.
 type share struct {
 	set  bool
 	part float64

@@ -36,7 +36,7 @@ func invite(p *output.Painter, d *demo.Demo) {
 		"-G --data-urlencode 'claims={\"roles\":[\"payroll\"]}' adds claims. Ctrl-C stops everything."))
 }
 
-// once sends every request of the story. An unexpected answer is something found.
+// once sends every request of the story. An unexpected answer is a finding.
 func once(ctx context.Context, p *output.Painter, d *demo.Demo) error {
 	failed := 0
 	for i, s := range demo.Story() {

@@ -110,7 +110,7 @@ func (f *validateFlags) run(cmd *cobra.Command, paths []string) error {
 	return nil
 }
 
-// check refuses flags that make no sense together, and returns the paths of a policy.
+// check refuses flags that make no sense together, and returns the paths of the policy.
 func (f *validateFlags) check(args []string) (paths []string, err error) {
 	if f.asJSON {
 		f.format = "json"
@@ -129,7 +129,7 @@ func (f *validateFlags) check(args []string) (paths []string, err error) {
 	return paths, nil
 }
 
-// validate checks everything. An error means that something cannot be read at all.
+// validate checks everything. An error means that something could not be read at all.
 func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validation.Report, error) {
 	o := validation.Options{Online: f.online, Rule: f.rule, Proxies: f.envoys,
 		ReadProxy: func(name string) ([]byte, error) { return readFile(cmd, name) }}
@@ -142,14 +142,14 @@ func (f *validateFlags) validate(cmd *cobra.Command, paths []string) (validation
 		return validation.Report{}, err
 	}
 	if file == "" {
-		c.Limits.Deadline = 0 // what is built in says nothing about a proxy
-		c.Issuers = nil       // nor do its issuers about those of the policy
+		c.Limits.Deadline = 0 // the built-in configuration says nothing about a proxy
+		c.Issuers = nil       // nor do its issuers about those in the policy
 	}
 	r, err := validation.Policy(cmd.Context(), c, paths, o)
 	return r, blamed(err)
 }
 
-// blamed makes an error one of what the user wrote.
+// blamed blames an error on what the user wrote.
 func blamed(err error) error {
 	if err == nil {
 		return nil

@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newest is the latest version in CHANGELOG.md. A build that is not of a tag says it
+// newest is the latest version in CHANGELOG.md. A build without a tag reports it together
 // with what it knows about itself: 0.1.0+g2f9a6a1f6a53.
 const newest = "0.1.0"
 
-// What the linker sets, with -X, in make build, in a release and in the Dockerfile.
-// Each is empty in any other build.
+// The values that the linker sets, with -X, in make build, in a release and in the
+// Dockerfile. All are empty in any other build.
 var (
 	linkedVersion string
 	linkedCommit  string // followed by -dirty when files had changed since
@@ -51,7 +51,7 @@ install built names the module and its checksum, as the checksum database has it
 
 func version() string { return thisBuild().Version }
 
-// build holds what a binary knows about how it was made.
+// build holds what a binary knows about how it was built.
 type build struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit"`
@@ -72,7 +72,7 @@ func (b build) text() string {
 	return fmt.Sprintf("stepward %s\n%s\n%s %s\n", b.Version, source, b.Go, b.Platform)
 }
 
-// thisBuild returns what the linker was told and, where it was told nothing, what the go
+// thisBuild returns what the linker was told or, if it was told nothing, what the go
 // command recorded.
 func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
@@ -85,7 +85,7 @@ func thisBuild() build {
 // pseudo matches the end of a version that the go command made for a commit without a tag.
 var pseudo = regexp.MustCompile(`[.-](\d{14})-([0-9a-f]{12})(\+dirty)?$`)
 
-// describe fills in what linked leaves open.
+// describe fills in the values that linked leaves open.
 func describe(linked build, info *debug.BuildInfo) build {
 	recorded := build{Version: strings.TrimPrefix(info.Main.Version, "v")}
 	var modified bool

@@ -18,15 +18,15 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// group is what one configuration serves.
+// group is a set of cases that one configuration serves.
 type group struct {
 	name  string
 	dir   string
 	cases []testCase
 }
 
-// testCase is one kind of request. Its source is made anew for each round, with a count of
-// requests where each must be new.
+// testCase is one kind of request. Each round makes a new source, with a number of requests
+// if each must be new.
 type testCase struct {
 	name   string
 	bar    float64
@@ -72,7 +72,7 @@ log: { decisions: file, file: decisions.log, level: warn }
 policy: { paths: [policies] }
 `
 
-// newCases are all cases, with their keys and tokens.
+// newCases makes all cases, with their keys and tokens.
 func newCases(o options) ([]group, error) {
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
 	if err != nil {
@@ -161,7 +161,7 @@ func contents(folder fs.FS) (map[string]string, error) {
 	return files, err
 }
 
-// thousandRoutes is a table of a thousand stop signs, each of an area of its own.
+// thousandRoutes is a table of a thousand stop signs, each for its own area.
 func thousandRoutes() (string, error) {
 	var routes []map[string]any
 	for i := range 1000 {
@@ -202,7 +202,7 @@ func (g group) measure(ctx context.Context, o options, baseline *process, r *rep
 	return nil
 }
 
-// measure drives both servers in turn, the first of them changing.
+// measure drives both servers in turn, and alternates which one is first.
 func (c testCase) measure(ctx context.Context, o options, baseline, stepward *process, r *report) error {
 	theirs, err := dial(baseline.address, o)
 	if err != nil {
@@ -246,7 +246,7 @@ func (c testCase) measure(ctx context.Context, o options, baseline, stepward *pr
 	return nil
 }
 
-// cost1 is the processor time of one call in µs, and how many are answered in a second.
+// cost1 returns the processor time of one call in µs, and the number of answers per second.
 func cost1(ctx context.Context, o options, p *process, client *client, source func() []byte, expect expectation) (
 	cost, rate float64, err error) {
 	before, err := p.used()

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// raw is a codec that leaves bytes as they are, so that the client costs little beside
+// raw is a codec that leaves bytes unchanged, so that the client costs little compared with
 // the servers.
 type raw struct{}
 
@@ -64,8 +64,7 @@ func ask(ctx context.Context, conn *grpc.ClientConn, request []byte) ([]byte, er
 }
 
 // drive keeps the server busy for d, or until source has nothing more, and counts the
-// answers. An answer that is not the expected one ends it: what is fast and wrong is not
-// measured.
+// answers. An unexpected answer ends it: a fast but wrong server is not measured.
 func (c *client) drive(ctx context.Context, d time.Duration, source func() []byte, expect expectation) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -97,13 +96,13 @@ func (c *client) drive(ctx context.Context, d time.Duration, source func() []byt
 	return answered.Load(), context.Cause(ctx)
 }
 
-// expectation is what must come back: 200 stands for an allow.
+// expectation describes the answer that must come back: 200 stands for an allow.
 type expectation struct {
 	status int
 	reason string
 }
 
-// met compares every answer in a few bytes, and the reason of a refusal whole.
+// met compares a few bytes of every answer, and the whole reason of a refusal.
 func (e expectation) met(answer []byte) error {
 	allowed := len(answer) >= 2 && answer[0] == 0x0a && answer[1] == 0 // status: {}, which is OK
 	if allowed == (e.status == 200) && (allowed || len(answer) > 0) {

@@ -3,10 +3,10 @@
 // Command bench measures what a decision costs, in units of a Check server that does
 // nothing.
 //
-// It starts Stepward and the no-op server as processes of their own, drives both in turn
-// with the same requests, and compares the processor time that the kernel accounts to
-// each. A ratio of two servers in one run says something on any machine; a time says
-// something only on the machine where it was taken.
+// It starts Stepward and the no-op server as separate processes, drives both in turn with
+// the same requests, and compares the processor time that the kernel accounts to each. A
+// ratio of two servers in one run means something on any machine; a time means something
+// only on the machine where it was taken.
 //
 //	cases.go    what is asked, and what must come back
 //	load.go     the client
@@ -27,7 +27,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// options are what the command line says.
+// options holds the values of the command line.
 type options struct {
 	stepward    string
 	json        string
@@ -77,8 +77,8 @@ func run() int {
 	return 0
 }
 
-// measure runs every case that is asked for: one Stepward for each configuration, and
-// one no-op server for all.
+// measure runs every requested case, with one Stepward for each configuration and one no-op
+// server for all.
 func measure(ctx context.Context, o options) (*report, error) {
 	all, err := newCases(o)
 	if err != nil {

@@ -24,7 +24,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// noop is the least that a Check server can do with stock grpc-go and the generated types.
+// noop does the least that a Check server can do with stock grpc-go and the generated
+// types.
 type noop struct {
 	authv3.UnimplementedAuthorizationServer
 }
@@ -59,7 +60,7 @@ type process struct {
 	said    bytes.Buffer
 }
 
-// startNoop starts this binary again, as the no-op server.
+// startNoop starts this binary again as the no-op server.
 func startNoop(ctx context.Context) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,8 +69,8 @@ func startNoop(ctx context.Context) (*process, error) {
 	return start(ctx, "", self, func(address string) []string { return []string{"noop", address} })
 }
 
-// startStepward serves the configuration in dir. Decisions are logged to a file there, as
-// JSON, and metrics are on: that is how it runs in production.
+// startStepward serves the configuration in dir. It logs decisions to a file there, as
+// JSON, and metrics are on, as in production.
 func startStepward(ctx context.Context, binary, dir string) (*process, error) {
 	path, err := filepath.Abs(binary)
 	if err != nil {
@@ -130,8 +131,8 @@ func (p *process) stop() {
 	}
 }
 
-// used is the processor time of p so far, by the kernel's clock of that process: every
-// thread, also those that have ended.
+// used returns the processor time of p so far, by the kernel's clock for that process: it
+// includes every thread, even ended ones.
 func (p *process) used() (time.Duration, error) {
 	const cpuClockSched = 2 // CPUCLOCK_SCHED of the kernel's posix-timers
 	var t unix.Timespec
@@ -141,7 +142,7 @@ func (p *process) used() (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// memory is the resident set of p, in bytes.
+// memory returns the resident set of p, in bytes.
 func (p *process) memory() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

@@ -26,7 +26,7 @@ type row struct {
 	Passed   bool    `json:"passed"`
 }
 
-// process figures stand beside the ratios.
+// process holds figures to go with the ratios.
 type figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
@@ -55,7 +55,7 @@ func (r *report) Passed() bool {
 		!slices.ContainsFunc(r.Figures, func(f figure) bool { return f.Value > f.Bar })
 }
 
-// round is what one round of a case measured.
+// round holds what one round of a case measured.
 type round struct{ baseline, stepward, rate float64 }
 
 // add makes a row of rounds.
@@ -112,7 +112,7 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// rest notes what a Stepward needs before anybody asks.
+// rest notes what a Stepward needs before the first request.
 func (r *report) rest(p *process) error {
 	bytes, err := p.memory()
 	r.Figures = append(r.Figures, figure{"start to ready", float64(p.ready.Milliseconds()), "ms", 300},

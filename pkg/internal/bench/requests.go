@@ -46,10 +46,10 @@ func mint(idp *testidp.IDP, key string, n int) ([]string, error) {
 	return tokens, nil
 }
 
-// number and secret are where a number and a token go, in requests that are encoded.
+// number and secret mark where a number and a token go in encoded requests.
 const number = "0123456789"
 
-// shape is a request but for its number and its token.
+// shape is a request without its number and token.
 type shape struct {
 	method, path string
 	token        []string // one of them for each request; none for nobody
@@ -110,7 +110,7 @@ func places(b []byte, what string) []int {
 	return all
 }
 
-// fill is the request number n with a token.
+// fill returns request number n with a token.
 func (t template) fill(n int64, token string) []byte {
 	b := slices.Clone(t.bytes)
 	for _, at := range t.numbers {
@@ -124,7 +124,7 @@ func (t template) fill(n int64, token string) []byte {
 	return b
 }
 
-// repeated makes requests of known tokens without end, each with a number of its own.
+// repeated makes an endless series of requests with known tokens, each with its own number.
 func repeated(s shape) func(int) (func() []byte, error) {
 	var n atomic.Int64
 	return func(int) (func() []byte, error) {
@@ -148,7 +148,7 @@ func repeated(s shape) func(int) (func() []byte, error) {
 	}
 }
 
-// fresh makes requests whose token nobody has seen, and ends after coldCalls.
+// fresh makes requests with tokens that nobody has seen, and ends after coldCalls.
 func fresh(idp *testidp.IDP, key string, o options, s shape) func(int) (func() []byte, error) {
 	return func(int) (func() []byte, error) {
 		tokens, err := mint(idp, key, coldCalls)

@@ -14,8 +14,8 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// read shows events as people want them: a line for each package, and everything that a
-// failing test has said.
+// read shows events for people: a line for each package, and everything that a failing test
+// printed.
 func read(events io.Reader, out io.Writer) counts {
 	var all counts
 	of := map[string]counts{} // by package
@@ -26,7 +26,7 @@ func read(events io.Reader, out io.Writer) counts {
 		var e event
 		switch {
 		case json.Unmarshal([]byte(line), &e) != nil:
-			fmt.Fprint(out, line) // what is not of go test, or the end
+			fmt.Fprint(out, line) // a line that is not from go test, or the end
 		case e.Action == "build-output":
 			fmt.Fprint(out, e.Output)
 		case e.Action == "output":
@@ -68,7 +68,7 @@ func finished(e event, of map[string]counts, said map[string]*strings.Builder, o
 	switch {
 	case e.Action == "skip":
 		c.skipped = 1
-	case strings.Contains(e.Test, "/"): // counted with the test that it is part of
+	case strings.Contains(e.Test, "/"): // counted with the test that contains it
 		return c
 	case e.Action == "pass":
 		c.passed = 1

@@ -1,10 +1,10 @@
-// Command gates runs what a change must pass, one step after the other even if one
-// fails, and sums up: what passed, failed and was left out, and how long each took. The
-// Makefile calls it: `make unit`, `make test`, `make test-all`.
+// Command gates runs the checks that a change must pass, one after another even if one
+// fails, and sums up what passed, what failed, what was left out, and how long each took.
+// The Makefile calls it: `make unit`, `make test`, `make test-all`.
 //
-// There is one switch for tests: `go test -short` leaves out what takes long and what
-// needs Node, a JDK or Chromium. `make unit` and `make test` set it, `make test-all` does
-// not. With CI=true a test that misses such a tool fails.
+// There is one switch for tests: `go test -short` leaves out tests that take long or need
+// Node, a JDK or Chromium. `make unit` and `make test` set it, `make test-all` does not.
+// With CI=true a test fails if such a tool is missing.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// step is a command, and what is said of it before it runs.
+// step is a command, and the text shown before it runs.
 type step struct {
 	name  string
 	says  string
@@ -27,14 +27,14 @@ type step struct {
 	tests bool // it is `go test`, whose events are counted
 }
 
-// slow are the packages that start Envoy, browsers, providers or whole services. They are
-// not for the loop of half a minute.
+// slow lists the packages that start Envoy, browsers, providers or whole services. They are
+// too slow for the half-minute loop.
 var slow = []string{
 	"cmd/stepward", "examples", "envoy", "pkg/run/server", "pkg/run/conformance", "pkg/run/demo",
 	"pkg/author/playground", "pkg/author/scenario", "pkg/engine/rego", "pkg/trust/jwt", "pkg/internal/golden",
 }
 
-// plans are the steps of each target.
+// plans lists the steps of each target.
 var plans = map[string][]step{
 	"unit": {
 		{name: "unit tests", says: "fast packages", tests: true, argv: []string{"bash", "-c",
@@ -76,7 +76,7 @@ var plans = map[string][]step{
 	},
 }
 
-// leftOut says what a target leaves out, and which target does it.
+// leftOut says what a target leaves out, and which target runs it.
 var leftOut = map[string]string{
 	"unit": "packages that start servers, Envoy or a browser: `make test`",
 	"test": "the race detector, fuzzing, long cases, manifests (envoy/validate), and what needs " +
@@ -126,7 +126,7 @@ func carryOut(ctx context.Context, steps []step, left string, out io.Writer) int
 	return 0
 }
 
-// counts are of tests; a step that is not `go test` counts as one.
+// counts holds numbers of tests; a step that is not `go test` counts as one.
 type counts struct{ passed, failed, skipped int }
 
 func (c *counts) add(d counts) {

@@ -1,6 +1,6 @@
-// Package golden compares what is generated from the code with the file that is kept of
-// it: reference pages, the schema of the configuration. A stale page fails the test, and
-// `make docs` writes it again.
+// Package golden compares generated text, such as reference pages and the schema of the
+// configuration, with the file in the repository. A stale page fails the test, and `make
+// docs` writes it again.
 package golden
 
 import (
@@ -36,7 +36,7 @@ func Check(t *testing.T, file, text string) {
 	}
 }
 
-// maxPicture bounds a picture of the documentation, in bytes.
+// maxPicture limits a picture in the documentation, in bytes.
 const maxPicture = 150 << 10
 
 // CheckPicture fails unless the file is there and small; with -update it writes it. It does
@@ -57,7 +57,7 @@ func CheckPicture(t *testing.T, file string, picture []byte) {
 	}
 }
 
-// CheckCompressed does what Check does, for a file that is kept compressed by gzip.
+// CheckCompressed does what Check does, for a file that is stored compressed with gzip.
 func CheckCompressed(t *testing.T, file, text string) {
 	t.Helper()
 	if *update {

@@ -120,9 +120,9 @@ func joined(lines, line string) string {
 	return lines + "\n" + line
 }
 
-// plant runs the tests over the mutated file and names the first that fails, or
-// is empty when none does. A mutant that no longer applies, or that does not
-// compile, is an error: it would be killed by the compiler and prove nothing.
+// plant runs the tests over the mutated file and names the first that fails, or is empty if
+// none does. A mutant that no longer applies, or that does not compile, is an error: it
+// would be killed by the compiler and prove nothing.
 func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	source, err := os.ReadFile(m.file)
 	if err != nil {
@@ -178,12 +178,12 @@ func (m mutant) plant(ctx context.Context) (killedBy string, err error) {
 	return firstFailure(out), nil
 }
 
-// packages are those whose tests must notice, without the flags for them.
+// packages returns the packages whose tests must notice, without the flags for them.
 func (m mutant) packages() []string {
 	return slices.DeleteFunc(slices.Clone(m.tests), func(s string) bool { return strings.HasPrefix(s, "-") })
 }
 
-// find returns where the code to change begins and ends. Where it does not stand as
+// find returns where the code to change begins and ends. If the file does not contain it as
 // written, find compares token by token: a line may have been wrapped, or aligned with its
 // neighbours.
 func (m mutant) find(source []byte) ([]int, error) {
@@ -224,7 +224,7 @@ func goCommand(ctx context.Context, args ...string) ([]byte, error) {
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// firstFailure is the innermost test that failed, or what else went wrong.
+// firstFailure returns the innermost test that failed, or whatever else went wrong.
 func firstFailure(out []byte) string {
 	found := failure.FindAllSubmatch(out, -1)
 	if len(found) == 0 {

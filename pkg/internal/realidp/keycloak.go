@@ -99,7 +99,7 @@ func (k keycloak) rotate(t testing.TB, _ *Provider) {
 	call(t, http.MethodPost, k.root+"/admin/realms/stepward/components", k.admin(t), component{
 		Name: fmt.Sprintf("rsa-%d", len(old)), ProviderID: "rsa-generated",
 		ProviderType: "org.keycloak.keys.KeyProvider", Parent: last.Parent,
-		// One digit more than that of the key that has signed so far.
+		// One digit more than the priority of the key that has signed so far.
 		Config: map[string][]string{"priority": {last.Config["priority"][0] + "0"}, "keySize": {"2048"}, "algorithm": {
 			"RS256"}, "active": {"true"}, "enabled": {"true"}},
 	}, nil)

@@ -12,7 +12,7 @@ import (
 // NewOIDCProvider runs oidc-provider. Its client gateway-key authenticates with the
 // private key of one of clientKeys, a JWK set; empty means that there is none.
 //
-// Stopped, it forgets tokens and keys.
+// It forgets tokens and keys when it is stopped.
 func NewOIDCProvider(t testing.TB, clientKeys string) *Provider {
 	t.Helper()
 	dir, port := tools(t, "oidc-provider"), freePort(t)

@@ -1,8 +1,8 @@
 // Package realidp runs other people's identity providers for our tests: Keycloak, and
 // oidc-provider from npm. `make providers` installs them.
 //
-// Each runs as a process of its own on a free port of 127.0.0.1, can be stopped and
-// started again where it was, and is told to rotate its keys the way its operators do.
+// Each runs as a separate process on a free port of 127.0.0.1, can be stopped and started
+// again at the same address, and rotates its keys in the same way as for its operators.
 package realidp
 
 import (
@@ -25,10 +25,10 @@ import (
 	"time"
 )
 
-// Audience is that of the tokens that the providers make.
+// Audience is the audience of the tokens that the providers make.
 const Audience = "https://api.example.com"
 
-// GatewaySecret is that of the client gateway, which may introspect.
+// GatewaySecret is the secret of the client gateway, which may introspect.
 const GatewaySecret = "TEST-gateway-secret"
 
 // Provider is a running identity provider.
@@ -45,14 +45,14 @@ type Provider struct {
 	kind    kind
 }
 
-// kind is what differs between providers.
+// kind holds what differs between providers.
 type kind interface {
 	token(t testing.TB, p *Provider, opaque bool) string
 	rotate(t testing.TB, p *Provider)
 	drop(t testing.TB, p *Provider)
 }
 
-// tools returns the folder into which `make providers` has put things.
+// tools returns the folder into which `make providers` installs things.
 func tools(t testing.TB, name string) string {
 	t.Helper()
 	if testing.Short() {
@@ -102,7 +102,7 @@ func start(t testing.TB, p *Provider) *Provider {
 	return p
 }
 
-// Start runs the provider where it was, and returns when it answers.
+// Start runs the provider at its earlier address, and returns when it answers.
 func (p *Provider) Start() {
 	p.t.Helper()
 	p.running = p.command()
@@ -145,7 +145,7 @@ func (p *Provider) Stop() {
 	if p.running == nil {
 		return
 	}
-	syscall.Kill(-p.running.Process.Pid, syscall.SIGTERM) // it may be gone already
+	syscall.Kill(-p.running.Process.Pid, syscall.SIGTERM) // it may already be gone
 	select {
 	case <-p.exited:
 	case <-time.After(20 * time.Second):
@@ -159,13 +159,13 @@ func (p *Provider) Stop() {
 // Token gets a new access token for Audience, a JWT or an opaque one.
 func (p *Provider) Token(opaque bool) string { return p.kind.token(p.t, p, opaque) }
 
-// Rotate makes the provider sign with a new key, and publish the old one beside it.
+// Rotate makes the provider sign with a new key, and still publish the old one.
 func (p *Provider) Rotate() { p.kind.rotate(p.t, p) }
 
-// Drop makes the provider publish no key but the one that it signs with.
+// Drop makes the provider publish only the key that it signs with.
 func (p *Provider) Drop() { p.kind.drop(p.t, p) }
 
-// call sends a form or a JSON document and returns what comes back.
+// call sends a form or a JSON document and returns the answer.
 func call(t testing.TB, method, address, bearer string, body any, into any) {
 	t.Helper()
 	var reader io.Reader

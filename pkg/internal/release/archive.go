@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// file is one entry of an archive; a name that ends in a slash is a folder's.
+// file is one entry of an archive; a name that ends in a slash names a folder.
 type file struct {
 	name    string
 	mode    int64
 	content []byte
 }
 
-// writeTar writes files in the order given, all owned by root and of one time: nothing
-// of the machine that makes the archive gets into it.
+// writeTar writes files in the given order, all owned by root and with the same time, so
+// that nothing about the build machine gets into the archive.
 func writeTar(w io.Writer, at time.Time, files []file) error {
 	t := tar.NewWriter(w)
 	for _, f := range files {
@@ -41,7 +41,8 @@ func writeTar(w io.Writer, at time.Time, files []file) error {
 	return t.Close()
 }
 
-// archive writes the archive of platform: the binary, and what one wants to read beside it.
+// archive writes the archive of platform: the binary, and the files that people want to
+// read with it.
 func (r release) archive(platform string) error {
 	folder := r.name() + "-" + platform
 	files := []file{{name: folder + "/", mode: 0o755}}
@@ -71,7 +72,7 @@ func (r release) archive(platform string) error {
 	return os.WriteFile(filepath.Join(r.out, folder+".tar.gz"), out.Bytes(), 0o644)
 }
 
-// checksums writes SHA256SUMS of every file, as sha256sum -c reads it.
+// checksums writes SHA256SUMS for every file, in the format of sha256sum -c.
 func (r release) checksums() error {
 	entries, err := os.ReadDir(r.out) // by name
 	if err != nil {
@@ -91,7 +92,7 @@ func (r release) checksums() error {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), out.Bytes(), 0o644)
 }
 
-// tree is every file below dir, as entries of an archive.
+// tree returns every file below dir as entries of an archive.
 func tree(dir string) ([]file, error) {
 	var files []file
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

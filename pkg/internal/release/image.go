@@ -17,7 +17,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// passwd is the image's only user; envoy/image/Dockerfile writes the same.
+// passwd holds the image's only user; envoy/image/Dockerfile writes the same.
 const passwd = "stepward:x:65532:65532::/:/sbin/nologin\n"
 
 // image writes the layout of the image as a folder, and as the archive of that folder,
@@ -65,8 +65,8 @@ func (r release) image() (string, error) {
 	return digest.String(), err
 }
 
-// imageFor is the image of one architecture. What it runs and as whom is what
-// envoy/image/Dockerfile says; a test compares the two.
+// imageFor returns the image for one architecture. Its command and user are the same as in
+// envoy/image/Dockerfile; a test compares the two.
 func (r release) imageFor(platform, arch string) (v1.Image, error) {
 	binary, err := os.ReadFile(r.binary(platform))
 	if err != nil {
@@ -128,14 +128,15 @@ func (r release) annotations() map[string]string {
 	}
 }
 
-// roots is Mozilla's list as the Go project keeps it, pinned in go.mod. A file of
-// certificates cannot say that one is trusted in part, such as only for what it signed
-// before a date: these are left out, which refuses what Mozilla might still take.
+// roots returns Mozilla's list as the Go project keeps it, pinned in go.mod. A certificate
+// file cannot say that a root is trusted only in part, such as for what it signed before a
+// date. Such roots are left out, which refuses some certificates that Mozilla might still
+// accept.
 func roots() []byte {
 	var out bytes.Buffer
 	for root := range bundle.Roots() {
 		if root.Constraint == nil {
-			// It writes to memory, which does not fail.
+			// It writes to memory, which cannot fail.
 			_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate})
 		}
 	}

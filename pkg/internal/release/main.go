@@ -1,7 +1,7 @@
-// Command release makes of built binaries what a release page holds: an archive for each
-// platform, an OCI image layout, the bill of materials, the notes and the checksums. The
-// same input gives the same bytes, on whatever machine and at whatever time. make release
-// is the way to call it; it builds the binaries and packages the chart.
+// Command release turns built binaries into the files of a release page: an archive for
+// each platform, an OCI image layout, the bill of materials, the notes and the checksums.
+// The same input gives the same bytes on any machine and at any time. Call it with make
+// release, which builds the binaries and packages the chart.
 package main
 
 import (
@@ -36,10 +36,10 @@ func main() {
 	}
 }
 
-// platforms are those that a release has binaries for.
+// platforms lists the platforms for which a release has binaries.
 var platforms = []string{"linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"}
 
-// release is what is known before anything is made.
+// release holds what is known before anything is made.
 type release struct {
 	version, commit, root, binaries, out, sbomTool string
 
@@ -47,14 +47,14 @@ type release struct {
 	notesOfTag bool
 }
 
-// name is that of everything of this release, less what tells its kind.
+// name begins the name of every file of this release.
 func (r release) name() string { return "stepward-" + r.version }
 
 func (r release) binary(platform string) string {
 	return filepath.Join(r.binaries, platform, "stepward")
 }
 
-// versionForm is what Helm, an image's tag and a file name all take.
+// versionForm is the form of version that Helm, image tags and file names all accept.
 var versionForm = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
 func (r *release) stamp(date string) (err error) {
@@ -68,7 +68,7 @@ func (r *release) stamp(date string) (err error) {
 	return nil
 }
 
-// make makes everything, or only what is named.
+// make makes everything, or only the named parts.
 func (r release) make(only string) error {
 	switch only {
 	case "image":

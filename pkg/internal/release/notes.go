@@ -10,8 +10,8 @@ import (
 
 const repository = "https://github.com/stepward/stepward"
 
-// notes writes the notes of the release: its section of CHANGELOG.md, and how to see
-// that what one has is what was released.
+// notes writes the notes of the release: its section of CHANGELOG.md, and how to verify the
+// downloaded files.
 func (r release) notes(digest string) error {
 	changelog, err := os.ReadFile(filepath.Join(r.root, "CHANGELOG.md"))
 	if err != nil {
@@ -46,7 +46,7 @@ The image is one index for linux/amd64 and linux/arm64:
 	return os.WriteFile(filepath.Join(r.out, r.name()+"-notes.md"), []byte(text), 0o644)
 }
 
-// section is the text below the heading of version, and whether there is one.
+// section returns the text below the heading of version, and whether there is one.
 func section(changelog, version string) (string, bool) {
 	heading := regexp.MustCompile(`(?m)^## ` + regexp.QuoteMeta(version) + `( - \d{4}-\d{2}-\d{2})?$`)
 	at := heading.FindStringIndex(changelog)
@@ -63,7 +63,7 @@ func section(changelog, version string) (string, bool) {
 
 var relative = regexp.MustCompile(`\]\(([^):#][^):]*)\)`)
 
-// absolute makes links to files of the repository lead there from a release page.
+// absolute makes links to files of the repository work from a release page.
 func absolute(body, tree string) string {
 	return relative.ReplaceAllString(body, "]("+tree+"$1)")
 }

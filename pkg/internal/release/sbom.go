@@ -24,7 +24,8 @@ func (r release) sbom(binary, to string) error {
 	raw := filepath.Join(dir, "raw.json")
 	cmd := exec.Command(r.sbomTool, "bin", "-json", "-std", "-licenses", "-noserial", "-notimestamp", "-short-purls",
 		"-version", "v"+r.version, "-output", raw, binary)
-	// Whatever was built is in the module cache. Our own module is not, and need not be.
+	// Everything that was built is in the module cache. Our own module is not, and need not
+	// be.
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=mod", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", r.sbomTool, err, out)
@@ -48,8 +49,8 @@ func (r release) sbom(binary, to string) error {
 	return os.WriteFile(to, out.Bytes(), 0o644)
 }
 
-// settle takes out what depends on the machine: the hashes of the tool's own binary. It
-// adds the time of the commit, and our licence, which no cache knows.
+// settle removes what depends on the machine: the hashes of the tool's own binary. It adds
+// the time of the commit, and our licence, which is not in the cache.
 func (r release) settle(bom *cdx.BOM) error {
 	m := bom.Metadata
 	if m == nil || m.Component == nil || m.Tools == nil || m.Tools.Tools == nil || //nolint:staticcheck
@@ -66,9 +67,9 @@ func (r release) settle(bom *cdx.BOM) error {
 	return nil
 }
 
-// described reports an error where a binary is made of what that of the first platform is
-// not: the one bill of materials is made from that one, and would leave it out. Others may
-// lack modules that only Linux needs.
+// described reports an error if a binary contains modules that the first platform's binary
+// does not: the one bill of materials is made from the first binary, and would leave them
+// out. Other binaries may lack modules that only Linux needs.
 func (r release) described() error {
 	var first []string
 	for _, p := range platforms {

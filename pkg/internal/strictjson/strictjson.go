@@ -1,16 +1,15 @@
-// Package strictjson decodes JSON in the one way in which no two readers can
-// differ: UTF-8, no member twice in an object at any depth however it is
-// escaped, no half of a surrogate pair, nothing after the value, and not nested too
-// deep (RFC 8259, RFC 8725 §3.7, RFC 7519 §4). The standard library's decoder takes
-// the last of two members, and puts another character in place of what is broken.
+// Package strictjson decodes only JSON that no two readers can read differently: UTF-8, no
+// duplicate member at any depth however it is escaped, no half of a surrogate pair, nothing
+// after the value, and no excessive nesting (RFC 8259, RFC 8725 §3.7, RFC 7519 §4). The
+// standard library's decoder takes the last of two members, and replaces broken characters.
 //
-// Numbers are bounded as well: seven bytes can write a number that takes seconds to add,
+// Numbers are limited as well: seven bytes can write a number that takes seconds to add,
 // and a number in the range of a double takes a thousand times as long as one of fifteen
-// digits. Integers of sixty digits pass, and so does anything that is measured or counted.
+// digits. Integers of sixty digits pass, and so does anything that people measure or count.
 //
-// It has a decoder of its own because every token passes through it: the decoder looks at
-// each byte once. Whatever it accepts the standard library accepts too, and reads the same
-// way; a fuzz test holds it to that.
+// It has its own decoder because every token passes through it: the decoder looks at each
+// byte once. Everything that it accepts the standard library also accepts and reads the
+// same way; a fuzz test checks that.
 package strictjson
 
 import (
@@ -24,11 +23,11 @@ import (
 	"unicode/utf8"
 )
 
-// The limits on what is read.
+// The limits of the decoder.
 const (
 	MaxDepth    = 32 // objects and arrays within one another
 	MaxNumber   = 64 // bytes of a number
-	MaxExponent = 64 // of a number, up and down
+	MaxExponent = 64 // of a number, positive and negative
 )
 
 // A number that is not short counts as several values, because comparing two of them takes
@@ -38,18 +37,19 @@ const (
 	longNumberIsA = 16
 )
 
-// ErrDuplicate says that a member stands twice in one object: of two readers, one takes
-// the first and one the last.
+// ErrDuplicate says that a member occurs twice in one object: one reader takes the first,
+// and another the last.
 var ErrDuplicate = errors.New("strictjson: a member stands twice in one object")
 
-// ErrTooLarge says that JSON is beyond one of the limits. More precise errors wrap it.
+// ErrTooLarge says that JSON exceeds one of the limits. More precise errors wrap it.
 var ErrTooLarge = errors.New("strictjson: too large")
 
-// ErrNumber says that a number is beyond [MaxNumber] or [MaxExponent]. It wraps [ErrTooLarge].
+// ErrNumber says that a number exceeds [MaxNumber] or [MaxExponent]. It wraps
+// [ErrTooLarge].
 var ErrNumber = fmt.Errorf("%w: a number of more than %d bytes, or with an exponent beyond %d", ErrTooLarge, MaxNumber,
 	MaxExponent)
 
-// What else can be wrong. The errors quote nothing of the text.
+// The other errors. None of them quotes the text.
 var (
 	errEncoding = errors.New("strictjson: not valid UTF-8")
 	errTrailing = errors.New("strictjson: something follows the value")
@@ -63,8 +63,8 @@ var (
 // map[string]any.
 func Decode(b []byte) (any, error) { return DecodeSome(b, math.MaxInt) }
 
-// DecodeSome decodes JSON that holds at most so many values: a client's text is bounded by
-// count too, since a value takes a hundred times the memory of its two bytes. A number of
+// DecodeSome decodes JSON that holds at most so many values. A client's text is limited by
+// count, too, since a value takes a hundred times the memory of its two bytes. A number of
 // more than fifteen bytes counts as sixteen values.
 func DecodeSome(b []byte, values int) (any, error) {
 	if !utf8.Valid(b) {
@@ -102,7 +102,7 @@ type decoder struct {
 	left int
 }
 
-// next returns the byte at hand, or 0 at the end; a NUL has no place in JSON either.
+// next returns the current byte, or 0 at the end; a NUL is not allowed in JSON either.
 func (d *decoder) next() byte {
 	if d.i < len(d.s) {
 		return d.s[d.i]
@@ -289,7 +289,7 @@ func (d *decoder) text() (string, error) {
 	return "", errSyntax
 }
 
-// escaped reads on a string that began at begin, from its first escape.
+// escaped continues to read a string that began at begin, from its first escape.
 func (d *decoder) escaped(begin int) (string, error) {
 	out := append(make([]byte, 0, 2*(d.i-begin)+16), d.s[begin:d.i]...)
 	for d.i < len(d.s) {
@@ -313,7 +313,8 @@ func (d *decoder) escaped(begin int) (string, error) {
 	return "", errSyntax
 }
 
-// escape reads what follows a backslash. Half of a surrogate pair is not a character.
+// escape reads the characters after a backslash. Half of a surrogate pair is not a
+// character.
 func (d *decoder) escape() (rune, error) {
 	c := d.next()
 	d.i++

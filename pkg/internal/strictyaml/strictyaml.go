@@ -1,6 +1,6 @@
 // Package strictyaml reads a text as exactly one YAML document and leaves nothing out. A
-// reader that takes the first of two documents, or an empty file for an empty document,
-// decides by half of what somebody wrote.
+// reader that takes only the first of two documents, or treats an empty file as an empty
+// document, decides by half of what somebody wrote.
 package strictyaml
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// maxNodes bounds how many more values than bytes a document may hold once each alias is
-// written out. A few lines can stand for billions.
+// maxNodes limits how many more values than bytes a document may hold once each alias is
+// expanded. A few lines can stand for billions of values.
 const maxNodes = 1 << 20
 
-// Error says why a text is not one document. It names a place and quotes no value.
+// Error says why a text is not one document. It names a position and quotes no value.
 type Error struct {
 	Line, Column  int // from 1
 	Message, Hint string
@@ -63,7 +63,7 @@ func Document(text []byte) (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
-// syntax explains an error of the parser by the slip behind it.
+// syntax explains a parser error by the slip behind it.
 func syntax(text []byte, err error) *Error {
 	f := finding.YAML("", text, err)
 	return &Error{Line: f.Line, Column: f.Column, Message: f.Message, Hint: f.Hint}

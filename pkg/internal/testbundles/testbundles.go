@@ -1,5 +1,5 @@
-// Package testbundles is a control plane with failure knobs: a real HTTP server that hands
-// out bundles, and takes decision logs and status, as OPA's API has them.
+// Package testbundles is a control plane with failure knobs: a real HTTP server that serves
+// bundles, and accepts decision logs and status, by OPA's API.
 package testbundles
 
 import (
@@ -25,12 +25,12 @@ import (
 // The ways in which a server can fail, for bundles and for logs.
 const (
 	Hang     = "hang"     // never answers
-	HTML     = "html"     // a page of somebody else's, with status 200
+	HTML     = "html"     // a foreign page, with status 200
 	Loop     = "loop"     // redirects to itself
 	Failing  = "failing"  // 500
 	Cut      = "cut"      // the connection ends in the middle
 	Gone     = "gone"     // 404
-	LongPoll = "longpoll" // no failure: answers when there is something new, or when asked to
+	LongPoll = "longpoll" // no failure: answers when there is something new, or when told to
 )
 
 // Server is the control plane. Its methods may be called from many goroutines.
@@ -76,7 +76,7 @@ func (s *Server) Put(name string, b []byte) {
 	s.changed = make(chan struct{})
 }
 
-// Bundles makes the server fail at bundles in one of the ways above; empty mends it.
+// Bundles makes the server fail at bundles in one of the ways above; empty restores it.
 func (s *Server) Bundles(mode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Server) Logs(mode string) {
 	s.logs = mode
 }
 
-// Counts returns how often a bundle was asked for, and how often it was still the same.
+// Counts returns how often a bundle was requested, and how often it was unchanged.
 func (s *Server) Counts() (asked, unmodified int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *Server) bundle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fails answers as mode says, where that is all of the answer.
+// fails answers as mode says, if that is the whole answer.
 func (s *Server) fails(w http.ResponseWriter, r *http.Request, mode string) bool {
 	switch mode {
 	case Hang:
@@ -189,7 +189,7 @@ func (s *Server) fails(w http.ResponseWriter, r *http.Request, mode string) bool
 	return true
 }
 
-// waitOf returns how long a client is ready to wait, by its Prefer header.
+// waitOf returns how long a client is willing to wait, by its Prefer header.
 func waitOf(r *http.Request) time.Duration {
 	for part := range strings.SplitSeq(r.Header.Get("Prefer"), ";") {
 		if seconds, ok := strings.CutPrefix(part, "wait="); ok {
@@ -236,7 +236,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	s.statuses = append(s.statuses, x)
 }
 
-// Pack makes a bundle of files, by name, as they are.
+// Pack makes a bundle of unchanged files, by name.
 func Pack(files map[string]string) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

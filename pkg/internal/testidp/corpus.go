@@ -22,7 +22,7 @@ type Bad struct {
 	Code  string
 }
 
-// corpus gathers bad tokens.
+// corpus collects bad tokens.
 type corpus struct {
 	p   *IDP
 	all []Bad
@@ -42,8 +42,8 @@ func (c *corpus) mint(class, name string, t Token, code string) {
 	c.add(class, name, raw, code)
 }
 
-// Corpus makes the good token and thousands of bad ones, each with one thing wrong. They
-// are for an issuer whose profile is RFC 9068 and whose audience is [Audience].
+// Corpus makes the good token and thousands of bad ones, each with one defect. They are for
+// an issuer with profile RFC 9068 and audience [Audience].
 func (p *IDP) Corpus() (good string, bad []Bad, err error) {
 	good, err = p.Mint(Token{})
 	if err != nil {

@@ -19,16 +19,16 @@ func NewHolder() (*Holder, error) {
 	return &Holder{key}, err
 }
 
-// Thumbprint returns what a token is bound by (RFC 7638).
+// Thumbprint returns the thumbprint to which a token is bound (RFC 7638).
 func (h *Holder) Thumbprint() string {
 	k := publicJWK(h.key.Public())
 	digest := sha256.Sum256(fmt.Appendf(nil, `{"crv":%q,"kty":%q,"x":%q,"y":%q}`, k["crv"], k["kty"], k["x"], k["y"]))
 	return b64(digest[:])
 }
 
-// Prove makes a DPoP proof for a request with a token (RFC 9449 §4.2), dated now.
-// Changes are members of the header, or of the claims where their names begin with a
-// dot; nil leaves a member out.
+// Prove makes a DPoP proof for a request with a token (RFC 9449 §4.2), dated now. Changes
+// are members of the header, or of the claims if their names begin with a dot; nil leaves a
+// member out.
 func (h *Holder) Prove(method, uri, token string, changes map[string]any) (string, error) {
 	digest := sha256.Sum256([]byte(token))
 	header := map[string]any{"typ": "dpop+jwt", "alg": "ES256", "jwk": publicJWK(h.key.Public())}

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// ClientSecret is that of the client "gateway", which may introspect.
+// ClientSecret is the secret of the client "gateway", which may introspect.
 const ClientSecret = "s:ecret/ %"
 
-// Opaque makes up an opaque access token, about which introspection answers with the
-// claims of a good one, changed as changes say; nil values are left out.
+// Opaque makes up an opaque access token. Introspection answers with the claims of a good
+// one, modified by changes; nil values are left out.
 func (p *IDP) Opaque(prefix string, changes map[string]any) string {
 	raw := prefix + b64(random(16))
 	p.Introspects(raw, merged(merged(p.claims(), map[string]any{"active": true, "token_type": "Bearer"}), changes))
@@ -26,7 +26,8 @@ func (p *IDP) Introspects(raw string, answer map[string]any) {
 	p.opaque[raw] = maps.Clone(answer)
 }
 
-// Authenticate replaces how introspection knows its client, which is by Basic.
+// Authenticate replaces the way in which introspection authenticates its client, which is
+// Basic by default.
 func (p *IDP) Authenticate(known func(*http.Request) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,7 +39,7 @@ func basic(r *http.Request) bool {
 	return id == "gateway" && secret == "s%3Aecret%2F+%25"
 }
 
-// introspect answers by RFC 7662 §2.1, and by RFC 9701 where the request asks for that.
+// introspect answers by RFC 7662 §2.1, or by RFC 9701 if the request asks for that.
 func (p *IDP) introspect(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	known, answer := p.knows, p.opaque[r.PostFormValue("token")]
@@ -67,8 +68,8 @@ func (p *IDP) introspect(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(signed))
 }
 
-// StatusList publishes a status list at a path: one bit for each token, set for those
-// that are revoked. Claims of the list are changed as changes say.
+// StatusList publishes a status list at a path: one bit for each token, set if it is
+// revoked. changes modifies the claims of the list.
 func (p *IDP) StatusList(path string, size int, revoked []int, changes map[string]any) (uri string, err error) {
 	data := make([]byte, (size+7)/8)
 	for _, n := range revoked {
@@ -84,7 +85,7 @@ func (p *IDP) StatusList(path string, size int, revoked []int, changes map[strin
 	return p.Address() + path, err
 }
 
-// Deflate compresses data as a status list has it, in base64url.
+// Deflate compresses data as for a status list, in base64url.
 func Deflate(data []byte) string {
 	var b bytes.Buffer
 	z := zlib.NewWriter(&b)

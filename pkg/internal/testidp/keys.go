@@ -32,7 +32,7 @@ func (p *IDP) AddKey(kid string) error {
 	return err
 }
 
-// RemoveKey stops publishing a key, with which Mint can still sign.
+// RemoveKey stops publishing a key. Mint can still sign with it.
 func (p *IDP) RemoveKey(kid string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,8 +87,8 @@ func publicJWK(public crypto.PublicKey) map[string]string {
 	return nil
 }
 
-// sign makes the signature that alg names if the key can make it, and otherwise the one
-// that the key can make.
+// sign makes a signature with alg if the key can, and otherwise with an algorithm that it
+// can use.
 func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
 	digest := sha256.Sum256([]byte(signed))
 	switch k := key.(type) {
@@ -113,7 +113,7 @@ func sign(alg string, key crypto.Signer, signed string) ([]byte, error) {
 	return nil, errors.New("testidp: no such key")
 }
 
-// Signer returns the private key named kid, for signatures of a test's own.
+// Signer returns the private key named kid, for a test's own signatures.
 func (p *IDP) Signer(kid string) crypto.Signer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,8 +1,8 @@
 // Package testidp is a real identity provider for tests and the demo: an HTTP or HTTPS
-// server with discovery and keys, which signs and fails as it is told to.
+// server with discovery and keys, which signs and fails as told.
 //
-// It signs with the standard library alone, so that what the verifier accepts
-// was not made by the library that verifies.
+// It signs only with the standard library, so that the library that verifies did not make
+// the signatures.
 package testidp
 
 import (
@@ -32,12 +32,12 @@ import (
 // Audience is the audience of minted tokens unless they say otherwise.
 const Audience = "https://api.example.com"
 
-// Options say how the provider runs. The zero Options is plain HTTP on a free
-// port of 127.0.0.1 with the real clock.
+// Options say how the provider runs. The zero Options mean plain HTTP on a free port of
+// 127.0.0.1 with the real clock.
 type Options struct {
 	TLS bool
 	Now func() time.Time
-	// Issuer, where set, is what tokens name in place of the server's address.
+	// Issuer, if set, is the issuer in tokens instead of the server's address.
 	Issuer string
 }
 
@@ -65,7 +65,7 @@ type IDP struct {
 	lists  map[string]string // signed status lists, by path
 }
 
-// New makes a provider that signs, with keys of its own, and serves nobody.
+// New makes a provider that signs with its own keys, but serves nobody.
 func New(o Options) (*IDP, error) {
 	p := &IDP{URL: o.Issuer, now: o.Now, mux: http.NewServeMux(), keys: map[string]crypto.Signer{},
 		paths: map[string]int{}, opaque: map[string]map[string]any{}, knows: basic, lists: map[string]string{},
@@ -107,7 +107,7 @@ func Start(o Options) (*IDP, error) {
 	return p, nil
 }
 
-// Up serves: at a free port at first, and after Close at the address that it had.
+// Up starts serving: on a free port at first, and after Close at the earlier address.
 func (p *IDP) Up() error {
 	if p.at == "" {
 		p.at = "127.0.0.1:0"
@@ -151,7 +151,7 @@ func (p *IDP) Save(dir string) error {
 	return nil
 }
 
-// Load replaces the keys by those that Save has written.
+// Load replaces the keys with those that Save wrote.
 func (p *IDP) Load(dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,7 +200,7 @@ func (p *IDP) HitsOf(path string) int {
 	return p.paths[path]
 }
 
-// Fail answers every request with h; nil ends it.
+// Fail answers every request with h; nil ends that.
 func (p *IDP) Fail(h http.HandlerFunc) {
 	if h == nil {
 		p.fault.Store(nil)
@@ -209,10 +209,10 @@ func (p *IDP) Fail(h http.HandlerFunc) {
 	p.fault.Store(&h)
 }
 
-// Roots returns the authorities that have signed the provider's certificate.
+// Roots returns the authorities that signed the provider's certificate.
 func (p *IDP) Roots() *x509.CertPool { return p.roots }
 
-// Authority returns what has signed the provider's certificate, in PEM.
+// Authority returns the authority that signed the provider's certificate, in PEM.
 func (p *IDP) Authority() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.tls.Certificates[0].Certificate[0]})
 }

@@ -13,12 +13,12 @@ type Token struct {
 	Key     string                     // kid of the key to sign with; empty means es
 	Header  map[string]any             // members to set; nil values are left out
 	Claims  map[string]any             // likewise
-	Payload []byte                     // in place of the claims
-	Sign    func(signed string) []byte // in place of the signature
+	Payload []byte                     // replaces the claims
+	Sign    func(signed string) []byte // replaces the signature
 }
 
-// Mint signs an access token as RFC 9068 has it, good for five minutes: user alice,
-// client web, authenticated now, changed as t says.
+// Mint signs an access token by RFC 9068, valid for five minutes: user alice, client web,
+// authenticated now, modified by t.
 func (p *IDP) Mint(t Token) (string, error) {
 	kid := t.Key
 	if kid == "" {
@@ -67,7 +67,7 @@ func merged(base, changes map[string]any) map[string]any {
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // what tests put in is plain
+		panic(err) // tests put in only plain values
 	}
 	return b
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Clock is a time that passes when a test says so. Make it with [NewClock].
+// Clock is a clock that moves only when a test says so. Make it with [NewClock].
 type Clock struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -18,7 +18,7 @@ type alarm struct {
 	out chan time.Time
 }
 
-// NewClock makes a clock that shows the present, and stands still.
+// NewClock makes a clock that shows the present time and stands still.
 func NewClock() *Clock { return &Clock{now: time.Now().Round(0)} }
 
 // Now returns the time that the clock shows.
@@ -41,9 +41,9 @@ func (c *Clock) After(d time.Duration) <-chan time.Time {
 	return a.out
 }
 
-// Advance lets time pass. Code that is about to call [Clock.After] with a time that it
-// worked out before may miss it, so a test that waits for something to come of it
-// advances again.
+// Advance moves the clock forward. Code that computed a time earlier and is just about to
+// call [Clock.After] may miss the move, so a test that waits for an effect should advance
+// again.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

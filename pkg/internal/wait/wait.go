@@ -1,4 +1,4 @@
-// Package wait lets tests wait until something is so, however busy the machine is.
+// Package wait lets tests wait for a condition, however busy the machine is.
 package wait
 
 import (
@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Bound is when waiting ends in a failure, so that a test does not hang. Nothing is
-// measured by it: what a test waits for comes in a moment, or never.
+// Bound is how long to wait before a test fails, so that it does not hang. It measures
+// nothing: the condition comes true in a moment, or never.
 const Bound = time.Minute
 
-// Until waits until something is so.
+// Until waits until a condition is true.
 func Until(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
@@ -35,7 +35,7 @@ func For[T any](t testing.TB, what string, from <-chan T) T {
 	}
 }
 
-// Context returns that of a test, with an end.
+// Context returns the context of a test, with a deadline.
 func Context(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), Bound)
 	t.Cleanup(cancel)

@@ -1,5 +1,5 @@
-// Package admin serves what an operator's tools ask for: liveness, readiness,
-// metrics and the version, and nothing that changes anything or tells of users.
+// Package admin serves what an operator's tools need: liveness, readiness, metrics and the
+// version. Nothing here changes anything or reveals users.
 package admin
 
 import (
@@ -14,7 +14,7 @@ type Check struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Config is what the pages show. All fields are required.
+// Config holds what the pages show. All fields are required.
 type Config struct {
 	Ready   func() []Check
 	Metrics http.Handler

@@ -17,10 +17,10 @@ import (
 //go:embed cases
 var files embed.FS
 
-// Case is one request and what must come of it.
+// Case is one request and its expected outcome.
 type Case struct {
 	ID      string   `yaml:"id"`      // unique; names the test
-	Title   string   `yaml:"title"`   // what is so, in one line
+	Title   string   `yaml:"title"`   // the rule, in one line
 	Clause  string   `yaml:"clause"`  // the clause behind it
 	Rules   []string `yaml:"rules"`   // ids of the rules that it shows; see rules.yaml
 	Fixture string   `yaml:"fixture"` // configuration and policy; base when empty
@@ -29,7 +29,7 @@ type Case struct {
 	Envoy   Envoy    `yaml:"envoy"`
 }
 
-// Request is what a client sends.
+// Request describes what a client sends.
 type Request struct {
 	Method  string   `yaml:"method"`  // default GET
 	Target  string   `yaml:"target"`  // as on the wire
@@ -37,10 +37,10 @@ type Request struct {
 	Headers []string `yaml:"headers"` // lines, "name: value", in order; ${PAD:N} stands for N letters
 	As      string   `yaml:"as"`      // adds the headers of a browser, frame, fetch, …; see presets
 	Token   *Token   `yaml:"token"`   // adds Authorization: Bearer with such a token
-	Body    string   `yaml:"body"`    // with its length; Envoy sends it along where the fixture says so
-	Scheme  string   `yaml:"scheme"`  // of Authorization, in place of "Bearer ", or of "DPoP " where there is a proof
-	// DPoP binds the token to a key and adds a proof, changed so: members of its
-	// header, or of its claims where the name begins with a dot; null leaves out.
+	Body    string   `yaml:"body"`    // with its length; Envoy sends it along if the fixture says so
+	Scheme  string   `yaml:"scheme"`  // of Authorization, replaces "Bearer ", or "DPoP " if there is a proof
+	// DPoP binds the token to a key and adds a proof with these changes: members of its
+	// header, or of its claims if the name begins with a dot; null leaves a member out.
 	DPoP map[string]any `yaml:"dpop"`
 
 	Extensions map[string]string `yaml:"extensions"` // context extensions of the route
@@ -57,15 +57,15 @@ type Token struct {
 	Claims   map[string]any `yaml:"claims"`   // likewise
 	AuthAge  string         `yaml:"auth_age"` // how long ago the user authenticated; default 0s
 	Age      string         `yaml:"age"`      // how long ago the token was issued; default 0s
-	Expires  string         `yaml:"expires"`  // after how long it expires, from now; default 5m
-	Raw      string         `yaml:"raw"`      // in place of a token; ${PAD:N} stands for N letters
-	Append   string         `yaml:"append"`   // after the token
+	Expires  string         `yaml:"expires"`  // when it expires, from now; default 5m
+	Raw      string         `yaml:"raw"`      // replaces the token; ${PAD:N} stands for N letters
+	Append   string         `yaml:"append"`   // appended to the token
 	Unsigned bool           `yaml:"unsigned"` // an empty signature
-	Opaque   bool           `yaml:"opaque"`   // an opaque token, about which the provider answers with the claims
-	Status   *int           `yaml:"status"`   // its place in the provider's status list, where 1 is revoked
+	Opaque   bool           `yaml:"opaque"`   // an opaque token; the provider answers with the claims
+	Status   *int           `yaml:"status"`   // its index in the provider's status list, where 1 is revoked
 }
 
-// Expect is what must come of it.
+// Expect describes the expected outcome.
 type Expect struct {
 	Reason  string            `yaml:"reason"`
 	Result  string            `yaml:"result"`  // allow, challenge, redirect, preflight, deny or error
@@ -75,25 +75,25 @@ type Expect struct {
 	// every parameter of the challenge but error_description; values exactly
 	Challenge map[string]string `yaml:"challenge"`
 	JSON      map[string]any    `yaml:"json"`     // members of the body; null must not be there
-	Body      []string          `yaml:"body"`     // parts that the body has
-	NotBody   []string          `yaml:"not_body"` // parts that neither body nor headers have
-	Upstream  map[string]string `yaml:"upstream"` // headers that the upstream gets; empty must not be there
+	Body      []string          `yaml:"body"`     // parts that the body must contain
+	NotBody   []string          `yaml:"not_body"` // parts that neither body nor headers may contain
+	Upstream  map[string]string `yaml:"upstream"` // headers that the upstream gets; empty means absent
 }
 
-// Envoy is where a real Envoy makes a difference.
+// Envoy says where a real Envoy makes a difference.
 type Envoy struct {
-	// Status is what the client gets, where Envoy turns our answer into another.
+	// Status is what the client gets if Envoy changes our answer.
 	Status int `yaml:"status"`
-	// Reason is what is decided there, where Envoy repairs a request before it
-	// asks: what it forwards is then what was judged.
+	// Reason is the decision behind Envoy if Envoy repairs a request before it asks: it
+	// then forwards what was judged.
 	Reason string `yaml:"reason"`
-	// Self is true where Envoy answers by itself and asks nobody.
+	// Self is true if Envoy answers by itself and asks nobody.
 	Self bool `yaml:"self"`
 	// Headers replaces the expected ones.
 	Headers map[string]string `yaml:"headers"`
-	// Unreachable says why no client can bring the case about behind Envoy.
+	// Unreachable says why no client can cause this case behind Envoy.
 	Unreachable string `yaml:"unreachable"`
-	// NotJSON is true where the body does not arrive.
+	// NotJSON is true if the body does not arrive.
 	NotJSON bool `yaml:"not_json"`
 }
 
@@ -101,19 +101,19 @@ type Envoy struct {
 type Fixture struct {
 	Config string `yaml:"config"` // added to the base configuration
 	Issuer string `yaml:"issuer"` // added to its first issuer
-	Policy string `yaml:"policy"` // in place of policy.rego
+	Policy string `yaml:"policy"` // replaces policy.rego
 	State  string `yaml:"state"`  // not_ready or empty
-	Bodies int    `yaml:"bodies"` // how many bytes of a body Envoy sends along; 0 is none of it
+	Bodies int    `yaml:"bodies"` // how many bytes of a body Envoy sends along; 0 means none
 }
 
-// Suite is all cases with their fixtures.
+// Suite holds all cases with their fixtures.
 type Suite struct {
 	Cases    []Case
 	Fixtures map[string]Fixture
-	Rules    map[string]string // id to what it says
+	Rules    map[string]string // by id, the text of the rule
 }
 
-// Load reads the cases that are built in.
+// Load reads the built-in cases.
 func Load() (Suite, error) {
 	s := Suite{}
 	for name, into := range map[string]any{"cases/fixtures.yaml": &s.Fixtures, "cases/rules.yaml": &s.Rules} {
@@ -156,7 +156,7 @@ func decode(name string, into any) error {
 
 var caseID = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// check refuses a case that would pass by saying nothing.
+// check refuses a case that would pass without checking anything.
 func (s Suite) check(c Case, seen map[string]bool) error {
 	_, known := s.Fixtures[c.fixture()]
 	switch {
@@ -196,7 +196,7 @@ func (c Case) fixture() string {
 
 const html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
-// presets are the headers that clients of a kind send.
+// presets maps kinds of client to the headers that they send.
 var presets = map[string][]string{
 	"browser": {"sec-fetch-site: none", "sec-fetch-mode: navigate", "sec-fetch-dest: document",
 		"upgrade-insecure-requests: 1", "accept: " + html},
@@ -225,7 +225,7 @@ var presets = map[string][]string{
 
 var pad = regexp.MustCompile(`\$\{PAD:(\d+)\}`)
 
-// expand puts letters in place of ${PAD:N}.
+// expand replaces ${PAD:N} with letters.
 func expand(s string) string {
 	return pad.ReplaceAllStringFunc(s, func(m string) string {
 		var n int

@@ -1,5 +1,5 @@
-// Package conformance holds the behaviour that clients and upstreams can rely on
-// as data, and runs it.
+// Package conformance holds, as data, the behaviour that clients and upstreams can rely on,
+// and tests it.
 //
 // A [Case] in cases/*.yaml says what a client sends, what the client and the
 // upstream must see, and the clause behind it. A [Driver] carries it out: in this

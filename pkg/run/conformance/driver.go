@@ -26,30 +26,29 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Driver carries a case out. Its methods are called by one goroutine.
+// Driver carries out cases. One goroutine calls its methods.
 type Driver interface {
 	Name() string
-	// Do sends the request of c, with headers in one of Envoy's two encodings
-	// where the driver can choose. [ErrUnreachable] means that it cannot bring the
-	// case about.
+	// Do sends the request of c, with headers in one of Envoy's two encodings if the driver
+	// can choose. [ErrUnreachable] means that it cannot cause this case.
 	Do(ctx context.Context, c Case, rawHeaders bool) (Outcome, error)
-	// Encodings is how many encodings the driver can choose from.
+	// Encodings returns how many encodings the driver can choose from.
 	Encodings() int
 	Close()
 }
 
-// ErrUnreachable means that a driver cannot bring a case about. It is counted, and is
-// not a pass.
+// ErrUnreachable means that a driver cannot cause a case. The case is counted, but not as
+// passed.
 var ErrUnreachable = errors.New("not reachable by this driver")
 
-// Outcome is what came of a case.
+// Outcome holds the outcome of a case.
 type Outcome struct {
 	Allowed        bool
 	Status         int // of the client's answer; 0 for an allow of a driver without an upstream
 	Headers        http.Header
 	Body           string
 	Reason, Result string
-	Upstream       http.Header // what the upstream got; nil when it was not reached
+	Upstream       http.Header // what the upstream got; nil if it was not reached
 	Asked          bool        // whether Stepward was asked at all
 }
 
@@ -110,8 +109,8 @@ func (panicking) Evaluate(context.Context, policy.Input) (policy.Result, error) 
 	panic("a fault of our own")
 }
 
-// overGRPC calls Check of a running Stepward: one that was started elsewhere with
-// the base fixture, or one of its own for each fixture.
+// overGRPC calls Check on a running Stepward: one that was started elsewhere with the base
+// fixture, or one that it starts for each fixture.
 type overGRPC struct {
 	rig     *Rig
 	address string
@@ -119,13 +118,13 @@ type overGRPC struct {
 	conns   map[string]*grpc.ClientConn
 }
 
-// OverGRPC makes a driver that calls Check over gRPC: at address, where a Stepward
-// serves the base fixture of r, or at servers of its own when address is empty.
+// OverGRPC makes a driver that calls Check over gRPC: at address, where a Stepward serves
+// the base fixture of r, or on its own servers if address is empty.
 func OverGRPC(r *Rig, address string) Driver {
 	return &overGRPC{rig: r, address: address, running: map[string]*instance{}, conns: map[string]*grpc.ClientConn{}}
 }
 
-// Reach fails when nothing answers at address, or something that speaks no gRPC.
+// Reach fails if nothing answers at address, or if the answer is not gRPC.
 func Reach(ctx context.Context, address string) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -136,7 +135,7 @@ func Reach(ctx context.Context, address string) error {
 	if status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded {
 		return errors.New(status.Convert(err).Message())
 	}
-	return nil // whatever it says, the cases will judge
+	return nil // whatever it says, the cases will judge it
 }
 
 func (*overGRPC) Name() string   { return "gRPC" }
@@ -214,7 +213,7 @@ func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Co
 		return nil, err
 	}
 	state := r.suite.Fixtures[fixture].State
-	if state == "not_ready" { // an issuer that never answers is waited for
+	if state == "not_ready" { // it would wait for an issuer that never answers
 		for i := range c.Issuers {
 			c.Issuers[i].Optional = false
 		}
@@ -241,8 +240,8 @@ func (r *Rig) serve(ctx context.Context, fixture string, observe func(context.Co
 	return i, nil
 }
 
-// checkRequest makes what Envoy would send for lines: line by line with raw bytes, or as
-// a map with repetitions joined by commas.
+// checkRequest makes the request that Envoy would send for lines: line by line with raw
+// bytes, or as a map with repetitions joined by commas.
 func checkRequest(q Request, lines []string, rawHeaders bool, bodies int) *authv3.CheckRequest {
 	if q.Body != "" {
 		lines = append(slices.Clone(lines), fmt.Sprintf("content-length: %d", len(q.Body)))
@@ -305,14 +304,14 @@ func plainNumbers(m map[string]any) map[string]any {
 	return out
 }
 
-// split takes a header line apart. White space around the value is not part of it
-// (RFC 9110 §5.5).
+// split splits a header line. White space around the value is not part of it (RFC 9110
+// §5.5).
 func split(line string) (name, value string) {
 	name, value, _ = strings.Cut(line, ":")
 	return strings.ToLower(name), strings.Trim(value, " \t")
 }
 
-// interpret does with an answer what Envoy does.
+// interpret handles an answer as Envoy does.
 func interpret(res *authv3.CheckResponse, lines []string) Outcome {
 	o := Outcome{
 		Allowed: res.GetStatus().GetCode() == 0, Headers: http.Header{}, Asked: true,

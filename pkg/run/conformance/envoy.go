@@ -28,13 +28,13 @@ type throughEnvoy struct {
 	benches  map[string]*bench
 }
 
-// bench is what runs for one fixture.
+// bench holds what runs for one fixture.
 type bench struct {
 	service *instance
 	envoy   *envoy.Process
 
 	mu   sync.Mutex
-	last *authz.Record // of the last decision; nil when none was made since it was cleared
+	last *authz.Record // of the last decision; nil if there was none since it was cleared
 }
 
 // ThroughEnvoy makes a driver that starts, for each fixture, a Stepward and the Envoy at
@@ -121,8 +121,7 @@ func (d *throughEnvoy) bench(ctx context.Context, fixture string) (*bench, error
 	return b, nil
 }
 
-// routes gives each case that has a route configuration of its own a route, which
-// a header chooses.
+// routes gives each case with its own route configuration a route, which a header selects.
 func (d *throughEnvoy) routes(fixture string) []map[string]any {
 	var routes []map[string]any
 	for _, c := range d.rig.suite.Cases {
@@ -166,8 +165,8 @@ func (b *bench) record() *authz.Record {
 	return b.last
 }
 
-// send writes a request as it stands: no client library would send what half of
-// the cases are about.
+// send writes a request unchanged: no client library would send the requests in half of the
+// cases.
 func send(ctx context.Context, address string, q Request, lines []string) (*http.Response, string, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)

@@ -15,11 +15,11 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// issuer is whom the fixtures trust. Nobody is asked there: the keys are a file.
+// issuer is the issuer that the fixtures trust. Nobody calls it: the keys are in a file.
 const issuer = "https://idp.example.com"
 
-// baseConfig is the configuration of every fixture. The deadline is long, since
-// what is tested is the answer and not the speed of the machine.
+// baseConfig is the configuration of every fixture. The deadline is long, since the cases
+// test the answer and not the speed of the machine.
 const baseConfig = `issuers:
 - name: corp
   issuer: ` + issuer + `
@@ -39,7 +39,7 @@ drain: { delay: 10ms }
 
 const baseLimits = "limits: { deadline: 5s }\n"
 
-// Rig is the keys and the folder that fixtures are made of. Close it.
+// Rig holds the keys and the folder for fixtures. Close it after use.
 type Rig struct {
 	suite Suite
 	idp   *testidp.IDP
@@ -50,7 +50,7 @@ type Rig struct {
 	list  string // uri of its status list
 }
 
-// NewRig makes new keys and a folder of its own.
+// NewRig makes new keys and a new folder.
 func NewRig(s Suite) (*Rig, error) {
 	dir, err := os.MkdirTemp("", "stepward-conformance-")
 	if err != nil {
@@ -111,7 +111,7 @@ func WriteFixture(s Suite, dir string) error {
 	return r.idp.Save(dir)
 }
 
-// OpenFixture takes the keys of a folder that [WriteFixture] has written.
+// OpenFixture reads the keys from a folder that [WriteFixture] wrote.
 func OpenFixture(s Suite, dir string) (*Rig, error) {
 	idp, err := testidp.New(testidp.Options{Issuer: issuer})
 	if err != nil {
@@ -167,8 +167,8 @@ func (r *Rig) write(name string) ([]byte, error) {
 	return []byte(unhurried(text, f.Config, paths)), nil
 }
 
-// unhurried gives text time for every decision, where config, a fixture's own part of
-// it, does not say how much: what is tested is the answer.
+// unhurried gives every decision enough time in text, unless config, a fixture's own part
+// of it, says how much: the cases test the answer.
 func unhurried(text, config string, paths []string) string {
 	switch {
 	case !strings.Contains(config, "limits:"):
@@ -214,7 +214,7 @@ func (r *Rig) config(name string) (config.Config, error) {
 	return c, nil
 }
 
-// snapshot makes what decides in a fixture, without its server.
+// snapshot makes the deciding part of a fixture, without its server.
 func (r *Rig) snapshot(ctx context.Context, name string) (*snapshot.Snapshot, error) {
 	c, err := r.config(name)
 	if err != nil {
@@ -227,7 +227,7 @@ func (r *Rig) snapshot(ctx context.Context, name string) (*snapshot.Snapshot, er
 	return s, nil
 }
 
-// mint returns the Authorization value that a case asks for, or nothing.
+// mint returns the Authorization value for a case, or nothing.
 func (r *Rig) mint(q Request) (string, error) {
 	if q.Token == nil {
 		return "", nil
@@ -313,7 +313,7 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// number makes a JSON number of what YAML read, so that both compare.
+// number turns a number from YAML into a JSON number, so that they can be compared.
 func number(v any) any {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// Result is what a driver found of one case.
+// Result holds what a driver found for one case.
 type Result struct {
 	ID          string   `json:"id"`
 	Title       string   `json:"title"`
 	Clause      string   `json:"clause"`
 	Driver      string   `json:"driver"`
 	Passed      bool     `json:"passed"`
-	Unreachable string   `json:"unreachable,omitempty"` // why the driver cannot bring it about
+	Unreachable string   `json:"unreachable,omitempty"` // why the driver cannot cause it
 	Problems    []string `json:"problems,omitempty"`
 }
 
@@ -31,7 +31,7 @@ type Report struct {
 	Results     []Result `json:"results"`
 }
 
-// Run carries out every case that filter matches, and tells each of its result.
+// Run carries out every case that filter matches, and calls each with the result.
 func Run(ctx context.Context, d Driver, s Suite, filter *regexp.Regexp, each func(Result)) Report {
 	report := Report{Driver: d.Name()}
 	for _, c := range s.Cases {
@@ -56,8 +56,8 @@ func Run(ctx context.Context, d Driver, s Suite, filter *regexp.Regexp, each fun
 	return report
 }
 
-// RunCase carries out one case in every encoding that the driver can choose, and
-// after each sees that a good request still passes.
+// RunCase carries out one case in every encoding that the driver can choose, and checks
+// after each that a good request still passes.
 func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 	r := Result{ID: c.ID, Title: c.Title, Clause: c.Clause, Driver: d.Name()}
 	for i := range d.Encodings() {
@@ -85,8 +85,8 @@ func RunCase(ctx context.Context, d Driver, s Suite, c Case) Result {
 	return r
 }
 
-// answered carries out a case as a client does that brings a nonce when it is asked for
-// one (RFC 9449 §9). That happens where a service has just begun to remember proofs.
+// answered carries out a case like a client that adds a nonce when asked for one (RFC 9449
+// §9). That happens if a service has only just begun to remember proofs.
 func answered(ctx context.Context, d Driver, c Case, rawHeaders bool) (Outcome, error) {
 	o, err := d.Do(ctx, c, rawHeaders)
 	nonce := o.Headers.Get("dpop-nonce")
@@ -177,7 +177,7 @@ func (j *judgement) headers(envoy bool) {
 	}
 }
 
-// randomID is a decision's id, in which any digits can stand.
+// randomID matches a decision's id, whose digits are arbitrary.
 var randomID = regexp.MustCompile(`[0-9a-f]{32}`)
 
 func (j *judgement) body() {

@@ -24,14 +24,14 @@ type Client struct {
 	http http.Client
 }
 
-// ErrNotFound means that the service has no such thing: it does not keep a decision, or
-// not any more, or there is no candidate policy.
+// ErrNotFound means that the service has no such thing: it no longer keeps the decision, or
+// never did, or there is no candidate policy.
 var ErrNotFound = errors.New("control: not found")
 
 // ErrUnreachable means that nobody answers at the socket, or that we may not ask there.
 var ErrUnreachable = errors.New("control: no service answers")
 
-// ErrRefused means that the service does not take what it was told, such as an issuer
+// ErrRefused means that the service does not accept what it was told, such as an issuer
 // that it does not have.
 var ErrRefused = errors.New("control: refused")
 
@@ -48,7 +48,7 @@ func NewClient(address string) (*Client, error) {
 		}}}}, nil
 }
 
-// do returns the answer to req. Where there is none, the error names the socket.
+// do returns the answer to req. If there is none, the error names the socket.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
@@ -81,8 +81,8 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	return nil, errors.Join(err, res.Body.Close())
 }
 
-// Decisions calls each with what is kept, the oldest first, and with follow set
-// with what comes, until ctx ends or the service stops.
+// Decisions calls each with the kept decisions, the oldest first. If follow is set, it then
+// calls each with new ones, until ctx ends or the service stops.
 func (c *Client) Decisions(ctx context.Context, f Filter, follow bool, each func(explain.Explanation)) error {
 	q := f.query()
 	if follow {
@@ -108,7 +108,7 @@ func (c *Client) Decisions(ctx context.Context, f Filter, follow bool, each func
 	return lines.Err()
 }
 
-// Decision returns the one of that id. The error is [ErrNotFound] when it is not kept.
+// Decision returns the decision with that id. The error is [ErrNotFound] if it is not kept.
 func (c *Client) Decision(ctx context.Context, id string) (Told, error) {
 	var e Told
 	err := c.document(ctx, "/decisions/"+url.PathEscape(id), &e)
@@ -129,8 +129,8 @@ func (c *Client) SetLogLevel(ctx context.Context, level string) error {
 	return err
 }
 
-// Revoke revokes by hand, and returns the entry as it was taken. Its issuer is a short
-// name or a URL of the service's configuration.
+// Revoke revokes by hand, and returns the entry as added. Its issuer is a short name or a
+// URL from the service's configuration.
 func (c *Client) Revoke(ctx context.Context, e revocation.Entry) (revocation.Entry, error) {
 	text, err := c.send(ctx, http.MethodPost, "/revocations", e)
 	if err != nil {
@@ -150,15 +150,15 @@ func (c *Client) Revocations(ctx context.Context) ([]revocation.Entry, error) {
 	return list, err
 }
 
-// Issuers says how each issuer stands.
+// Issuers returns the state of each issuer.
 func (c *Client) Issuers(ctx context.Context) ([]Issuer, error) {
 	var list []Issuer
 	err := c.document(ctx, "/issuers", &list)
 	return list, err
 }
 
-// Candidate returns what is known of the candidate policy. The error is [ErrNotFound]
-// when there is none.
+// Candidate returns what is known about the candidate policy. The error is [ErrNotFound] if
+// there is none.
 func (c *Client) Candidate(ctx context.Context) (divergence.Report, error) {
 	var r divergence.Report
 	err := c.document(ctx, "/candidate", &r)
@@ -194,7 +194,7 @@ func (c *Client) send(ctx context.Context, method, path string, document any) ([
 	return text, nil
 }
 
-// Snapshot returns what is in force, as JSON.
+// Snapshot describes the snapshot in force, as JSON.
 func (c *Client) Snapshot(ctx context.Context) (json.RawMessage, error) {
 	var raw json.RawMessage
 	err := c.document(ctx, "/snapshot", &raw)

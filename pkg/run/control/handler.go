@@ -47,19 +47,19 @@ func filterOf(q url.Values) Filter {
 		Rule: q.Get("rule")}
 }
 
-// Config is what the socket shows. All fields are required.
+// Config holds what the socket shows. All fields are required.
 type Config struct {
 	Ring     *Ring
 	Snapshot func() any   // what is in force
 	Level    http.Handler // GET and PUT of the log level, as zap.AtomicLevel serves it
 	Issuers  func() []Issuer
-	// Revocations takes what is revoked by hand.
+	// Revocations receives what is revoked by hand.
 	Revocations *revocation.Index
-	// Candidate is what is known of the candidate policy; false without one.
+	// Candidate returns what is known about the candidate policy; false without one.
 	Candidate func() (divergence.Report, bool)
 	// Revisions lists the policies that are loaded, the newest first.
 	Revisions func() []Revision
-	// Again judges a question by the policy of a revision.
+	// Again judges a question with the policy of a revision.
 	Again func(ctx context.Context, revision string, q authz.Question) Again
 }
 
@@ -72,20 +72,20 @@ type Revision struct {
 	Bundles    map[string]string `json:"bundles,omitempty"`
 }
 
-// Again is what the policy that made a decision says when it is asked again.
+// Again holds what the policy behind a decision says when it is asked again.
 type Again struct {
 	State  string        `json:"state"`            // of the policy: in force, loaded, or no longer loaded
-	Reason string        `json:"reason,omitempty"` // of the judgement; ages are those of the time of the decision
-	Rules  []rego.Firing `json:"rules,omitempty"`  // that held, and with which values
+	Reason string        `json:"reason,omitempty"` // of the judgement; ages are as of the time of the decision
+	Rules  []rego.Firing `json:"rules,omitempty"`  // rules that held, and with which values
 }
 
-// Told is a decision with what its policy says of it now.
+// Told is a decision, with what its policy says about it now.
 type Told struct {
 	explain.Explanation
 	Again Again `json:"again"`
 }
 
-// Issuer is how an issuer stands.
+// Issuer describes the state of an issuer.
 type Issuer struct {
 	Name      string    `json:"name"`
 	Issuer    string    `json:"issuer"`
@@ -98,9 +98,9 @@ type Issuer struct {
 	Warnings  []string  `json:"warnings,omitempty"`
 }
 
-// Handler serves GET /decisions (one JSON object a line; with follow=true it goes
-// on), GET /decisions/{id}, GET /revisions, GET /snapshot, GET /issuers, GET /candidate, GET
-// and POST /revocations, and GET and PUT /log-level.
+// Handler serves GET /decisions (one JSON object per line; with follow=true it goes on),
+// GET /decisions/{id}, GET /revisions, GET /snapshot, GET /issuers, GET /candidate, GET and
+// POST /revocations, and GET and PUT /log-level.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, r *http.Request) { decisions(w, r, c.Ring) })
@@ -131,8 +131,8 @@ func Handler(c Config) http.Handler {
 	return mux
 }
 
-// revoke takes one entry, whose issuer is a short name or a URL of the configuration.
-// Nothing would ever be looked up for another issuer.
+// revoke accepts one entry, whose issuer is a short name or a URL from the configuration.
+// Nobody would ever look up an entry for another issuer.
 func revoke(w http.ResponseWriter, r *http.Request, c Config) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	d.DisallowUnknownFields()

@@ -1,9 +1,9 @@
-// Package control is the socket by which an operator on the same machine looks into
-// a running service: recent decisions and why they were made, what is in force, and
-// the level of the log. It changes no decision.
+// Package control is the socket through which an operator on the same machine looks into a
+// running service: recent decisions and their reasons, what is in force, and the log level.
+// It changes no decision.
 //
-// Anyone who can open the socket reads who asked for what. It is therefore a Unix socket
-// for its owner alone, off unless it is configured, and never TCP.
+// Anyone who can open the socket can read who asked for what. So it is a Unix socket that
+// only its owner can open, off unless configured, and never TCP.
 package control
 
 import (
@@ -15,12 +15,12 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 )
 
-// Ring keeps the last decisions and hands new ones to its followers. It serves many
+// Ring keeps the last decisions and passes new ones to its followers. It serves many
 // goroutines.
 type Ring struct {
 	mu        sync.Mutex
 	kept      []explain.Explanation // of at most size; next is the oldest once it is full
-	asked     []authz.Question      // what each was about; zero where that is too large to keep
+	asked     []authz.Question      // what each was about; zero if that is too large to keep
 	next      int
 	size      int
 	followers map[chan explain.Explanation]bool
@@ -31,10 +31,10 @@ func NewRing(size int) *Ring {
 	return &Ring{size: size, followers: map[chan explain.Explanation]bool{}}
 }
 
-// Observe keeps r. A follower that is too slow for it misses it.
+// Observe keeps r. A follower that is too slow misses it.
 func (r *Ring) Observe(_ context.Context, record *authz.Record) {
 	e := explain.Of(*record).WithoutQuery()
-	var asked authz.Question // zero where no policy was asked
+	var asked authz.Question // zero if no policy was asked
 	if !record.Stages.Evaluated.IsZero() {
 		asked = light(record.Question())
 	}
@@ -54,12 +54,11 @@ func (r *Ring) Observe(_ context.Context, record *authz.Record) {
 	}
 }
 
-// maxBody is about how many bytes of memory a body may take to be kept. Clients choose
-// bodies, and a thousand of some megabytes would be the end of the service.
+// maxBody is about how many bytes of memory a kept body may take. Clients choose bodies,
+// and a thousand of them with a few megabytes each would kill the service.
 const maxBody = 32 << 10
 
-// light returns q without what the proxy sent, or nothing where its body is too large to
-// keep.
+// light returns q without what the proxy sent, or nothing if its body is too large to keep.
 func light(q authz.Question) authz.Question {
 	q.Request.Attributes = nil
 	left := maxBody
@@ -76,7 +75,7 @@ func light(q authz.Question) authz.Question {
 	return q
 }
 
-// node is about how many bytes a value of JSON takes beside its text.
+// node is about how many bytes a JSON value takes in addition to its text.
 const node = 64
 
 // weigh subtracts the size of v from left, and stops when nothing is left.
@@ -101,14 +100,14 @@ func weigh(v any, left *int) {
 	}
 }
 
-// Recent lists what is kept, the oldest first.
+// Recent lists the kept decisions, the oldest first.
 func (r *Ring) Recent() []explain.Explanation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append(append([]explain.Explanation{}, r.kept[r.next:]...), r.kept[:r.next]...)
 }
 
-// Find returns the decision of that id and what it was about, if it is still kept.
+// Find returns the decision with that id and what it was about, if it is still kept.
 func (r *Ring) Find(id string) (explain.Explanation, authz.Question, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,7 +119,7 @@ func (r *Ring) Find(id string) (explain.Explanation, authz.Question, bool) {
 	return explain.Explanation{}, authz.Question{}, false
 }
 
-// Follow lists what is kept and hands on what comes, until stop is called.
+// Follow lists the kept decisions and passes on new ones until stop is called.
 func (r *Ring) Follow() (recent []explain.Explanation, more <-chan explain.Explanation, stop func()) {
 	c := make(chan explain.Explanation, 256)
 	r.mu.Lock()

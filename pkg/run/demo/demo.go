@@ -1,6 +1,6 @@
-// Package demo runs a step-up for people to watch: a real Envoy in front of two
-// replicas of an application, two Stepwards, and an identity provider that issues
-// whatever token a step of the story needs.
+// Package demo runs a step-up for people to watch: a real Envoy in front of two replicas of
+// an application, two Stepwards, and an identity provider that issues any token that a step
+// of the story needs.
 package demo
 
 import (
@@ -34,20 +34,20 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Options says where Envoy is, and what is told of decisions. All may be left out.
+// Options say where Envoy is, and where decisions go. All may be left out.
 type Options struct {
 	EnvoyPath string
 	Progress  io.Writer
 	Observe   func(context.Context, *authz.Record)
 	// Load reads a configuration to try: its ladder and policies, with the demo's own
-	// issuer, addresses and login page. Its files are followed. Nil is the demo's own
-	// configuration, with the shipped policy.
+	// issuer, addresses and login page. Changes to its files are followed. Nil means the
+	// demo's own configuration, with the shipped policy.
 	Load func(*files.Look) (config.Config, error)
 	// Decisions is where decisions are logged; nil logs none.
 	Decisions *zap.Logger
 }
 
-// Demo is everything running. Close it.
+// Demo holds everything that runs. Close it after use.
 type Demo struct {
 	Ingress  string   // http://host:port of Envoy
 	Provider string   // http://host:port of the identity provider
@@ -60,8 +60,7 @@ type Demo struct {
 	stops   []func()
 }
 
-// Start runs everything on free ports of loopback. On an error nothing is left
-// running.
+// Start runs everything on free ports of loopback. After an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Demo, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -78,7 +77,7 @@ func Start(ctx context.Context, o Options) (*Demo, error) {
 	return d, nil
 }
 
-// Close stops everything, the last first.
+// Close stops everything, in reverse order.
 func (d *Demo) Close() {
 	for i := len(d.stops) - 1; i >= 0; i-- {
 		d.stops[i]()
@@ -113,7 +112,7 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 		apps = append(apps, address)
 	}
 	replicas := 2
-	if d.config.Control != "" { // whose socket is of one process
+	if d.config.Control != "" { // whose socket belongs to one process
 		replicas = 1
 	}
 	for range replicas {
@@ -138,9 +137,9 @@ func (d *Demo) start(ctx context.Context, path string, o Options) error {
 	return process.WaitHealthy(ctx, replicas)
 }
 
-// settings is the configuration of both Stepwards: the shipped policy, and the words
-// that the identity provider uses for its levels. Deadlines are long enough for a busy
-// machine: no answer here is about them.
+// settings is the configuration of both Stepwards: the shipped policy, and the words that
+// the identity provider uses for its levels. Deadlines are long enough for a busy machine,
+// since the demo is not about them.
 const settings = `issuers: [{ name: demo, issuer: "%s", audiences: [` + testidp.Audience + `] }]
 levels:
 - { name: password, acr: ["urn:example:loa:1"] }
@@ -152,8 +151,8 @@ drain: { delay: 10ms }
 policy: { default: true, timeout: 6s }
 `
 
-// configure makes the configuration of both Stepwards: the demo's own, or the one to
-// try, with the demo's issuer, addresses and login page in place of its own.
+// configure makes the configuration of both Stepwards: the demo's own, or the one to try,
+// with the demo's issuer, addresses and login page instead of its own.
 func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *files.Look) (config.Config, error) {
 	own, err := config.Parse("stepward.yaml", fmt.Appendf(nil, settings, d.Provider, d.Provider), config.Options{})
 	if err != nil || load == nil {
@@ -176,8 +175,8 @@ func (d *Demo) configure(load func(*files.Look) (config.Config, error), look *fi
 	return c, nil
 }
 
-// needs returns what the policy needs of Envoy: which headers may be changed, and how
-// much of a body it reads.
+// needs returns what the policy needs from Envoy: which headers may change, and how much of
+// a body it reads.
 func (d *Demo) needs() (changes string, body int, err error) {
 	ladder, err := d.config.Ladder()
 	if err != nil {
@@ -224,8 +223,8 @@ func (d *Demo) service(ctx context.Context, o Options) (_ string, err error) {
 	return s.Addr().String(), s.WaitReady(ctx)
 }
 
-// origin returns where browsers come to a host of the demo: Envoy's own port, by http,
-// which is fine on loopback. A gateway of yours is asked for by https.
+// origin returns where browsers reach a host of the demo: on Envoy's own port, by http,
+// which is fine on loopback. Browsers reach a real gateway by https.
 func (d *Demo) origin(host string) string {
 	at := d.ingress.Load()
 	if at == nil || host != "127.0.0.1" && host != "localhost" {
@@ -238,7 +237,7 @@ func (d *Demo) origin(host string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// app runs one replica of an application that says what it was told.
+// app runs one replica of an application that repeats what it was told.
 func (d *Demo) app(name string) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -263,8 +262,8 @@ func (d *Demo) app(name string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// pages adds what the provider has for the demo: /token issues a token of a level and
-// age, with other claims as JSON; /step-up stands for a login application.
+// pages adds the provider's pages for the demo: /token issues a token with a level and age,
+// and other claims as JSON; /step-up plays the part of a login application.
 func pages(idp *testidp.IDP, levels []config.Level) {
 	idp.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
 		claims, err := claimsOf(r.URL.Query(), levels)
@@ -290,8 +289,8 @@ func pages(idp *testidp.IDP, levels []config.Level) {
 	})
 }
 
-// claimsOf makes the claims of a token that is asked for with level, age (seconds) and
-// claims (a JSON object). Each may be left out.
+// claimsOf makes the claims of a token from level, age (seconds) and claims (a JSON object)
+// in the query. Each may be left out.
 func claimsOf(q url.Values, levels []config.Level) (map[string]any, error) {
 	claims := map[string]any{}
 	if text := q.Get("claims"); text != "" {

@@ -25,7 +25,7 @@ type Step struct {
 	Lacks    []string
 }
 
-// Story returns what the demo tells, in order.
+// Story returns the steps of the demo, in order.
 func Story() []Step {
 	return []Step{
 		{
@@ -99,7 +99,7 @@ func (s Step) Curl(d *Demo) string {
 	return b.String()
 }
 
-// Do sends the step's request. It returns what differs from the expected answer, or nil.
+// Do sends the step's request. It returns the difference from the expected answer, or nil.
 func (s Step) Do(ctx context.Context, d *Demo) error {
 	client := &http.Client{
 		Timeout:       time.Minute,

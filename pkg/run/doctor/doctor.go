@@ -1,6 +1,6 @@
-// Package doctor sees whether a service could run here: whether its configuration and
+// Package doctor checks whether a service could run here: whether its configuration and
 // policy load, its addresses are free, nobody else may read its keys, and its issuers are
-// exactly the ones that are configured.
+// exactly the configured ones.
 package doctor
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Symptom is one thing that the doctor has looked at.
+// Symptom is the result of one check by the doctor.
 type Symptom struct {
 	Name   string `json:"name"`
 	Grade  string `json:"grade"` // ok, warn or fail
@@ -37,7 +37,7 @@ func Refused(err error) []Symptom {
 	return []Symptom{{"configuration", "fail", err.Error(), "stepward validate says more"}}
 }
 
-// Examine looks at everything that c needs on this machine, and talks to every issuer.
+// Examine checks everything that c needs on this machine, and talks to every issuer.
 func Examine(ctx context.Context, c config.Config) []Symptom {
 	list := configured(c)
 	s, err := snapshot.New(ctx, c, snapshot.Options{Observe: snapshot.Unobserved})
@@ -58,7 +58,7 @@ func Examine(ctx context.Context, c config.Config) []Symptom {
 	return append(list, issuers(ctx, c)...)
 }
 
-// ExamineIssuers talks to every issuer, and looks at nothing else.
+// ExamineIssuers talks to every issuer, and checks nothing else.
 func ExamineIssuers(ctx context.Context, c config.Config) []Symptom {
 	return append(configured(c), issuers(ctx, c)...)
 }
@@ -78,7 +78,7 @@ func listen(name, address string) Symptom {
 	return Symptom{Name: name, Grade: "ok", Detail: address + " is free"}
 }
 
-// secret warns of a private key that others may read.
+// secret warns about a private key that others may read.
 func secret(name, file string) Symptom {
 	info, err := os.Stat(file)
 	switch {
@@ -91,8 +91,8 @@ func secret(name, file string) Symptom {
 	return Symptom{Name: name, Grade: "ok", Detail: "only its owner may read it"}
 }
 
-// issuers talks to every issuer, as a service would. An optional one keeps nothing from
-// running.
+// issuers talks to every issuer, as a service would. An optional issuer does not keep a
+// service from running.
 func issuers(ctx context.Context, c config.Config) []Symptom {
 	var list []Symptom
 	for _, i := range c.Issuers {

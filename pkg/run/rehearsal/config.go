@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/config"
 )
 
-// Config is the configuration of a rehearsal for which none is named: three levels, one
-// issuer, and a login application for browsers.
+// Config is the default configuration of a rehearsal: three levels, one issuer, and a login
+// application for browsers.
 const Config = `issuers: [{ name: corp, issuer: "https://idp.example.com", audiences: ["https://api.example.com"] }]
 levels:
 - { name: password, acr: ["urn:example:loa:1"], amr: [[pwd]] }
@@ -25,8 +25,8 @@ func Default() (config.Config, error) {
 	return config.Parse("built-in", []byte(Config), config.Options{})
 }
 
-// Beside returns the stepward.yaml that stands beside a policy or in the folder above it,
-// or nothing. path is a file or folder of the policy.
+// Beside returns the stepward.yaml next to a policy or in the folder above it, or nothing.
+// path is a file or folder of the policy.
 func Beside(path string) string {
 	dir := path
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
@@ -41,10 +41,10 @@ func Beside(path string) string {
 	return ""
 }
 
-// patience is the least time that a policy has in a rehearsal.
+// patience is the minimum time that a policy gets in a rehearsal.
 const patience = 10 * time.Second
 
-// Patient returns c with more time for the policy than a service has.
+// Patient returns c with more time for the policy than in a service.
 func Patient(c config.Config) config.Config {
 	c.Policy.Timeout = max(c.Policy.Timeout, config.Duration(patience))
 	return c

@@ -1,12 +1,12 @@
-// Package rehearsal lets people try a policy without a service: it finds the configuration
-// to try it under, loads the policy, and makes the stage before which scenarios are
-// played. The commands test, eval, explain, matrix, replay and playground rehearse.
+// Package rehearsal lets people try a policy without a service: it finds the configuration,
+// loads the policy, and makes the stage for scenarios. The commands test, eval, explain,
+// matrix, replay and playground rehearse.
 //
-// A rehearsal decides as a service does, with three differences. Its tokens are taken as
-// verified. Its policies may take longer, because somebody waits and the machine may be
-// busy. And it fetches nothing, so it refuses a policy that is only in bundles.
+// A rehearsal decides as a service does, with three differences. It treats tokens as
+// verified. Its policies may take longer, because somebody is waiting and the machine may
+// be busy. And it fetches nothing, so it refuses a policy that is only in bundles.
 //
-// What the user got wrong is a [RefusedError].
+// A [RefusedError] reports a mistake of the user.
 package rehearsal
 
 // RefusedError says that what the user named cannot be rehearsed.

@@ -13,9 +13,9 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Load loads the policy at paths, or the shipped one where there are none, under c. A
-// policy of opa-envoy-plugin is refused, because it has no rules that could be shown. A
-// policy that does not load is a [finding.List] in a [RefusedError].
+// Load loads the policy at paths, or the shipped one without paths, under c. It refuses a
+// policy for opa-envoy-plugin, because that has no rules to show. If a policy does not
+// load, the error is a [finding.List] in a [RefusedError].
 func Load(ctx context.Context, c config.Config, paths []string) (*rego.Policy, error) {
 	sources, options, err := read(c, paths)
 	if err != nil {
@@ -35,7 +35,7 @@ func Analyse(c config.Config, paths []string) (*analysis.Analysis, error) {
 	return a, policyRefused(err)
 }
 
-// read returns the sources of a policy, and the terms under which it is loaded.
+// read returns the sources of a policy, and the options for loading it.
 func read(c config.Config, paths []string) ([]rego.Source, rego.Options, error) {
 	if err := NeedsRules(c, paths); err != nil {
 		return nil, rego.Options{}, err
@@ -56,7 +56,7 @@ func policyRefused(err error) error {
 	return err
 }
 
-// Options returns the terms under which policies are loaded for c.
+// Options returns the options for loading policies for c.
 func Options(c config.Config) (rego.Options, error) {
 	ladder, err := c.Ladder()
 	if err != nil {
@@ -78,7 +78,7 @@ func NeedsRules(c config.Config, paths []string) error {
 }
 
 // NeedsFiles refuses a configuration whose policy is only in bundles, unless paths name its
-// files. Otherwise another policy would be asked in its place.
+// files. Otherwise another policy would answer instead.
 func NeedsFiles(c config.Config, paths []string) error {
 	if c.Bundles.ConfigFile == "" || len(paths) > 0 {
 		return nil

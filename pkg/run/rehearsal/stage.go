@@ -14,20 +14,20 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// nobody verifies no token. The tokens of scenarios do not come to it.
+// nobody verifies no token. The tokens of scenarios never reach it.
 type nobody struct{}
 
 func (nobody) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
 	return nil, errors.New("no token is verified in a rehearsal")
 }
 
-// Authorizer decides by c and a policy, and verifies no token.
+// Authorizer makes an authorizer that decides by c and a policy, and verifies no token.
 func Authorizer(c config.Config, p authz.Policy) (*authz.Authorizer, error) {
 	a, err := snapshot.NewAuthorizer(c, nobody{}, p)
 	return a, refused(err)
 }
 
-// Stage plays scenarios before a policy under c.
+// Stage makes a stage for scenarios with a policy under c.
 func Stage[P authz.Policy](c config.Config, p P) (*scenario.Stage, error) {
 	a, err := Authorizer(c, p)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// Test runs the tests of the policy at paths, or of the shipped policy and library where
-// there are none, under c. filter is a regular expression on package.name; an empty one
-// runs all of them.
+// Test runs the tests of the policy at paths, or of the shipped policy and library without
+// paths, under c. filter is a regular expression on package.name; an empty one runs all
+// tests.
 func Test(ctx context.Context, c config.Config, paths []string, filter string) (tester.Report, error) {
 	load, err := Options(c)
 	if err != nil {
@@ -42,8 +42,8 @@ func Test(ctx context.Context, c config.Config, paths []string, filter string) (
 	return report, err
 }
 
-// testSources returns what to test, and the library beside it. The library is tested itself
-// only where nothing else is named.
+// testSources returns the sources to test, and the library. The library itself is tested
+// only if nothing else is named.
 func testSources(paths []string) (own, library []rego.Source, err error) {
 	if len(paths) == 0 {
 		own, err = snapshot.Sources(nil)

@@ -8,7 +8,7 @@ import (
 )
 
 // bind makes a socket that has at most mode when it becomes visible: Linux gives the file
-// the mode of the descriptor that is bound (unix_bind in net/unix/af_unix.c).
+// the mode of the bound descriptor (unix_bind in net/unix/af_unix.c).
 func bind(path string, mode os.FileMode) (net.Listener, error) {
 	before := func(_, _ string, c syscall.RawConn) error {
 		var failed error

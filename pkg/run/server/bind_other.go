@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// bind leaves the mode to the folder, which is all that there is here.
+// bind leaves the mode to the folder, since this system offers nothing else.
 func bind(path string, _ os.FileMode) (net.Listener, error) { return net.Listen("unix", path) }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// bind makes a socket that has at most mode when it becomes visible. The umask is the whole
-// process's, and is put back at once.
+// bind makes a socket that has at most mode when it becomes visible. The umask belongs to
+// the whole process, and is restored at once.
 func bind(path string, mode os.FileMode) (net.Listener, error) {
 	was := syscall.Umask(int(^mode.Perm() & 0o777))
 	defer syscall.Umask(was)

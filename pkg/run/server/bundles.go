@@ -13,17 +13,16 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// proposal is what bundles hold now, and where to say whether it is taken.
+// proposal holds the new content of bundles, and where to report whether it was accepted.
 type proposal struct {
 	set   bundle.Set
 	taken chan error
 }
 
-// errStopping refuses a bundle that comes while the service stops.
+// errStopping refuses a bundle that arrives while the service stops.
 var errStopping = errors.New("server: the service stops")
 
-// openBundles makes OPA's plugins for c, where it has any. They do nothing until they are
-// run.
+// openBundles makes OPA's plugins for c, if it has any. They do nothing until they are run.
 func (s *Server) openBundles(c config.Config) error {
 	if c.Bundles.ConfigFile == "" {
 		return nil
@@ -36,7 +35,7 @@ func (s *Server) openBundles(c config.Config) error {
 		s.log.Warn(w.Message, zap.String("file", w.File))
 	}
 	var library []rego.Source
-	if c.Policy.Compat == "" { // the bundles of another product know nothing of our library
+	if c.Policy.Compat == "" { // the bundles of another product do not know our library
 		if library, err = snapshot.Library(nil); err != nil {
 			return err
 		}
@@ -52,7 +51,7 @@ func (s *Server) openBundles(c config.Config) error {
 	return nil
 }
 
-// propose asks the conductor to take a set, and waits until it has.
+// propose asks the conductor to accept a set, and waits for the result.
 func (s *Server) propose(ctx context.Context, set bundle.Set) error {
 	p := proposal{set: set, taken: make(chan error, 1)}
 	select {
@@ -70,10 +69,10 @@ func (s *Server) propose(ctx context.Context, set bundle.Set) error {
 	}
 }
 
-// take puts a set of bundles into force, as reload does with files: the whole of it, or
-// nothing. Nothing can decide before every bundle has come. Files are not read again: a
-// bundle that comes while they are broken, or half written, comes into force with the
-// files that are in force.
+// take puts a set of bundles into force, as reload does with files: all of it, or nothing.
+// Nothing can decide before every bundle has arrived. Files are not read again: a bundle
+// that arrives while they are broken, or half written, takes effect with the files in
+// force.
 func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	s := c.server
 	if was := s.set.Load(); !set.Complete() {
@@ -87,7 +86,7 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	o.Bundles = &set
 	next, err := base.WithBundles(ctx, o)
 	last := s.last.Load()
-	whole := last == nil || last.err == nil || last.bundles // otherwise files are broken, and stay so
+	whole := last == nil || last.err == nil || last.bundles // otherwise the files are broken, and stay so
 	if whole || err != nil {
 		s.metrics.Reloaded(err)
 		s.last.Store(&attempt{at: time.Now(), err: err, bundles: whole})
@@ -98,9 +97,9 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 		return err
 	}
 	s.set.Store(&set)
-	// What is enforced does not wait for the keys of what is pending. Under the old
-	// configuration the set may not be a valid policy; then it comes into force with the
-	// next configuration.
+	// The enforced snapshot does not wait for the keys of a pending one. Under the old
+	// configuration the set may not be a valid policy; then it takes effect with the next
+	// configuration.
 	if now := s.current.Load(); now != nil && now != base {
 		if now, err := now.WithBundles(ctx, o); err == nil {
 			c.put(ctx, now)
@@ -111,20 +110,20 @@ func (c *conductor) take(ctx context.Context, set bundle.Set) error {
 	return nil
 }
 
-// refresh makes the policy anew when data has become too old to be believed, or is fresh
+// refresh rebuilds the policy when data has become too old to be believed, or is fresh
 // again.
 func (c *conductor) refresh(ctx context.Context) {
 	if next := c.renewed(ctx, c.pending); next != nil {
 		c.await(next)
 	}
-	// What is enforced does not wait for the keys of what is pending.
+	// The enforced snapshot does not wait for the keys of a pending one.
 	if next := c.renewed(ctx, c.server.current.Load()); next != nil {
 		c.put(ctx, next)
 	}
 }
 
-// renewed makes x anew with the data that is believed now. It returns nil where that is
-// the same.
+// renewed rebuilds x with the data that is believed now. It returns nil if that is the
+// same.
 func (c *conductor) renewed(ctx context.Context, x *snapshot.Snapshot) *snapshot.Snapshot {
 	s := c.server
 	if x == nil || !x.Outdated(time.Now()) {
@@ -145,7 +144,7 @@ func (c *conductor) renewed(ctx context.Context, x *snapshot.Snapshot) *snapshot
 	return next
 }
 
-// fromOPA logs what a plugin has to say.
+// fromOPA logs a line of a plugin.
 func (s *Server) fromOPA(l bundle.Line) {
 	fields := make([]zap.Field, 0, len(l.Fields))
 	for name, value := range l.Fields {
@@ -164,8 +163,8 @@ func (s *Server) fromOPA(l bundle.Line) {
 	}
 }
 
-// confirmed returns when a bundle's server last said what it should be. A bundle that
-// was kept on disk is as old as can be until then: nobody knows how long the service was
+// confirmed returns when a bundle's server last said what it should be. Until then a bundle
+// that was kept on disk counts as infinitely old: nobody knows how long the service was
 // down.
 func (s *Server) confirmed(name string) time.Time {
 	for _, b := range s.bundles.Status() {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Listen opens a TCP address, or a socket where address is unix:///path. A socket that a
-// process left behind is replaced, unless somebody answers on it. The socket has mode
-// from the first moment, so that nobody else can connect before it is set.
+// Listen opens a TCP address, or a socket if address is unix:///path. It replaces a socket
+// that a process left behind, unless somebody answers on it. The socket has mode from the
+// first moment, so that nobody else can connect before it is set.
 func Listen(address string, mode os.FileMode) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix://")
 	if !isSocket {
@@ -32,7 +32,7 @@ func Listen(address string, mode os.FileMode) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The umask may have taken away more than was asked for.
+	// The umask may have removed more than requested.
 	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

@@ -20,16 +20,16 @@ const (
 	watchInterval = 100 * time.Millisecond // whether files have changed, and have settled
 )
 
-// attempt is what came of the last reload.
+// attempt holds the outcome of the last reload.
 type attempt struct {
 	at      time.Time
-	err     error // nil when it is enforced, or waits for keys
-	bundles bool  // it was of bundles alone
+	err     error // nil if it is enforced, or waits for keys
+	bundles bool  // it concerned only bundles
 }
 
-// conductor decides which snapshot is enforced. It is one goroutine: it waits until
-// the keys of a new snapshot are there, puts it in place as a whole, and leaves the
-// old one as long as there is no good new one.
+// conductor decides which snapshot is enforced. It is one goroutine: it waits until the
+// keys of a new snapshot are there, installs it as a whole, and keeps the old one until
+// there is a good new one.
 type conductor struct {
 	server  *Server
 	keys    *snapshot.Keyring
@@ -38,10 +38,10 @@ type conductor struct {
 	unfollow func() // ends the shadow of the enforced snapshot; nil without one
 
 	settler *files.Settler
-	looked  *files.Look // what the last attempt was made of
+	looked  *files.Look // the files of the last attempt
 	asked   bool        // somebody wants a reload, whether or not files have changed
 	watched []string
-	tried   uint64 // stamp of what is watched when it was looked at; zero when it has to be
+	tried   uint64 // stamp of the watched files at the last look; zero if a look is due
 }
 
 // conduct runs until ctx ends.
@@ -83,11 +83,11 @@ func (s *Server) watchInterval() time.Duration {
 	return watchInterval
 }
 
-// errNothing refuses a reload where the service was given nothing to read.
+// errNothing refuses a reload if the service was given nothing to read.
 var errNothing = errors.New("server: there is nothing to reload from")
 
-// look looks at the files when they have changed, and takes what they hold once that has
-// settled. After a long wait it says what it waits for.
+// look looks at the files when they have changed, and accepts them once they have settled.
+// After a long wait it says what it is waiting for.
 func (c *conductor) look(ctx context.Context) {
 	s := c.server
 	if s.options.Reload == nil {
@@ -109,21 +109,21 @@ func (c *conductor) look(ctx context.Context) {
 	if moving != nil {
 		c.refused(moving)
 	}
-	if !taken || !same { // the stamp is then of other files: the next look decides
+	if !taken || !same { // then the stamp belongs to other files: the next look decides
 		return
 	}
 	again := c.looked != nil && c.looked.Differs(l) == ""
 	c.tried = before
 	if again && !c.asked {
-		return // as at the start: all of this has been tried already
+		return // as at the start: all of this has already been tried
 	}
 	c.asked, c.looked = false, l
 	c.reload(ctx, loaded, err)
 }
 
 // watch notes which files are watched from now on, and reports whether they are the same as
-// before. What is enforced and what was tried are both watched: the broken policy may be one
-// that is not enforced yet.
+// before. It watches the files of the enforced snapshot and of the last attempt: a broken
+// policy may not be enforced yet.
 func (c *conductor) watch(tried []string) (same bool) {
 	base := c.server.newest()
 	if now := c.server.current.Load(); now != nil {
@@ -144,7 +144,7 @@ func (c *conductor) now() time.Time {
 	return time.Now()
 }
 
-// enforce puts the pending snapshot in place once its keys are there.
+// enforce installs the pending snapshot once its keys are there.
 func (c *conductor) enforce(ctx context.Context) {
 	if c.pending == nil || len(c.pending.Waiting()) > 0 {
 		return
@@ -155,7 +155,7 @@ func (c *conductor) enforce(ctx context.Context) {
 	c.put(ctx, next)
 }
 
-// put enforces next. What is pending stays so.
+// put enforces next. A pending snapshot stays pending.
 func (c *conductor) put(ctx context.Context, next *snapshot.Snapshot) {
 	s := c.server
 	s.current.Store(next)
@@ -177,8 +177,8 @@ func (c *conductor) put(ctx context.Context, next *snapshot.Snapshot) {
 	s.log.Info("ready", zap.String("policy_revision", s.Revision()))
 }
 
-// reload makes a snapshot of what the files were found to hold. When it cannot, nothing
-// changes but what is said about it.
+// reload makes a snapshot of the files that were read. If it cannot, only the report of the
+// attempt changes.
 func (c *conductor) reload(ctx context.Context, loaded config.Config, err error) {
 	s := c.server
 	var next *snapshot.Snapshot
@@ -197,7 +197,7 @@ func (c *conductor) reload(ctx context.Context, loaded config.Config, err error)
 	}
 }
 
-// refused tells of a reload that came to nothing.
+// refused reports a failed reload.
 func (c *conductor) refused(err error) {
 	s := c.server
 	s.metrics.Reloaded(err)
@@ -226,7 +226,7 @@ func (c *conductor) build(ctx context.Context, loaded config.Config) (*snapshot.
 	return snapshot.New(ctx, loaded, o)
 }
 
-// fixed fails when something has changed that a running service cannot follow.
+// fixed fails if something has changed that a running service cannot follow.
 func fixed(was, is config.Config) error {
 	for name, same := range map[string]bool{
 		"listen":  was.Listen == is.Listen,
@@ -247,7 +247,7 @@ func fixed(was, is config.Config) error {
 	return nil
 }
 
-// follow runs the candidate of x in place of the one before, until ctx ends or follow is
+// follow runs the candidate of x instead of the one before, until ctx ends or follow is
 // called again.
 func (c *conductor) follow(ctx context.Context, x *snapshot.Snapshot) {
 	if c.unfollow != nil {

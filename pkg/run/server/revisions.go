@@ -12,11 +12,11 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// keptRevisions is how many policies stay loaded, that in force among them.
+// keptRevisions is how many policies stay loaded, including the one in force.
 const keptRevisions = 5
 
-// revisions keeps the last policies, so that a decision can be explained by the one that
-// made it. It serves many goroutines.
+// revisions keeps the last policies, so that the policy that made a decision can explain
+// it. It serves many goroutines.
 type revisions struct {
 	mu   sync.Mutex
 	kept []kept // the newest first
@@ -30,7 +30,7 @@ type kept struct {
 
 func (k kept) revision() string { return k.snapshot.Authorizer.Policy.Traits().Revision }
 
-// enforce notes that x is in force. A policy that comes back takes its place anew.
+// enforce notes that x is in force. A policy that comes back moves to the front.
 func (r *revisions) enforce(x *snapshot.Snapshot, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,15 +43,14 @@ func (r *revisions) enforce(x *snapshot.Snapshot, at time.Time) {
 	r.kept = list
 }
 
-// taken reports whether a bundle's revision is already the name of other sources that
-// are loaded.
+// taken reports whether a bundle's revision already names other loaded sources.
 func (r *revisions) taken(revision, hash string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.ContainsFunc(r.kept, func(k kept) bool { return k.snapshot.Contradicts(revision, hash) })
 }
 
-// list returns what is loaded, the newest first.
+// list returns the loaded policies, the newest first.
 func (r *revisions) list() []control.Revision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +66,7 @@ func (r *revisions) list() []control.Revision {
 	return list
 }
 
-// find returns the policy of a revision, where it is still loaded.
+// find returns the policy of a revision, if it is still loaded.
 func (r *revisions) find(revision string) (k kept, inForce, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,8 +78,8 @@ func (r *revisions) find(revision string) (k kept, inForce, ok bool) {
 	return kept{}, false, false
 }
 
-// again judges a question by the policy that judged it first, and tells which rules held
-// with which values.
+// again judges a question with the policy that first judged it, and reports which rules
+// held with which values.
 func (s *Server) again(ctx context.Context, revision string, q authz.Question) control.Again {
 	k, inForce, ok := s.revisions.find(revision)
 	if !ok {

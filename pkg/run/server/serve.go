@@ -24,8 +24,8 @@ import (
 	"github.com/stepward/stepward/pkg/run/control"
 )
 
-// serveCheck makes the gRPC server. Its limits are for a peer that is hostile or
-// broken; the enforcement policy is so that an Envoy that pings is not thrown out.
+// serveCheck makes the gRPC server. Its limits guard against a hostile or broken peer; the
+// enforcement policy keeps an Envoy that pings from being disconnected.
 func (s *Server) serveCheck(l config.Limits) {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(int(l.Message)),
@@ -70,7 +70,7 @@ func (s *Server) updateHealth() {
 	s.health.SetServingStatus(extauthz.ServiceName, status)
 }
 
-// serveAdmin makes the server of health, metrics and version.
+// serveAdmin makes the server for health, metrics and version.
 func (s *Server) serveAdmin() {
 	s.http = &http.Server{
 		Handler: admin.Handler(admin.Config{Ready: s.checks, Metrics: s.metrics.Handler(),
@@ -80,10 +80,10 @@ func (s *Server) serveAdmin() {
 	}
 }
 
-// remembered is how many decisions the control socket can tell of.
+// remembered is how many decisions the control socket can show.
 const remembered = 1000
 
-// serveControl makes the server of the control socket.
+// serveControl makes the server for the control socket.
 func (s *Server) serveControl() {
 	level := s.options.Level
 	if level == nil {
@@ -128,9 +128,9 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // AdminAddr returns where health and metrics are served.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
-// Run serves until ctx ends, then tells Envoy's health checks, waits for them to
-// notice, lets calls under way finish, and returns. An error is that of a listener
-// that failed before.
+// Run serves until ctx ends, then tells Envoy's health checks, waits for them to notice,
+// lets calls under way finish, and returns. It returns the error of a listener that failed
+// earlier.
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
 	failed := make(chan error, 4)
@@ -155,7 +155,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// start begins everything that runs. What cannot go on says so to failed.
+// start starts everything that runs. A part that cannot go on reports to failed.
 func (s *Server) start(ctx context.Context, running *sync.WaitGroup, failed chan<- error) {
 	running.Go(func() { s.conduct(ctx) })
 	if s.bundles != nil {
@@ -178,8 +178,8 @@ func (s *Server) start(ctx context.Context, running *sync.WaitGroup, failed chan
 	}
 }
 
-// drain says that the server stops before it does: Envoy takes a few health checks
-// to notice, and sends calls until then.
+// drain announces that the server will stop: Envoy takes a few health checks to notice, and
+// sends calls until then.
 func (s *Server) drain() {
 	drain := s.enforced().Config.Drain
 	s.log.Info("stopping", zap.Duration("drain_delay", time.Duration(drain.Delay)))
@@ -198,7 +198,7 @@ func (s *Server) drain() {
 	}
 }
 
-// WaitReady returns when the server decides, or with ctx's error.
+// WaitReady returns when the server decides, or returns ctx's error.
 func (s *Server) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(readyInterval / 5)
 	defer tick.Stop()

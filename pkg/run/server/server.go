@@ -1,11 +1,11 @@
 // Package server runs the service: it listens, puts snapshots into force, follows changes
-// of their files and bundles, and tells whether it is ready. An embedder calls it to run
-// the whole service inside of a test.
+// to their files and bundles, and reports whether it is ready. An embedder calls it to run
+// the whole service inside a test.
 //
-// server.go is what a server is made of, serve.go its listeners and its life, status.go
-// what it tells of itself. reload.go decides which snapshot follows another, bundles.go
-// takes what bundle servers hand out, revisions.go keeps the last policies. What a snapshot
-// is made of is in package snapshot.
+// server.go holds the parts of a server, serve.go its listeners and its life, and status.go
+// what it reports about itself. reload.go decides which snapshot follows another,
+// bundles.go accepts content from bundle servers, and revisions.go keeps the last policies.
+// Package snapshot says what a snapshot is made of.
 package server
 
 import (
@@ -33,28 +33,28 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-// Options is what is not configuration. All fields may be left out.
+// Options holds everything that is not configuration. All fields may be left out.
 type Options struct {
-	// Snapshot is what snapshots are made with. The server has its own Observe, Shadow and
+	// Snapshot holds the options for snapshots. The server sets its own Observe, Shadow and
 	// Gate there.
 	Snapshot snapshot.Options
 	Log      *zap.Logger // of events; nil logs nothing
 	// Decisions is where decisions are logged; nil logs none.
 	Decisions *zap.Logger
-	Metrics   *telemetry.Metrics // nil means ones of its own
+	Metrics   *telemetry.Metrics // nil means new ones
 	Tracing   *telemetry.Tracing // nil traces nothing
 	Version   any                // shown at /version
-	// Reload reads the configuration again, by a look. Without it the service keeps the
-	// configuration that it was started with.
+	// Reload reads the configuration again, through a look. Without it the service keeps
+	// the configuration that it started with.
 	Reload func(*files.Look) (config.Config, error)
-	// Terms say when files are taken.
+	// Terms say when files are accepted.
 	Terms files.Terms
 	// Level serves the level of the log on the control socket, as zap.AtomicLevel
 	// does; nil means that it cannot be changed there.
 	Level http.Handler
-	// Listener and AdminListener are used in place of the configured addresses.
+	// Listener and AdminListener replace the configured addresses.
 	Listener, AdminListener net.Listener
-	// Enforce is called with each configuration that has come into force.
+	// Enforce is called with each configuration that has taken effect.
 	Enforce func(config.Config)
 	// Observe is called with every record, after it was logged and counted.
 	Observe func(context.Context, *authz.Record)
@@ -71,18 +71,18 @@ type Server struct {
 	gate    *authz.Gate
 
 	first   *snapshot.Snapshot                // made by New
-	looked  *files.Look                       // that it was made of; nil where nothing is reloaded
+	looked  *files.Look                       // the look that it was made from; nil if nothing is reloaded
 	current atomic.Pointer[snapshot.Snapshot] // enforced; nil until ready
-	pending atomic.Pointer[snapshot.Snapshot] // waits for keys; nil when none does
+	pending atomic.Pointer[snapshot.Snapshot] // waits for keys; nil if none does
 	tls     atomic.Pointer[tls.Config]
 	last    atomic.Pointer[attempt]
 	set     atomic.Pointer[bundle.Set] // what bundles hold; nil before the first
-	warned  sync.Map                   // what was said of issuers' metadata
+	warned  sync.Map                   // warnings given about issuers' metadata
 	reload  chan struct{}
 
 	bundles   *bundle.Manager // nil without
 	proposals chan proposal
-	ended     chan struct{} // closed when nobody takes proposals any more
+	ended     chan struct{} // closed when nobody accepts proposals any more
 	revisions revisions
 
 	draining, stalled atomic.Bool
@@ -134,7 +134,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	return s, err
 }
 
-// prepare completes what every snapshot is made with, and watches it.
+// prepare completes the options for every snapshot, and watches it.
 func (s *Server) prepare() {
 	m := &s.making
 	m.Observe, m.Gate = s.observe, s.gate
@@ -148,8 +148,8 @@ func (s *Server) prepare() {
 	s.metrics.WatchRevocations(m.Revocations)
 }
 
-// begin makes the first snapshot. Where the caller brings no look at files that have
-// settled, it is made here.
+// begin makes the first snapshot. If the caller brings no look at settled files, begin
+// makes one.
 func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
 	o := s.making
 	if s.making.Look = nil; s.options.Reload != nil && o.Look == nil {
@@ -167,7 +167,7 @@ func (s *Server) begin(ctx context.Context, c config.Config) (err error) {
 	return err
 }
 
-// observe tells everyone who follows decisions of r, which x has made.
+// observe passes r, which x made, to everyone who follows decisions.
 func (s *Server) observe(ctx context.Context, x *snapshot.Snapshot, r *authz.Record) {
 	o := telemetry.Observer{Log: s.options.Decisions, Metrics: s.metrics, Tracing: s.options.Tracing}
 	if x.Config.Log.Input {
@@ -185,7 +185,7 @@ func (s *Server) observe(ctx context.Context, x *snapshot.Snapshot, r *authz.Rec
 	}
 }
 
-// authorizer returns that of the enforced snapshot, or nil.
+// authorizer returns the authorizer of the enforced snapshot, or nil.
 func (s *Server) authorizer() *authz.Authorizer {
 	if now := s.current.Load(); now != nil {
 		return now.Authorizer
@@ -209,17 +209,18 @@ func (s *Server) newest() *snapshot.Snapshot {
 	return s.enforced()
 }
 
-// Revision returns that of the policy that is enforced, or will be once it is ready.
+// Revision returns the revision of the policy that is enforced, or will be once it is
+// ready.
 func (s *Server) Revision() string { return s.enforced().Authorizer.Policy.Traits().Revision }
 
 // Ready reports whether the server decides; before that it refuses everything.
 func (s *Server) Ready() bool { return s.current.Load() != nil }
 
-// Reload reads the configuration again, soon. It does not wait. What comes of it is
+// Reload asks for the configuration to be read again soon. It does not wait. The outcome is
 // logged, counted and shown at /readyz?verbose.
 func (s *Server) Reload() {
 	select {
 	case s.reload <- struct{}{}:
-	default: // one is due already, and will see what this one would
+	default: // one is already due, and will see what this one would
 	}
 }

@@ -30,8 +30,8 @@ func (s *Server) inForce() any {
 	return in
 }
 
-// checks lists the reasons for readiness. A reload that failed is among them, and does not
-// change it.
+// checks lists the reasons for readiness. A failed reload is listed, but does not change
+// readiness.
 func (s *Server) checks() []admin.Check {
 	list := []admin.Check{{Name: "policy", Ready: true, Detail: "revision " + s.Revision()}}
 	for _, k := range s.enforced().Keys {
@@ -51,7 +51,7 @@ func (s *Server) checks() []admin.Check {
 	return append(list, admin.Check{Name: "serving", Ready: s.Ready()})
 }
 
-// reloadDetail says what came of the last reload.
+// reloadDetail says how the last reload ended.
 func (s *Server) reloadDetail(last attempt) string {
 	at := last.at.UTC().Format(time.RFC3339)
 	if last.err != nil {
@@ -63,7 +63,7 @@ func (s *Server) reloadDetail(last attempt) string {
 	return "done at " + at
 }
 
-// keyDetail says how an issuer's keys stand.
+// keyDetail describes the state of an issuer's keys.
 func keyDetail(k keyset.Status) string {
 	at := k.At.UTC().Format(time.RFC3339)
 	switch {
@@ -81,8 +81,8 @@ func keyDetail(k keyset.Status) string {
 	return fmt.Sprintf("%d keys, fetched at %s", k.Count, at)
 }
 
-// fetched logs and counts a fetch of keys. After a good one it warns of what the issuer
-// does not say that it can.
+// fetched logs and counts a fetch of keys. After a good one it warns about needed features
+// that the issuer does not declare.
 func (s *Server) fetched(issuer string, f keyset.Fetch) {
 	s.metrics.Refreshed(issuer, f.Err)
 	log := s.log.With(zap.String("issuer_name", issuer))
@@ -103,8 +103,8 @@ func (s *Server) fetched(issuer string, f keyset.Fetch) {
 	}
 }
 
-// warnOf warns once for each thing that the configuration needs and the issuer's metadata
-// do not name.
+// warnOf warns once about each thing that the configuration needs but the issuer's metadata
+// does not name.
 func (s *Server) warnOf(issuer string) {
 	x := s.newest()
 	for n, k := range x.Keys {
@@ -119,7 +119,7 @@ func (s *Server) warnOf(issuer string) {
 	}
 }
 
-// states says how each issuer stands, for people.
+// states describes the state of each issuer, for people.
 func (s *Server) states() []control.Issuer {
 	x := s.enforced()
 	list := make([]control.Issuer, len(x.Keys))
@@ -144,7 +144,7 @@ func (s *Server) states() []control.Issuer {
 	return list
 }
 
-// keyStatuses says how the keys of each issuer stand, for metrics.
+// keyStatuses returns the state of each issuer's keys, for metrics.
 func (s *Server) keyStatuses() map[string]keyset.Status {
 	all := map[string]keyset.Status{}
 	for _, k := range s.enforced().Keys {
@@ -163,7 +163,7 @@ func (s *Server) sampled(candidate string, c divergence.Comparison) {
 		zap.String("candidate_revision", candidate), zap.String("detail", c.Fault))
 }
 
-// candidateReport returns what is known of the candidate policy, with false where there is
+// candidateReport returns what is known about the candidate policy, and false if there is
 // none.
 func (s *Server) candidateReport() (divergence.Report, bool) {
 	if shadow := s.enforced().Shadow(); shadow != nil {
@@ -172,7 +172,7 @@ func (s *Server) candidateReport() (divergence.Report, bool) {
 	return divergence.Report{}, false
 }
 
-// sources says how bundles and data stand, for metrics.
+// sources returns the state of bundles and data, for metrics.
 func (s *Server) sources() []telemetry.Source {
 	var list []telemetry.Source
 	if s.bundles != nil {
@@ -187,8 +187,8 @@ func (s *Server) sources() []telemetry.Source {
 	return list
 }
 
-// sourceChecks shows how bundles and data stand. A bundle that cannot be fetched again
-// changes no readiness: the last good one decides.
+// sourceChecks shows the state of bundles and data. A bundle that cannot be fetched again
+// does not change readiness: the last good one decides.
 func (s *Server) sourceChecks() []admin.Check {
 	var list []admin.Check
 	if s.bundles != nil {

@@ -7,14 +7,14 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 )
 
-// A service is stalled when calls are under way and none has been answered for so
-// many looks.
+// A service is stalled if calls are under way and none has been answered for this many
+// looks.
 const (
 	stallInterval = time.Second
 	stallLooks    = 3
 )
 
-// watchdog tells Envoy to go elsewhere while answers do not come. Envoy would find
+// watchdog tells Envoy to go elsewhere while no answers come. Otherwise Envoy would find
 // out by itself, one lost request at a time.
 func (s *Server) watchdog(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
-// NewAuthorizer decides by c, with a verifier and a policy that were made elsewhere. It
+// NewAuthorizer makes an authorizer that decides by c, with a given verifier and policy. It
 // reads no file, and nobody observes it: it is for commands and tests.
 func NewAuthorizer(c config.Config, v authz.Verifier, p authz.Policy) (*authz.Authorizer, error) {
 	ladder, err := c.Ladder()
@@ -28,7 +28,7 @@ func NewAuthorizer(c config.Config, v authz.Verifier, p authz.Policy) (*authz.Au
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Issuers) == 1 { // a caller who is not signed in is asked in the words of the only issuer
+	if len(c.Issuers) == 1 { // we ask a caller who is not signed in in the words of the only issuer
 		if own, ok := ladders[c.Issuers[0].Name]; ok {
 			ladder = own
 		}
@@ -83,7 +83,8 @@ func loginRedirect(c config.Config) (authz.LoginRedirect, error) {
 	return login, nil
 }
 
-// proofAlgorithms lists the algorithms of DPoP proofs that any issuer accepts, each once.
+// proofAlgorithms lists the algorithms of DPoP proofs that any issuer accepts, without
+// duplicates.
 func proofAlgorithms(issuers []config.Issuer) []string {
 	var all []string
 	for _, i := range issuers {

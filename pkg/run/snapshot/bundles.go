@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/bundle"
 )
 
-// awaited stands for a policy that is in bundles which have not come yet.
+// awaited stands in for a policy whose bundles have not arrived yet.
 type awaited struct{}
 
 var errAwaited = errors.New("snapshot: no bundle has come yet")
@@ -24,8 +24,8 @@ func (awaited) Evaluate(context.Context, policy.Input) (policy.Result, error) {
 }
 func (awaited) Traits() policy.Traits { return policy.Traits{Revision: "none"} }
 
-// bundled reports whether the policy comes from bundles. It fails where the configuration
-// names another policy beside them.
+// bundled reports whether the policy comes from bundles. It fails if the configuration also
+// names another policy.
 func (t policyTerms) bundled() (bool, error) {
 	settings, err := BundleSettings(t.bundles)
 	if err == nil && settings.Policies() && t.Default {
@@ -35,7 +35,7 @@ func (t policyTerms) bundled() (bool, error) {
 	return err == nil && settings.Policies(), err
 }
 
-// fromBundles makes the policy of the bundles that have come, with own files beside them.
+// fromBundles makes the policy from the bundles that have arrived, together with own files.
 func (t policyTerms) fromBundles(ctx context.Context, own []rego.Source, o Options) (sourced, error) {
 	s := sourced{bundled: true, own: own}
 	if o.Bundles == nil || !o.Bundles.Complete() {
@@ -57,11 +57,12 @@ func (t policyTerms) fromBundles(ctx context.Context, own []rego.Source, o Optio
 	return t.assemble(ctx, sources, s, o)
 }
 
-// maxRevision bounds a bundle's own word for its revision, as it is logged and shown.
+// maxRevision limits a bundle's own word for its revision, as logged and shown.
 const maxRevision = 128
 
-// revisionOf returns the bundles' own revision, made printable, with that of the files
-// beside them. It is empty where a bundle has none; one is then made of all sources.
+// revisionOf returns the bundles' own revision, made printable, with the revision of the
+// files next to them. It is empty if a bundle has none; then a revision is made from all
+// sources.
 func revisionOf(set bundle.Set, sources []rego.Source) string {
 	name := set.Revision()
 	if name == "" {
@@ -74,7 +75,7 @@ func revisionOf(set bundle.Set, sources []rego.Source) string {
 		return '_'
 	}, name)
 	if len(name) > maxRevision {
-		return "" // two revisions could differ in what is cut off
+		return "" // two revisions could differ in the part cut off
 	}
 	own := slices.DeleteFunc(slices.Clone(sources), func(s rego.Source) bool { return s.Bundled || s.Shipped })
 	if len(own) > 0 {
@@ -83,7 +84,7 @@ func revisionOf(set bundle.Set, sources []rego.Source) string {
 	return name
 }
 
-// BundleSettings parses OPA's configuration. It is empty where none is named.
+// BundleSettings parses OPA's configuration. It is empty if none is named.
 func BundleSettings(c config.Bundles) (bundle.Settings, error) {
 	if c.ConfigFile == "" {
 		return bundle.Settings{}, nil
@@ -91,8 +92,8 @@ func BundleSettings(c config.Bundles) (bundle.Settings, error) {
 	return bundle.Parse(c.ConfigFile, []byte(c.Text), bundle.ParseOptions{Insecure: c.Insecure})
 }
 
-// CheckBundles lists what means nothing here in OPA's configuration. An error keeps OPA's
-// plugins from starting.
+// CheckBundles lists the members of OPA's configuration that have no effect here. An error
+// keeps OPA's plugins from starting.
 func CheckBundles(c config.Bundles) (finding.List, error) {
 	settings, err := BundleSettings(c)
 	if err != nil || c.ConfigFile == "" {
@@ -103,7 +104,7 @@ func CheckBundles(c config.Bundles) (finding.List, error) {
 
 // Provenance says where the policy of a snapshot comes from.
 type Provenance struct {
-	Bundled   bool              // from bundles, and not from files alone
+	Bundled   bool              // from bundles, and not only from files
 	Revisions map[string]string // of the bundles
 }
 
@@ -112,19 +113,19 @@ func (x *Snapshot) Provenance() Provenance {
 	return Provenance{Bundled: x.policy.bundled, Revisions: x.policy.revisions}
 }
 
-// Contradicts reports whether the bundles of x have that revision and other sources.
+// Contradicts reports whether the bundles of x have that revision but other sources.
 func (x *Snapshot) Contradicts(revision, hash string) bool {
 	return x.policy.base == revision && x.policy.hash != hash
 }
 
 // WithBundles makes a snapshot like x with the policy of o.Bundles. It reads no file, for
-// the reason that [Snapshot.Renewed] has.
+// the same reason as [Snapshot.Renewed].
 func (x *Snapshot) WithBundles(ctx context.Context, o Options) (*Snapshot, error) {
 	return x.again(o, func(t policyTerms, o Options) (sourced, error) { return t.fromBundles(ctx, x.policy.own, o) })
 }
 
-// Renewed makes a snapshot like x with a policy of the same sources, because data is too
-// old by now or fresh again. It reads no file: what lies on disk now may be broken, or half
+// Renewed makes a snapshot like x with a policy of the same sources, because data is now
+// too old or is fresh again. It reads no file: the files on disk may now be broken, or half
 // written.
 func (x *Snapshot) Renewed(ctx context.Context, o Options) (*Snapshot, error) {
 	o.Bundles = x.policy.set

@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// compileCompat loads sources as a policy of opa-envoy-plugin.
+// compileCompat loads sources as a policy for opa-envoy-plugin.
 func compileCompat(ctx context.Context, c config.Policy, sources []rego.Source, o rego.Options, with Options) (
 	authz.Policy, error) {
 	options, err := opaenvoy.Configured(c, o, with.Look)
@@ -19,7 +19,7 @@ func compileCompat(ctx context.Context, c config.Policy, sources []rego.Source, 
 	options.Now = with.Now
 	p, err := opaenvoy.Load(ctx, sources, options)
 	if err != nil {
-		return nil, err // and no policy that is nil in an interface that is not
+		return nil, err // and not a nil policy in a non-nil interface
 	}
 	return p, nil
 }

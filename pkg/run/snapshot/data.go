@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// signal is a member of data that is believed for a while only.
+// signal is a member of data that is believed only for a while.
 type signal struct {
 	name    string
 	maxAge  time.Duration
@@ -19,14 +19,14 @@ type signal struct {
 	unknown bool // it was too old when the policy was loaded
 }
 
-// expired reports whether data of that time is too old. A time in the future is not
+// expired reports whether data from that time is too old. A time in the future is not
 // believed: it says nothing about the age of the data.
 func (s signal) expired(now, asOf time.Time) bool {
 	return now.Sub(asOf) > s.maxAge || asOf.After(now)
 }
 
-// signals lists the members of data whose age is watched, in order of name. A member that
-// no source has counts as infinitely old.
+// signals lists the members of data whose age is watched, in order of name. A member
+// without a source counts as infinitely old.
 func signals(maxAge map[string]config.Duration, sources []rego.Source, o Options) []signal {
 	if len(maxAge) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func signals(maxAge map[string]config.Duration, sources []rego.Source, o Options
 			s.source, s.asOf = "bundle "+b, confirmation(b, o)
 		case there:
 			s.source = owner.Name
-			// The time is that of the file in force, not of the one that lies there now.
+			// The time is that of the file in force, not of the file now on disk.
 			s.asOf = func() time.Time { return owner.Written }
 		}
 		list = append(list, s)
@@ -60,7 +60,7 @@ func confirmation(b string, o Options) func() time.Time {
 	return func() time.Time { return o.Confirmed(b) }
 }
 
-// DataStatus says how a member of data stands that is believed for a while only.
+// DataStatus describes the state of a member of data that is believed only for a while.
 type DataStatus struct {
 	Name    string    `json:"name"`
 	Source  string    `json:"source"`
@@ -82,7 +82,7 @@ func (d DataStatus) String() string {
 	return fmt.Sprintf("%s; %s, from %s, at most %s", state, age, d.Source, d.MaxAge)
 }
 
-// Data lists how the members of data stand whose age is watched.
+// Data lists the state of the members of data whose age is watched.
 func (x *Snapshot) Data() []DataStatus {
 	list := make([]DataStatus, 0, len(x.policy.signals))
 	for _, s := range x.policy.signals {
@@ -92,8 +92,8 @@ func (x *Snapshot) Data() []DataStatus {
 	return list
 }
 
-// Outdated reports whether a member of data has become too old since the policy was
-// loaded, or is fresh again.
+// Outdated reports whether, since the policy was loaded, a member of data has become too
+// old or fresh again.
 func (x *Snapshot) Outdated(now time.Time) bool {
 	return slices.ContainsFunc(x.policy.signals, func(s signal) bool { return s.expired(now, s.asOf()) != s.unknown })
 }

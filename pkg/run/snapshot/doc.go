@@ -1,6 +1,6 @@
-// Package snapshot makes one immutable value of a configuration: the authorizer that
-// decides by it, the keys of its issuers, the TLS side of its listener and, where one is
-// configured, the candidate policy that runs in the shadow.
+// Package snapshot turns a configuration into one immutable value: the authorizer that
+// decides by it, the keys of its issuers, the TLS side of its listener and, if one is
+// configured, the candidate policy that runs in shadow mode.
 //
 // A request sees one snapshot from beginning to end. Package server puts a snapshot into
 // force by swapping one pointer, and makes the next one when files, bundles or the age of
@@ -17,5 +17,5 @@
 // believe, outbound.go says how issuers are called, read.go reads files that have stopped
 // changing, and examine.go compares an issuer with its configuration.
 //
-// Making a snapshot reads files and reaches out to nobody. Keys are fetched by a [Keyring].
+// Making a snapshot reads files and makes no network calls. A [Keyring] fetches keys.
 package snapshot

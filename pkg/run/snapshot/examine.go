@@ -51,7 +51,7 @@ func Examine(ctx context.Context, c config.Config, i config.Issuer) []Point {
 	return list
 }
 
-// published is what an issuer publishes.
+// published holds what an issuer publishes.
 type published struct {
 	keyset.Status
 	set keyset.Set
@@ -85,8 +85,8 @@ func reach(ctx context.Context, client *outbound.Client, i config.Issuer) (list 
 	return list, found, date
 }
 
-// getKeys gets the keys of i. It returns the file or address that it took them from, and
-// the provider's time, which is zero where it is not known.
+// getKeys gets the keys of i. It returns the file or address that they came from, and the
+// provider's time, which is zero if unknown.
 func (p *published) getKeys(ctx context.Context, client *outbound.Client, i config.Issuer) (from string,
 	date time.Time, err error) {
 	if i.JWKSFile != "" {
@@ -106,7 +106,7 @@ func (p *published) getKeys(ctx context.Context, client *outbound.Client, i conf
 	return from, date, err
 }
 
-// keyHint returns the [hint] where the keys are fetched.
+// keyHint returns the [hint] if the keys are fetched.
 func keyHint(i config.Issuer, err error) string {
 	if i.JWKSFile != "" {
 		return ""
@@ -155,7 +155,7 @@ func algorithmPoint(i config.Issuer, found published) Point {
 }
 
 // introspectionPoint asks about a token that nobody has issued. The answer shows that we
-// may ask, and is the same where we may ask and are shown nothing.
+// may ask, but is the same if we may ask and are never shown anything.
 func (t trust) introspectionPoint(ctx context.Context, i config.Issuer) Point {
 	in, err := t.introspection(i, jwt.Issuer{Name: i.Name, URL: i.Issuer}, stepup.Ladder{})
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Fetch runs the snapshot until the keys of every issuer are there, or for as long as limit
-// says. It is for commands that make one decision; the caller stops what goes on running.
+// Fetch runs the snapshot until the keys of every issuer are there, or for at most limit.
+// It is for commands that make one decision; the caller stops the fetching that goes on.
 func (x *Snapshot) Fetch(ctx context.Context, limit time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/statuslist"
 )
 
-// introspection makes the terms on which issuer i is asked about tokens. x is i as the
+// introspection sets the terms on which issuer i is asked about tokens. x is i as the
 // verifier knows it, and ladder is in its words.
 func (t trust) introspection(i config.Issuer, x jwt.Issuer, ladder stepup.Ladder) (*jwt.Introspection, error) {
 	in, o := i.Introspection, t.options
@@ -45,7 +45,8 @@ func (t trust) introspection(i config.Issuer, x jwt.Issuer, ladder stepup.Ladder
 		Rank: ladder.Rank}, nil
 }
 
-// introspectionClient returns what issuer i is asked with, and what proves to it who asks.
+// introspectionClient returns the HTTP client for asking issuer i, and how we authenticate
+// to it.
 func (t trust) introspectionClient(i config.Issuer) (*outbound.Client, func(http.Header, url.Values) error, error) {
 	in := i.Introspection
 	switch in.AuthMethod {
@@ -82,7 +83,7 @@ func (t trust) introspectionClient(i config.Issuer) (*outbound.Client, func(http
 	return nil, nil, fmt.Errorf("auth_method %q is not known", in.AuthMethod)
 }
 
-// readSecret reads a client secret, without the end of its line.
+// readSecret reads a client secret, without the line feed at its end.
 func readSecret(name string, look *files.Look) (string, error) {
 	text, err := look.Read(name, files.MaxFile)
 	if err != nil {
@@ -95,8 +96,8 @@ func readSecret(name string, look *files.Look) (string, error) {
 	return secret, nil
 }
 
-// lists makes the status lists of issuer i, at its own host and at those that are
-// configured. x is i as the verifier knows it.
+// lists makes the status lists of issuer i, on its own host and the configured ones. x is i
+// as the verifier knows it.
 func (t trust) lists(i config.Issuer, x jwt.Issuer) *statuslist.Lists {
 	hosts := append([]string(nil), i.StatusLists.Hosts...)
 	if u, err := url.Parse(i.Issuer); err == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// Keys are the keys of one issuer.
+// Keys holds the keys of one issuer.
 type Keys struct {
 	Name     string
 	Optional bool // readiness does not wait for them
@@ -21,19 +21,19 @@ type Keys struct {
 		Loaded() bool
 		Status() keyset.Status
 	}
-	remote *keyset.Remote // nil when they come from a file
+	remote *keyset.Remote // nil if they come from a file
 	origin origin
 }
 
-// origin says where keys are fetched, and how. Two issuers of one origin have the same
-// keys.
+// origin says where keys are fetched, and how. Two issuers with the same origin have the
+// same keys.
 type origin struct {
 	name, issuer, uri, cache string
 	bounds                   keyset.Bounds
 	caller                   [sha256.Size]byte
 }
 
-// trust makes what issuers are believed by. All its parts are those of one snapshot.
+// trust makes the parts that verify issuers' tokens, all for one snapshot.
 type trust struct {
 	options Options
 	calls   config.Outbound // with the hosts of all issuers
@@ -69,7 +69,7 @@ func (t trust) issuers(c config.Config) ([]Keys, *jwt.Verifier, error) {
 	return keys, verifier, err
 }
 
-// issuer makes the keys of i, and what the verifier knows of it, except introspection.
+// issuer makes the keys of i, and what the verifier knows about it, except introspection.
 func (t trust) issuer(i config.Issuer) (Keys, jwt.Issuer, error) {
 	keys, source, err := t.keys(i)
 	if err != nil {
@@ -90,7 +90,8 @@ func (t trust) issuer(i config.Issuer) (Keys, jwt.Issuer, error) {
 	return keys, x, nil
 }
 
-// keys makes the keys of i, from a file or from where the issuer publishes them.
+// keys makes the keys of i, from a file or from the address where the issuer publishes
+// them.
 func (t trust) keys(i config.Issuer) (Keys, jwt.KeySource, error) {
 	keys := Keys{Name: i.Name, Optional: i.Optional}
 	if i.JWKSFile != "" {
@@ -120,8 +121,8 @@ func (t trust) originOf(i config.Issuer) origin {
 	return from
 }
 
-// remote makes keys that are fetched. Those of the previous snapshot go on where the
-// origin is the same.
+// remote makes fetched keys. It keeps the previous snapshot's keys if the origin is the
+// same.
 func (t trust) remote(i config.Issuer, from origin) *keyset.Remote {
 	if previous := t.options.Previous; previous != nil {
 		for _, k := range previous.Keys {
@@ -156,7 +157,7 @@ func replaysOf(issuers []config.Issuer, o Options) map[string]*jwt.MemoryReplays
 	return all
 }
 
-// newDPoP makes an issuer's terms for proofs, or returns nil where it has none.
+// newDPoP makes an issuer's terms for proofs, or returns nil if it has none.
 func newDPoP(d config.DPoP, replays jwt.Replays, look *files.Look) (*jwt.DPoP, error) {
 	if len(d.Origins) == 0 {
 		return nil, nil

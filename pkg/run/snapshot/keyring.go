@@ -6,8 +6,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// Keyring runs the fetching of keys across reloads: what two snapshots share goes on, and
-// what none uses any more ends. One goroutine calls its methods.
+// Keyring runs the fetching of keys across reloads: fetching for shared keys goes on, and
+// fetching for unused keys ends. One goroutine calls its methods.
 type Keyring struct {
 	ctx     context.Context
 	running map[*keyset.Remote]func() // cancels and waits
@@ -18,7 +18,7 @@ func NewKeyring(ctx context.Context) *Keyring {
 	return &Keyring{ctx: ctx, running: map[*keyset.Remote]func(){}}
 }
 
-// Start begins to fetch keys that are not fetched yet.
+// Start begins to fetch keys that are not being fetched yet.
 func (k *Keyring) Start(keys []Keys) {
 	for _, x := range keys {
 		if x.remote == nil || k.running[x.remote] != nil {
@@ -31,7 +31,7 @@ func (k *Keyring) Start(keys []Keys) {
 	}
 }
 
-// Retain stops what is not among the keys of any of the snapshots, which may be nil.
+// Retain stops fetching keys that none of the snapshots has. A snapshot may be nil.
 func (k *Keyring) Retain(snapshots ...*Snapshot) {
 	kept := map[*keyset.Remote]bool{}
 	for _, s := range snapshots {

@@ -10,7 +10,7 @@ import (
 )
 
 // MetadataPoints compares what the configuration asks of issuer i with what its metadata m
-// say that it can. Without metadata there is nothing to compare.
+// says that it can do. Without metadata there is nothing to compare.
 func MetadataPoints(levels []config.Level, i config.Issuer, m keyset.Metadata) []Point {
 	if m.Issuer == "" {
 		return nil
@@ -41,8 +41,8 @@ func MetadataPoints(levels []config.Level, i config.Issuer, m keyset.Metadata) [
 	return list
 }
 
-// levelPoints names the levels that the issuer does not say it can reach: their acr values
-// would be asked for in vain.
+// levelPoints names the levels that the issuer does not say it can reach: asking for their
+// acr values would be in vain.
 func levelPoints(levels []config.Level, i config.Issuer, m keyset.Metadata) []Point {
 	if i.Assurance.Claim != "acr" {
 		return nil

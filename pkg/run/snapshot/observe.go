@@ -13,8 +13,8 @@ import (
 	"github.com/stepward/stepward/pkg/rollout/shadow"
 )
 
-// ShadowEvents is told what comes of comparing the candidate policy with the enforced one.
-// Any field may be nil.
+// ShadowEvents receives the results of comparing the candidate policy with the enforced
+// one. Any field may be nil.
 type ShadowEvents struct {
 	OnCompared func(divergence.Comparison)
 	// OnSample is called with some comparisons that differ, and with the candidate's revision.
@@ -23,7 +23,7 @@ type ShadowEvents struct {
 }
 
 // observed completes x with the authorizer that decides for it. Every way to make a
-// snapshot ends here, so that each decision is seen by o.Observe and by the shadow.
+// snapshot ends here, so that o.Observe and the shadow see each decision.
 func (x *Snapshot) observed(a *authz.Authorizer, tally *divergence.Tally, o Options) {
 	x.Authorizer, x.labels, x.shadow = a, x.policy.labels(), nil
 	if x.Candidate != nil {
@@ -46,8 +46,8 @@ func newShadow(a *authz.Authorizer, candidate authz.Policy, tally *divergence.Ta
 	return shadow.New(options)
 }
 
-// tally returns where the candidate of x is counted: where previous counted it, if that
-// has the same one, so that a reload forgets nothing.
+// tally returns the tally for the candidate of x. If previous has the same candidate, it is
+// the same tally, so that a reload forgets nothing.
 func (x *Snapshot) tally(previous *Snapshot) *divergence.Tally {
 	if previous != nil && previous.shadow != nil && x.Candidate != nil &&
 		previous.Candidate.Traits().Revision == x.Candidate.Traits().Revision {
@@ -56,16 +56,16 @@ func (x *Snapshot) tally(previous *Snapshot) *divergence.Tally {
 	return &divergence.Tally{}
 }
 
-// Shadow returns what compares the candidate policy, or nil where there is none. It
+// Shadow returns the runner that compares the candidate policy, or nil if there is none. It
 // compares nothing before it runs.
 func (x *Snapshot) Shadow() *shadow.Runner { return x.shadow }
 
-// Masks returns what is taken out of an input before it is kept.
+// Masks says what is removed from an input before it is kept.
 func (x *Snapshot) Masks() decisionlog.Masks {
 	return decisionlog.Masks{More: x.Config.Log.Mask, Keep: x.Config.Log.Keep}
 }
 
-// Decided returns r as it is uploaded: with what x knows of the policy that decided.
+// Decided returns r for upload, with what x knows about the policy that decided.
 func (x *Snapshot) Decided(r *authz.Record) bundle.Decided {
 	d := bundle.Decided{Record: r, Masks: x.Masks(), Revisions: x.policy.revisions, Labels: x.labels}
 	if x.Config.Policy.Compat == config.OPAEnvoy {

@@ -15,13 +15,13 @@ import (
 	"github.com/stepward/stepward/pkg/trust/outbound"
 )
 
-// caller is how issuers are called. Two callers of one print call alike.
+// caller says how issuers are called. Two callers with the same print call in the same way.
 type caller struct {
 	client *outbound.Client
 	print  [sha256.Size]byte
 }
 
-// newCaller calls as c says. The caller of the previous snapshot goes on where nothing has
+// newCaller makes a caller from c. It keeps the previous snapshot's caller if nothing has
 // changed.
 func newCaller(c config.Outbound, o Options) (caller, error) {
 	if o.Client != nil {
@@ -37,7 +37,7 @@ func newCaller(c config.Outbound, o Options) (caller, error) {
 	return caller{client: outbound.New(settings), print: print}, nil
 }
 
-// outboundOf reads the files of c. The print covers all that is in them.
+// outboundOf reads the files of c. The print covers their whole content.
 func outboundOf(c config.Outbound, look *files.Look) (outbound.Config, [sha256.Size]byte, error) {
 	out := outbound.Config{Allow: c.Allow, Timeout: time.Duration(c.Timeout), Proxy: http.ProxyFromEnvironment}
 	digest := sha256.New()
@@ -70,8 +70,8 @@ func outboundOf(c config.Outbound, look *files.Look) (outbound.Config, [sha256.S
 	return out, print, nil
 }
 
-// reachable returns c with all hosts that may be at private addresses: those that it
-// lists, and addresses that the issuers' own configuration writes out.
+// reachable returns c with all hosts that may be at private addresses: the hosts that it
+// lists, and literal addresses in the issuers' own configuration.
 func reachable(c config.Outbound, issuers []config.Issuer) config.Outbound {
 	c.Allow = slices.Clone(c.Allow)
 	for _, i := range issuers {

@@ -14,17 +14,18 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// sourced is a policy, and what it was made of.
+// sourced is a policy, with what it was made from.
 type sourced struct {
 	authz.Policy
 	bundled   bool              // it comes from bundles
 	revisions map[string]string // of the bundles
 	base      string            // the bundles' own word for their revision
 	hash      string            // of all sources
-	missing   []string          // bundles that have not come yet: nothing can be decided
+	missing   []string          // bundles that have not arrived yet: nothing can be decided
 	signals   []signal
-	own       []rego.Source // the files beside bundles
-	// sources and set are what it was made of, for [Snapshot.Renewed]; nil without signals.
+	own       []rego.Source // the files next to the bundles
+	// sources and set are what it was made from, for [Snapshot.Renewed]; nil without
+	// signals.
 	sources []rego.Source
 	set     *bundle.Set
 }
@@ -56,7 +57,7 @@ func policyTermsOf(c config.Config) (policyTerms, error) {
 	}, err
 }
 
-// enforced makes the policy that decides, of files and of the bundles that have come.
+// enforced makes the policy that decides, from files and the bundles that have arrived.
 func (t policyTerms) enforced(ctx context.Context, o Options) (sourced, error) {
 	bundled, err := t.bundled()
 	if err != nil {
@@ -78,8 +79,8 @@ func (t policyTerms) enforced(ctx context.Context, o Options) (sourced, error) {
 	return t.fromBundles(ctx, own, o)
 }
 
-// candidate makes the policy that decides nothing, or returns nil where none is
-// configured. It is given up after one evaluation that runs on past its time.
+// candidate makes the candidate policy, which decides nothing, or returns nil if none is
+// configured. It is given up after one evaluation that runs past its time.
 func (t policyTerms) candidate(ctx context.Context, o Options) (authz.Policy, error) {
 	if len(t.Candidate.Paths) == 0 {
 		return nil, nil
@@ -90,8 +91,8 @@ func (t policyTerms) candidate(ctx context.Context, o Options) (authz.Policy, er
 	return loadFiles(ctx, c, options, o)
 }
 
-// assemble compiles sources, of which s says the rest, without the members of data that
-// are too old to be believed.
+// assemble compiles sources, without the members of data that are too old to be believed,
+// and completes s.
 func (t policyTerms) assemble(ctx context.Context, sources []rego.Source, s sourced, o Options) (sourced, error) {
 	options := t.rego
 	if s.bundled {
@@ -119,14 +120,14 @@ func (t policyTerms) assemble(ctx context.Context, sources []rego.Source, s sour
 	return s, nil
 }
 
-// LoadPolicy loads the policy that is in the files of c, of the kind that c says. A policy
-// of opa-envoy-plugin may read the clock now; nil means time.Now. An error of the policy is
-// a [finding.List].
+// LoadPolicy loads the policy in the files of c, of the kind that c says. A policy for
+// opa-envoy-plugin may read the clock now; nil means time.Now. An error in the policy is a
+// [finding.List].
 func LoadPolicy(ctx context.Context, c config.Policy, o rego.Options, now func() time.Time) (authz.Policy, error) {
 	return loadFiles(ctx, c, o, Options{Now: now}.withDefaults())
 }
 
-// loadFiles loads the policy that is in the files of c.
+// loadFiles loads the policy in the files of c.
 func loadFiles(ctx context.Context, c config.Policy, o rego.Options, with Options) (authz.Policy, error) {
 	sources, err := sourcesOf(c, with.Look)
 	if err != nil {
@@ -148,7 +149,7 @@ func compile(ctx context.Context, c config.Policy, sources []rego.Source, o rego
 	return p, nil
 }
 
-// errNoPolicy refuses a configuration that leaves open what decides.
+// errNoPolicy refuses a configuration that does not say what decides.
 var errNoPolicy = errors.New(
 	"policy: no policy is named: policy.paths names your own, policy.default: true the one that Stepward ships")
 
@@ -163,8 +164,8 @@ func sourcesOf(c config.Policy, look *files.Look) ([]rego.Source, error) {
 	return withLibrary(c.Paths, look)
 }
 
-// Sources reads the files of the policy at paths, or of the shipped one where there are
-// none, with the library beside it.
+// Sources reads the files of the policy at paths, or of the shipped one without paths, and
+// the library.
 func Sources(paths []string) ([]rego.Source, error) { return withLibrary(paths, files.NewLook()) }
 
 func withLibrary(paths []string, look *files.Look) ([]rego.Source, error) {
@@ -181,8 +182,8 @@ func withLibrary(paths []string, look *files.Look) ([]rego.Source, error) {
 	return append(own, library...), err
 }
 
-// Library returns the packages that every policy can import, without those that own has
-// itself: a bundle that was built with the library brings it along.
+// Library returns the packages that every policy can import, without the packages that own
+// already has: a bundle that was built with the library brings it along.
 func Library(own []rego.Source) ([]rego.Source, error) {
 	library, err := rego.FromFS(policies.Library())
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// Read reads a configuration and every file that it names, when they have stopped
-// changing. The error is that of load, or of files that do not stop: [files.MovingError].
-// The look is for [Options].
+// Read reads a configuration and every file that it names, once they have stopped changing.
+// It returns the error of load, or a [files.MovingError] if they do not stop. The look is
+// for [Options].
 func Read(ctx context.Context, load func(*files.Look) (config.Config, error), t files.Terms) (config.Config,
 	*files.Look, error) {
 	return settled(load, func(all func(*files.Look)) (*files.Look, error) { return files.Settle(ctx, t, all) })
@@ -35,7 +35,7 @@ func settled(load func(*files.Look) (config.Config, error), settle func(func(*fi
 }
 
 // LookAt loads a configuration, and reads all files that it names into the look. A file
-// that cannot be read is reported when something is made of it.
+// that cannot be read is reported when it is used.
 func LookAt(l *files.Look, load func(*files.Look) (config.Config, error)) (config.Config, error) {
 	c, err := load(l)
 	folders := slices.Concat(c.Policy.Paths, c.Policy.Candidate.Paths)

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// newLogin makes what sends browsers to log in.
+// newLogin makes the login that sends browsers away to log in.
 func newLogin(c config.Config, o Options) (authz.Login, error) {
 	login, err := loginRedirect(c)
 	if err != nil {
@@ -24,8 +24,8 @@ func newLogin(c config.Config, o Options) (authz.Login, error) {
 	return login, nil
 }
 
-// newSealer makes what seals the terms that the login application is told. It returns nil
-// where they are written out.
+// newSealer makes the function that seals requirements for the login application. It
+// returns nil if they are written in clear.
 func newSealer(l config.LoginRedirect, o Options) (func(stepup.Ask) string, error) {
 	if l.SealingKeysFile == "" {
 		return nil, nil
@@ -41,7 +41,7 @@ func newSealer(l config.LoginRedirect, o Options) (func(stepup.Ask) string, erro
 	return seal, nil
 }
 
-// readKeys reads a file of keys, one in base64url a line.
+// readKeys reads a file of keys in base64url, one per line.
 func readKeys(name string, look *files.Look) ([][]byte, error) {
 	text, err := look.Read(name, files.MaxFile)
 	if err != nil {

@@ -18,14 +18,14 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-// Snapshot is everything that one configuration makes. Nothing in it is changed once it is
-// made, except what fetches keys and counts.
+// Snapshot holds everything made from one configuration. Nothing in it changes after that,
+// except the parts that fetch keys and count.
 type Snapshot struct {
 	Config     config.Config
 	Authorizer *authz.Authorizer
 	Keys       []Keys
 	TLS        *tls.Config  // nil without TLS
-	Candidate  authz.Policy // asked beside the enforced policy; nil without one
+	Candidate  authz.Policy // asked in addition to the enforced policy; nil without one
 
 	shadow *shadow.Runner // of the candidate; nil without one
 	labels map[string]map[string]any
@@ -35,50 +35,50 @@ type Snapshot struct {
 	policy  sourced
 }
 
-// Options is what is not configuration. Observe is required.
+// Options holds everything that is not configuration. Observe is required.
 type Options struct {
 	// Observe is called once with each decision and with the snapshot that made it, before
-	// the answer is returned. It must not block. Where nobody has to see decisions, say so
+	// the answer is returned. It must not block. If nobody needs to see decisions, say so
 	// with [Unobserved].
 	Observe func(context.Context, *Snapshot, *authz.Record)
-	// Shadow is told what comes of comparing the candidate policy.
+	// Shadow receives the results of comparing the candidate policy.
 	Shadow ShadowEvents
 
-	// Look reads files; nil means a look of its own. A sealed look has read everything that
-	// is needed: see [Read].
+	// Look reads files; nil means a new one. A sealed look has already read everything
+	// needed: see [Read].
 	Look    *files.Look
-	Client  *outbound.Client // for issuers; nil means one as the configuration says
+	Client  *outbound.Client // for issuers; nil means one made from the configuration
 	Now     func() time.Time // nil means time.Now
 	OnFetch func(issuerName string, f keyset.Fetch)
-	// OnAnswer is told of each call for introspection.
+	// OnAnswer is called with each introspection call.
 	OnAnswer func(issuerName string, active bool, err error)
 	Gate     *authz.Gate // nil admits everything
 	// InsecureOrigin is [authz.LoginRedirect.InsecureOrigin], for a demonstration; a service leaves it nil.
 	InsecureOrigin func(host string) string
 	// Revocations are consulted on every request; nil means that nothing is revoked.
 	Revocations *revocation.Index
-	// Bundles are what has come from bundle servers; nil means nothing yet.
+	// Bundles holds what has arrived from bundle servers; nil means nothing yet.
 	Bundles *bundle.Set
 	// Confirmed returns when the server of a bundle last said what it should be; nil means
 	// never.
 	Confirmed func(bundle string) time.Time
-	// Taken reports whether a bundle's revision is already the name of other sources; nil
-	// means that none is.
+	// Taken reports whether a bundle's revision already names other sources; nil means that
+	// none does.
 	Taken func(revision, hash string) bool
-	// Previous is the snapshot that this one is to replace. Keys that both need are fetched
-	// once, and are there at once.
+	// Previous is the snapshot that this one will replace. Keys that both need are fetched
+	// once, and are available at once.
 	Previous *Snapshot
 }
 
-// Unobserved stands in [Options.Observe] of snapshots that serve nobody, such as those
-// of commands.
+// Unobserved is the [Options.Observe] of snapshots that serve nobody, such as those of
+// commands.
 func Unobserved(context.Context, *Snapshot, *authz.Record) {}
 
 // errUnobserved says what to do about a snapshot that nobody would see decide.
 var errUnobserved = errors.New(
 	"snapshot: Options.Observe is not set; a snapshot that serves nobody has Unobserved there")
 
-// complete returns o with its defaults. It fails where Observe is missing.
+// complete returns o with its defaults. It fails if Observe is missing.
 func (o Options) complete() (Options, error) {
 	if o.Observe == nil {
 		return o, errUnobserved
@@ -97,9 +97,9 @@ func (o Options) withDefaults() Options {
 }
 
 // New makes a snapshot of c, which [config.Load] has checked. It reads the policy and key
-// files, and reaches out to nobody: see [Snapshot.Run].
+// files, but makes no network calls: see [Snapshot.Run].
 //
-// An error of the policy is a [finding.List].
+// An error in the policy is a [finding.List].
 func New(ctx context.Context, c config.Config, o Options) (*Snapshot, error) {
 	o, err := o.complete()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/config/files"
 )
 
-// newTLS makes the TLS side of the Check listener, or returns nil where it has none.
+// newTLS makes the TLS side of the Check listener, or returns nil if it has none.
 func newTLS(c config.TLS, look *files.Look) (*tls.Config, error) {
 	if c.CertFile == "" {
 		return nil, nil
@@ -40,7 +40,7 @@ func newTLS(c config.TLS, look *files.Look) (*tls.Config, error) {
 }
 
 // readCertificate reads the listener's certificate and key. An expired certificate is an
-// error here, because otherwise every caller would refuse it, one by one.
+// error here, because otherwise each caller in turn would refuse it.
 func readCertificate(c config.TLS, look *files.Look) (tls.Certificate, error) {
 	chain, err := look.Read(c.CertFile, files.MaxFile)
 	if err != nil {
@@ -61,7 +61,7 @@ func readCertificate(c config.TLS, look *files.Look) (tls.Certificate, error) {
 	return certificate, nil
 }
 
-// checkCaller compares the one SPIFFE ID of a verified certificate with those that may
+// checkCaller compares the one SPIFFE ID of a verified certificate with the IDs that may
 // call (X.509-SVID §5.2: exactly one URI).
 func checkCaller(s tls.ConnectionState, ids []string) error {
 	if len(ids) == 0 {

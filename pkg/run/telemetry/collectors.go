@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// WatchKeys shows how the keys of each issuer stand, by its name, whenever metrics
-// are read. It is called once.
+// WatchKeys shows the state of each issuer's keys, by its name, whenever metrics are read.
+// It is called once.
 func (m *Metrics) WatchKeys(now func() map[string]keyset.Status) {
 	m.registry.MustRegister(keysCollector(now))
 }
@@ -55,18 +55,18 @@ func (c keysCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// Registerer takes the metrics of a part that has its own.
+// Registerer accepts the metrics of a part that has its own.
 func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 
-// Source is where policies or data come from, as it stands.
+// Source describes the state of a source of policies or data.
 type Source struct {
 	Kind    string // bundle or data
 	Name    string
-	At      time.Time // when it was last known to be right; zero for never
+	At      time.Time // when it was last known to be correct; zero for never
 	Failing bool      // the last attempt to get it failed, or it is too old
 }
 
-// WatchSources shows how sources stand whenever metrics are read. It is called once.
+// WatchSources shows the state of sources whenever metrics are read. It is called once.
 func (m *Metrics) WatchSources(now func() []Source) { m.registry.MustRegister(sourcesCollector(now)) }
 
 // sourcesCollector makes metrics of the sources at the time of a scrape.

@@ -6,10 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// seconds are the buckets of durations, from 50 µs.
+// seconds lists the buckets of durations, from 50 µs.
 var seconds = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 
-// declareDecisions declares what is counted of each decision.
+// declareDecisions declares what is counted for each decision.
 func (m *Metrics) declareDecisions() {
 	m.decisions = m.counter("stepward_decisions_total", "Decisions by result and reason.", "result", "reason")
 	m.duration = m.histogram("stepward_check_duration_seconds", "Time from request to answer, by result.", "result")
@@ -27,7 +27,7 @@ func (m *Metrics) declareDecisions() {
 	m.dropped = m.counter("stepward_log_dropped_total", "Log lines that a sink was too slow for.", "sink")
 }
 
-// declareIssuers declares what is counted of calls to issuers.
+// declareIssuers declares what is counted for calls to issuers.
 func (m *Metrics) declareIssuers() {
 	m.refresh = m.counter("stepward_jwks_refresh_total", "Fetches of an issuer's keys, by result.",
 		"issuer_name", "result")
@@ -35,7 +35,7 @@ func (m *Metrics) declareIssuers() {
 		"Calls of an issuer about a token, by result: active, inactive or error.", "issuer_name", "result")
 }
 
-// declareConfiguration declares what is in force, and what came of reloads.
+// declareConfiguration declares the metrics for what is in force, and for reloads.
 func (m *Metrics) declareConfiguration(version string) {
 	goVersion := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -53,7 +53,7 @@ func (m *Metrics) declareConfiguration(version string) {
 		WithLabelValues()
 }
 
-// declareCandidate declares what comes of comparing the candidate policy.
+// declareCandidate declares the metrics for comparing the candidate policy.
 func (m *Metrics) declareCandidate() {
 	m.compared = m.counter("stepward_candidate_decisions_total",
 		"Decisions that the candidate policy was asked about, by how its answer differs; same where it does not.",

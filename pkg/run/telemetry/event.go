@@ -1,9 +1,8 @@
-// Package telemetry turns the record of a decision into what operators look at:
-// one wide log event, and metrics.
+// Package telemetry turns the record of a decision into what operators look at: one wide
+// log event, and metrics.
 //
-// An [Observer] is told of each decision by what made the snapshot. Nothing that it
-// writes holds a credential, a cookie or a query string, and no metric has a label that
-// a client chooses.
+// An [Observer] sees each decision of a snapshot. Nothing that it writes holds a
+// credential, a cookie or a query string, and no metric has a label that a client chooses.
 package telemetry
 
 import (
@@ -26,18 +25,18 @@ type Observer struct {
 	Log     *zap.Logger // nil writes nothing
 	Metrics *Metrics
 	Tracing *Tracing // nil traces nothing
-	// Input, if set, writes what the policy was asked beside what was decided, so that
-	// the decision can be made again.
+	// Input, if set, logs the policy's input with the decision, so that the decision can be
+	// replayed.
 	Input *Input
 }
 
-// Input is how inputs are written.
+// Input says how inputs are logged.
 type Input struct {
 	Prefix string // of identity headers, which no policy sees
 	Masks  decisionlog.Masks
 }
 
-// fields returns those of r, and none where no policy was asked.
+// fields returns the fields for the input of r, and none if no policy was asked.
 func (i *Input) fields(r *authz.Record) []zap.Field {
 	if i == nil {
 		return nil
@@ -66,7 +65,7 @@ func (o *Observer) Observe(ctx context.Context, r *authz.Record) {
 	}
 }
 
-// fields makes the event of r. Members that say nothing are left out.
+// fields makes the event for r. It leaves out members that say nothing.
 func fields(ctx context.Context, r *authz.Record) []zap.Field {
 	f := []zap.Field{
 		zap.String("decision_id", r.ID),
@@ -118,13 +117,13 @@ func fields(ctx context.Context, r *authz.Record) []zap.Field {
 	}
 	for _, g := range r.Shortfall.Shadowed {
 		f = append(f, zap.String("shadow_rule", g.Requirement.Rule), zap.String("shadow_missing", string(g.Part)))
-		break // one is enough to find it by; the metrics count them all
+		break // one is enough to find it; the metrics count them all
 	}
 	return f
 }
 
-// pathOf returns the path of r, or what was asked for where that could not be read.
-// Without it nobody could find the caller whose requests are refused.
+// pathOf returns the path of r, or the path as sent if it could not be read. Without it
+// nobody could find the caller whose requests are refused.
 func pathOf(r *authz.Record) string {
 	if r.Request.Path != "" {
 		return r.Request.Path
@@ -132,8 +131,8 @@ func pathOf(r *authz.Record) string {
 	return r.Request.Asked
 }
 
-// short bounds a value that a client may have chosen. The JSON encoder escapes
-// what could forge a line.
+// short cuts a value that a client may have chosen. The JSON encoder escapes what could
+// forge a line.
 func short(s string) string {
 	const limit = 1024
 	if len(s) > limit {
@@ -151,7 +150,7 @@ func traceOf(ctx context.Context, r *authz.Record) string {
 	return traceID(r.Request.Headers.Get("traceparent"))
 }
 
-// traceID returns the trace id of a W3C traceparent header, or nothing when it is not
+// traceID returns the trace id of a W3C traceparent header, or nothing if it is not
 // well-formed (Trace Context §3.2).
 func traceID(traceparent string) string {
 	parts := strings.Split(traceparent, "-")

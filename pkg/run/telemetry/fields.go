@@ -3,7 +3,7 @@ package telemetry
 // Field is a member of the event that is logged for each decision.
 type Field struct{ Name, Meaning string }
 
-// Fields lists every member that an event can have beside ts, level and msg. A
+// Fields lists every member that an event can have in addition to ts, level and msg. A
 // member that says nothing is left out.
 var Fields = []Field{
 	{"decision_id", "random; also in the answer's body, in `x-stepward-decision-id` and in Envoy's dynamic metadata"},

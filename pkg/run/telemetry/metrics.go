@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/pkg/trust/revocation"
 )
 
-// Metrics counts decisions in a registry of its own.
+// Metrics counts decisions in its own registry.
 type Metrics struct {
 	registry *prometheus.Registry
 	grpc     *grpcprom.ServerMetrics
@@ -44,8 +44,8 @@ type Metrics struct {
 	candidate *prometheus.GaugeVec
 }
 
-// NewMetrics makes every series that there can be at start, as far as its labels
-// are known, so that a rate can be taken before the first event.
+// NewMetrics creates every possible series at start, as far as its labels are known, so
+// that a rate can be computed before the first event.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), grpc: grpcprom.NewServerMetrics(
 		grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds)))}
@@ -83,8 +83,8 @@ func (m *Metrics) Enforced(revision string) {
 	m.revision.WithLabelValues(revision).Set(1)
 }
 
-// Candidate says which candidate policy is asked from now on; empty means none. What was
-// counted of another one stays.
+// Candidate says which candidate policy is asked from now on; empty means none. The counts
+// of earlier candidates stay.
 func (m *Metrics) Candidate(revision string) {
 	m.candidate.Reset()
 	if revision != "" {
@@ -119,8 +119,7 @@ func (m *Metrics) Reloaded(err error) {
 // Dropped counts a line that was not written to a sink.
 func (m *Metrics) Dropped(sink string) { m.dropped.WithLabelValues(sink).Inc() }
 
-// Watch shows how many calls a gate has let in that are not answered yet. It is
-// called once.
+// Watch shows how many admitted calls a gate has not answered yet. It is called once.
 func (m *Metrics) Watch(g *authz.Gate) {
 	m.gaugeFunc("stepward_checks_in_flight", "Check calls that are being decided.",
 		func() float64 { inFlight, _ := g.Load(); return float64(inFlight) })
@@ -129,7 +128,7 @@ func (m *Metrics) Watch(g *authz.Gate) {
 // Interceptor counts calls of a gRPC server as grpc_server_*.
 func (m *Metrics) Interceptor() grpc.UnaryServerInterceptor { return m.grpc.UnaryServerInterceptor() }
 
-// Serves makes the series of the methods that s has.
+// Serves creates the series for the methods of s.
 func (m *Metrics) Serves(s *grpc.Server) { m.grpc.InitializeMetrics(s) }
 
 // Refreshed counts a fetch of an issuer's keys.
@@ -141,7 +140,7 @@ func (m *Metrics) Refreshed(issuerName string, err error) {
 	m.refresh.WithLabelValues(issuerName, result).Inc()
 }
 
-// Introspected counts a call of an issuer about a token.
+// Introspected counts a call to an issuer about a token.
 func (m *Metrics) Introspected(issuerName string, active bool, err error) {
 	result := "inactive"
 	switch {
@@ -159,7 +158,7 @@ func (m *Metrics) WatchRevocations(x *revocation.Index) {
 		func() float64 { return float64(x.Len()) })
 }
 
-// count counts r, by what every stage made of it.
+// count counts r, by the result of every stage.
 func (m *Metrics) count(r *authz.Record) {
 	result := r.Result()
 	m.decisions.WithLabelValues(string(result), string(r.Reason())).Inc()

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// sinkQueue is how many lines may wait for a sink: some seconds of a busy service.
+// sinkQueue is how many lines may wait for a sink: a few seconds of a busy service.
 const sinkQueue = 8192
 
-// Sink writes lines to where they go in a goroutine of its own, so that a full disk
-// or a pipe that nobody reads costs log lines and not decisions. It is a
-// zapcore.WriteSyncer for many goroutines.
+// Sink writes lines in its own goroutine, so that a full disk or a pipe that nobody reads
+// costs log lines and not decisions. It is a zapcore.WriteSyncer for many goroutines.
 type Sink struct {
 	out   io.Writer
 	lines chan []byte
@@ -20,8 +19,8 @@ type Sink struct {
 	once  sync.Once
 }
 
-// NewSink writes to out until it is closed. drop, if not nil, is called for each
-// line that there was no room for, or that out did not take.
+// NewSink writes to out until it is closed. drop, if not nil, is called for each line for
+// which there was no room, or which out did not accept.
 func NewSink(out io.Writer, drop func()) *Sink {
 	if drop == nil {
 		drop = func() {}
@@ -43,8 +42,8 @@ func (s *Sink) run() {
 	}
 }
 
-// Write takes a copy of line, or drops it. It never waits, and never fails: there
-// is nobody who could do better with the error.
+// Write queues a copy of line, or drops it. It never waits, and never fails: no caller
+// could do anything about the error.
 func (s *Sink) Write(line []byte) (int, error) {
 	select {
 	case s.lines <- append([]byte(nil), line...):
@@ -54,11 +53,10 @@ func (s *Sink) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Sync does nothing: a line is written as soon as can be.
+// Sync does nothing: a line is written as soon as possible.
 func (s *Sink) Sync() error { return nil }
 
-// Close waits for lines that are on their way, at most for limit. Lines that are
-// written later are lost.
+// Close waits for queued lines, for at most limit. Lines that are written later are lost.
 func (s *Sink) Close(limit time.Duration) {
 	s.once.Do(func() {
 		timer := time.NewTimer(limit)

@@ -32,9 +32,9 @@ type Tracing struct {
 }
 
 // NewTracing follows OpenTelemetry's environment variables: it is nil unless
-// OTEL_TRACES_EXPORTER or an OTLP endpoint is set, or where OTEL_SDK_DISABLED is
-// true. The trace is taken from the call's metadata, in the formats of
-// OTEL_PROPAGATORS, or W3C Trace Context, W3C Baggage and B3.
+// OTEL_TRACES_EXPORTER or an OTLP endpoint is set, and also if OTEL_SDK_DISABLED is true.
+// It takes the trace from the call's metadata, in the formats of OTEL_PROPAGATORS, or
+// otherwise W3C Trace Context, W3C Baggage and B3.
 func NewTracing(ctx context.Context, getenv func(string) string, version string) (*Tracing, error) {
 	if !exports(getenv, "TRACES") {
 		return nil, nil
@@ -67,7 +67,7 @@ func exports(getenv func(string) string, signal string) bool {
 		getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-// describe returns what every span and log record says of its origin. OTEL_SERVICE_NAME
+// describe returns what every span and log record says about its origin. OTEL_SERVICE_NAME
 // and OTEL_RESOURCE_ATTRIBUTES win.
 func describe(version string) (*resource.Resource, error) {
 	about, err := resource.New(context.Background(),
@@ -94,7 +94,7 @@ func (t *Tracing) Shutdown(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// draw makes a span of each stage that r went through, under the span of the call.
+// draw makes a span for each stage that r went through, under the span of the call.
 func (t *Tracing) draw(ctx context.Context, r *authz.Record) {
 	span := trace.SpanFromContext(ctx)
 	if t == nil || !span.IsRecording() {
@@ -124,8 +124,8 @@ func (t *Tracing) draw(ctx context.Context, r *authz.Record) {
 // Logs exports log records by OTLP, as OpenTelemetry's environment variables say.
 type Logs struct{ provider *sdklog.LoggerProvider }
 
-// NewLogs makes an exporter of log records, and the core that feeds it. The SDK's own
-// queue drops records that the exporter is too slow for.
+// NewLogs makes an exporter of log records, and the core that feeds it. If the exporter is
+// too slow, the SDK's own queue drops records.
 func NewLogs(ctx context.Context, version string) (*Logs, zapcore.Core, error) {
 	exporter, err := autoexport.NewLogExporter(ctx)
 	if err != nil {

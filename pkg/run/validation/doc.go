@@ -1,7 +1,7 @@
-// Package validation checks a configuration and its policy exactly as a service would read
-// them, and then looks for what a service would accept although it does not mean what it
-// says. It also checks what the proxy in front and the issuers have to fit.
+// Package validation reads a configuration and its policy exactly as a service would, and
+// then looks for things that a service would accept even though they do not mean what they
+// say. It also checks that the proxy in front and the issuers fit the configuration.
 //
-// [Configuration] checks all of it, [Policy] a policy alone. Both return a [Report], which
+// [Configuration] checks everything, [Policy] only a policy. Both return a [Report], which
 // prints itself for people and for tools.
 package validation

@@ -11,7 +11,7 @@ import (
 )
 
 // Report says what was found. Findings keep a service from starting, or a proxy from
-// honouring its answers; warnings do not.
+// honouring its answers; warnings do neither.
 type Report struct {
 	Name               string // of what was checked
 	Findings, Warnings finding.List
@@ -82,8 +82,8 @@ func (r Report) json(out io.Writer) error {
 	}{len(findings) == 0, r.Revision, r.Candidate, findings, warnings})
 }
 
-// Fix makes the fixes that the report has, in the files themselves. It tells of each file
-// that it changes.
+// Fix applies the fixes in the report to the files themselves. It reports each file that it
+// changes.
 func (r Report) Fix(tell func(file string, fixes int)) error {
 	all := r.all()
 	names := map[string]bool{}

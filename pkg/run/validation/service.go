@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/rehearsal"
 )
 
-// serviceOf says what c and its policy need of a proxy.
+// serviceOf says what c and its policy need from a proxy.
 func serviceOf(c config.Config, p authz.Policy) (proxy.Service, error) {
 	ladder, err := c.Ladder()
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Options say what else to check.
+// Options say what more to check.
 type Options struct {
-	// Online asks each issuer whether it is what the configuration takes it for.
+	// Online asks each issuer whether it matches the configuration.
 	Online bool
-	// Rule means that the report's mutation rule is wanted: it depends on the headers that
+	// Rule asks for the mutation rule in the report. The rule depends on the headers that
 	// the policy sets, so the policy must be in files.
 	Rule bool
 	// Proxies are configurations of the proxies in front.
@@ -31,8 +31,8 @@ type Options struct {
 	ReadProxy func(name string) ([]byte, error)
 }
 
-// Configuration checks what the file holds and names. load reads it, as a service does. An
-// error means that something cannot be read at all.
+// Configuration checks the file and the files that it names. load reads it, as a service
+// does. An error means that something cannot be read at all.
 func Configuration(ctx context.Context, file string, load func(*files.Look) (config.Config, error), o Options) (
 	Report, error) {
 	r := Report{Name: file}
@@ -76,7 +76,7 @@ func Configuration(ctx context.Context, file string, load func(*files.Look) (con
 	return r, nil
 }
 
-// Policy checks a policy without a configuration of its own, under c.
+// Policy checks a policy that has no configuration of its own, under c.
 func Policy(ctx context.Context, c config.Config, paths []string, o Options) (Report, error) {
 	r := Report{Name: paths[0]}
 	options, err := rehearsal.Options(c)
@@ -98,7 +98,7 @@ func Policy(ctx context.Context, c config.Config, paths []string, o Options) (Re
 	return r, r.proxies(c, p, o)
 }
 
-// at is the finding of a file as a whole.
+// at returns a finding for a file as a whole.
 func at(file, code string, err error) finding.List {
 	return finding.List{{File: file, Line: 1, Column: 1, Code: code, Message: err.Error()}}
 }
@@ -134,7 +134,7 @@ func (r *Report) lint(c config.Config, paths []string) error {
 	return nil
 }
 
-// proxies checks the configurations of proxies for what c and its policy need of them.
+// proxies checks that the configurations of proxies provide what c and its policy need.
 func (r *Report) proxies(c config.Config, p authz.Policy, o Options) error {
 	r.MutationRule = proxy.MutationRule(c.Upstream.HeaderPrefix, p.Traits().RequestHeaders)
 	if len(o.Proxies) == 0 {
@@ -158,8 +158,8 @@ func (r *Report) proxies(c config.Config, p authz.Policy, o Options) error {
 	return nil
 }
 
-// issuers asks each issuer whether it is what the configuration takes it for. What keeps
-// its tokens from being accepted is a finding, the rest are warnings.
+// issuers asks each issuer whether it matches the configuration. A problem that keeps its
+// tokens from being accepted is a finding; the rest are warnings.
 func (r *Report) issuers(ctx context.Context, file string, c config.Config) {
 	for n, i := range c.Issuers {
 		for _, p := range snapshot.Examine(ctx, c, i) {

@@ -20,8 +20,8 @@ type Bar struct {
 	stop, stopped chan struct{}
 }
 
-// NewBar reads in, which has so many bytes, and draws a bar once a second until it is
-// closed. It draws nothing if standard error is not a terminal.
+// NewBar reads in, which has all bytes (0 if nobody knows), and draws a bar once a second
+// until it is closed. It draws nothing if standard error is not a terminal.
 func NewBar(name string, in io.Reader, all int64) *Bar {
 	b := &Bar{name: name, in: in, all: all, start: time.Now(), stop: make(chan struct{}), stopped: make(chan struct{})}
 	if Coloured(os.Stderr) {
@@ -52,12 +52,12 @@ func (b *Bar) run(out io.Writer) {
 			fmt.Fprintf(out, "\r\033[K%s\n", b.text(time.Since(b.start)))
 			return
 		case <-tick.C:
-			fmt.Fprintf(out, "\r\033[K%s", b.text(time.Since(b.start))) // the line is drawn over
+			fmt.Fprintf(out, "\r\033[K%s", b.text(time.Since(b.start))) // overwrite the line
 		}
 	}
 }
 
-// text returns what the bar shows after some time.
+// text returns the text of the bar after some time.
 func (b *Bar) text(lasted time.Duration) string {
 	n := b.n.Load()
 	speed := float64(n) / (1 << 20) / max(lasted.Seconds(), 0.001)

@@ -17,13 +17,13 @@ func JSON(out io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// OneOf lists the words that are permitted.
+// OneOf lists the permitted words.
 func OneOf(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// Quoted writes a name so that a shell takes it for one word.
+// Quoted writes a name so that a shell reads it as one word.
 func Quoted(name string) string {
 	if plainWord.MatchString(name) {
 		return name

@@ -29,7 +29,7 @@ type Painter struct {
 	mu sync.Mutex
 }
 
-// Paint returns s in a colour, where colours are welcome.
+// Paint returns s in a colour, if colours are welcome.
 func (p *Painter) Paint(colour, s string) string {
 	if !p.Colour {
 		return s
@@ -59,7 +59,7 @@ func (p *Painter) Decision(e explain.Explanation) {
 	p.Printf("%s\n", line)
 }
 
-// Symptom writes what a doctor has found.
+// Symptom writes a symptom that a doctor found.
 func (p *Painter) Symptom(s doctor.Symptom) {
 	mark := map[string]string{"ok": p.Paint(Green, "✓"), "warn": p.Paint(Yellow, "!"),
 		"fail": p.Paint(Red, "✗")}[s.Grade]
