@@ -1,25 +1,24 @@
-// Package config reads stepward.yaml: what is served, whose tokens are trusted,
-// the ladder of levels, and where the policy is.
+// Package config reads stepward.yaml: what to serve, whose tokens to trust, the ladder of
+// levels, and where the policy is.
 //
-// It is strict. An unknown key, a value of the wrong type, a member that stands twice
-// and a missing file are findings with file, line and column. All of them are reported
-// at once, and a configuration with a finding is not used. Issuers and policy are
-// required: nothing that decides has a silent default, because a file that was cut short
-// would then decide by it. Whatever else is left out has the safe meaning that the fields
-// here document.
+// It is strict. An unknown key, a value of the wrong type, a duplicate member and a missing
+// file are findings with file, line and column. All of them are reported at once, and a
+// configuration with a finding is not used. Issuers and policy are required: nothing that
+// decides has a silent default, because a file that was cut short would then decide by it.
+// Anything else that is left out has the safe meaning documented at its field here.
 //
-// Start with [Load]. The package holds plain data, stands just above package stepup, and
-// knows nothing of what is made of it: package run does that. Which fields name files is
-// said by their tag `file`; see paths.go.
+// Start with [Load]. The package holds plain data, sits just above package stepup, and does
+// not know what is built from it: the packages under run do that. The tag `file` marks the
+// fields that name files; see paths.go.
 package config
 
-// Config is the whole configuration.
+// Config holds the whole configuration.
 type Config struct {
 	Listen string `yaml:"listen"` // of Check and grpc.health.v1; host:port or unix:///path; default 127.0.0.1:9191
 	TLS    TLS    `yaml:"tls"`    // of the Check listener
 	Admin  string `yaml:"admin"`  // of health, metrics and version; default 127.0.0.1:9192
-	// Control is the socket of console and explain --decision: unix:///path; off
-	// unless set. Anyone who may open it reads recent decisions.
+	// Control is the socket of console and explain --decision: unix:///path; off unless
+	// set. Anyone who can open it can read recent decisions.
 	Control string `yaml:"control"`
 
 	// required: whose tokens are trusted; [] needs --insecure-no-issuers, unless compat decides
@@ -41,8 +40,8 @@ type Config struct {
 	Log   Log   `yaml:"log"`
 	Drain Drain `yaml:"drain"`
 
-	// Sources lists the files that decide: the configuration itself, and the policies,
-	// keys and certificates that it names. They are watched.
+	// Sources lists the files that decide: the configuration itself, and the policies, keys
+	// and certificates that it names. They are watched for changes.
 	Sources []string `yaml:"-"`
 }
 
@@ -62,11 +61,12 @@ type Log struct {
 	File      string `yaml:"file" file:"written"` // where decisions go when they go to a file
 	MaxSize   Size   `yaml:"max_size"`            // of the file, before it is rotated; default 100MiB
 	MaxFiles  int    `yaml:"max_files"`           // rotated files to keep; default 5
-	// Input writes what the policy was asked beside each decision, so that replay can put
-	// it to another policy; default false. Bodies, queries and headers whose names suggest
-	// a secret are masked.
+	// Input logs the policy's input with each decision, so that replay can put it to
+	// another policy; default false. Bodies, queries and headers whose names suggest a
+	// secret are masked.
 	Input bool `yaml:"input"`
-	// JSON pointers to more that is masked, also in decision logs of OPA, such as /input/token/claims/email
+	// JSON pointers to more that is masked, also in OPA decision logs, such as
+	// /input/token/claims/email
 	Mask []string `yaml:"mask"`
 	Keep []string `yaml:"keep"` // JSON pointers to what is not masked, such as /input/request/body/json/amount
 }
@@ -92,7 +92,7 @@ type Issuer struct {
 	Optional  bool      `yaml:"optional"` // start-up does not wait for its keys
 	// terms for tokens that are bound to a key (RFC 9449); without origins they are refused
 	DPoP   DPoP             `yaml:"dpop"`
-	Levels map[string]Words `yaml:"levels"` // its own words for a level, in place of the ladder's
+	Levels map[string]Words `yaml:"levels"` // its own words for a level, instead of the ladder's
 
 	Keys Keys `yaml:"keys"` // how its keys are fetched and for how long they are trusted
 	// for tokens that are not JWTs (RFC 7662); without an endpoint they are refused
@@ -105,7 +105,7 @@ type Keys struct {
 	RefreshMin         Duration `yaml:"refresh_min"`          // even if its Cache-Control says less; default 1m
 	RefreshMax         Duration `yaml:"refresh_max"`          // even if it says more; default 1h
 	UnknownKidCooldown Duration `yaml:"unknown_kid_cooldown"` // between fetches that unknown keys cause; default 10s
-	// how long a key that the issuer has withdrawn is still trusted; default 5m
+	// how long a key is still trusted after the issuer has withdrawn it; default 5m
 	RemovedAfter Duration `yaml:"removed_after"`
 	// how long keys that cannot be fetched again are still trusted; default 24h
 	StaleIfError Duration `yaml:"stale_if_error"`
@@ -118,15 +118,16 @@ type Introspection struct {
 	Endpoint string `yaml:"endpoint"` // its introspection_endpoint
 	// opaque (default), or all: JWTs are verified and also asked about, and the weaker view counts
 	Tokens string `yaml:"tokens"`
-	// opaque tokens that begin with this are the issuer's; needed where several issuers have them
+	// opaque tokens that begin with this belong to the issuer; needed if several issuers
+	// have them
 	Prefix string `yaml:"prefix"`
-	// the client that asks; many providers answer only a client that is in the token's aud
+	// the client that asks; many providers answer only a client in the token's aud
 	ClientID string `yaml:"client_id"`
 	// client_secret_basic (default), client_secret_post, private_key_jwt or tls_client_auth
 	AuthMethod       string `yaml:"auth_method"`
 	ClientSecretFile string `yaml:"client_secret_file" file:"read"` // its text, for the first two methods
 	KeyFile          string `yaml:"key_file" file:"read"`           // PEM, for private_key_jwt
-	KeyID            string `yaml:"key_id"`                         // kid of that key, where the provider wants one
+	KeyID            string `yaml:"key_id"`                         // kid of that key, if the provider wants one
 	CertFile         string `yaml:"cert_file" file:"read"`          // PEM, for tls_client_auth; its key is key_file
 	Response         string `yaml:"response"`                       // json (default), or jwt: signed only (RFC 9701)
 	// how long an answer is reused, never beyond exp; default 30s
@@ -136,12 +137,12 @@ type Introspection struct {
 // StatusLists are lists in which an issuer marks tokens as revoked (Token Status
 // List).
 type StatusLists struct {
-	Hosts []string `yaml:"hosts"` // that serve them beside the issuer's own
+	Hosts []string `yaml:"hosts"` // that serve them, besides the issuer's own
 }
 
 // Outbound says how Stepward calls issuers.
 type Outbound struct {
-	CAFile   string   `yaml:"ca_file" file:"read"`   // PEM; trusted in place of the system's authorities
+	CAFile   string   `yaml:"ca_file" file:"read"`   // PEM; trusted instead of the system's authorities
 	CertFile string   `yaml:"cert_file" file:"read"` // PEM; shown to servers that ask for a client certificate
 	KeyFile  string   `yaml:"key_file" file:"read"`  // PEM
 	Allow    []string `yaml:"allow"`                 // hosts that may be at private addresses
@@ -162,7 +163,8 @@ type DPoP struct {
 	Algorithms []string `yaml:"algorithms"` // of proofs; default ES256, EdDSA
 	IATWindow  Duration `yaml:"iat_window"` // how old a proof may be; default 60s, at most 5m
 	Nonce      string   `yaml:"nonce"`      // off (default) or required
-	// for nonces that every replica accepts: one base64url key of 32 bytes a line, newest first
+	// for nonces that every replica accepts: one base64url key of 32 bytes per line, newest
+	// first
 	NonceKeysFile string `yaml:"nonce_keys_file" file:"read"`
 }
 
@@ -171,35 +173,35 @@ type Assurance struct {
 	Claim string `yaml:"claim"` // acr and amr by their own names
 }
 
-// Words are how one issuer proves a level.
+// Words say how one issuer proves a level.
 type Words struct {
 	ACR []string   `yaml:"acr"`
 	AMR [][]string `yaml:"amr"`
 }
 
 // Policy says where the policy is and how long it may take. It names paths, or says
-// default: true, or stands beside bundles that bring the policy.
+// default: true, or accompanies bundles that bring the policy.
 type Policy struct {
 	Paths   []string `yaml:"paths" file:"read"` // files and folders
-	Default bool     `yaml:"default"`           // true: the policy that Stepward ships, in place of paths
+	Default bool     `yaml:"default"`           // true: the policy that Stepward ships, instead of paths
 	Timeout Duration `yaml:"timeout"`           // default 50ms
-	Compat  string   `yaml:"compat"`            // opa-envoy: the policy was written for opa-envoy-plugin, and runs so
-	// OptionalData names members of data that the policy reads and that may be missing.
-	// A missing one is unknown: data.stepward.unknown.NAME says so, and a rule that reads
-	// it without asking ends in an error.
+	Compat  string   `yaml:"compat"`            // opa-envoy: the policy was written for opa-envoy-plugin
+	// OptionalData names members of data that the policy reads and that may be missing. A
+	// missing one is unknown: data.stepward.unknown.NAME says so, and a rule that reads it
+	// without asking first ends in an error.
 	OptionalData []string `yaml:"optional_data"`
-	// Path is the decision that such a policy makes, as its plugin has it; default
+	// Path is the decision that such a policy makes, in the plugin's form; default
 	// envoy/authz/allow.
 	Path string `yaml:"path"`
-	// SkipBody leaves parsed_body and truncated_body out of what such a policy reads.
+	// SkipBody leaves parsed_body and truncated_body out of the input of such a policy.
 	SkipBody bool `yaml:"skip_body"`
-	// ProtoDescriptor is a file of descriptors, made by protoc with --include_imports, by
-	// which messages of gRPC are decoded for such a policy.
+	// ProtoDescriptor is a file of descriptors, made by protoc with --include_imports, for
+	// decoding gRPC messages for such a policy.
 	ProtoDescriptor string `yaml:"proto_descriptor" file:"read"`
 	// Network is what the command line permits; see [Options].
 	Network bool `yaml:"-"`
-	// Candidate is asked about every request as well, and what it would change is reported:
-	// in metrics, in the log and by console --candidate. It decides nothing.
+	// Candidate is also asked about every request, and metrics, the log and console
+	// --candidate report what it would change. It decides nothing.
 	Candidate Candidate `yaml:"candidate"`
 }
 
@@ -208,31 +210,31 @@ type Candidate struct {
 	Paths []string `yaml:"paths" file:"read"` // files and folders; none means that there is no candidate
 }
 
-// OPAEnvoy is the word of policy.compat for policies of opa-envoy-plugin.
+// OPAEnvoy is the value of policy.compat for policies written for opa-envoy-plugin.
 const OPAEnvoy = "opa-envoy"
 
 // Bundles hands policies, data, decision logs and status to OPA's own plugins.
 type Bundles struct {
-	// ConfigFile is OPA's own configuration, as YAML or JSON: services, bundles,
-	// discovery, decision_logs, status, keys, labels, persistence_directory. Where it has
-	// bundles or discovery, the policy comes from them.
+	// ConfigFile is OPA's own configuration, as YAML or JSON: services, bundles, discovery,
+	// decision_logs, status, keys, labels, persistence_directory. If it has bundles or
+	// discovery, the policy comes from them.
 	ConfigFile string `yaml:"config_file" file:"read"`
 
-	// Text is what is in the file, with ${NAME} replaced.
+	// Text is the content of the file, with ${NAME} replaced.
 	Text string `yaml:"-"`
 	// Insecure permits services without TLS off loopback.
 	Insecure bool `yaml:"-"`
 }
 
-// Data says for how long data can be believed.
+// Data says how long data can be believed.
 type Data struct {
 	// MaxAge gives members of data, by name, the longest time for which they are believed
-	// after their file was written or their bundle's server confirmed it. A member that is
-	// older is taken away, and data.stepward.unknown.NAME says so.
+	// after their file was written or their bundle's server confirmed them. An older member
+	// is removed, and data.stepward.unknown.NAME says so.
 	MaxAge map[string]Duration `yaml:"max_age"`
 }
 
-// Request takes single refusals of normalization back.
+// Request lifts single refusals of normalization.
 type Request struct {
 	// path_parameters, empty_segments, encoded_slash, double_encoding, method_override, url_override
 	Allow []string `yaml:"allow"`
@@ -262,7 +264,7 @@ type CORS struct {
 	AllowHeaders []string `yaml:"allow_headers"` // default authorization, content-type
 }
 
-// Errors says how our own faults are answered.
+// Errors says how to answer our own faults.
 type Errors struct {
 	Status int `yaml:"status"` // 500 to 599; default 503
 }
@@ -279,7 +281,7 @@ type Limits struct {
 	QueryParameters int  `yaml:"query_parameters"` // default 1000
 	HeaderLines     int  `yaml:"header_lines"`     // default 256
 	Message         Size `yaml:"message"`          // of a Check call; default 4MiB
-	// calls that are decided at once; more are refused; default 256 a core
+	// calls that are decided at once; more are refused; default 256 per core
 	InFlight int `yaml:"in_flight"`
 }
 
@@ -287,7 +289,7 @@ type Limits struct {
 type LoginRedirect struct {
 	URL   string   `yaml:"url"`
 	Hosts []string `yaml:"hosts"` // the hosts whose browsers are sent there
-	// What is required travels sealed (parameter step_up, a compact JWE: dir, A256GCM) by the
+	// Requirements travel sealed (parameter step_up, a compact JWE: dir, A256GCM) with the
 	// first of these keys, and not as acr_values and max_age; required with disclose: none.
-	SealingKeysFile string `yaml:"sealing_keys_file" file:"read"` // one base64url key of 32 bytes a line, newest first
+	SealingKeysFile string `yaml:"sealing_keys_file" file:"read"` // a base64url key of 32 bytes per line, newest first
 }

@@ -226,7 +226,7 @@ func (b *watchedBody) Find(path ast.Ref) (ast.Value, error) {
 	return b.Object.Find(path)
 }
 
-// OPA calls IsGround and Hash on each value that is passed on.
+// IsGround and Hash are called by OPA on each value that is passed on.
 func (b *watchedBody) IsGround() bool { b.watch.handle(); return true }
 
 // Hash hashes the existing members.
