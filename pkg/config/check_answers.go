@@ -63,7 +63,7 @@ func (d *decoder) errors(e Errors) {
 func (d *decoder) login(l LoginRedirect, c Challenge) {
 	switch {
 	case l.URL == "" && l.SealingKeysFile != "":
-		d.failAt("login_redirect.url", "is missing", "sealing_keys_file seals what is said to it")
+		d.failAt("login_redirect.url", "is missing", "sealing_keys_file seals the requirements sent to it")
 		return
 	case l.URL == "" && len(l.Hosts) > 0:
 		d.failAt("login_redirect.url", "is missing", "where browsers of these hosts are sent")

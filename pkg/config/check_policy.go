@@ -63,7 +63,7 @@ func (d *decoder) optionalData(p Policy) {
 		switch {
 		case p.Compat != "":
 			d.failAt(path, "cannot be combined with compat: opa-envoy",
-				"such a policy takes what is missing for undefined, as its plugin does")
+				"such a policy treats missing data as undefined, as its plugin does")
 		case reserved(name):
 			d.failAt(path, "is not one of your own members of data", "name it without data., as in risk")
 		case strings.ContainsAny(name, ".[/"):

@@ -168,7 +168,7 @@ func (y masked) indentation() (slip, bool) {
 		if d == is {
 			item := strings.HasPrefix(strings.TrimSpace(y.plain[at]), "-")
 			if item != strings.HasPrefix(strings.TrimSpace(y.plain[up]), "-") && depths(y.plain[up])[0] == is {
-				return slip{at + 1, is + 1, "a list item and a key: value stand at the same depth",
+				return slip{at + 1, is + 1, "a list item and a key: value are at the same depth",
 					"a list is made of items alone; indent what belongs to an item"}, true
 			}
 			return slip{}, false

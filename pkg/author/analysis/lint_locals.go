@@ -41,7 +41,7 @@ func (l *linter) locals(r *ast.Rule) {
 							f, v, from, f),
 						fmt.Sprintf(
 							"write %s as the argument itself: the library is then given null, "+
-								"and takes what is missing for risky",
+								"and treats a missing value as risky",
 							from))
 					delete(missing, v) // once
 				}

@@ -110,7 +110,7 @@ func (h *handler) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "the request comes from another page")
 		case subtle.ConstantTimeCompare(given[:], h.token[:]) != 1:
 			refuse(w, http.StatusForbidden,
-				"the token is missing or not that of this process; open the address that the command has printed")
+				"the token is missing or from another process; open the address that the command has printed")
 		case path.Clean("/"+rest) != "/"+rest: // the mux would redirect, and lose the token
 			refuse(w, http.StatusNotFound, "no such file")
 		default:

@@ -106,7 +106,7 @@ func parseFindings(s rego.Source, err error) finding.List {
 		return finding.List{{File: s.Name, Line: 1, Column: 1, Code: "rego_v0",
 			Message: "the file is Rego v0",
 			Hint: "write it anew once with `opa fmt --v0-v1 --write`, " +
-				"or put `import rego.v1` into it and mend what is found"}}
+				"or put `import rego.v1` into it and fix the findings"}}
 	}
 	return findings(err, s.Name)
 }

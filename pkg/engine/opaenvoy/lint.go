@@ -31,7 +31,7 @@ func Lint(sources []rego.Source, opt Options) finding.List {
 			if name := mayFail(c, e, map[*ast.Rule]bool{}); name != "" {
 				f := syntax.At(e.Location, "silent_error",
 					fmt.Sprintf("this also holds when %s fails, on input that the client chooses", name),
-					"ask in a rule of its own for what must be true, and deny without it")
+					"check in a separate rule what must be true, and deny without it")
 				f.Severity = finding.Warning
 				list = append(list, f)
 			}

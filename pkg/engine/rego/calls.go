@@ -96,7 +96,7 @@ func (l *loader) checkArgument(a argument, t *ast.Term, r *ast.Rule, m *ast.Modu
 		if _, err := syntax.Call(a.function, operands); err != nil {
 			l.add(
 				syntax.At(t.Location, "argument",
-					fmt.Sprintf("%s is not %s, and %s fails whenever a rule comes to it: %v",
+					fmt.Sprintf("%s is not %s, and %s fails whenever a rule reaches it: %v",
 						v, a.what, a.function, err),
 					"write "+a.what,
 				),

@@ -27,7 +27,7 @@ func (l *loader) checkModule(m *ast.Module) {
 		return ast.RegoV2CompatibleRef.Equal(i.Path.Value)
 	}) {
 		l.add(syntax.At(m.Package.Location, "rego_version", "a package of stepward must import rego.v2",
-			"add `import rego.v2`: without it, `not` does not hold for what is undefined, and a deny goes silent"))
+			"add `import rego.v2`: without it, `not` does not hold for undefined values, and a deny goes silent"))
 	}
 	if !syntax.IsEntry(m.Package.Path) {
 		return

@@ -109,7 +109,7 @@ func (l *loader) checkPlaceOf(r *ast.Rule, m *ast.Module) {
 	for n := len(m.Package.Path) + 1; n < len(place); n++ {
 		if syntax.IsEntry(place[:n]) || place[:n].Equal(syntax.LibraryPackage) || place[:n].Equal(unknownPackage) {
 			l.add(syntax.At(r.Location, "package",
-				fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing asks it", head,
+				fmt.Sprintf("rule %s is in package %s, and stands in %s, where nothing evaluates it", head,
 					m.Package.Path[1:], place[1:n]), fmt.Sprintf("write it in package %s", place[1:n])))
 			return
 		}

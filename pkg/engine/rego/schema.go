@@ -298,7 +298,7 @@ func (s *schemas) walk(schema *jsonschema.Schema, v any, rest []any, path []stri
 			tell(path, finding.Finding{Code: "schema",
 				Message: fmt.Sprintf("%s has no member %q%s, and a rule reads it", shown, key,
 					finding.DidYouMean(key, slices.Sorted(maps.Keys(here)))),
-				Hint: "a rule that reads what is not there is silent"})
+				Hint: "a rule that reads missing data is silent"})
 			return
 		}
 		step(key, next)

@@ -65,8 +65,8 @@ func TestSlipsInRoutes(t *testing.T) {
 		`[{"path": "/pay", "method": ["POST"], ` + require +
 			`}]`: `data.table[0] has an unknown member "method" (did you mean "methods"?)`,
 		`[{"path": "/pay*", ` + require + `}]`:                              "* stands for a whole segment",
-		`[{"path": "/pay/{id}", ` + require + `}]`:                          "{id} is taken as it is written",
-		`[{"path": "/pay/:id", ` + require + `}]`:                           ":id is taken as it is written",
+		`[{"path": "/pay/{id}", ` + require + `}]`:                          "{id} is taken literally",
+		`[{"path": "/pay/:id", ` + require + `}]`:                           ":id is taken literally",
 		`[{"path": "/pay/**/x", ` + require + `}]`:                          "** stands for segments at the end only",
 		`[{"path": "/pay", "hosts": ["App.example.com"], ` + require + `}]`: "hosts are compared in lower case",
 		`[{"path": "/pay", "hosts": ["*.example.com"], ` + require + `}]`:   "which is no host",
@@ -275,8 +275,8 @@ func TestSchemasFollowValues(t *testing.T) {
 	}
 }
 
-// A policy declares schemas of its own as OPA has it: inline, or as files beside it. OPA
-// checks the rules by them, and we the data.
+// A policy declares its own schemas in OPA's way: inline, or as files next to it. OPA
+// checks the rules against them, and we check the data.
 func TestOwnSchemas(t *testing.T) {
 	const head, rule = "# METADATA\n# scope: package\n# schemas:\n# - data.limits: ",
 		"\npackage stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"mfa\"} if data.limits.amount > 3\n"

@@ -121,7 +121,7 @@ func (p *process) wait(ctx context.Context) error {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	return errors.New("it does not come to serve within a minute")
+	return errors.New("it is not serving after a minute")
 }
 
 func (p *process) stop() {

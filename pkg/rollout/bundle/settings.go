@@ -158,7 +158,7 @@ func (c *checker) services(v any) []string {
 			continue
 		}
 		if skip, _ := o["allow_insecure_tls"].(bool); skip && !c.insecure {
-			c.fail(path+".allow_insecure_tls", "whoever is on the way could hand out a policy",
+			c.fail(path+".allow_insecure_tls", "anyone on the network path could hand out a policy",
 				"name the authority under tls.ca_cert, or pass --insecure-bundles")
 		}
 		address, _ := o["url"].(string)

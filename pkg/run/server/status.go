@@ -88,7 +88,7 @@ func (s *Server) fetched(issuer string, f keyset.Fetch) {
 	log := s.log.With(zap.String("issuer_name", issuer))
 	switch {
 	case f.FromCache:
-		log.Warn("keys could not be fetched; those of an earlier run are in use", zap.Error(f.Err))
+		log.Warn("keys could not be fetched; keys from an earlier run are in use", zap.Error(f.Err))
 	case f.Err != nil:
 		log.Warn("keys could not be fetched; those that were fetched before stay in use", zap.Error(f.Err))
 	default:

@@ -94,7 +94,7 @@ func (d *DPoP) check(ctx context.Context, r request.Request, c credential.Creden
 	case p.ath != base64.RawURLEncoding.EncodeToString(digest[:]): // 12
 		return bad("ath is of another token")
 	case failed != nil || subtle.ConstantTimeCompare([]byte(own), []byte(thumbprint)) != 1:
-		return &token.Error{Code: token.BadBinding, Detail: "the token is bound to another key than that of the proof"}
+		return &token.Error{Code: token.BadBinding, Detail: "the token is bound to a different key than the proof's"}
 	}
 	if err := d.checkNonce(p, leeway, now); err != nil { // 10
 		return err

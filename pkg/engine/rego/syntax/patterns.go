@@ -54,18 +54,18 @@ func checkSegment(p, s string, last bool) error {
 	case s == "" && last || s == "*" || s == "**" && last:
 	case s == "":
 		return Wrong(fmt.Sprintf("is %q, with an empty segment", p),
-			"a path with // is refused before it comes to a policy")
+			"a path with // is refused before it reaches a policy")
 	case s == "**":
 		return Wrong(fmt.Sprintf("is %q, and ** stands for segments at the end only", p),
 			"use * for one segment, or an entry for each depth")
 	case s == "." || s == "..":
 		return Wrong(fmt.Sprintf("is %q, with a dot segment", p),
-			"a path with one is refused before it comes to a policy")
+			"a path with one is refused before it reaches a policy")
 	case strings.Contains(s, "*"):
 		return Wrong(fmt.Sprintf("is %q, and * stands for a whole segment", p),
 			"write /pay/** for all below /pay, or * for any one segment")
 	case parameter.MatchString(s):
-		return Wrong(fmt.Sprintf("is %q, and %s is taken as it is written", p, s), "write * for any one segment")
+		return Wrong(fmt.Sprintf("is %q, and %s is taken literally", p, s), "write * for any one segment")
 	case s != strings.TrimSpace(s):
 		return Wrong(fmt.Sprintf("is %q, with white space around a segment", p), "leave it out")
 	}
