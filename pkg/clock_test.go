@@ -135,7 +135,7 @@ func takes(f *ast.FuncDecl, kind string) bool {
 	})
 }
 
-// The rule sees each way to be in a hurry, and leaves alone what is not.
+// The rule finds each way to be in a hurry, and leaves everything else alone.
 func TestHurries(t *testing.T) {
 	const head, foot = "package p\nfunc TestX(t *testing.T) {\n", "\n}\n"
 	for text, want := range map[string]int{

@@ -117,7 +117,7 @@ func header(fields []request.Field, name string) string {
 	return ""
 }
 
-// Every row of reasons that the spine alone can give, with the allow beside it.
+// Every reason that the spine alone can give, each with the allow next to it.
 func TestReasons(t *testing.T) {
 	mfa := requires(stepup.Requirement{Level: "mfa"})
 	anonymous := requires(stepup.Requirement{Level: "anonymous"})

@@ -143,8 +143,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// What is hidden is told to nobody, in no part of an answer, whatever kind of client asks and
-// whatever it brings. The login application alone can open what is sealed for it.
+// No part of any answer reveals hidden requirements, whatever kind of client asks and
+// whatever it brings. Only the login application can open what is sealed for it.
 func TestHiddenFromEverybody(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
 	a := newAuthorizer(t, requires(stepup.Requirement{Level: "mfa", MaxAge: stepup.AgeOf(300 * time.Second),
@@ -213,8 +213,8 @@ func TestHiddenFromEverybody(t *testing.T) {
 	}
 }
 
-// withoutChance is text without what is random in it, where any digits can stand: the id
-// of the decision and what is encrypted. Of that the header stays, decoded.
+// withoutChance returns text without its random parts, whose digits are arbitrary: the id
+// of the decision and encrypted text. The decoded header of the latter stays.
 func withoutChance(text, id string) string {
 	text = sealedText.ReplaceAllStringFunc(strings.ReplaceAll(text, id, ""), func(s string) string {
 		header, err := base64.RawURLEncoding.DecodeString(sealedText.FindStringSubmatch(s)[1])
@@ -226,7 +226,7 @@ func withoutChance(text, id string) string {
 	return text
 }
 
-// What is random is taken away, and nothing that could be told beside it.
+// Only random parts are removed, and nothing next to them that could reveal something.
 func TestWithoutChance(t *testing.T) {
 	for text, want := range map[string]string{
 		"step_up=eyJhbGciOiJkaXIifQ..300a.300.mfa&max_age=300": `step_up={"alg":"dir"}&max_age=300`,

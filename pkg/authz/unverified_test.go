@@ -156,8 +156,8 @@ func names(fields []request.Field) string {
 	return strings.Join(list, " ")
 }
 
-// Edits of an allow: what the policy removes goes, our identity stays, and what it adds to
-// the response stands beside the application's own.
+// Edits of an allow: headers that the policy removes go, our identity stays, and response
+// headers that it adds join the application's own.
 func TestEdits(t *testing.T) {
 	a := newAuthorizer(t, unverified{rules{headers: []string{"x-user"}, evaluate: func(context.Context, policy.Input) (
 		policy.Result, error) {

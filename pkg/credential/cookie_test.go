@@ -36,7 +36,7 @@ func TestAmbient(t *testing.T) {
 	}
 }
 
-// A proof is presented beside a token, and is nothing alone.
+// A proof accompanies a token, and is nothing on its own.
 func TestProof(t *testing.T) {
 	r := request.Request{Headers: request.Headers{"authorization": {"DPoP a.b.c"}, "dpop": {"d.e.f"}}}
 	if c, err := credential.Extract(r); err != nil || c != (credential.Credential{Scheme: credential.DPoP, Raw: "a.b.c",

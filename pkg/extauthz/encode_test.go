@@ -22,7 +22,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// A policy that was written for another service adds its response headers beside the
+// A policy that was written for another service adds its response headers to the
 // upstream's.
 func TestAddBeside(t *testing.T) {
 	for beside, want := range map[bool]corev3.HeaderValueOption_HeaderAppendAction{
@@ -66,7 +66,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// A value may be sent as text or as bytes, of which the bytes count.
+// A value may be sent as text or as bytes; the bytes count.
 func TestHeaderValue(t *testing.T) {
 	for _, v := range []struct {
 		header *corev3.HeaderValue

@@ -298,8 +298,8 @@ func TestOutputGuard(t *testing.T) {
 	}
 }
 
-// Every status of every kind: what is not an allow is never OK to Envoy, and only what is
-// served has the status of a success.
+// Every status of every kind: only an allow is OK to Envoy, and only a served answer has a
+// success status.
 func TestKinds(t *testing.T) {
 	for status := -1; status <= 700; status++ {
 		for kind := response.Refuse - 1; kind <= response.Serve+1; kind++ {

@@ -28,7 +28,7 @@ func asJSON(t testing.TB, v any) map[string]any {
 	return o
 }
 
-// What a policy saw of a request, it sees again of what was written down.
+// A policy sees the same in a logged input as it saw in the request.
 func TestParseInput(t *testing.T) {
 	for name, raw := range map[string]request.Raw{
 		"least": {Method: "GET", Host: "app.example.com", Target: "/"},

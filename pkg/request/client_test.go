@@ -74,7 +74,7 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// Whatever a client writes, the entry that the trusted proxy wrote is what is read.
+// Whatever a client writes, we read the entry that the trusted proxy wrote.
 func FuzzClientAddress(f *testing.F) {
 	f.Add("198.51.100.1", "203.0.113.9:1")
 	f.Add("[::1", "10.0.0.1")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// hostile are requests of n parts that are made to be dear. Nothing is known of whoever
-// sends them.
+// hostile makes requests of n parts that are meant to be expensive. Nothing is known about
+// their sender.
 var hostile = map[string]func(n int) Raw{
 	"escapes of a percent sign": func(n int) Raw { return raw("/" + strings.Repeat("%25", n)) },
 	"escapes within escapes":    func(n int) Raw { return raw("/%" + strings.Repeat("25", n) + "61") },

@@ -6,7 +6,7 @@ import (
 	"github.com/stepward/stepward/pkg/request"
 )
 
-// One path is read once, for everyone; what two readers could read differently is
+// A path is read once, for everyone. A path that two readers could read differently is
 // refused.
 func ExampleNew() {
 	for _, target := range []string{"/caf%C3%A9/menu/?page=2", "/a/%2e%2e/admin", "/a;v=1/b"} {

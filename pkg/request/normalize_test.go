@@ -93,7 +93,7 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// What an operator may take back, and the refusal beside it.
+// The refusals that an operator may lift, each with the refusal itself.
 func TestAllow(t *testing.T) {
 	for _, v := range []struct {
 		name, target, path string

@@ -9,8 +9,8 @@ import (
 	"github.com/stepward/stepward/pkg/response"
 )
 
-// Every status of every kind: only what is served has the status of a success, and only an
-// allow has none.
+// Every status of every kind: only a served answer has a success status, and only an allow
+// has none.
 func TestSound(t *testing.T) {
 	for status := -1; status <= 700; status++ {
 		for kind := response.Refuse - 1; kind <= response.Serve+1; kind++ {

@@ -21,7 +21,7 @@ func holding(proofs ...token.Proof) *token.Token {
 	return with(user("", 0), func(t *token.Token) { t.Proofs = proofs })
 }
 
-// What several proofs are worth together, and what is missing where no single one will do.
+// What several proofs are worth together, and what is missing if no single one will do.
 func TestProofs(t *testing.T) {
 	old, fresh := time.Hour, 10*time.Second
 	five := age(5 * time.Minute)

@@ -59,7 +59,8 @@ var (
 	}
 )
 
-// ways in which a member and a text come together: F is the member and V the text, quoted.
+// ways in which a policy compares a member and a text: F is the member and V the text,
+// quoted.
 var (
 	wholeWays = []string{
 		"F == V", "V == F", "F in {V}", "F in [V]", "F in {\"a\": V}", "not F == V", "F != V", "not F in {V}",
@@ -90,7 +91,8 @@ func lintOf(t *testing.T, text string, change func(*analysis.LintOptions)) findi
 	return slices.DeleteFunc(analysis.Lint(sources, opt), func(f finding.Finding) bool { return f.Code != "enum" })
 }
 
-// Each slip is found, whichever way the member comes to the text, and what it may be is not.
+// Each slip is found, however the member is compared with the text, and possible texts are
+// not reported.
 func TestNever(t *testing.T) {
 	for _, group := range []struct {
 		slips []slip

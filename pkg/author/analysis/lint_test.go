@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// severityOf is a note for what is right and worth knowing.
+// severityOf returns a note for something correct but worth knowing.
 func severityOf(code string) string {
 	if code == "body_state" {
 		return finding.Note
@@ -21,7 +21,7 @@ func severityOf(code string) string {
 	return finding.Warning
 }
 
-// What compiles and does not mean what it says, and beside each what does.
+// Rules that compile but do not mean what they say, each with one that does.
 func TestLint(t *testing.T) {
 	const head = "package stepward.policy\nimport rego.v2\nrequire contains {\"level\": \"authenticated\"}\n"
 	for name, x := range map[string]struct {

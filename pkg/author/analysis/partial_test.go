@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is known settles a rule, and what is not is its condition.
+// Known members settle a rule, and unknown ones become its conditions.
 func TestPartial(t *testing.T) {
 	text := `package stepward.policy
 import rego.v2

@@ -76,8 +76,8 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// What a decision did not come to is left out, and a request that could not be read shows
-// what was asked for in place of a path.
+// Stages that a decision did not reach are left out, and a request that could not be read
+// shows the path as sent instead of a path.
 func TestOfARefusal(t *testing.T) {
 	r := authz.Record{Request: request.Request{Method: "GET", Asked: "/%2561"}, Response: response.Response{
 		Status: 400},

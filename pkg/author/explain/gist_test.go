@@ -11,7 +11,7 @@ import (
 
 var dangling = regexp.MustCompile(`needs(,|$)|needs anonymous|has anonymous|has(,|$)|, ,|,$|^,|^$`)
 
-// For every reason, whoever asks and however far it came, the words are whole.
+// For every reason, every caller and every stage reached, the words are complete.
 func TestGistOfEveryReason(t *testing.T) {
 	alice := &explain.Token{Subject: "alice"}
 	parts := []stepup.Part{"", stepup.PartAudience, stepup.PartTokenAge, stepup.PartSenderConstrained,

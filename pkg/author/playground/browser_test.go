@@ -170,7 +170,7 @@ func clientsSwitch(t *testing.T, chrome context.Context) {
 	b.says("answers", "kind grpc")
 }
 
-// What is saved opens again, in this page and in another; what is broken is refused, and
+// A saved workspace opens again, in this page and in another; a broken one is refused, and
 // nothing is lost.
 func savesAndLoads(t *testing.T, chrome context.Context) {
 	dir := t.TempDir()

@@ -59,7 +59,7 @@ func text(t testing.TB, v any) string {
 	return string(out)
 }
 
-// nobody verifies nothing, since the tokens of scenarios do not come to it.
+// nobody verifies nothing, since the tokens of scenarios never reach it.
 type nobody struct{}
 
 func (nobody) Verify(context.Context, request.Request, credential.Credential) (*token.Token, error) {
@@ -74,8 +74,8 @@ func stage(c config.Config, p *rego.Policy) (*scenario.Stage, error) {
 	return scenario.NewStage(a, c), nil
 }
 
-// What was saved is read again as it was; what is not exactly that is refused, and says
-// why.
+// A saved workspace is read back unchanged; anything not in exactly that form is refused,
+// with a reason.
 func TestParse(t *testing.T) {
 	w := workspace()
 	var saved strings.Builder
@@ -169,7 +169,7 @@ log: { file: log.txt }
 	}
 }
 
-// The scenario of a decision comes to the same answer.
+// The scenario of a decision gets the same answer.
 func TestScenarioOf(t *testing.T) {
 	c, err := config.Parse("stepward.yaml", []byte(settingsText+"policy: { default: true }\n"), config.Options{})
 	if err != nil {

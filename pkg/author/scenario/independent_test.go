@@ -19,7 +19,7 @@ levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }, { name: phis
 `
 
 // TestIndependent: an evaluator in another language, which shares nothing with this one,
-// comes to the same answers.
+// gives the same answers.
 func TestIndependent(t *testing.T) {
 	python := exec.CommandContext(t.Context(), "python3", "testdata/evaluate.py", "1500", "20261124")
 	out, err := python.StdoutPipe()

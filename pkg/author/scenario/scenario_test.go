@@ -56,7 +56,7 @@ levels: [{ name: password, acr: ["1"] }, { name: mfa, acr: ["2"] }]
 login_redirect: { url: "https://login.example.com/", hosts: [app.example.com] }
 `
 
-// Each scenario comes to the answer that a caller would get.
+// Each scenario gets the answer that a caller would get.
 func TestDecide(t *testing.T) {
 	s := open(t, issuers, rego.Source{Name: "p.rego", Text: []byte(policyText)})
 	for text, want := range map[string]string{

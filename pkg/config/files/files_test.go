@@ -66,8 +66,8 @@ func held(l *files.Look, dir string) string {
 	return b.String()
 }
 
-// Whatever a writer does, and however its steps fall between the looks, nothing is taken
-// but what was there before it began or after it had ended.
+// Whatever a writer does, and however its steps fall between the looks, only the state
+// before it began or after it ended is accepted.
 func TestSettleTakesNothingHalf(t *testing.T) {
 	const before, after = "a.rego=old a;b.rego=old b;", "a.rego=new a;b.rego=new b;"
 	type step func(t *testing.T, dir string, now time.Time)
@@ -188,7 +188,7 @@ func TestNeverSettles(t *testing.T) {
 	}
 }
 
-// Who reads once does not wait for what was written long ago, and waits for what was not.
+// Glance does not wait for files that were written long ago, and waits for recent ones.
 func TestGlance(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x")
 	now := time.Now()
@@ -215,7 +215,8 @@ func TestGlance(t *testing.T) {
 	}
 }
 
-// What is no file does not block, is not read for ever, and is not something else.
+// Something that is not a file does not block, is not read forever, and is not mistaken for
+// a file.
 func TestWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	outside := filepath.Join(t.TempDir(), "o.rego")

@@ -60,7 +60,7 @@ func TestKeysAreApart(t *testing.T) {
 	}
 }
 
-// What may be another the next time has no key, and neither has what is too long.
+// A value that may differ the next time has no key, and neither has one that is too long.
 func TestNoKey(t *testing.T) {
 	path, _ := NewWhole([]string{"request", "path"}, "x-stepward-")
 	numbered := &token.Token{Serial: token.Serial{Of: 1, N: 1}}
@@ -117,7 +117,7 @@ func TestHiddenHeadersAreAbsent(t *testing.T) {
 	}
 }
 
-// A memo holds two generations and no more, and keeps what is asked for.
+// A memo holds two generations and no more, and keeps the results that are used.
 func TestGenerations(t *testing.T) {
 	m := New(nil, 10)
 	kept := []byte("kept")

@@ -59,8 +59,8 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// Nothing but true, and an object whose allowed is true, lets anyone in; and what is let in
-// holds nothing that could not be sent.
+// Only true, or an object whose allowed is true, lets anyone in, and such a result holds
+// nothing that could not be sent.
 func FuzzDecision(f *testing.F) {
 	for _, seed := range []string{
 		`true`, `"true"`, `[true]`, `{"allowed":true,"headers":{"x-a":"1"}}`, `{"allowed":"true"}`,

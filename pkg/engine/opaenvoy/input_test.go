@@ -148,7 +148,7 @@ func TestParsedBody(t *testing.T) {
 	}
 }
 
-// descriptors are those of a service with one method, as protoc writes them.
+// descriptors returns the descriptors of a service with one method, as protoc writes them.
 func descriptors(t *testing.T) []byte {
 	t.Helper()
 	kind, label := descriptorpb.FieldDescriptorProto_TYPE_INT64, descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL

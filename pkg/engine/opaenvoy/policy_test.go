@@ -48,7 +48,7 @@ func reported(document map[string]any) policy.Input {
 	return policy.Input{Request: request.Request{Attributes: func() map[string]any { return maps.Clone(document) }}}
 }
 
-// allowed reports whether p lets in whoever sends document, and the error.
+// allowed reports whether p lets in the sender of document, and the error.
 func allowed(t *testing.T, p *opaenvoy.Policy, document map[string]any) (bool, error) {
 	t.Helper()
 	r, err := p.Evaluate(t.Context(), reported(document))
@@ -230,7 +230,8 @@ allow if count([x | some x in numbers.range(1, 1000000000)]) > 0`))
 	}
 }
 
-// Names that rules write out are known; those of refusals and of proxies are left alone.
+// Literal names in rules are known; names in refusals and names that proxies use are left
+// alone.
 func TestRequestHeaders(t *testing.T) {
 	p, err := load(t, opaenvoy.Options{Path: "app/result"}, source("p.rego", `package app
 
@@ -274,7 +275,7 @@ open if io.jwt.decode(input.jwt)[1].ok`)}, opaenvoy.Options{})
 	}
 }
 
-// secret stands for what is in somebody's header.
+// secret stands for the content of somebody's header.
 const secret = "SECRET-5b1f"
 
 // No error tells what the request says.

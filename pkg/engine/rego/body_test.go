@@ -13,8 +13,8 @@ import (
 	"github.com/stepward/stepward/policies"
 )
 
-// asksFor is ways to write a rule that comes to what a body could not be read as. The
-// word MEMBER stands for json or form.
+// asksFor lists ways to write a rule that looks for a kind of body as which this one could
+// not be read. The word MEMBER stands for json or form.
 var asksFor = map[string]string{
 	"a reference":                 `d if input.request.body.MEMBER.amount > 100`,
 	"a value":                     `d if input.request.body.MEMBER == {"amount": 7}`,
@@ -119,7 +119,7 @@ func withState(t testing.TB, state request.BodyState) policy.Input {
 	})
 }
 
-// Whatever way a rule comes to a body that could not be read, it does not go silent.
+// However a rule reaches a body that could not be read, it does not go silent.
 func TestBodyUnreadable(t *testing.T) {
 	for name, rule := range asksFor {
 		for _, member := range []string{"json", "form"} {
@@ -142,7 +142,7 @@ func TestBodyUnreadable(t *testing.T) {
 	}
 }
 
-// What does not come to the content of a body is decided whatever the body is.
+// Rules that do not look at the content of a body decide whatever the body is.
 func TestBodyUntouched(t *testing.T) {
 	for name, rule := range map[string]string{
 		"another path":                           `d if { input.request.path == "/other"; input.request.body.json.amount > 100 }`,
@@ -177,8 +177,8 @@ func TestBodyUntouched(t *testing.T) {
 	}
 }
 
-// Whatever way a rule comes to the other kind of body than was sent, it does not go
-// silent: the sender chooses the kind. A body that could be read shows what it holds to who
+// However a rule reaches a kind of body other than the one that was sent, it does not go
+// silent: the sender chooses the kind. A readable body shows its content to a rule that
 // looks at all of it and knows both kinds, or neither.
 func TestBodyOfTheOtherKind(t *testing.T) {
 	other := map[request.BodyState]string{request.BodyJSON: "form", request.BodyForm: "json"}

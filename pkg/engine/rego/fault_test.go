@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego"
 )
 
-// secret stands for what is in somebody's query, body or claim.
+// secret stands for the content of somebody's query, body or claim.
 const secret = "SECRET-5b1f"
 
 // operand is an expression of a type, made of the secret; count tells apart which of the

@@ -37,8 +37,8 @@ func TestHeaderNames(t *testing.T) {
 	}
 }
 
-// A claim that says when, or which token it is, is in no input: a rule that reads one is
-// refused, and not silent for ever.
+// No input has a claim that holds a time or identifies the token: a rule that reads one is
+// refused, and not silent forever.
 func TestClaimNames(t *testing.T) {
 	for name, ok := range map[string]bool{"exp": false, "iat": false, "nbf": false, "auth_time": false, "jti": false,
 		"roles": true, "EXP": true, "sub": true} {

@@ -65,8 +65,8 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
-// One hostile expression stops no route but the one where it is met, and there no request
-// that does not come to its rule.
+// One hostile expression stops only the route where it runs, and there only requests that
+// reach its rule.
 func TestHostileRoute(t *testing.T) {
 	short := rego.Options{Timeout: 20 * time.Millisecond} // clock: this is to be too short
 	p, err := load(t, short, head+`

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/policy"
 )
 
-// anything is what somebody may write for any member, and members for some of them what is
-// right or nearly so.
+// anything lists what somebody may write for any member, and members lists right or nearly
+// right values for some of them.
 var (
 	anything = []string{`"x"`, `""`, `" "`, `null`, `true`, `false`, `0`, `-1`, `1.5`, `300`, `1e3`, `[]`, `["x"]`,
 		`["x", "y"]`, `["a b"]`, `["a\"b"]`, `[""]`, `[1]`, `[null]`, `[["x"]]`, `{}`, `{"x": "y"}`,
@@ -101,7 +101,8 @@ func TestLiteralsAsTheDecoder(t *testing.T) {
 	}
 }
 
-// A literal of which a request settles a part is refused only if it can never be right.
+// A literal with a part that only a request settles is refused only if it can never be
+// right.
 func TestLiteralsWithComputedParts(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	loaded := 0
@@ -220,7 +221,7 @@ func places(t *testing.T, err error) {
 	}
 }
 
-// Constant arguments that can never be right, and beside each what is.
+// Constant arguments that can never be right, each with one that is.
 func TestConstantArguments(t *testing.T) {
 	for bad, good := range map[string]string{
 		`regex.match("(", input.request.path)`:                                  `regex.match("^/a", input.request.path)`,

@@ -118,8 +118,8 @@ func TestNarrowedTablesSayTheSame(t *testing.T) {
 	}
 }
 
-// Where it is not plain that every match is a candidate, nothing is narrowed; an entry
-// that cannot be read is for every request.
+// If it is not certain that every match is a candidate, nothing is narrowed; an unreadable
+// entry applies to every request.
 func TestTablesThatAreNotNarrowed(t *testing.T) {
 	entry := func(path any) map[string]any {
 		return map[string]any{"path": path, "require": map[string]any{"level": "mfa"}}

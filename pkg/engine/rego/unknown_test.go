@@ -23,8 +23,8 @@ func asked(t testing.TB, p *rego.Policy) (policy.Result, error) {
 
 const baseRule = "package stepward.policy\n\nimport rego.v2\n\nrequire contains {\"level\": \"authenticated\"}\n\n"
 
-// readings are forms in which a rule can come to data.risk, of which each holds for alice
-// while the data is there or is silent; without it none may be silent.
+// readings lists ways in which a rule can reach data.risk. While the data is there, each
+// holds for alice or is silent; without it none may be silent.
 var readings = map[string]string{
 	"a member":                           `require contains {"level": "mfa"} if data.risk.alice.score > 50`,
 	"by a computed name":                 `require contains {"level": "mfa"} if data.risk[input.token.subject].score > 50`,
@@ -55,8 +55,8 @@ var readings = map[string]string{
 
 const riskData = `{"risk": {"alice": {"score": 80, "require": {"level": "mfa"}}}, "limits": {"most": 50}}`
 
-// A rule that comes to data which cannot be believed ends in an error, whatever its form,
-// that names the data and its age and nothing of what is in it.
+// A rule of any form that reaches data which cannot be believed ends in an error. The error
+// names the data and its age, and none of its content.
 func TestUnknownDataIsNeverSilent(t *testing.T) {
 	at := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
 	for name, rule := range readings {

@@ -74,8 +74,8 @@ func TestTimedOutForWhatItDoes(t *testing.T) {
 	}
 }
 
-// Evaluations that were given up are counted where they are; what is full refuses, and
-// nothing else, until all together are too many.
+// Evaluations that were given up are counted by place; only a full place refuses, until
+// there are too many in total.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(time.Millisecond, 32) // clock: in a synctest bubble, whose clock is fake

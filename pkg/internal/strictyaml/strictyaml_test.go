@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/internal/strictyaml"
 )
 
-// bomb is a document of n lines, each of which stands for ten times the one before.
+// bomb returns a document of n lines; each stands for ten times the one before.
 func bomb(n int) string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x]\n")

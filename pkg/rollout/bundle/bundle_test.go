@@ -153,8 +153,8 @@ bundles: { authz: { service: opa, resource: /bundles/authz.tar.gz, polling: { mi
 	})
 }
 
-// Decisions of a policy that has just come are masked by what came with it, from the first
-// one on.
+// Decisions of a new policy are masked by the masks that came with it, from the first
+// decision on.
 func TestMasks(t *testing.T) {
 	s := testbundles.New()
 	defer s.Close()
@@ -187,7 +187,7 @@ decision_logs: { service: control, reporting: { min_delay_seconds: 1, max_delay_
 	}
 }
 
-// What a configuration of OPA must not say, and what is said beside it that it may.
+// What an OPA configuration must not say, each with something that it may.
 func TestSettings(t *testing.T) {
 	const services = `services: { c: { url: "https://c.example.com" } }` + "\n"
 	for text, want := range map[string]string{

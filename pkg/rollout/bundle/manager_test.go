@@ -37,8 +37,8 @@ func now(m *bundle.Manager) bundle.Status {
 	return bundle.Status{}
 }
 
-// What cannot be taken leaves the last good bundle in force, and says so; what can be taken
-// follows.
+// A bundle that cannot be accepted leaves the last good one in force, and is reported; an
+// acceptable one takes over.
 func TestLastGood(t *testing.T) {
 	t.Parallel()
 	s := testbundles.New()

@@ -43,7 +43,7 @@ func at(t *testing.T, m map[string]any, path string) string {
 	return string(text)
 }
 
-// Bounds that OPA leaves open are filled in, and what is written stays as it is.
+// Limits that OPA leaves open are filled in, and written ones stay unchanged.
 func TestFilledIn(t *testing.T) {
 	for name, v := range map[string]struct{ text, path, want string }{
 		"size of a bundle": {"bundles: { a: { service: c } }", "bundles.a.size_limit_bytes", "33554432"},
@@ -135,7 +135,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// Policies come from bundles where the configuration has them, or may come to have them.
+// Policies come from bundles if the configuration has them, or may get them by discovery.
 func TestWhatSettingsAreFor(t *testing.T) {
 	for text, want := range map[string]struct{ policies, logs bool }{
 		"bundles: { a: { service: c } }":                                   {true, false},

@@ -111,7 +111,7 @@ func TestGateHandsOut(t *testing.T) {
 	}
 }
 
-// What is refused never happened: the store holds what was there before.
+// A refused transaction has no effect: the store holds what was there before.
 func TestGateRefuses(t *testing.T) {
 	g, last, refuse := gated("authz")
 	if err := activate(t, g, nil, good); err != nil {
@@ -149,7 +149,7 @@ func TestGateRefusesDeltas(t *testing.T) {
 	}
 }
 
-// A bundle that is no longer configured goes even if what is left is refused; the one who
+// A bundle that is no longer configured goes even if the rest is refused; the caller that
 // refuses keeps its last good set.
 func TestGateForgets(t *testing.T) {
 	g, last, refuse := gated("authz")

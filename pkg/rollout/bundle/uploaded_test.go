@@ -144,8 +144,8 @@ func TestEventOfOtherDecisions(t *testing.T) {
 	}
 }
 
-// A decision of a policy of opa-envoy-plugin is uploaded as that plugin has it: its path,
-// what Envoy reported, and what was answered.
+// A decision of a policy for opa-envoy-plugin is uploaded in that plugin's form: its path,
+// what Envoy reported, and the answer.
 func TestEventOfAForeignPolicy(t *testing.T) {
 	r := challenged()
 	r.Request.Attributes = func() map[string]any {

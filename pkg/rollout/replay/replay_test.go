@@ -201,7 +201,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Both policies see the same masked input, so that what is masked makes no difference.
+// Both policies see the same masked input, so that masking makes no difference.
 func TestOld(t *testing.T) {
 	const reads = old + "require contains {\"level\": \"mfa\"} if input.request.query.secret[0] == \"SECRET-QUERY\"\n"
 	log := record(t, load(t, reads), 1)

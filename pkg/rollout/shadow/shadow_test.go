@@ -110,8 +110,8 @@ func TestCandidatesThatFail(t *testing.T) {
 	}
 }
 
-// Of what differs a sample is told at once, and not another one within a second; what is
-// the same is not told.
+// The first difference is reported at once as a sample, and no other within a second; equal
+// answers are not reported.
 func TestSamples(t *testing.T) {
 	var told atomic.Int64
 	r, tally := runner(refuse, func(divergence.Comparison) { told.Add(1) })

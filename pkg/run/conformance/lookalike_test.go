@@ -155,10 +155,10 @@ func lookalikes() []string {
 // otherScheme is what may pass: a scheme that is not ours, spaces, and visible ASCII.
 var otherScheme = regexp.MustCompile(`^[#$%&'*+.^_|~0-9A-Za-z-]+ +[\x20-\x7e]*[\x21-\x7e]$`)
 
-// On a public route nothing is required, so that what is taken for another scheme goes to
-// the application. Through the hardened Envoy, over both versions of HTTP and in both of
-// its header encodings, nothing does that an application could read as our scheme; and
-// the same bytes are answered the same in both encodings.
+// A public route requires nothing, so a header that we read as another scheme goes to the
+// application. Through the hardened Envoy, over both versions of HTTP and in both of its
+// header encodings, nothing does that an application could read as our scheme; and the same
+// bytes are answered the same in both encodings.
 func TestNothingThatLooksLikeOursPasses(t *testing.T) {
 	path, err := envoy.Get(t.Context(), "", os.Stderr)
 	if err != nil {

@@ -54,8 +54,8 @@ func shows(candidate bool, level http.Handler) http.Handler {
 	})
 }
 
-// What is loaded, and what is known of a candidate, is shown; without a candidate there is
-// nothing to show.
+// The socket shows the loaded policies, and what is known about a candidate; without a
+// candidate there is nothing to show.
 func TestWhatIsLoaded(t *testing.T) {
 	client := served(t, shows(true, http.NotFoundHandler()))
 	if list, err := client.Revisions(t.Context()); err != nil || len(list) != 2 || list[0].Revision != "r2" ||
@@ -71,7 +71,7 @@ func TestWhatIsLoaded(t *testing.T) {
 	}
 }
 
-// The level of the log is changed, and what is no level is refused.
+// The log level can be changed, and anything that is not a level is refused.
 func TestLogLevel(t *testing.T) {
 	level := zap.NewAtomicLevel()
 	client := served(t, shows(false, level))

@@ -96,7 +96,7 @@ func TestRingKeepsNoLargeBody(t *testing.T) {
 	}
 }
 
-// Over a real socket: what is kept, what comes, one by its id, and what is chosen.
+// Over a real socket: kept decisions, new ones, one by its id, and filtered ones.
 func TestSocket(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("", func(t *testing.T) {

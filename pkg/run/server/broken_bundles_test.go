@@ -135,7 +135,7 @@ func TestBrokenBundles(t *testing.T) {
 	})
 }
 
-// A server that fails in its own ways costs nothing but what is new.
+// A server that fails in its own ways costs only new bundles.
 func TestBundleServerFails(t *testing.T) {
 	t.Parallel()
 	s := testbundles.New()

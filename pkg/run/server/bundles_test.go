@@ -315,7 +315,7 @@ func TestBundleActivationIsWhole(t *testing.T) {
 	}
 }
 
-// A bundle comes into force while a file beside it is broken, with the files that are in
+// A bundle takes effect while a file next to it is broken, with the files that are in
 // force.
 func TestBundleWhileFilesAreBroken(t *testing.T) {
 	t.Parallel()

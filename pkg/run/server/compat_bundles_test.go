@@ -223,7 +223,7 @@ func TestCompatSignedBundle(t *testing.T) {
 	eventually(t, "b", func() bool { return f.servesCompat(t) == "b" })
 }
 
-// Discovery hands out the bundle; files may stand beside it, but for its packages.
+// Discovery provides the bundle; other files may accompany it, but not in its packages.
 func TestCompatDiscoveryAndFiles(t *testing.T) {
 	t.Parallel()
 	s := testbundles.New()

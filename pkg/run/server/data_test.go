@@ -65,8 +65,8 @@ func aging(t testing.TB, maxAge, more string) (*testbundles.Server, map[string]s
 	return s, files
 }
 
-// Data becomes too old also while files are broken, or changed by half: what is taken away
-// is taken from the policy in force.
+// Data becomes too old even while files are broken, or half changed: it is removed from the
+// policy in force.
 func TestDataAgesWhileFilesAreBroken(t *testing.T) {
 	t.Parallel()
 	files := variant("a")

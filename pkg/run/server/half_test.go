@@ -58,9 +58,9 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 	return f, tick, looks
 }
 
-// A half of what somebody writes never decides, on SIGHUP either: as long as the clock
-// stands still nothing has settled, and what was in force stays so. Then the rest is there,
-// and is taken as a whole.
+// Half of what somebody writes never decides, not even on SIGHUP: as long as the clock
+// stands still nothing has settled, and the old policy stays in force. Once the rest is
+// there, everything is accepted as a whole.
 func TestHalfWritten(t *testing.T) {
 	all := guarded()
 	text := all["stepward.yaml"]

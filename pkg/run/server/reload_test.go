@@ -199,8 +199,8 @@ func (f folder) variant(t testing.TB) string {
 	return name
 }
 
-// A changed file is noticed without being told of, through symbolic links too; what
-// is broken is told of, and the last good stays in force.
+// A changed file is noticed without a signal, through symbolic links too; a broken one is
+// reported, and the last good policy stays in force.
 func TestFollowsFiles(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("", func(t *testing.T) {

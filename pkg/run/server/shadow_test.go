@@ -121,8 +121,8 @@ func TestCandidate(t *testing.T) {
 	}
 }
 
-// Whatever a candidate does, answers are those of the enforced policy; one that keeps
-// running past its time rests.
+// Whatever a candidate does, the enforced policy answers; a candidate that keeps exceeding
+// its time rests.
 func TestCandidateThatDoesHarm(t *testing.T) {
 	idp, err := testidp.Start(testidp.Options{})
 	if err != nil {
@@ -174,7 +174,7 @@ func TestCandidateThatDoesHarm(t *testing.T) {
 	}
 }
 
-// A broken candidate is refused like any configuration, and keeps what is enforced.
+// A broken candidate is refused like any configuration, and the enforced policy stays.
 func TestBrokenCandidate(t *testing.T) {
 	t.Parallel()
 	files := variant("a")

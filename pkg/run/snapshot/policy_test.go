@@ -131,7 +131,7 @@ func TestRevisionOfBundles(t *testing.T) {
 	}
 }
 
-// The library is beside a policy, except for packages that the policy brings itself.
+// The library accompanies a policy, except for packages that the policy brings itself.
 func TestLibraryBesideAPolicy(t *testing.T) {
 	all, err := Library(nil)
 	if err != nil || len(all) < 2 || !all[0].Shipped {
@@ -198,8 +198,8 @@ func TestCheckBundles(t *testing.T) {
 	}
 }
 
-// Data is believed for as long as it may be, from when its file was written or its bundle's
-// server confirmed it; what nobody brings, and what is of tomorrow, is not.
+// Data is believed for as long as allowed after its file was written or its bundle's server
+// confirmed it; missing data, and data from the future, is not.
 func TestSignals(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	sources := []rego.Source{
@@ -252,7 +252,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A look that is sealed is all that is read: what is made of it never goes to the disk.
+// Only a sealed look is read: nothing that is made from it goes to the disk.
 func TestSealedLook(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "p.rego", anonymous)

@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/pkg/run/snapshot"
 )
 
-// Every file that decides is in the look, which is taken only when nothing of it changes:
-// what is made of the configuration never goes back to the disk.
+// Every file that decides is in the look, which is accepted only if none of it changes:
+// nothing made from the configuration goes back to the disk.
 func TestEveryFileIsSettled(t *testing.T) {
 	const file = "../../config/testdata/good.yaml" // it has every key
 	load := func(l *files.Look) (config.Config, error) {

@@ -101,7 +101,7 @@ func TestCounts(t *testing.T) {
 		`!stepward_candidate_divergences_total{difference="same"`)
 }
 
-// A decision is counted by its answer, by what it asked for and of whom, and by what was
+// A decision is counted by its answer, by what it asked for and from whom, and by what was
 // wrong with the credential.
 func TestDecisionsAreCounted(t *testing.T) {
 	m := telemetry.NewMetrics("v7")

@@ -70,7 +70,7 @@ func record(t *testing.T) authz.Record {
 	}
 }
 
-// One line with what is needed to understand a decision, and no secret.
+// One line with everything needed to understand a decision, and no secret.
 func TestEvent(t *testing.T) {
 	lines, metrics := observe(t, record(t))
 	if strings.Count(lines, "\n") != 1 {

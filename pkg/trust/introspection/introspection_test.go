@@ -61,7 +61,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Each way of authentication, and the refusal beside it.
+// Each authentication method, and the refusal next to it.
 func TestAuthenticate(t *testing.T) {
 	for name, x := range map[string]struct {
 		prove func(http.Header, url.Values) error
@@ -241,8 +241,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is read as an answer says in so many words whether the token is
-// active.
+// FuzzParse: anything read as an answer says explicitly whether the token is active.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{`{"active":true}`, `{"active":false}`, `{"active":"true"}`,
 		`{"active":true,"active":false}`, `[]`, ``, "\ufeff{}", `{"active":true,"exp":1e999}`} {

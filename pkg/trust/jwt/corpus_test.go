@@ -9,8 +9,9 @@ import (
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
-// JW-03, JW-11 and the others: thousands of tokens with one thing wrong are refused for that reason, beside a good
-// one that is accepted; and none costs more memory than a hundred times its size.
+// JW-03, JW-11 and the others: thousands of tokens with one defect are refused for that
+// reason, while a good one is accepted; and none costs more memory than a hundred times its
+// size.
 func TestCorpus(t *testing.T) {
 	r := newRig(t, jwt.RFC9068)
 	good, bad, err := r.idp.Corpus()

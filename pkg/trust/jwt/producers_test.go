@@ -64,8 +64,8 @@ func produce(t *testing.T) produced {
 	return all
 }
 
-// Tokens and proofs that other libraries have made are accepted, for every algorithm
-// and profile, and are refused when a letter of them is another.
+// Tokens and proofs that other libraries made are accepted, for every algorithm and
+// profile, and are refused if one letter differs.
 func TestIndependentProducers(t *testing.T) {
 	all := produce(t)
 	set, err := json.Marshal(map[string]any{"keys": all.Keys})

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/trust/keyset"
 )
 
-// A number names what one verification found, and nothing else in the process: what is
-// remembered of a caller by it would otherwise be another caller's.
+// A number names the result of one verification, and nothing else in the process: otherwise
+// something remembered about one caller could be used for another.
 func TestSerials(t *testing.T) {
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com", Now: func() time.Time { return now }})
 	if err != nil {

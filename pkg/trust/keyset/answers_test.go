@@ -117,7 +117,7 @@ func TestBadAnswers(t *testing.T) {
 		if s.Generation() != generation || s.Status().Err == nil || !s.Status().Usable {
 			t.Errorf("%s: generation %d, status %+v", name, s.Generation(), s.Status())
 		}
-		// The deny beside it: the provider is well, and the same name is now refused.
+		// The deny next to it: the provider is up, and the same name is now refused.
 		idp.Fail(nil)
 		for len(s.fetched) > 0 {
 			<-s.fetched
@@ -134,7 +134,7 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// K7: keys of every kind that must not be used stand beside a good one, which keeps
+// K7: a set has keys of every kind that must not be used and a good one, which keeps
 // working.
 func TestBadKeysBesideGood(t *testing.T) {
 	t.Parallel()

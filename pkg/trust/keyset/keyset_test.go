@@ -21,7 +21,7 @@ func start(t *testing.T, tls bool) *testidp.IDP {
 	return idp
 }
 
-// JW-09: one bad key in a set is skipped, and the good ones beside it are used.
+// JW-09: one bad key in a set is skipped, and the good ones next to it are used.
 func TestParseSkips(t *testing.T) {
 	var set struct{ Keys []map[string]any }
 	idp := start(t, false)
@@ -114,8 +114,8 @@ func TestParseSkips(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is read as a set holds keys that verify one kind of algorithm, each
-// under a name of its own, and none that is private.
+// FuzzParse: anything read as a set holds keys that verify one kind of algorithm, each
+// under its own name, and no private key.
 func FuzzParse(f *testing.F) {
 	idp, err := testidp.New(testidp.Options{Issuer: "https://idp.example.com"})
 	if err != nil {

@@ -19,7 +19,7 @@ func presented(jti, sid, sub string, issued time.Time) token.Token {
 	return token.Token{Issuer: issuer, Subject: sub, IssuedAt: issued, Claims: map[string]any{"jti": jti, "sid": sid}}
 }
 
-// Every revocation refuses what it names, and nothing beside it.
+// Every revocation refuses what it names, and nothing more.
 func TestRevoked(t *testing.T) {
 	good := presented("t1", "s1", "alice", now.Add(-time.Minute))
 	for name, x := range map[string]struct {
@@ -77,8 +77,8 @@ func TestRefusesEntries(t *testing.T) {
 	}
 }
 
-// A full index gives up what is over and nothing else, and a second word on the same
-// thing revokes no less.
+// A full index drops only expired entries, and a second revocation of the same thing
+// revokes no less.
 func TestBounds(t *testing.T) {
 	clock := now
 	index := revocation.New(3, func() time.Time { return clock })

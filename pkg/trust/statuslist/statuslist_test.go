@@ -104,7 +104,7 @@ func TestBits(t *testing.T) {
 	}
 }
 
-// Whatever is not the list is neither yes nor no; beside each stands the list.
+// Anything that is not the list is neither yes nor no; the good list is next to each.
 func TestBadLists(t *testing.T) {
 	lst := func(bits any, lst string) map[string]any {
 		return map[string]any{"status_list": map[string]any{"bits": bits, "lst": lst}}
@@ -238,8 +238,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// FuzzRead: what is read as a list answers for its own places only, and never takes
-// more memory than a list may.
+// FuzzRead: anything read as a list answers only for its own indices, and never takes more
+// memory than a list may.
 func FuzzRead(f *testing.F) {
 	f.Add(1, testidp.Deflate([]byte{1, 2, 3}), "https://a", int64(5))
 	f.Add(2, testidp.Deflate(nil), "https://a", int64(0))

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/pkg/run/doctor"
 )
 
-// A line says what is missing, also where the level is there and the age is not.
+// A line says what is missing, even if the level is there and the age is not.
 func TestDecisionLine(t *testing.T) {
 	for _, c := range []struct {
 		answer explain.Answer

@@ -51,7 +51,7 @@ func TestConstants(t *testing.T) {
 	}
 }
 
-// A member of the input is found whichever way a rule comes to it.
+// A member of the input is found however a rule reaches it.
 func TestFields(t *testing.T) {
 	for text, want := range map[string]string{
 		`v := input.request.path`:                      "request.path",
@@ -73,7 +73,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// What could not match is an error with a hint, and what can is none.
+// A pattern that could not match is an error with a hint, and one that can is not.
 func TestPatterns(t *testing.T) {
 	for p, ok := range map[string]bool{
 		"/": true, "/a/*/b": true, "/a/**": true, "/a/": true,
@@ -101,7 +101,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// The names that mean something to Stepward, and none beside them.
+// The names that mean something to Stepward, and no others.
 func TestNames(t *testing.T) {
 	for path, want := range map[string][2]bool{ // it decides; it is ours
 		"data.stepward.policy": {true, true}, "data.stepward.route.pay": {true, true}, "data.stepward.route": {
