@@ -217,9 +217,9 @@ func policyReason(err error) stepup.Reason {
 	return stepup.PolicyError
 }
 
-// budget returns ctx with our own deadline: after d, or a tenth (at most 20 ms) before the
-// caller's deadline if that is earlier. Our answer must be back before the caller stops
-// waiting and makes up its own.
+// budget returns ctx with our own deadline: after d, or earlier if the caller has less
+// time. Then it leaves the caller a tenth of that time, but at most 20 ms. Our answer must
+// be back before the caller stops waiting and makes up its own.
 func budget(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)

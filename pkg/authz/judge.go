@@ -85,8 +85,8 @@ func (j Judgement) Reason() stepup.Reason {
 // Result returns the coarse outcome.
 func (j Judgement) Result() stepup.Result { return stepup.ResultOf(j.Decision) }
 
-// Rule names the rule behind the decision: the one that denied, or else the first whose
-// requirement is not met, or else the strictest.
+// Rule names the rule behind the decision: the rule that denied, otherwise the first whose
+// requirement is not met, otherwise the strictest.
 func (j Judgement) Rule() string {
 	if d, ok := j.Decision.(stepup.Deny); ok && d.Denial.Rule != "" {
 		return d.Denial.Rule

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// client fills in the address that the outermost of the trusted proxies saw, or says why
-// there is none. There are hops of them.
+// client fills in the address that the outermost trusted proxy saw, or says why there is
+// none. hops is how many proxies are trusted.
 //
 // It counts X-Forwarded-For from the right, with the proxy's own peer as the last entry.
 // Envoy has appended the peer if it uses the remote address; if the last entry is another

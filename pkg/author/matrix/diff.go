@@ -16,8 +16,8 @@ type Change struct {
 	Other  []string `json:"other,omitempty"`
 }
 
-// Diff compares rows of the same route, method and caller. If it cannot tell that a change
-// makes a row no weaker, it counts the row as weaker.
+// Diff compares rows of the same route, method and caller. If it cannot tell whether a
+// change makes a row weaker, it counts the row as weaker.
 func Diff(was, is Matrix, ladder stepup.Ladder) []Change {
 	before := map[string]Row{}
 	for _, r := range was.Rows {
