@@ -16,7 +16,7 @@ import (
 func clone(t *testing.T) (dir, commit string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "stepward")
-	run(t, "..", nil, "git", "clone", "--quiet", "--no-tags", ".", dir)
+	run(t, "../../..", nil, "git", "clone", "--quiet", "--no-tags", ".", dir)
 	return dir, strings.TrimSpace(run(t, dir, nil, "git", "rev-parse", "HEAD"))
 }
 

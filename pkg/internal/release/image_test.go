@@ -35,8 +35,8 @@ const imageVersion = "0.9.8-test"
 // nothing else around, and brings it to a registry.
 func TestImage(t *testing.T) {
 	out := t.TempDir()
-	commit := strings.TrimSpace(run(t, "..", nil, "release/version", "commit"))
-	run(t, "..", nil, "make", "image", "VERSION="+imageVersion, "DIST="+out)
+	commit := strings.TrimSpace(run(t, "../../..", nil, "pkg/internal/release/version", "commit"))
+	run(t, "../../..", nil, "make", "image", "VERSION="+imageVersion, "DIST="+out)
 	folder := filepath.Join(out, "stepward-"+imageVersion+"-oci")
 	top, err := layout.ImageIndexFromPath(folder)
 	if err != nil {

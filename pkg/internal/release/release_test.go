@@ -158,7 +158,7 @@ func TestDescribed(t *testing.T) {
 	}
 	less := func(platform string) {
 		other := filepath.Join(t.TempDir(), "other")
-		run(t, "..", nil, "go", "build", "-o", other, "./pkg/internal/mutants")
+		run(t, "../../..", nil, "go", "build", "-o", other, "./pkg/internal/mutants")
 		if err := os.Rename(other, r.binary(platform)); err != nil {
 			t.Fatal(err)
 		}
