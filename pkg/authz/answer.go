@@ -17,8 +17,8 @@ import (
 // Answers words decisions. The zero Answers discloses nothing it should not, redirects
 // nobody and answers no CORS preflight.
 type Answers struct {
-	HeaderPrefix        string // of identity headers: "x-stepward-"
-	RemoveAuthorization bool   // keep a verified credential from the upstream too
+	Names               response.Names // of identity headers; without them nobody is let through
+	RemoveAuthorization bool           // keep a verified credential from the upstream too
 
 	Realm            string // RFC 9110 §11.5
 	ResourceMetadata string // URL for RFC 9728 §5.1, or empty

@@ -91,7 +91,7 @@ func newAuthorizer(t *testing.T, p authz.Policy) *authz.Authorizer {
 		},
 		Policy:   p,
 		Ladder:   ladder,
-		Answers:  authz.Answers{HeaderPrefix: "x-stepward-", Realm: "api"},
+		Answers:  authz.Answers{Names: response.NewNames("x-stepward-"), Realm: "api"},
 		Deadline: time.Second,
 		Now:      func() time.Time { return now },
 		Rand:     rand.Reader,

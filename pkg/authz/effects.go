@@ -15,7 +15,10 @@ import (
 // allow lets r through, with every effect of the decision on the request to the upstream
 // and on the response that comes back. No other function adds effects.
 func (w Answers) allow(r *Record, settable []string) response.Response {
-	e := edit{set: map[string]bool{}}
+	if w.Names.Prefix() == "" {
+		return response.Response{} // a client could forge what has no name
+	}
+	e := edit{fields: make([]request.Field, 0, 10), removed: make([]string, 0, 32)}
 	w.identify(&e, r)
 	for _, name := range slices.Sorted(maps.Keys(r.Policy.Headers)) {
 		e.put(name, strings.Join(r.Policy.Headers[name], ", "))
@@ -38,7 +41,7 @@ func (w Answers) allow(r *Record, settable []string) response.Response {
 func (w Answers) identify(e *edit, r *Record) {
 	put := func(name, value string) {
 		if value != "" {
-			e.put(w.HeaderPrefix+name, value)
+			e.put(w.Names.Header(name), value)
 		}
 	}
 	put(response.IdentityLevel, r.Held)
@@ -66,22 +69,31 @@ func (w Answers) identify(e *edit, r *Record) {
 // that the policy can set. Otherwise a client could forge the headers that we happen not to
 // set.
 func (w Answers) removeForged(e *edit, r *Record, settable []string) {
-	for _, name := range response.IdentityHeaders() {
-		e.remove(w.HeaderPrefix + name)
-		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "_"))
-		e.remove(strings.ReplaceAll(w.HeaderPrefix+name, "-", "."))
-	}
-	spelt := make([]string, len(settable))
-	for i, name := range settable {
+	for _, name := range w.Names.Spellings() {
 		e.remove(name)
-		spelt[i] = request.Spelling(name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Request.Headers)) {
-		spelling := request.Spelling(name)
-		if strings.HasPrefix(spelling, w.HeaderPrefix) || slices.Contains(spelt, spelling) {
-			e.remove(name)
+	for _, name := range settable {
+		e.remove(name)
+	}
+	var forged []string
+	for name := range r.Request.Headers {
+		if w.couldBeOurs(name, settable) {
+			forged = append(forged, name)
 		}
 	}
+	slices.Sort(forged)
+	for _, name := range forged {
+		e.remove(name)
+	}
+}
+
+// couldBeOurs reports whether an upstream could take name for a header that we or the policy
+// set.
+func (w Answers) couldBeOurs(name string, settable []string) bool {
+	spelling := request.Spelling(name)
+	return strings.HasPrefix(spelling, w.Names.Prefix()) || slices.ContainsFunc(settable, func(s string) bool {
+		return len(s) == len(spelling) && request.Spelling(s) == spelling
+	})
 }
 
 // removeCredentials removes credentials that were presented but not verified, so that an
@@ -101,19 +113,21 @@ func (w Answers) removeCredentials(e *edit, r *Record) {
 // both: Envoy removes after it sets.
 type edit struct {
 	fields  []request.Field
-	set     map[string]bool
 	removed []string
 }
 
+func (e *edit) sets(name string) bool {
+	return slices.ContainsFunc(e.fields, func(f request.Field) bool { return f.Name == name })
+}
+
 func (e *edit) put(name, value string) {
-	if !e.set[name] {
-		e.set[name] = true
+	if !e.sets(name) {
 		e.fields = append(e.fields, request.Field{Name: name, Value: value})
 	}
 }
 
 func (e *edit) remove(name string) {
-	if !e.set[name] && !slices.Contains(e.removed, name) {
+	if !e.sets(name) && !slices.Contains(e.removed, name) {
 		e.removed = append(e.removed, name)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/pkg/policy"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/stepup"
 	"github.com/stepward/stepward/pkg/token"
 )
@@ -91,5 +92,20 @@ func TestUpstreamHeaders(t *testing.T) {
 	if r := a.Authorize(t.Context(), get("/", "authorization", "Basic eA")); slices.Contains(r.Response.Remove,
 		"authorization") {
 		t.Error("a credential of another scheme is removed")
+	}
+}
+
+// Without names for the headers of ours, what a client forges could not be removed: nobody
+// is let through.
+func TestNobodyIsLetThroughWithoutNames(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		a := newAuthorizer(t, requires(stepup.Requirement{Level: "anonymous"}))
+		if !named {
+			a.Answers.Names = response.Names{}
+		}
+		r := a.Authorize(t.Context(), get("/"))
+		if allowed := r.Response.Kind == response.Allow; allowed != named || !named && r.Response.Status != 503 {
+			t.Errorf("named %v: %+v", named, r.Response)
+		}
 	}
 }

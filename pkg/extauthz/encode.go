@@ -2,16 +2,13 @@ package extauthz
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
@@ -20,78 +17,76 @@ import (
 // maxMetadata limits the dynamic metadata, counted in bytes of its strings.
 const maxMetadata = 16 << 10
 
-// encode returns r as Envoy understands it, by its kind. It is the only place that makes a
-// CheckResponse. An answer that could be misread, with a control byte in a header or a
-// status that its kind cannot have, becomes the fixed refusal for an internal fault.
-func encode(r response.Response) *authv3.CheckResponse {
-	var res *authv3.CheckResponse
+// usualSize is the capacity, in bytes, with which an answer begins.
+const usualSize = 2 << 10
+
+// encode returns r as the bytes of the CheckResponse by which Envoy understands it, by its
+// kind. It is the only place where one is made. An answer that could be misread, with a
+// control byte in a header or with a status that its kind cannot have, becomes the fixed
+// refusal of an internal fault.
+func encode(r response.Response) []byte {
+	var b []byte
+	ok := false
 	switch {
 	case !r.Sound():
 	case r.Kind == response.Allow:
-		res = allowed(r)
+		b, ok = allowed(make([]byte, 0, usualSize), r)
 	case r.Kind == response.Refuse, r.Kind == response.Serve:
-		res = answered(r)
+		b, ok = answered(make([]byte, 0, usualSize), r)
 	}
-	if res == nil {
-		res = answered(response.Response{Status: 503, Headers: []request.Field{
+	if !ok {
+		b, _ = answered(nil, response.Response{Status: 503, Headers: []request.Field{
 			{Name: "cache-control", Value: "no-store"}, {Name: "content-type", Value: "text/plain; charset=utf-8"},
 		}, Body: "temporarily unavailable: internal"})
 	}
-	res.DynamicMetadata = dynamic(r.Metadata)
-	return res
+	return appendMetadata(b, r.Metadata)
 }
 
-// allowed returns an allow, or nil if r holds something that must not reach an upstream.
-func allowed(r response.Response) *authv3.CheckResponse {
+// allowed writes an allow, and reports false when r holds what must not reach an upstream.
+func allowed(b []byte, r response.Response) (_ []byte, ok bool) {
 	if !clean(r.Set, requestHeader) || !clean(r.Add, responseHeader) {
-		return nil
+		return nil, false
 	}
-	set := map[string]bool{}
-	ok := &authv3.OkHttpResponse{}
+	b = appendStatus(b, codes.OK)
+	b, message := begin(b, responseOK)
 	for _, f := range r.Set {
-		set[f.Name] = true
-		ok.Headers = append(ok.Headers, overwrite(f))
+		b = appendHeader(b, okHeaders, f, overwrite)
 	}
 	for _, name := range r.Remove {
-		if set[name] || !requestHeader(name) { // Envoy removes after it sets
-			return nil
+		if !requestHeader(name) || sets(r.Set, name) { // Envoy removes after it sets
+			return nil, false
 		}
-		ok.HeadersToRemove = append(ok.HeadersToRemove, name)
+		b = appendMember(b, okRemove, name)
 	}
 	for _, f := range r.Add {
+		how := overwrite
 		if f.Name == "set-cookie" || r.AddBeside {
-			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, unset(f))
-		} else {
-			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, overwrite(f))
+			how = unset
 		}
+		b = appendHeader(b, okAdd, f, how)
 	}
 	for _, f := range r.SetQuery {
-		ok.QueryParametersToSet = append(ok.QueryParametersToSet, &corev3.QueryParameter{
-			Key: escape(f.Name), Value: escape(f.Value)})
+		b = appendPair(b, okSetQuery, escape(f.Name), escape(f.Value))
 	}
 	for _, name := range r.RemoveQuery {
-		ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, escape(name))
+		b = appendMember(b, okRemoveQuery, escape(name))
 	}
-	return &authv3.CheckResponse{
-		Status:       &status.Status{Code: int32(codes.OK)},
-		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
-	}
+	return end(b, message), true
+}
+
+func sets(fields []request.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f request.Field) bool { return f.Name == name })
 }
 
 // escape encodes s for a query: Envoy writes it into the request line unchanged.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// answered returns the answer that Envoy gives instead of the upstream's, or nil if r holds
-// something that must not reach a client. Its gRPC status is never OK, even if the client
-// gets what it asked for: to Envoy OK means that the request goes through.
-func answered(r response.Response) *authv3.CheckResponse {
+// answered writes the answer that Envoy gives in place of the upstream, and reports false
+// when r holds what must not reach a client. Its gRPC status is never OK, also where the
+// client is served what it asked for: to Envoy OK means that the request goes through.
+func answered(b []byte, r response.Response) (_ []byte, ok bool) {
 	if !clean(r.Headers, responseHeader) {
-		return nil
-	}
-	d := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(r.Status)},
-		Body: strings.ToValidUTF8(r.Body, "?")}
-	for _, f := range r.Headers {
-		d.Headers = append(d.Headers, unset(f))
+		return nil, false
 	}
 	code := codes.PermissionDenied
 	switch {
@@ -100,27 +95,46 @@ func answered(r response.Response) *authv3.CheckResponse {
 	case r.Status >= 500:
 		code = codes.Unavailable
 	}
-	return &authv3.CheckResponse{
-		Status:       &status.Status{Code: int32(code)},
-		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: d},
+	b = appendStatus(b, code)
+	b, message := begin(b, responseDenied)
+	b, status := begin(b, deniedStatus)
+	b = end(appendNumber(b, httpStatusCode, uint64(r.Status)), status)
+	for _, f := range r.Headers {
+		b = appendHeader(b, deniedHeaders, f, unset)
 	}
+	b = appendText(b, deniedBody, strings.ToValidUTF8(r.Body, "?"))
+	return end(b, message), true
 }
 
-// overwrite replaces what the client or the upstream sent. For a request header Envoy reads
-// append and ignores the action; for a response header it reads the action. So we set both,
-// to the same effect.
-func overwrite(f request.Field) *corev3.HeaderValueOption {
-	h := unset(f)
-	//lint:ignore SA1019 the field that Envoy reads for request headers is the deprecated one
-	h.Append = wrapperspb.Bool(false)
-	h.AppendAction = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
-	return h
+func appendStatus(b []byte, code codes.Code) []byte {
+	b, status := begin(b, responseStatus)
+	return end(appendNumber(b, statusCode, uint64(code)), status)
 }
 
-// unset leaves the choice to Envoy's default. Only with that does a refusal keep several
-// headers of one name, and an allow keep the upstream's cookies.
-func unset(f request.Field) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value}}
+// appending says what Envoy does with a header that is there already.
+type appending bool
+
+const (
+	// overwrite replaces what the client or the upstream sent. Of a request header
+	// Envoy reads append and ignores the action; of a response header it reads the
+	// action. So both are set, to the same effect.
+	overwrite appending = true
+	// unset leaves it to Envoy's default, which is the one way in which a refusal
+	// keeps several headers of one name, and an allow the upstream's cookies.
+	unset appending = false
+)
+
+// appendHeader writes a HeaderValueOption.
+func appendHeader(b []byte, field protowire.Number, f request.Field, how appending) []byte {
+	b, option := begin(b, field)
+	b = appendPair(b, optionHeader, f.Name, f.Value)
+	if how == overwrite {
+		b, no := begin(b, optionAppend) // a BoolValue that is false is empty
+		b = end(b, no)
+		b = appendNumber(b, optionAction, uint64(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
+		return end(b, option)
+	}
+	return end(b, option)
 }
 
 // clean reports whether every name is permitted and no value holds a control byte: Envoy
@@ -157,57 +171,71 @@ func responseHeader(name string) bool {
 	return request.IsToken(name) && name == strings.ToLower(name)
 }
 
-// dynamic returns m for Envoy's access log. It leaves out what does not fit: losing an
-// answer is worse than losing part of a log line.
-func dynamic(m map[string]any) *structpb.Struct {
+// appendMetadata writes m for Envoy's access log. What does not fit is left out: a log line
+// is never worth an answer.
+func appendMetadata(b []byte, m map[string]any) []byte {
 	if len(m) == 0 {
-		return nil
+		return b
 	}
 	budget := maxMetadata
-	return &structpb.Struct{Fields: members(m, &budget)}
+	b, message := begin(b, responseMetadata)
+	return end(appendFields(b, m, &budget), message)
 }
 
-func members(m map[string]any, budget *int) map[string]*structpb.Value {
-	out := make(map[string]*structpb.Value, len(m))
+// appendFields writes the fields of a Struct.
+func appendFields(b []byte, m map[string]any, budget *int) []byte {
 	for name, v := range m {
-		if x := shown(v, budget); x != nil {
+		next, entry := begin(b, structFields)
+		next = appendText(next, pairKey, strings.ToValidUTF8(name, "?"))
+		next, shown := appendValue(next, pairValue, v, budget)
+		if shown {
 			*budget -= len(name)
-			out[strings.ToValidUTF8(name, "?")] = x
+			b = end(next, entry)
 		}
 	}
-	return out
+	return b
 }
 
-func shown(v any, budget *int) *structpb.Value {
+// appendValue writes a Value, and reports false for what has no form or no room.
+func appendValue(b []byte, field protowire.Number, v any, budget *int) (_ []byte, shown bool) {
 	if *budget <= 0 {
-		return nil
+		return b, false
 	}
+	b, message := begin(b, field)
 	switch v := v.(type) {
 	case nil:
-		return structpb.NewNullValue()
+		b = protowire.AppendVarint(protowire.AppendTag(b, valueNull, protowire.VarintType), 0)
 	case string:
 		*budget -= len(v)
-		return structpb.NewStringValue(strings.ToValidUTF8(v, "?"))
+		b = appendMember(b, valueText, strings.ToValidUTF8(v, "?"))
 	case bool:
-		return structpb.NewBoolValue(v)
+		b = appendBool(b, valueBool, v)
 	case float64:
-		return structpb.NewNumberValue(v)
+		b = appendDouble(b, valueNumber, v)
 	case interface{ Float64() (float64, error) }: // json.Number
 		f, err := v.Float64()
 		if err != nil {
-			return nil
+			return b, false
 		}
-		return structpb.NewNumberValue(f)
+		b = appendDouble(b, valueNumber, f)
 	case map[string]any:
-		return structpb.NewStructValue(&structpb.Struct{Fields: members(v, budget)})
+		b, object := begin(b, valueStruct)
+		return end(end(appendFields(b, v, budget), object), message), true
 	case []any:
-		list := &structpb.ListValue{}
-		for _, x := range v {
-			if y := shown(x, budget); y != nil {
-				list.Values = append(list.Values, y)
-			}
-		}
-		return structpb.NewListValue(list)
+		b, list := begin(b, valueList)
+		return end(end(appendList(b, v, budget), list), message), true
+	default:
+		return b, false
 	}
-	return nil
+	return end(b, message), true
+}
+
+// appendList writes the values of a ListValue.
+func appendList(b []byte, list []any, budget *int) []byte {
+	for _, x := range list {
+		if next, shown := appendValue(b, listValues, x, budget); shown {
+			b = next
+		}
+	}
+	return b
 }

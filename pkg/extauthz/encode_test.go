@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/stepward/stepward/pkg/request"
 	"github.com/stepward/stepward/pkg/response"
@@ -13,7 +14,7 @@ import (
 
 // What is set and removed of a query arrives as it is meant, whatever it holds.
 func TestQuery(t *testing.T) {
-	ok := encode(response.Response{Kind: response.Allow, SetQuery: []request.Field{{Name: "a b", Value: "x&y=1+2 é"}},
+	ok := decoded(t, response.Response{Kind: response.Allow, SetQuery: []request.Field{{Name: "a b", Value: "x&y=1+2 é"}},
 		RemoveQuery: []string{"c&d"}}).GetOkResponse()
 	set, removed := ok.GetQueryParametersToSet(), ok.GetQueryParametersToRemove()
 	if len(set) != 1 || set[0].GetKey() != "a%20b" || set[0].GetValue() != "x%26y%3D1%2B2%20%C3%A9" ||
@@ -30,7 +31,7 @@ func TestAddBeside(t *testing.T) {
 		false: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	} {
 		r := response.Response{Kind: response.Allow, Add: []request.Field{{Name: "x-a", Value: "1"}}, AddBeside: beside}
-		if got := encode(r).GetOkResponse().GetResponseHeadersToAdd()[0].GetAppendAction(); got != want {
+		if got := decoded(t, r).GetOkResponse().GetResponseHeadersToAdd()[0].GetAppendAction(); got != want {
 			t.Errorf("beside %v: %s", beside, got)
 		}
 	}
@@ -38,7 +39,7 @@ func TestAddBeside(t *testing.T) {
 
 // Metadata of any kind reaches the access log, and what does not fit is left out.
 func TestMetadata(t *testing.T) {
-	got := encode(response.Response{Status: 403, Metadata: map[string]any{
+	got := decoded(t, response.Response{Status: 403, Metadata: map[string]any{
 		"text": "a\xff", "yes": true, "number": 1.5, "json": json.Number("7"), "nothing": nil, "list": []any{
 			"a", 1, nil},
 		"object": map[string]any{"deep": "x"}, "no number": json.Number("x"), "no such type": 1, "k\xff": "v",
@@ -57,11 +58,14 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("what has no form is shown: %v", got)
 	}
 	large := map[string]any{"large": strings.Repeat("x", maxMetadata)}
-	one, two := dynamic(large), dynamic(map[string]any{"o": []any{large, "late", large}})
-	if len(one.GetFields()) != 1 || len(two.GetFields()["o"].GetListValue().GetValues()) != 1 {
-		t.Errorf("%d members beyond the budget", len(two.GetFields()["o"].GetListValue().GetValues()))
+	shown := func(m map[string]any) map[string]*structpb.Value {
+		return oracleOf(t, encode(response.Response{Status: 403, Metadata: m})).GetDynamicMetadata().GetFields()
 	}
-	if encode(response.Response{Status: 403}).GetDynamicMetadata() != nil {
+	one, two := shown(large), shown(map[string]any{"o": []any{large, "late", large}})
+	if len(one) != 1 || len(two["o"].GetListValue().GetValues()) != 1 {
+		t.Errorf("%d members beyond the budget", len(two["o"].GetListValue().GetValues()))
+	}
+	if decoded(t, response.Response{Status: 403}).GetDynamicMetadata() != nil {
 		t.Error("metadata of nothing")
 	}
 }

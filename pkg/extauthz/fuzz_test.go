@@ -24,7 +24,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add(2, 200, "x-a", "v", "", "page")
 	f.Fuzz(func(t *testing.T, k int, status int, name, value, remove, body string) {
 		field, kind := []request.Field{{Name: name, Value: value}}, response.Kind(k)
-		res := encode(response.Response{Kind: kind, Status: status, Set: field, Add: field, Headers: field,
+		res := decoded(t, response.Response{Kind: kind, Status: status, Set: field, Add: field, Headers: field,
 			Remove: []string{remove}, Body: body,
 			Metadata: map[string]any{name: value, "list": []any{value, 1, nil}}})
 		ok, denied := res.GetOkResponse(), res.GetDeniedResponse()

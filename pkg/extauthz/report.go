@@ -8,6 +8,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -138,7 +139,10 @@ func message(raw request.Raw) *authv3.CheckRequest {
 	}
 	budget := maxMetadata
 	for namespace, m := range raw.Route.Metadata {
-		a.RouteMetadataContext.FilterMetadata[namespace] = &structpb.Struct{Fields: members(m, &budget)}
+		shown := new(structpb.Struct)
+		if err := proto.Unmarshal(appendFields(nil, m, &budget), shown); err == nil {
+			a.RouteMetadataContext.FilterMetadata[namespace] = shown
+		}
 	}
 	return &authv3.CheckRequest{Attributes: a}
 }

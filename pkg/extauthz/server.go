@@ -4,7 +4,7 @@ import (
 	"context"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/request"
@@ -24,34 +24,34 @@ type Server struct {
 	OnPanic func(any)
 }
 
-// Register adds s to a gRPC server.
-func Register(registrar grpc.ServiceRegistrar, s *Server) {
-	authv3.RegisterAuthorizationServer(registrar, s)
+// Check decides a request, for callers in this process. Over gRPC the same answer is sent as
+// the bytes that it is made as.
+func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	res := new(authv3.CheckResponse)
+	return res, proto.Unmarshal(s.answer(ctx, req), res)
 }
 
-// ServiceName is the name under which Envoy's health checks ask for the server.
-const ServiceName = "envoy.service.auth.v3.Authorization"
-
-// Check decides a request. The error is always nil: to Envoy a gRPC error means "could not
-// ask", and a filter that fails open would let the request through.
-func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (res *authv3.CheckResponse, err error) {
+// answer decides a request and returns the bytes of the CheckResponse. There always is one,
+// and never a gRPC error: Envoy takes an error for "could not ask", and a filter that fails
+// open would let the request through.
+func (s *Server) answer(ctx context.Context, req *authv3.CheckRequest) (b []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			if s.OnPanic != nil {
 				s.OnPanic(p)
 			}
-			res, err = encode(refusal(stepup.Internal)), nil
+			b = encode(refusal(stepup.Internal))
 		}
 	}()
 	a := s.Current()
 	if a == nil {
-		return encode(refusal(stepup.NotReady)), nil
+		return encode(refusal(stepup.NotReady))
 	}
-	answer := a.Authorize(ctx, decode(req)).Response
+	decided := a.Authorize(ctx, decode(req)).Response
 	if ctx.Err() != nil { // Envoy may still honour an answer after its time is up
-		answer = refusal(stepup.Deadline)
+		decided = refusal(stepup.Deadline)
 	}
-	return encode(answer), nil
+	return encode(decided)
 }
 
 // refusal returns the answer if there is no snapshot to word one.

@@ -52,3 +52,23 @@ func TestIdentityHeaders(t *testing.T) {
 		}
 	}
 }
+
+// Names spell each header as it is set, and as upstreams may read it.
+func TestNames(t *testing.T) {
+	n := response.NewNames("x-auth-")
+	if n.Prefix() != "x-auth-" || n.Header(response.IdentityAuthTime) != "x-auth-auth-time" || n.Header("other") != "" {
+		t.Errorf("%+v", n)
+	}
+	spelt := n.Spellings()
+	for _, want := range []string{"x-auth-subject", "x_auth_subject", "x.auth.subject", "x_auth_auth_time"} {
+		if !slices.Contains(spelt, want) {
+			t.Errorf("%s is not among %q", want, spelt)
+		}
+	}
+	if len(spelt) != 3*len(response.IdentityHeaders()) {
+		t.Errorf("%d spellings", len(spelt))
+	}
+	if zero := (response.Names{}); zero.Prefix() != "" || zero.Header(response.IdentitySubject) != "" || len(zero.Spellings()) > 0 {
+		t.Errorf("%+v", zero)
+	}
+}

@@ -68,7 +68,7 @@ levels:
 - { name: mfa, acr: ["urn:example:loa:2"] }
 - { name: phishing-resistant, acr: [phr] }
 login_redirect: { url: "https://login.example.com/step-up", hosts: [app.example.com] }
-log: { decisions: file, file: decisions.log, level: warn }
+log: { decisions: file, file: decisions.log }
 policy: { paths: [policies] }
 `
 

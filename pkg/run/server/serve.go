@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,6 +37,10 @@ func (s *Server) serveCheck(l config.Limits) {
 			PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
 		grpc.UnaryInterceptor(s.metrics.Interceptor()),
+		extauthz.ServerOption(),
+		// Goroutines that are kept have grown their stacks. A call that finds none of them
+		// free gets one of its own.
+		grpc.NumStreamWorkers(uint32(32 * runtime.GOMAXPROCS(0))),
 	}
 	if s.options.Tracing != nil {
 		options = append(options, s.options.Tracing.ServerOption())

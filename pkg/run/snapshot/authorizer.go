@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/pkg/authz"
 	"github.com/stepward/stepward/pkg/config"
 	"github.com/stepward/stepward/pkg/request"
+	"github.com/stepward/stepward/pkg/response"
 	"github.com/stepward/stepward/pkg/trust/jwt"
 )
 
@@ -60,10 +61,12 @@ func answers(c config.Config) (authz.Answers, error) {
 		return authz.Answers{}, err
 	}
 	return authz.Answers{
-		DPoPAlgorithms: proofAlgorithms(c.Issuers),
-		HeaderPrefix:   c.Upstream.HeaderPrefix, RemoveAuthorization: c.Upstream.Authorization == "remove",
-		Realm: c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata, HideRequirements: hidden,
-		FaultStatus: c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders},
+		DPoPAlgorithms:      proofAlgorithms(c.Issuers),
+		Names:               response.NewNames(c.Upstream.HeaderPrefix),
+		RemoveAuthorization: c.Upstream.Authorization == "remove",
+		Realm:               c.Challenge.Realm, ResourceMetadata: c.Challenge.ResourceMetadata,
+		HideRequirements: hidden,
+		FaultStatus:      c.Errors.Status, CORS: authz.CORS{Origins: c.CORS.Origins, AllowHeaders: c.CORS.AllowHeaders},
 		Login: login,
 	}, nil
 }

@@ -28,7 +28,7 @@ errors: { status: 500 }
 		n.MaxSegments != 7 {
 		t.Errorf("%+v", n)
 	}
-	if w := a.Answers; w.HeaderPrefix != "x-auth-" || !w.RemoveAuthorization || w.Realm != "bank" ||
+	if w := a.Answers; w.Names.Prefix() != "x-auth-" || !w.RemoveAuthorization || w.Realm != "bank" ||
 		!w.HideRequirements || w.FaultStatus != 500 || !slices.Equal(w.DPoPAlgorithms, []string{"ES256", "EdDSA"}) {
 		t.Errorf("%+v", w)
 	}

@@ -9,8 +9,12 @@ import (
 // sinkQueue is how many lines may wait for a sink: a few seconds of a busy service.
 const sinkQueue = 8192
 
-// Sink writes lines in its own goroutine, so that a full disk or a pipe that nobody reads
-// costs log lines and not decisions. It is a zapcore.WriteSyncer for many goroutines.
+// sinkBatch is how many bytes are written together, at most and but for one line.
+const sinkBatch = 32 << 10
+
+// Sink writes lines to where they go in a goroutine of its own, so that a full disk
+// or a pipe that nobody reads costs log lines and not decisions. It is a
+// zapcore.WriteSyncer for many goroutines.
 type Sink struct {
 	out   io.Writer
 	lines chan []byte
@@ -30,13 +34,37 @@ func NewSink(out io.Writer, drop func()) *Sink {
 	return s
 }
 
+// run writes lines until it is told to end. Lines that wait are written together: one call
+// of the system for each would cost a busy service more than the lines themselves. A line
+// that comes alone does not wait for another.
 func (s *Sink) run() {
 	defer close(s.done)
+	var batch []byte
 	for line := range s.lines {
-		if line == nil {
+		n, ended := 0, false
+		for batch = batch[:0]; ; line = <-s.lines {
+			if ended = line == nil; ended {
+				break
+			}
+			batch, n = append(batch, line...), n+1
+			if len(s.lines) == 0 || len(batch) >= sinkBatch {
+				break
+			}
+		}
+		s.put(batch, n)
+		if ended {
 			return
 		}
-		if _, err := s.out.Write(line); err != nil {
+	}
+}
+
+// put writes n lines.
+func (s *Sink) put(batch []byte, n int) {
+	if n == 0 {
+		return
+	}
+	if _, err := s.out.Write(batch); err != nil {
+		for range n {
 			s.drop()
 		}
 	}
