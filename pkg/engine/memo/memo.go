@@ -26,9 +26,6 @@ import (
 // longestKey bounds one key, in bytes. A request with a longer one is not remembered.
 const longestKey = 2 << 10
 
-// DefaultSize is how many results a generation holds.
-const DefaultSize = 4096
-
 // Memo holds results by key, in two generations. When the young one is full it becomes the
 // old one, and the old one is forgotten. Using a line moves it to the young one. Its
 // methods may be called from many goroutines.
@@ -40,14 +37,11 @@ type Memo struct {
 	young, old map[string]policy.Result
 }
 
-// New returns an empty memo that tells requests apart by features. Each generation holds
-// size results; 0 means [DefaultSize]. For a negative size it returns nil.
+// New returns an empty memo of requests that are told apart by features. Each generation
+// holds size results. For a size of 0 it returns nil.
 func New(features []Feature, size int) *Memo {
-	switch {
-	case size < 0:
+	if size == 0 {
 		return nil
-	case size == 0:
-		size = DefaultSize
 	}
 	return &Memo{features: features, size: size, young: map[string]policy.Result{}}
 }

@@ -31,7 +31,7 @@ func TestKeysAreApart(t *testing.T) {
 	query, _ := NewWhole([]string{"request", "query", "q"}, "x-stepward-")
 	header, _ := NewWhole([]string{"request", "headers", "a"}, "x-stepward-")
 	values, _ := NewWhole([]string{"request", "header_values", "b"}, "x-stepward-")
-	m := New([]Feature{segments, query, header, values}, 0)
+	m := New([]Feature{segments, query, header, values}, 64)
 	seen := map[string]string{}
 	for _, s := range lists() {
 		for _, q := range lists() {
@@ -76,7 +76,7 @@ func TestNoKey(t *testing.T) {
 		"a path of 2 KB": {policy.Input{Request: request.Request{Path: "/" + string(make([]byte, 2<<10))}},
 			false},
 	} {
-		if _, ok := New([]Feature{Caller{}, path}, 0).Key(nil, &c.in); ok != c.ok {
+		if _, ok := New([]Feature{Caller{}, path}, 64).Key(nil, &c.in); ok != c.ok {
 			t.Errorf("%s: %v", name, ok)
 		}
 	}
@@ -134,7 +134,7 @@ func TestGenerations(t *testing.T) {
 	if _, ok := m.Find([]byte("k0")); ok {
 		t.Error("the first of a thousand is still there")
 	}
-	if New(nil, -1) != nil {
+	if New(nil, 0) != nil {
 		t.Error("a memo of no size")
 	}
 }

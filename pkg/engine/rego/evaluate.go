@@ -79,8 +79,11 @@ func (p *Policy) Evaluate(ctx context.Context, in policy.Input) (policy.Result, 
 	if !ok {
 		return p.ask(ctx, in)
 	}
+	if err := ctx.Err(); err != nil {
+		return policy.Result{}, err
+	}
 	if r, known := p.memo.Find(key); known {
-		return r, ctx.Err()
+		return r, nil
 	}
 	r, err := p.ask(ctx, in)
 	if err == nil {

@@ -53,8 +53,8 @@ type Options struct {
 	// FoldPathCase says that paths are in lower case. Texts that are compared with them
 	// must be, too.
 	FoldPathCase bool
-	// MemoSize is how many results are remembered in each of two generations; 0 means
-	// [memo.DefaultSize]. If it is negative, each request is evaluated.
+	// MemoSize is how many results are remembered in each of two generations. With 0, which
+	// is what the service has, each request is evaluated.
 	MemoSize int
 	// Optional lists members of data that may be missing. A missing one is unknown.
 	Optional []string

@@ -1,25 +1,27 @@
 package rego
 
 import (
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/stepward/stepward/pkg/engine/memo"
 )
 
-// look holds the state of examining one rule.
+// look is one rule while it is looked at.
 type look struct {
 	*shape
 	around map[*ast.Expr]ast.Body
 	visit  *ast.GenericVisitor
-	// stands holds the variables that stand for a member of the input or of data. The
-	// compiler makes them from arguments of functions.
+	// stands has the variables that stand for a member of the input. The compiler makes them
+	// of what is handed to a function.
 	stands map[ast.Var]ast.Ref
 	used   map[ast.Var]int // how often each was understood
+	// lists has the variables that stand for a member of data where an expression stands: in
+	// the next body a variable of that name may be another one.
+	lists map[*ast.Expr]map[ast.Var]ast.Ref
 }
 
-// definitions finds the variables that are set exactly once, to a reference.
+// definitions finds the variables that are set once, to a reference.
 func (l *look) definitions(r *ast.Rule) {
 	times := map[ast.Var]int{}
 	ast.WalkExprs(r, func(e *ast.Expr) bool {
@@ -34,39 +36,63 @@ func (l *look) definitions(r *ast.Rule) {
 			delete(l.stands, v)
 		}
 	}
+	ast.WalkBodies(r, func(b ast.Body) bool {
+		for _, d := range b {
+			v, ref := definitionIn(d, ast.DefaultRootRef)
+			if ref == nil {
+				continue
+			}
+			ast.WalkExprs(b, func(e *ast.Expr) bool {
+				if l.lists[e] == nil {
+					l.lists[e] = map[ast.Var]ast.Ref{}
+				}
+				l.lists[e][v] = ref
+				return false
+			})
+		}
+		return false
+	})
 }
 
-// definition returns e as a variable and the reference that it is set to, or nil.
-func definition(e *ast.Expr) (ast.Var, ast.Ref) {
+// definition returns e as a variable and the member of the input that it is set to, or nil.
+func definition(e *ast.Expr) (ast.Var, ast.Ref) { return definitionIn(e, ast.InputRootRef) }
+
+func definitionIn(e *ast.Expr, root ast.Ref) (ast.Var, ast.Ref) {
 	if !e.IsEquality() || e.Negated || len(e.With) > 0 {
 		return "", nil
 	}
 	v, isVar := e.Operand(0).Value.(ast.Var)
 	ref, isRef := e.Operand(1).Value.(ast.Ref)
-	if !isVar || !isRef || len(ref) < 2 || !ref.IsGround() ||
-		!ref.HasPrefix(ast.InputRootRef) && !ref.HasPrefix(ast.DefaultRootRef) {
+	if !isVar || !isRef || len(ref) < 2 || !ref.IsGround() || !ref.HasPrefix(root) {
 		return "", nil
 	}
 	return v, ref
 }
 
-// settle adds the whole member for each variable that was also used in another way.
+// settle takes in whole what the variables stand for that were used in another way too, or
+// not at all: a rule then asks whether the member is there.
 func (l *look) settle(r *ast.Rule) {
 	seen := map[ast.Var]int{}
-	ast.WalkTerms(r, func(t *ast.Term) bool {
+	count := func(t *ast.Term) bool {
 		if v, ok := t.Value.(ast.Var); ok {
 			seen[v]++
 		}
 		return false
-	})
+	}
+	ast.WalkTerms(r, count)
+	for x := r; x != nil; x = x.Else { // a walk leaves out the names in a head such as p[x].q
+		for _, t := range x.Head.Reference {
+			ast.WalkTerms(t, count)
+		}
+	}
 	for v, ref := range l.stands {
-		if seen[v] != l.used[v]+1 {
+		if l.used[v] == 0 || seen[v] != l.used[v]+1 {
 			l.reference(ref)
 		}
 	}
 }
 
-// see examines x, a part of the rule, and reports whether nothing inside it needs a look.
+// see takes in x, a part of the rule, and reports whether that is all of it.
 func (l *look) see(x any) bool {
 	switch x := x.(type) {
 	case *ast.Expr:
@@ -89,7 +115,7 @@ func (l *look) expr(e *ast.Expr) bool {
 		l.opaque = true
 	}
 	if v, ref := definition(e); ref != nil && l.stands[v].Equal(ref) {
-		return true // settle handles it
+		return true // settle sees to it
 	}
 	if !e.IsCall() {
 		return false
@@ -116,13 +142,12 @@ func (l *look) ref(t *ast.Term) ast.Ref {
 	return nil
 }
 
-// understood says which of the first two operands of an expression need no further
-// examination.
+// understood says which of the first two operands of an expression need no further look.
 type understood [2]bool
 
 func (u understood) has(n int) bool { return n < len(u) && u[n] }
 
-// expression understands e if it compares members of the input with constants.
+// expression understands e where it compares members of the input with constants.
 func (l *look) expression(e *ast.Expr) understood {
 	operands := e.Operands()
 	if len(operands) < 2 {
@@ -130,14 +155,14 @@ func (l *look) expression(e *ast.Expr) understood {
 	}
 	switch first, second := operands[0], operands[1]; e.Operator().String() {
 	case ast.Equality.Name, ast.Equal.Name, ast.NotEqual.Name:
-		if l.compared(first, second, l.among) {
+		if l.compared(first, second, e, l.among) {
 			return understood{true, false}
 		}
-		return understood{false, l.compared(second, first, l.among)}
+		return understood{false, l.compared(second, first, e, l.among)}
 	case ast.Member.Name:
-		return understood{l.compared(first, second, l.among), false}
+		return understood{l.compared(first, second, e, l.among), false}
 	case ast.StartsWith.Name:
-		return understood{l.compared(first, second, l.begins), false}
+		return understood{l.compared(first, second, e, l.begins), false}
 	case ast.Count.Name:
 		counted := l.ref(first).String() == "input.request.segments"
 		l.depth = l.depth || counted
@@ -146,22 +171,22 @@ func (l *look) expression(e *ast.Expr) understood {
 	return understood{false, l.matched(e)}
 }
 
-// compared reports whether one operand is a member of the input and the other a set of
-// texts, and notes the comparison.
-func (l *look) compared(operand, constants *ast.Term, with map[string]comparison) bool {
+// compared takes in that the member of the input that is one operand is compared with the
+// texts in the other, and reports whether it is so.
+func (l *look) compared(operand, constants *ast.Term, e *ast.Expr, with map[string]comparison) bool {
 	ref := l.ref(operand)
 	if !ref.HasPrefix(ast.InputRootRef) {
 		return false
 	}
 	path, constant := memberPath(ref)
-	texts, known := l.texts(constants)
+	texts, known := l.texts(constants, e)
 	if !constant || !known {
 		return false
 	}
 	if _, isText := memo.NewAmong(path, l.prefix, nil); !isText {
 		return false
 	}
-	name := strings.Join(path, "\x00")
+	name := nameOf(path)
 	if with[name].texts == nil {
 		with[name] = comparison{path, map[string]bool{}}
 	}
@@ -171,9 +196,9 @@ func (l *look) compared(operand, constants *ast.Term, with map[string]comparison
 	return true
 }
 
-// texts returns the texts in a constant: itself, or the members of a list or set, which may
-// be in data. A constant of another type equals no text and is no prefix of one.
-func (l *look) texts(t *ast.Term) (texts []string, known bool) {
+// texts returns the texts in a constant: itself, or the members of a list or set, also of
+// one in data. A constant of another type is equal to no text and begins none.
+func (l *look) texts(t *ast.Term, e *ast.Expr) (texts []string, known bool) {
 	each := func(x *ast.Term) {
 		switch v := x.Value.(type) {
 		case ast.String:
@@ -190,7 +215,12 @@ func (l *look) texts(t *ast.Term) (texts []string, known bool) {
 	case *ast.Array:
 		v.Foreach(each)
 	case ast.Ref, ast.Var:
-		list, ok := l.table(l.ref(t))
+		place, isRef := v.(ast.Ref)
+		if name, isVar := v.(ast.Var); isVar && l.around[e] != nil {
+			place, isRef = l.lists[e][name]
+		}
+		list, ok := l.table(place)
+		ok = ok && isRef
 		for _, x := range list {
 			text, isText := x.(string)
 			if !isText {
@@ -205,7 +235,7 @@ func (l *look) texts(t *ast.Term) (texts []string, known bool) {
 	return texts, known
 }
 
-// table returns the list at a place in data, unless rules contribute to it.
+// table returns the list at a place in data, unless rules have a part in what is there.
 func (s *shape) table(ref ast.Ref) ([]any, bool) {
 	if !ref.HasPrefix(ast.DefaultRootRef) || len(ref) < 2 || !ref.IsGround() {
 		return nil, false
@@ -214,7 +244,7 @@ func (s *shape) table(ref ast.Ref) ([]any, bool) {
 }
 
 // matched reports whether e is routes.matches(entry, input.request), where entry stands for
-// the entries of a list in data. It notes which of them match.
+// the entries of a list in data. It takes in which of them match.
 func (l *look) matched(e *ast.Expr) bool {
 	routes := matchers[0]
 	operands := e.Operands()

@@ -56,8 +56,10 @@ func (p *Program) prepare(ctx context.Context) (*Policy, error) {
 		routes: map[string]rego.PreparedEvalQuery{}, watch: watchdog.New(p.opt.Timeout, p.opt.MaxAbandoned),
 		overrides: overridesInput(p.compiler),
 	}
-	if f, ok := p.features(); ok {
-		made.memo = memo.New(f, p.opt.MemoSize)
+	if p.opt.MemoSize > 0 {
+		if f, ok := p.features(); ok {
+			made.memo = memo.New(f, p.opt.MemoSize)
+		}
 	}
 	made.known, made.mentioned = mentions(p.compiler, "json", "form")
 	for path, rules := range p.packages {

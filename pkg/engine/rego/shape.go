@@ -1,9 +1,9 @@
 package rego
 
 import (
+	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -11,17 +11,17 @@ import (
 	"github.com/stepward/stepward/pkg/engine/rego/syntax"
 )
 
-// shape collects how inputs can differ for the compiled rules: the features by which a memo
+// shape gathers in what inputs differ for the compiled rules: the features by which a memo
 // tells requests apart.
 //
-// Every reference to the input counts. In an expression that compares a text with
-// constants, the outcome of the comparison is the feature; anywhere else it is the whole
-// member. If something cannot be written as a feature, the policy gets no memo.
+// Every reference to the input counts. Where it stands in an expression that compares a
+// text with constants, the outcome of the comparison is the feature; anywhere else it is
+// the whole member. What cannot be written as a feature leaves the policy without a memo.
 type shape struct {
 	prefix   string // of our identity headers
 	document map[string]any
 	modules  map[string]*ast.Module
-	shipped  func(matcher) bool // the library's functions are the shipped ones
+	shipped  func(matcher) bool // the functions of the library are the library's
 
 	among  map[string]comparison
 	begins map[string]comparison
@@ -29,7 +29,7 @@ type shape struct {
 	tables map[string][]any // route tables, by their references
 	depth  bool
 	caller bool
-	opaque bool // something that no feature can express
+	opaque bool // something that no feature can say
 }
 
 // comparison is a member of the input and the texts that rules compare with it.
@@ -38,8 +38,7 @@ type comparison struct {
 	texts map[string]bool
 }
 
-// features returns how inputs can differ for the program, or false if that cannot be
-// expressed.
+// features returns in what inputs differ for the program, or false where it cannot be said.
 func (p *Program) features() ([]memo.Feature, bool) {
 	s := p.shape()
 	if s.opaque {
@@ -48,7 +47,7 @@ func (p *Program) features() ([]memo.Feature, bool) {
 	return s.features()
 }
 
-// shape collects everything that the rules look at.
+// shape takes in all that the rules look at.
 func (p *Program) shape() *shape {
 	s := &shape{
 		prefix: p.opt.HeaderPrefix, document: p.document, modules: p.compiler.Modules, shipped: p.shipped,
@@ -88,16 +87,18 @@ func (p *Program) reached() []*ast.Rule {
 	return all
 }
 
-// rule collects everything that r looks at.
+// rule takes in everything that r looks at.
 func (s *shape) rule(r *ast.Rule) {
-	l := &look{shape: s, around: bodies(r), stands: map[ast.Var]ast.Ref{}, used: map[ast.Var]int{}}
+	l := &look{shape: s, around: bodies(r), stands: map[ast.Var]ast.Ref{}, used: map[ast.Var]int{},
+		lists: map[*ast.Expr]map[ast.Var]ast.Ref{}}
 	l.definitions(r)
 	l.visit = ast.NewGenericVisitor(l.see)
 	l.visit.Walk(r)
 	l.settle(r)
 }
 
-// bodies returns the body that contains each expression of r; nil if two contain it.
+// bodies returns the body that each expression of r stands in; nil for one that stands in
+// two.
 func bodies(r *ast.Rule) map[*ast.Expr]ast.Body {
 	around := map[*ast.Expr]ast.Body{}
 	ast.WalkBodies(r, func(b ast.Body) bool {
@@ -113,7 +114,7 @@ func bodies(r *ast.Rule) map[*ast.Expr]ast.Body {
 	return around
 }
 
-// reference adds a member that is used in a way that we do not understand.
+// reference takes in a member that is looked at in a way that is not understood.
 func (s *shape) reference(ref ast.Ref) {
 	if !ref[0].Equal(ast.InputRootDocument) {
 		return
@@ -123,11 +124,14 @@ func (s *shape) reference(ref ast.Ref) {
 		s.caller = true
 		return
 	}
-	s.whole[strings.Join(path, "\x00")] = path
+	s.whole[nameOf(path)] = path
 }
 
-// memberPath returns where ref leads in the input, up to the first computed name, and
-// whether that is its end. Indices of a list count as names.
+// nameOf names a path like no other: a name in it may hold any character.
+func nameOf(path []string) string { return fmt.Sprintf("%q", path) }
+
+// memberPath returns where ref leads in the input, up to the first name that is computed,
+// and whether that is the end of it. The places in a list count as names.
 func memberPath(ref ast.Ref) (path []string, constant bool) {
 	for _, t := range ref[1:] {
 		switch v := t.Value.(type) {
@@ -145,7 +149,7 @@ func memberPath(ref ast.Ref) (path []string, constant bool) {
 	return path, true
 }
 
-// features returns what was collected, in a fixed order.
+// features writes down what was taken in, in one order.
 func (s *shape) features() ([]memo.Feature, bool) {
 	var all []memo.Feature
 	if s.caller {

@@ -166,6 +166,11 @@ func (t *tables) shipped(x matcher) bool {
 	found := 0
 	for name, m := range t.modules {
 		if m.Package.Path.String() != x.pkg {
+			for _, r := range m.Rules { // package stepward.lib may have a rule routes.matches
+				if m.Package.Path.Extend(r.Head.Ref()).HasPrefix(ast.MustParseRef(x.pkg)) {
+					return false
+				}
+			}
 			continue
 		}
 		found++
