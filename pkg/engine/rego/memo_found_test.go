@@ -18,13 +18,15 @@ import rego.v2
 require contains {"level": "anonymous"}
 
 deny contains {"code": "x"} if { input.request.query["q\u0000z"]; not input.request.query.q["z"] }
+
+deny contains {"code": "y"} if { input.request.query["q z"]; not input.request.query.q["z"] }
 `
 	with, without, ok := both(t, files(text), 64)
 	if !ok {
 		t.Fatal("the policy does not load")
 	}
 	var all []policy.Input
-	for _, q := range []map[string][]string{{}, {"q\x00z": {"1"}}, {"q": {"z"}}} {
+	for _, q := range []map[string][]string{{}, {"q\x00z": {"1"}}, {"q z": {"1"}}, {"q": {"z"}}} {
 		all = append(all, policy.Input{Request: request.Request{Method: "GET", Query: q}})
 	}
 	agree(t, text, with, without, all)
