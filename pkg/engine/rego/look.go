@@ -1,7 +1,6 @@
 package rego
 
 import (
-
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/stepward/stepward/pkg/engine/memo"
