@@ -72,3 +72,20 @@ func TestNames(t *testing.T) {
 		t.Errorf("%+v", zero)
 	}
 }
+
+// A name is spelt once for each reading, and no spelling is that of another header of ours.
+func TestSpellingsAreApart(t *testing.T) {
+	for _, prefix := range []string{"x-stepward-", "x-auth-", "x-"} {
+		whose := map[string]string{}
+		for _, name := range response.IdentityHeaders() {
+			for _, s := range response.NewNames(prefix).Spellings() {
+				if request.Spelling(s) == prefix+name {
+					if was, taken := whose[s]; taken && was != name {
+						t.Errorf("%s is %s and %s", s, was, name)
+					}
+					whose[s] = name
+				}
+			}
+		}
+	}
+}
