@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,9 +38,9 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 	now, looks := &atomic.Int64{}, &atomic.Int64{}
 	now.Store(time.Now().Add(time.Minute).UnixNano())
 	tick = func() { now.Add(int64(files.Rest)) }
-	var once sync.Once
+	var enforced atomic.Bool
 	o := server.Options{
-		Enforce: func(config.Config) { once.Do(func() { looks.Store(0) }) },
+		Enforce: func(config.Config) { enforced.Store(true) },
 		Reload: func(l *files.Look) (config.Config, error) {
 			defer looks.Add(1)
 			return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
@@ -54,7 +53,9 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 		t.Fatal(err)
 	}
 	f = folder{dir: dir, running: run(t, c, o)}
-	eventually(t, "ready", f.Ready)
+	// A server is ready a moment before it says what it enforces.
+	eventually(t, "ready", func() bool { return f.Ready() && enforced.Load() })
+	looks.Store(0)
 	return f, tick, looks
 }
 
