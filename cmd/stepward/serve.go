@@ -54,7 +54,7 @@ as OTEL_EXPORTER_OTLP_ENDPOINT.`,
 // collectAt is the GOGC of a service for which nobody has set another. Little of what a
 // decision makes outlives it, and the heap that lives is some 20 MB: at Go's own 100 a busy
 // service spends a sixth of its time to look through it, over and over.
-const collectAt = 300
+const collectAt = 200
 
 // serveFlags say what to serve.
 type serveFlags struct {
