@@ -35,17 +35,26 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 	dir := t.TempDir()
 	write(t, dir, all)
 	write(t, dir, map[string]string{"keys.json": string(idp.JWKS())})
-	now, looks := &atomic.Int64{}, &atomic.Int64{}
+	var now, read atomic.Int64
+	looks = &atomic.Int64{}
 	now.Store(time.Now().Add(time.Minute).UnixNano())
 	tick = func() { now.Add(int64(files.Rest)) }
 	var enforced atomic.Bool
 	o := server.Options{
 		Enforce: func(config.Config) { enforced.Store(true) },
 		Reload: func(l *files.Look) (config.Config, error) {
-			defer looks.Add(1)
+			if enforced.Load() {
+				defer read.Add(1)
+			}
 			return config.Load(filepath.Join(dir, "stepward.yaml"), config.Options{Look: l})
 		},
-		Terms: files.Terms{Now: func() time.Time { return time.Unix(0, now.Load()) },
+		// A look is over once the time of its end has been taken: only then may the clock move.
+		Terms: files.Terms{Now: func() time.Time {
+			at := now.Load()
+			looks.Store(read.Load())
+			return time.Unix(
+				0, at)
+		},
 			Sleep: func(_ context.Context, _ time.Duration) error { tick(); return nil }},
 	}
 	c, err := o.Reload(files.NewLook())
@@ -53,9 +62,7 @@ func stepped(t *testing.T, all map[string]string) (f folder, tick func(), looks 
 		t.Fatal(err)
 	}
 	f = folder{dir: dir, running: run(t, c, o)}
-	// A server is ready a moment before it says what it enforces.
-	eventually(t, "ready", func() bool { return f.Ready() && enforced.Load() })
-	looks.Store(0)
+	eventually(t, "ready", f.Ready)
 	return f, tick, looks
 }
 
