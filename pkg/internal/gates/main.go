@@ -31,7 +31,8 @@ type step struct {
 // too slow for the half-minute loop.
 var slow = []string{
 	"cmd/stepward", "examples", "envoy", "pkg/run/server", "pkg/run/conformance", "pkg/run/demo",
-	"pkg/author/playground", "pkg/author/scenario", "pkg/engine/rego", "pkg/trust/jwt", "pkg/internal/golden",
+	"pkg/author/analysis", "pkg/author/playground", "pkg/author/scenario", "pkg/engine/rego", "pkg/trust/jwt",
+	"pkg/internal/golden",
 }
 
 // plans lists the steps of each target.
