@@ -59,7 +59,7 @@ func TestMetadata(t *testing.T) {
 	}
 	large := map[string]any{"large": strings.Repeat("x", maxMetadata)}
 	shown := func(m map[string]any) map[string]*structpb.Value {
-		return oracleOf(t, encode(response.Response{Status: 403, Metadata: m})).GetDynamicMetadata().GetFields()
+		return read(t, encode(response.Response{Status: 403, Metadata: m})).GetDynamicMetadata().GetFields()
 	}
 	one, two := shown(large), shown(map[string]any{"o": []any{large, "late", large}})
 	if len(one) != 1 || len(two["o"].GetListValue().GetValues()) != 1 {

@@ -22,10 +22,8 @@ import (
 // left out.
 func decoded(t testing.TB, r response.Response) *authv3.CheckResponse {
 	t.Helper()
-	got, b := new(authv3.CheckResponse), encode(r)
-	if err := proto.Unmarshal(b, got); err != nil {
-		t.Fatalf("%+v: %v in %x", r, err, b)
-	}
+	b := encode(r)
+	got := read(t, b)
 	want := oracle(r)
 	if !proto.Equal(got, want) && metadataSize(r.Metadata) < maxMetadata {
 		t.Fatalf("%+v\n is %v\nnot %v", r, got, want)
@@ -34,14 +32,15 @@ func decoded(t testing.TB, r response.Response) *authv3.CheckResponse {
 	if !proto.Equal(got, want) {
 		t.Fatalf("%+v\n is %v\nnot %v", r, got, want)
 	}
-	return oracleOf(t, b)
+	return read(t, b)
 }
 
-func oracleOf(t testing.TB, b []byte) *authv3.CheckResponse {
+// read returns b as the generated types read it.
+func read(t testing.TB, b []byte) *authv3.CheckResponse {
 	t.Helper()
 	r := new(authv3.CheckResponse)
 	if err := proto.Unmarshal(b, r); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v in %x", err, b)
 	}
 	return r
 }

@@ -139,7 +139,7 @@ func TestEveryCodeIsAReason(t *testing.T) {
 	}
 }
 
-// Whoever sees a reason in a log must find what to do about it.
+// An operator who sees a reason in a log must find what to do about it.
 func TestEveryReasonIsExplained(t *testing.T) {
 	text, err := os.ReadFile("../../docs/reasons.md")
 	if err != nil {

@@ -219,7 +219,7 @@ func TestOnlyAPersonIsRedirected(t *testing.T) {
 	}
 }
 
-// Whoever brings exactly what a challenge asks for is let in, methods apart.
+// A caller that brings exactly what a challenge asks for is let in, methods apart.
 func TestChallengeIsEnough(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	pick := func(from ...string) []string {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/token"
 )
 
-// lists are all lists of up to three texts, of which some read like the lengths of others.
+// lists returns lists of up to three texts. Some of the texts read like lengths of others.
 func lists() [][]string {
 	words := []string{"", "a", "\x01", "\x01a", "\x00"}
 	all := [][]string{nil}

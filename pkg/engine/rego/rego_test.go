@@ -227,7 +227,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// Whoever reads require sees what its author wrote, not the copies.
+// A rule that reads require sees what its author wrote, not the copies.
 func TestRequireCanBeRead(t *testing.T) {
 	p := must(t, head+`
 require contains {"level": "mfa"}

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/pkg/finding"
 )
 
-// leaves returns the innermost failures, of which the others consist.
+// leaves returns the innermost failures. All others are made up of these.
 func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not:

@@ -151,42 +151,27 @@ func memberPath(ref ast.Ref) (path []string, constant bool) {
 
 // features writes down what was taken in, in one order.
 func (s *shape) features() ([]memo.Feature, bool) {
-	var all []memo.Feature
+	all, sayable := []memo.Feature{}, true
+	add := func(f memo.Feature, ok bool) { all, sayable = append(all, f), sayable && ok }
 	if s.caller {
-		all = append(all, memo.Caller{})
+		add(memo.Caller{}, true)
 	}
 	if s.depth {
-		all = append(all, memo.Depth{})
+		add(memo.Depth{}, true)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.whole)) {
-		f, ok := memo.NewWhole(s.whole[name], s.prefix)
-		if !ok {
-			return nil, false
-		}
-		all = append(all, f)
+		add(memo.NewWhole(s.whole[name], s.prefix))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.among)) {
 		c := s.among[name]
-		f, ok := memo.NewAmong(c.path, s.prefix, slices.Sorted(maps.Keys(c.texts)))
-		if !ok {
-			return nil, false
-		}
-		all = append(all, f)
+		add(memo.NewAmong(c.path, s.prefix, slices.Sorted(maps.Keys(c.texts))))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.begins)) {
 		c := s.begins[name]
-		f, ok := memo.NewBegins(c.path, s.prefix, slices.Sorted(maps.Keys(c.texts)))
-		if !ok {
-			return nil, false
-		}
-		all = append(all, f)
+		add(memo.NewBegins(c.path, s.prefix, slices.Sorted(maps.Keys(c.texts))))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
-		f, ok := memo.NewRoutes(s.tables[name])
-		if !ok {
-			return nil, false
-		}
-		all = append(all, f)
+		add(memo.NewRoutes(s.tables[name]))
 	}
-	return all, true
+	return all, sayable
 }
